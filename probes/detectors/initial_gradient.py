@@ -1,0 +1,27 @@
+"""Gradient norm of the first step, before clipping, of a loss that is a mean over tokens: of the order of 1."""
+
+from __future__ import annotations
+
+from probes.findings import CannotJudgeError, Detector, Evidence, Finding
+
+LARGE = "first-gradient-large"
+SMALL = "first-gradient-small"
+UPPER = 10.0
+LOWER = 0.1
+SOURCE = "first gradient norm of a mean loss; band [0.1, 10], healthy starts measured at 2.7-4.5"
+
+
+def judge(evidence: Evidence) -> list[Finding]:
+    evidence.fact("vocab_size")  # the band is one of mean cross-entropy from scratch; without V it is not known to be
+    steps, norms = evidence.series("grad_norm")
+    if steps[0] != 0:
+        raise CannotJudgeError(f"the record begins at step {steps[0]}, not 0")
+    norm = float(norms[0])
+    if norm > UPPER:
+        return [Finding(LARGE, "", 0, norm, UPPER, "above", SOURCE)]
+    if norm < LOWER:
+        return [Finding(SMALL, "", 0, norm, LOWER, "below", SOURCE)]
+    return []
+
+
+DETECTOR = Detector("first-gradient", judge)

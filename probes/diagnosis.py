@@ -1,0 +1,227 @@
+"""From a record to a verdict: run the detectors, rank the causes that account for what they found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from probes.causes import CAUSES, Cause
+from probes.detectors import DETECTORS
+from probes.findings import CannotJudgeError, Detector, Evidence, Finding
+from probes.record import Record
+
+Verdict = Literal["healthy", "unhealthy", "undetermined"]
+CORE_POINTS = 20
+"""Points of loss below which nothing is said about a run; chosen so that a trend can be told from noise."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A cause whose needs are met: its evidence, and the first step from which it stays named first."""
+
+    name: str
+    meaning: str
+    remedy: str
+    strength: float
+    evidence: tuple[Finding, ...]
+    certain_since: int | None
+
+    @property
+    def headline(self) -> str:
+        return f"{self.name}: {self.evidence[0]}"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The outcome of judging one record; `str()` of it is meant to be read when an assertion fails.
+
+    verdict     healthy, unhealthy (a cause is named) or undetermined (no core signal, or an unexplained finding)
+    causes      ranked, the first is `cause`
+    margin      strength of the first cause over that of the next one it does not explain; None when it is sole
+    not_judged  detector -> why it could not judge
+    reason      why the verdict is undetermined, "" otherwise
+    """
+
+    verdict: Verdict
+    causes: tuple[Suspect, ...]
+    findings: tuple[Finding, ...]
+    judged: tuple[str, ...]
+    not_judged: Mapping[str, str]
+    margin: float | None
+    reason: str
+    core: bool
+
+    @property
+    def cause(self) -> str | None:
+        return self.causes[0].name if self.causes else None
+
+    @property
+    def remedy(self) -> str:
+        return self.causes[0].remedy if self.causes else ""
+
+    @property
+    def alarm(self) -> bool:
+        """Whether somebody should look: a named cause, or no verdict although every core signal was there."""
+        return self.verdict == "unhealthy" or (self.verdict == "undetermined" and self.core)
+
+    @property
+    def headline(self) -> str:
+        """One line: the first cause with its evidence, why no verdict was possible, or what was checked."""
+        if self.causes:
+            return self.causes[0].headline
+        asked = len(self.judged) + len(self.not_judged)
+        return self.reason or f"{len(self.judged)} of {asked} detectors judged, none found anything"
+
+    def shows(self, symptom: str, before: int | None = None) -> bool:
+        """Whether a symptom was found, at a step earlier than `before` when that is given."""
+        return any(f.symptom == symptom and (before is None or f.step < before) for f in self.findings)
+
+    def summary(self) -> dict[str, Any]:
+        """What holds from machine to machine, in builtins: verdict, causes, symptoms, sites, limits, sources."""
+        return {
+            "verdict": self.verdict,
+            "causes": [cause.name for cause in self.causes],
+            "findings": [
+                {"symptom": f.symptom, "site": f.site, "limit": f.limit, "source": f.source} for f in self.findings
+            ],
+            "judged": list(self.judged),
+            "not_judged": dict(self.not_judged),
+            "reason": self.reason,
+        }
+
+    def __str__(self) -> str:
+        lines = [f"verdict: {self.verdict}" + (f" ({self.reason})" if self.reason else "")]
+        for rank, cause in enumerate(self.causes, start=1):
+            margin = "sole" if self.margin is None else f"margin {self.margin:.2f}"
+            standing = f"strength {cause.strength:.2f}" + (f", {margin}" if rank == 1 else "")
+            since = "" if cause.certain_since is None else f", certain since step {cause.certain_since}"
+            lines += [
+                f"cause {rank}: {cause.name} ({standing}{since})",
+                f"  {cause.meaning}",
+                f"  remedy: {cause.remedy}",
+            ]
+        for f in self.findings:
+            lines += [
+                f"finding: {f.symptom}" + (f" at {f.site}" if f.site else ""),
+                f"  first step {f.step}, observed {f.observed:.6g}, limit {f.limit:.6g}, {f.worse} is worse",
+                f"  limit from: {f.source}",
+            ]
+        lines += [f"judged: {', '.join(self.judged)}"] if self.judged else []
+        lines += [f"not judged: {name}: {why}" for name, why in self.not_judged.items()]
+        return "\n".join(lines)
+
+
+def diagnose(record: Record) -> Diagnosis:
+    """Judge a record by its facts and signals alone; its provenance is not looked at."""
+    evidence = Evidence(record)
+    findings, judged, not_judged = _detect(evidence, DETECTORS)
+    named = rank(findings)
+    suspects = tuple(_suspect(cause, findings) for cause in named)
+    core_gap, fell = _core(evidence)
+    verdict, reason = _verdict(named, findings, core_gap, fell)
+    return Diagnosis(
+        verdict=verdict,
+        causes=suspects,
+        findings=tuple(findings),
+        judged=judged,
+        not_judged=not_judged,
+        margin=_margin(named, suspects),
+        reason=reason,
+        core=not core_gap,
+    )
+
+
+def rank(findings: Sequence[Finding]) -> list[Cause]:
+    """The causes whose needs are met and not excluded, strongest first; ties go to the earlier row of the table.
+
+    A cause all of whose needs another named cause explains is a consequence and is ranked after it.
+    """
+    found = {f.symptom for f in findings}
+    possible = [
+        cause
+        for cause in CAUSES
+        if all(_strength(symptom, findings) >= least for symptom, least in cause.needs.items())
+        and not found.intersection(cause.excluded)
+    ]
+    consequence = {
+        cause.name: any(set(cause.needs) <= set(other.explains) for other in possible if other is not cause)
+        for cause in possible
+    }
+    return sorted(possible, key=lambda cause: (consequence[cause.name], -_strength(cause.decisive, findings)))
+
+
+def _detect(evidence: Evidence, detectors: Sequence[Detector]) -> tuple[list[Finding], tuple[str, ...], dict[str, str]]:
+    findings: list[Finding] = []
+    judged: list[str] = []
+    not_judged: dict[str, str] = {}
+    for detector in detectors:
+        try:
+            findings += detector.judge(evidence)
+            judged.append(detector.name)
+        except CannotJudgeError as why:
+            not_judged[detector.name] = str(why)
+    return findings, tuple(judged), not_judged
+
+
+def _suspect(cause: Cause, findings: Sequence[Finding]) -> Suspect:
+    own = [f for f in findings if cause.accounts_for(f.symptom)]
+    own.sort(key=lambda f: f.symptom != cause.decisive)
+    strength = _strength(cause.decisive, findings)
+    return Suspect(cause.name, cause.meaning, cause.remedy, strength, tuple(own), _certain_since(cause, findings))
+
+
+def _certain_since(cause: Cause, findings: Sequence[Finding]) -> int | None:
+    """First step from which every longer prefix names the cause first; None for one that is not first in the end.
+
+    Findings are never withdrawn, so the ranking changes only at the steps of findings: replaying those is replaying
+    every prefix, in time linear in the record.
+    """
+    since = None
+    for step in sorted({f.step for f in findings}):
+        named = rank([f for f in findings if f.step <= step])
+        if not named or named[0] is not cause:
+            since = None
+        elif since is None:
+            since = step
+    return since
+
+
+def _strength(symptom: str, findings: Sequence[Finding]) -> float:
+    """Strength of a symptom's strongest finding; minus infinity when there is none."""
+    return max((f.strength for f in findings if f.symptom == symptom), default=float("-inf"))
+
+
+def _margin(named: Sequence[Cause], suspects: Sequence[Suspect]) -> float | None:
+    """Lead of the first cause over the next one that does not follow from it."""
+    for cause, suspect in zip(named[1:], suspects[1:], strict=True):
+        if not set(cause.needs) <= set(named[0].explains):
+            return suspects[0].strength - suspect.strength
+    return None
+
+
+def _core(evidence: Evidence) -> tuple[str, bool]:
+    """Why the core signal is missing ("" when it is not), and whether the loss fell."""
+    try:
+        name = "loss" if evidence.sites("loss") else "train_loss"
+        _, losses = evidence.series(name)
+    except CannotJudgeError:
+        return "no loss was recorded", False
+    if len(losses) < CORE_POINTS:
+        return f"{len(losses)} points of {name}; {CORE_POINTS} are needed", False
+    quarter = len(losses) // 4
+    return "", bool(np.median(losses[-quarter:]) < np.median(losses[:quarter]))
+
+
+def _verdict(named: Sequence[Cause], findings: Sequence[Finding], core_gap: str, fell: bool) -> tuple[Verdict, str]:
+    if named:
+        return "unhealthy", ""
+    if findings:
+        return "undetermined", f"no cause explains {findings[0]}"
+    if core_gap:
+        return "undetermined", f"cannot judge: {core_gap}"
+    if not fell:
+        return "undetermined", "the loss did not fall"
+    return "healthy", ""

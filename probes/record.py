@@ -1,0 +1,262 @@
+"""The forensic record of one run: facts, signals, provenance.
+
+In memory it is columns of float64, one row per step; NaN means not measured. On disk it is JSON lines that are only
+ever appended (`probes.recorder` writes them, `docs/record.md` specifies them), so a killed run leaves a readable file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from probes.signals import BY_NAME, Reading, known
+
+SCHEMA = 1
+MAGIC = b'{"probes_record":'
+"""How every record begins, so that a file cut within its first line is still recognised."""
+NONFINITE = frozenset({"NaN", "Infinity", "-Infinity"})
+"""JSON has no such numbers; a record writes them as these strings."""
+
+Column = npt.NDArray[np.float64]
+Steps = npt.NDArray[np.int64]
+Json = Any
+
+
+class RecordError(ValueError):
+    """A file or a row that is not a record, not whole, or newer than this code; the message says what and where."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One signal's columns: `values` is [rows, sites]; a run-scope signal has the one site ""."""
+
+    sites: tuple[str, ...]
+    values: Column
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one run.
+
+    facts       what detectors may know besides the signals: vocab_size, total_steps, ladder, kind of each site, ...
+    steps       [rows] int64, strictly increasing
+    tables      signal name -> Table, only for signals that were measured at least once
+    provenance  name, seed, config, versions, hardware: for people, never for detectors
+    complete    whether the run reached its own end; False for a killed run or a cut file
+    """
+
+    facts: Mapping[str, Json]
+    steps: Steps
+    tables: Mapping[str, Table]
+    provenance: Mapping[str, Json] = field(default_factory=dict)
+    complete: bool = True
+
+    @property
+    def name(self) -> str:
+        return str(self.provenance.get("name", "run"))
+
+    def sites(self, signal: str) -> tuple[str, ...]:
+        """The sites at which a signal was measured, in the order of the record; () when it never was."""
+        known(signal)
+        return self.tables[signal].sites if signal in self.tables else ()
+
+    def column(self, signal: str, site: str = "") -> Column:
+        """One value per row of `steps`, NaN where not measured: [rows]. Read-only."""
+        sites = self.sites(signal)
+        if site not in sites:
+            return np.full(len(self.steps), np.nan)
+        return self.tables[signal].values[:, sites.index(site)]
+
+    def series(self, signal: str, site: str = "") -> tuple[Steps, Column]:
+        """The steps at which a signal was measured, and its values there: ([n], [n])."""
+        column = self.column(signal, site)
+        measured = ~np.isnan(column)
+        return self.steps[measured], column[measured]
+
+    def prefix(self, step: int) -> Record:
+        """The record as it stood right after `step`, marked incomplete when rows were left out."""
+        rows = int(np.searchsorted(self.steps, step, side="right"))
+        if rows == len(self.steps):
+            return self
+        tables = {name: Table(table.sites, table.values[:rows]) for name, table in self.tables.items()}
+        return replace(self, steps=self.steps[:rows], tables=_measured(tables), complete=False)
+
+    @staticmethod
+    def load(path: str | Path) -> Record:
+        """Read a record; of a file cut off anywhere, the steps whose lines are whole, marked incomplete.
+
+        Raises RecordError when the file is not a record, is of a newer schema, or holds a line that is damaged
+        rather than cut off; OSError when it cannot be opened.
+        """
+        with open(path, "rb") as file:
+            return _parse(file.read(), str(path))
+
+
+class Builder:
+    """Grows a Record row by row; the one place where a row is checked and where non-finite values are counted."""
+
+    def __init__(self, facts: Mapping[str, Json], provenance: Mapping[str, Json]) -> None:
+        self.facts, self.provenance = dict(facts), dict(provenance)
+        self._steps: list[int] = []
+        self._cells: dict[str, list[_Cells]] = {}
+
+    def append(self, step: int, readings: Mapping[str, Reading]) -> None:
+        """Add one row, or nothing at all when something about it is wrong.
+
+        Raises RecordError when the step does not come after the last one or a reading is not made of numbers,
+        UnknownSignalError for a name that is not in the table of signals.
+        """
+        if self._steps and step <= self._steps[-1]:
+            raise RecordError(f"step {step} comes after step {self._steps[-1]}; steps must increase")
+        row = {name: self._check(name, reading) for name, reading in readings.items() if reading is not None}
+        broken = {name: 1.0 for name, cells in row.items() if cells.sites == RUN and not isfinite(cells.values[0])}
+        if broken:
+            counts = row.get("nonfinite_count", _Cells(0, (), ()))
+            broken = {**broken, **dict(zip(counts.sites, counts.values, strict=True))}
+            row["nonfinite_count"] = self._check("nonfinite_count", broken)
+        for name, cells in row.items():
+            self._cells.setdefault(name, []).append(cells)
+        self._steps.append(step)
+
+    def record(self, complete: bool) -> Record:
+        """What was appended so far, as arrays that cannot be written."""
+        steps = np.array(self._steps, dtype=np.int64)
+        tables = _measured({name: self._table(name) for name in BY_NAME if name in self._cells})
+        for array in (steps, *(table.values for table in tables.values())):
+            array.flags.writeable = False
+        return Record(self.facts, steps, tables, self.provenance, complete)
+
+    def _check(self, name: str, reading: Reading) -> _Cells:
+        scope = known(name).scope
+        if isinstance(reading, Mapping):
+            sites, values = tuple(map(str, reading)), tuple(map(_number, reading.values()))
+        elif isinstance(reading, Sequence | np.ndarray) and not isinstance(reading, str):
+            values = tuple(map(_number, reading))
+            sites = tuple(map(str, range(len(values))))
+        else:
+            sites, values = RUN, (_number(reading),)
+        if (sites == RUN) != (scope == "run"):
+            wanted = "one number" if scope == "run" else f"a number for each {scope}, by name"
+            raise RecordError(f"signal {name!r} is {reading!r}; it must be {wanted}")
+        previous = self._cells.get(name)
+        if previous and previous[-1].sites == sites:
+            sites = previous[-1].sites
+        return _Cells(len(self._steps), sites, values)
+
+    def _table(self, name: str) -> Table:
+        cells = self._cells[name]
+        layouts = dict.fromkeys(cell.sites for cell in cells)
+        sites = tuple(dict.fromkeys(site for layout in layouts for site in layout))
+        values = np.full((len(self._steps), len(sites)), np.nan)
+        if len(layouts) == 1:
+            values[[cell.row for cell in cells]] = [cell.values for cell in cells]
+        else:
+            place = {site: index for index, site in enumerate(sites)}
+            for cell in cells:
+                values[cell.row, [place[site] for site in cell.sites]] = cell.values
+        return Table(sites, values)
+
+
+def _measured(tables: Mapping[str, Table]) -> dict[str, Table]:
+    """The tables without the sites, and the signals, that hold nothing but "not measured"."""
+    kept = {}
+    for name, table in tables.items():
+        has = ~np.isnan(table.values).all(axis=0)
+        if has.all():
+            kept[name] = table
+        elif has.any():
+            kept[name] = Table(
+                tuple(site for site, keep in zip(table.sites, has, strict=True) if keep), table.values[:, has]
+            )
+    return kept
+
+
+RUN = ("",)
+
+
+class _Cells(NamedTuple):
+    row: int
+    sites: tuple[str, ...]
+    values: tuple[float, ...]
+
+
+def _number(value: object) -> float:
+    if isinstance(value, str) and value not in NONFINITE:
+        raise RecordError(f"{value!r} is not a number; the only strings that may stand for one are {sorted(NONFINITE)}")
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"{value!r} is not a number") from error
+
+
+def _parse(data: bytes, where: str) -> Record:
+    """The lines of a record, the last of which may be cut."""
+    lines = data.split(b"\n")
+    if not _is_json(lines[-1]):
+        tail = lines.pop()
+        if not lines:
+            if tail.startswith(MAGIC) or MAGIC.startswith(tail):
+                return Builder({}, {}).record(complete=False)
+            raise RecordError(f"{where} is not a record: it must begin with {MAGIC.decode()} and a schema version")
+    header = _header(lines[0], where)
+    builder = Builder(header["facts"], header["provenance"])
+    layouts: dict[str, list[str]] = {}
+    end = None
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            if end is not None:
+                raise RecordError("there is a line after the end")
+            end = _read_line(json.loads(line), builder, layouts)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RecordError(f"{where}, line {number} is damaged: {error}") from error
+    return builder.record(complete=bool(end and end.get("complete")))
+
+
+def _header(line: bytes, where: str) -> dict[str, Json]:
+    try:
+        header = json.loads(line)
+        version = header["probes_record"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(
+            f"{where} is not a record: it must begin with {MAGIC.decode()} and a schema version"
+        ) from error
+    if not isinstance(version, int) or version > SCHEMA:
+        raise RecordError(f"{where} is of record schema {version!r}; this version reads up to {SCHEMA}: upgrade probes")
+    for part in ("facts", "provenance"):
+        if not isinstance(header.setdefault(part, {}), dict):
+            raise RecordError(f"{where}, line 1: {part} is {header[part]!r}; it must be an object")
+    return dict(header)
+
+
+def _read_line(line: dict[str, Json], builder: Builder, layouts: dict[str, list[str]]) -> dict[str, Json] | None:
+    """Take in one line: a row, the sites that lists of values follow from here on, or the end (returned)."""
+    if "step" in line:
+        step = line.pop("step")
+        if not isinstance(step, int):
+            raise RecordError(f"step is {step!r}; it must be a whole number")
+        for name, reading in line.items():
+            if isinstance(reading, list) and name in layouts:
+                line[name] = dict(zip(layouts[name], reading, strict=True))
+        builder.append(step, line)
+        return None
+    if "sites" in line:
+        layouts.update(line["sites"])
+        return None
+    if "end" in line:
+        return dict(line["end"])
+    raise RecordError(f"it holds neither step, sites nor end, but {sorted(line)}")
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
