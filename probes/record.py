@@ -172,9 +172,7 @@ def _measured(tables: Mapping[str, Table]) -> dict[str, Table]:
         if has.all():
             kept[name] = table
         elif has.any():
-            kept[name] = Table(
-                tuple(site for site, keep in zip(table.sites, has, strict=True) if keep), table.values[:, has]
-            )
+            kept[name] = Table(tuple(table.sites[i] for i in np.flatnonzero(has)), table.values[:, has])
     return kept
 
 
