@@ -1,0 +1,8 @@
+"""The specimen: a MiniGPT in NumPy with a hand-written backward pass, its corpus and its training loop."""
+
+from __future__ import annotations
+
+from model.config import HEALTHY, Config, ConfigError
+from model.train import build
+
+__all__ = ["HEALTHY", "Config", "ConfigError", "build"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from probes.readers import read
     from probes.record import Record, RecordError
     from probes.recorder import Recorder
-    from probes.watch import watch
+    from probes.watching import watch
 
 _HOMES = {
     "Diagnosis": "probes.diagnosis",
@@ -29,7 +29,7 @@ _HOMES = {
     "diagnose": "probes.diagnosis",
     "read": "probes.readers",
     "render": "probes.dashboard",
-    "watch": "probes.watch",
+    "watch": "probes.watching",
 }
 
 __all__ = [

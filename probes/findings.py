@@ -7,8 +7,10 @@ findings on the first n steps of a record are exactly those of the whole record 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite, log10
+from numbers import Real
+from sys import float_info
 from typing import Any, Literal
 
 from probes.record import Column, Record, Steps
@@ -42,9 +44,11 @@ class Finding:
     def strength(self) -> float:
         """log10 of observed over limit, of limit over observed when below is worse; at most MAX_STRENGTH in size."""
         above, under = (self.observed, self.limit) if self.worse == "above" else (self.limit, self.observed)
-        if not isfinite(above) or under <= 0:
+        if not isfinite(above) or not under > 0:
             return MAX_STRENGTH
-        return max(-MAX_STRENGTH, min(MAX_STRENGTH, log10(above / under))) if above > 0 else -MAX_STRENGTH
+        if above <= 0:
+            return -MAX_STRENGTH
+        return max(-MAX_STRENGTH, min(MAX_STRENGTH, log10(above) - log10(under)))
 
     def __str__(self) -> str:
         at = f" at {self.site}" if self.site else ""
@@ -65,6 +69,13 @@ class Evidence:
             raise CannotJudgeError(f"the record does not state {name}")
         return self.facts[name]
 
+    def number(self, name: str) -> float:
+        """A fact that is a finite number. Raises CannotJudgeError when the record does not state one."""
+        value = self.fact(name)
+        if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) <= float_info.max:
+            raise CannotJudgeError(f"the record states {name} as {value!r:.60}, which is not a finite number")
+        return float(value)
+
     def sites(self, signal: str) -> tuple[str, ...]:
         return self._record.sites(signal)
 
@@ -75,10 +86,21 @@ class Evidence:
             raise CannotJudgeError(f"{signal} was not recorded")
         return steps, values
 
+    def at_start(self, signal: str) -> float:
+        """A run's signal at step 0. Raises CannotJudgeError when it was not measured there."""
+        steps, values = self.series(signal)
+        if steps[0] != 0:
+            raise CannotJudgeError(f"{signal} was first measured at step {steps[0]}, not at step 0")
+        return float(values[0])
+
 
 @dataclass(frozen=True)
 class Detector:
-    """One symptom's test: `judge` returns its findings, [] when all is well, or raises CannotJudgeError."""
+    """One test: `judge` returns its findings, [] when all is well, or raises CannotJudgeError.
+
+    limits    each symptom it can find -> the limit in words, with its source: what `explain` shows
+    """
 
     name: str
     judge: Callable[[Evidence], Sequence[Finding]]
+    limits: Mapping[str, str] = field(default_factory=dict)

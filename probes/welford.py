@@ -6,6 +6,7 @@ Welford (1962) for single values, Chan, Golub and LeVeque (1979) for merging; th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,8 @@ class Welford:
 
     def push(self, value: float) -> None:
         """Take in one value."""
-        if not np.isfinite(value):
+        value = float(value)  # a float32 would drag the running mean down to its own precision
+        if not isfinite(value):
             self.nonfinite += 1
             return
         self.n += 1
@@ -47,7 +49,7 @@ class Welford:
             # The mean of a chunk is itself rounded; its residual is put back (the "corrected" two-pass algorithm).
             residual = float(deviation.mean())
             m2 = float(deviation @ deviation) - chunk.size * residual * residual
-            self.merge(Welford(int(chunk.size), mean + residual, m2))
+            self.merge(Welford(int(chunk.size), mean + residual, max(m2, 0.0)))
 
     def merge(self, other: Welford) -> None:
         """Become the statistics of both samples together; `other` is left as it is."""

@@ -1,0 +1,46 @@
+"""Sequences of the corpus, packed for the model: every token that is predicted, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from model.attention import Layout
+from model.config import Mask
+from model.corpus import SEQUENCES, encode
+
+Ids = npt.NDArray[np.int64]
+
+_TOKENS = tuple(encode(sequence.text) for sequence in SEQUENCES)
+
+
+class Batch(NamedTuple):
+    """Rows of the corpus, packed one after the other. The first character of a row is never predicted."""
+
+    ids: Ids  # [B] indices into the corpus
+    tokens: Ids  # [N] what the model reads
+    targets: Ids  # [N] what it is to predict there
+    layout: Layout
+
+    @staticmethod
+    def of(ids: Ids, mask: Mask) -> Batch:
+        rows = [_TOKENS[i] for i in ids]
+        lengths = np.array([len(row) - 1 for row in rows])
+        tokens, targets = np.concatenate([row[:-1] for row in rows]), np.concatenate([row[1:] for row in rows])
+        return Batch(ids, tokens, targets, Layout.of(lengths, mask))
+
+
+def draw(train: Ids, batch_size: int, rng: np.random.Generator) -> Iterator[Ids]:
+    """Batches of row indices without end: a fresh order every epoch, its incomplete last batch left out.
+
+    Raises ValueError when there are fewer rows than one batch takes.
+    """
+    if len(train) < batch_size:
+        raise ValueError(f"config: data.batch_size is {batch_size}; the training split has {len(train)} rows")
+    while True:
+        order = rng.permutation(train)
+        for start in range(0, len(order) - batch_size + 1, batch_size):
+            yield order[start : start + batch_size]

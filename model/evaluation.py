@@ -1,0 +1,79 @@
+"""Full-split losses, by verb class as well, out of one forward pass over every row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from model.batches import Batch
+from model.config import Mask
+from model.corpus import COMPOSITIONAL_TENSES, SEQUENCES, Sequence, Split, verb_token_mask
+from model.gpt import MiniGPT
+from model.layers import cross_entropy_forward
+
+Ids = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+CHUNK_ROWS = 32
+"""Rows per forward pass, shortest rows first, so that little of attention is spent on padding."""
+
+
+class Evaluation:
+    """Mean losses in nats per predicted token, for one split of the corpus and one mask.
+
+    Calling it returns train_loss and val_loss over all tokens, and over the tokens of panel 7 (the last English
+    word and the stop, Spanish to English) train_loss_by_class/<class>, val_loss_by_class/<class> and, over the
+    compositional tenses alone, val_loss_by_class_compositional/<class>.
+    """
+
+    def __init__(self, split: Split, mask: Mask) -> None:
+        self._chunks = {"train": _chunks(split.train, mask), "val": _chunks(split.val, mask)}
+        self._groups = {
+            name: tokens
+            for part, chunks in self._chunks.items()
+            for name, tokens in _groups(part, np.concatenate([chunk.ids for chunk in chunks])).items()
+        }
+
+    def __call__(self, model: MiniGPT) -> Mapping[str, float]:
+        losses = {part: self.token_losses(model, part) for part in self._chunks}
+        return {
+            name: float(losses[name.partition("_")[0]][tokens].mean(dtype=np.float64))
+            for name, tokens in self._groups.items()
+        }
+
+    def token_losses(self, model: MiniGPT, part: str) -> npt.NDArray[np.float64]:
+        """Loss of every predicted token of a split ("train" or "val"), rows sorted by length: [tokens]."""
+        losses = []
+        for chunk in self._chunks[part]:
+            logits, _ = model(chunk.tokens, chunk.layout)
+            losses.append(cross_entropy_forward(logits, chunk.targets)[0])
+        return np.concatenate(losses).astype(np.float64)
+
+
+def _chunks(ids: Ids, mask: Mask) -> list[Batch]:
+    by_length = sorted(ids.tolist(), key=lambda i: (len(SEQUENCES[i].text), i))
+    return [Batch.of(np.array(by_length[i : i + CHUNK_ROWS]), mask) for i in range(0, len(by_length), CHUNK_ROWS)]
+
+
+def _groups(part: str, ids: Ids) -> dict[str, Bools]:
+    """Reported name -> which of the split's tokens it averages over."""
+    rows = [SEQUENCES[i] for i in ids]
+    words = [verb_token_mask(row) for row in rows]
+
+    def tokens_of(wanted: Mapping[str, object]) -> Bools:
+        return np.concatenate([mask & _matches(row, wanted) for row, mask in zip(rows, words, strict=True)])
+
+    groups = {f"{part}_loss": np.ones(sum(map(len, words)), np.bool_)}
+    for name, regular in (("regular", True), ("irregular", False)):
+        groups[f"{part}_loss_by_class/{name}"] = tokens_of({"regular": regular})
+        if part == "val":
+            compositional = {"regular": regular, "compositional": True}
+            groups[f"val_loss_by_class_compositional/{name}"] = tokens_of(compositional)
+    return groups
+
+
+def _matches(row: Sequence, wanted: Mapping[str, object]) -> bool:
+    is_ = {"regular": row.row.regular, "compositional": row.row.tense in COMPOSITIONAL_TENSES}
+    return all(is_[key] == value for key, value in wanted.items())

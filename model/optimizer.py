@@ -1,0 +1,75 @@
+"""AdamW over one flat buffer, the learning-rate schedule, and clipping by global norm."""
+
+from __future__ import annotations
+
+from math import cos, isfinite, pi, sqrt
+
+import numpy as np
+
+from model import config
+from model.params import Array, Params
+
+
+def learning_rate(step: int, steps: int, optimizer: config.Optimizer) -> float:
+    """lr_max (step + 1) / warmup_steps while warming up, then a cosine that ends at lr_max * lr_min_ratio.
+
+    The first step after the warmup and the last step of the warmup both run at lr_max; the run's last step runs at
+    the minimum. Source: Goyal et al. 2017 (warmup), Loshchilov and Hutter 2017 (cosine).
+    """
+    if step < optimizer.warmup_steps:
+        return optimizer.lr_max * (step + 1) / optimizer.warmup_steps
+    progress = (step - optimizer.warmup_steps) / max(1, steps - 1 - optimizer.warmup_steps)
+    lr_min = optimizer.lr_max * optimizer.lr_min_ratio
+    return lr_min + (optimizer.lr_max - lr_min) * (1 + cos(pi * progress)) / 2
+
+
+def global_norm(flat_grad: Array) -> float:
+    """L2 norm of the whole gradient, in float64 where float32 overflows; NaN or infinite when an entry is."""
+    square = float(flat_grad @ flat_grad)
+    if not isfinite(square):
+        wide = flat_grad.astype(np.float64)
+        square = float(wide @ wide)
+    return sqrt(square) if square == square else square
+
+
+class AdamW:
+    """Adam with decoupled weight decay on matrices only (Kingma and Ba 2015; Loshchilov and Hutter 2019).
+
+    `update` is the flat buffer of what the last step added to the parameters.
+    """
+
+    def __init__(self, params: Params, optimizer: config.Optimizer) -> None:
+        self.params, self.config = params, optimizer
+        self.update: Array = np.zeros_like(params.flat)
+        self._m: Array = np.zeros_like(params.flat)
+        self._v: Array = np.zeros_like(params.flat)
+        self._scratch: Array = np.zeros_like(params.flat)
+        self._count = 0
+
+    def step(self, lr: float) -> float:
+        """Clip the gradient, update the parameters, and return the gradient's norm from before clipping."""
+        grad, update, scratch, c = self.params.flat_grad, self.update, self._scratch, self.config
+        norm = global_norm(grad)
+        scale = min(1.0, c.clip_norm / norm) if norm > 0 else 1.0 if norm == 0 else norm
+        self._count += 1
+
+        self._m *= c.beta1  # m = beta1 m + (1 - beta1) g
+        np.multiply(grad, (1 - c.beta1) * scale, out=scratch)
+        self._m += scratch
+
+        self._v *= c.beta2  # v = beta2 v + (1 - beta2) g^2
+        np.multiply(grad, sqrt(1 - c.beta2) * scale, out=scratch)
+        scratch *= scratch
+        self._v += scratch
+
+        np.divide(self._v, 1 - c.beta2**self._count, out=scratch)  # sqrt(v-hat) + eps
+        np.sqrt(scratch, out=scratch)
+        scratch += c.eps
+        np.divide(self._m, scratch, out=update)
+        update *= -lr / (1 - c.beta1**self._count)
+
+        decayed = slice(0, self.params.n_decayed)
+        np.multiply(self.params.flat[decayed], lr * c.weight_decay, out=scratch[decayed])
+        update[decayed] -= scratch[decayed]
+        self.params.flat += update
+        return norm

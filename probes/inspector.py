@@ -1,0 +1,186 @@
+"""Hooks on a model that can be put on, read and taken off without leaving a trace.
+
+The inspector knows no model: it attaches to any module that keeps a tuple of `forward_hooks` and to any parameter that
+keeps a tuple of `backward_hooks` (`probes.specimen`). Hooks are handed read-only views and return nothing, so looking
+cannot change what is looked at; what they want to keep, they copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from probes.specimen import HookedModule, HookedParam, Model
+from probes.welford import Welford
+
+ForwardHook = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]
+BackwardHook = Callable[["ParamView", Any], None]
+
+
+class HookError(RuntimeError):
+    """A hook raised or returned something; the message names its site."""
+
+
+class ParamView(NamedTuple):
+    """What a backward hook sees of a parameter: its name and read-only values."""
+
+    name: str
+    data: npt.NDArray[Any]
+
+
+@dataclass
+class SiteStatistics:
+    """Running statistics of every value that passed a site: Welford's of the values and of their magnitudes."""
+
+    values: Welford = field(default_factory=Welford)
+    magnitudes: Welford = field(default_factory=Welford)
+    max_abs: float = 0.0
+
+    def update(self, array: npt.ArrayLike) -> None:
+        chunk = np.asarray(array, dtype=np.float64)
+        self.values.update(chunk)
+        np.abs(chunk, out=(magnitudes := np.empty_like(chunk)))
+        self.magnitudes.update(magnitudes)
+        self.max_abs = max(self.max_abs, float(np.max(magnitudes, initial=0.0, where=np.isfinite(magnitudes))))
+
+    def summary(self) -> dict[str, float]:
+        """n finite values, their mean, population variance, mean and largest magnitude; count of others."""
+        return {
+            "n": self.values.n,
+            "mean": self.values.mean,
+            "variance": self.values.variance,
+            "mean_abs": self.magnitudes.mean,
+            "max_abs": self.max_abs,
+            "nonfinite": self.values.nonfinite,
+        }
+
+
+class HookHandle:
+    """One registered hook; `remove()` takes it off, also from inside the hook itself, and twice does no harm."""
+
+    def __init__(self, owner: Any, attribute: str, fire: Callable[..., None]) -> None:
+        self._owner, self._attribute, self._fire = owner, attribute, fire
+        # Tuples are replaced, never changed: whoever is iterating over the old one is not disturbed.
+        setattr(owner, attribute, (*getattr(owner, attribute), fire))
+
+    def remove(self) -> None:
+        kept = tuple(hook for hook in getattr(self._owner, self._attribute) if hook is not self._fire)
+        setattr(self._owner, self._attribute, kept)
+
+
+class Inspector:
+    """Puts hooks on a model's modules and parameters; as a context manager, takes them off at the end.
+
+    A hook given to `register_forward` is called after the module as hook(module, args, kwargs, output), one given to
+    `register_backward` once the gradient is filled as hook(param, grad). Without a hook the inspector keeps running
+    statistics of the output or gradient under the registered name, which `snapshot` reads and `reset` forgets.
+
+    Raises HookError, naming the site, when a hook raises or returns something.
+    """
+
+    def __init__(self, model: Model, params: Mapping[str, HookedParam]) -> None:
+        self._model, self._params = model, params
+        self._handles: list[HookHandle] = []
+        self._statistics: dict[str, SiteStatistics] = {}
+
+    def register_forward(
+        self, name: str, module: HookedModule | None = None, hook: ForwardHook | None = None
+    ) -> HookHandle:
+        """Watch a module under a name; without a module, the model's site of that name.
+
+        Raises KeyError when the model has no such site, ValueError when statistics are already kept under the name.
+        """
+        target = _lookup(self._model.sites, name, "site") if module is None else module
+        observe = hook or self._statistics_hook(name)
+
+        def fire(module: HookedModule, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            seen_kwargs = {key: _read_only(value) for key, value in kwargs.items()}
+            _call(name, observe, module, _read_only(args), seen_kwargs, _read_only(output))
+
+        return self._attach(target, "forward_hooks", fire)
+
+    def register_backward(
+        self, name: str, param: HookedParam | None = None, hook: BackwardHook | None = None
+    ) -> HookHandle:
+        """Watch a parameter's gradient under a name; without a parameter, the model's parameter of that name.
+
+        Raises KeyError when there is no such parameter, ValueError when statistics are already kept under the name.
+        """
+        target = _lookup(self._params, name, "parameter") if param is None else param
+        observe = hook or self._statistics_hook(name)
+
+        def fire(param: HookedParam, grad: Any) -> None:
+            _call(name, observe, ParamView(name, _read_only(param.data)), _read_only(grad))
+
+        return self._attach(target, "backward_hooks", fire)
+
+    def snapshot(self) -> dict[str, dict[str, float]]:
+        """Running statistics by registered name since the last reset (`SiteStatistics.summary`)."""
+        return {name: statistics.summary() for name, statistics in self._statistics.items()}
+
+    def reset(self) -> None:
+        """Start all running statistics anew; hooks stay on."""
+        for name in self._statistics:
+            self._statistics[name] = SiteStatistics()
+
+    def remove_all(self) -> None:
+        """Take every hook off and forget every statistic."""
+        while self._handles:
+            self._handles.pop().remove()
+        self._statistics.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove_all()
+
+    def _attach(self, owner: Any, attribute: str, fire: Callable[..., None]) -> HookHandle:
+        handle = HookHandle(owner, attribute, fire)
+        self._handles.append(handle)
+        return handle
+
+    def _statistics_hook(self, name: str) -> Callable[..., None]:
+        if name in self._statistics:
+            raise ValueError(f"statistics are already kept for {name!r}; give a hook, or another name")
+        self._statistics[name] = SiteStatistics()
+
+        def keep(*seen: Any) -> None:
+            if name in self._statistics:
+                self._statistics[name].update(seen[-1])
+
+        return keep
+
+
+def _call(name: str, hook: Callable[..., None], *seen: Any) -> None:
+    try:
+        returned: object = hook(*seen)  # type: ignore[func-returns-value]
+    except Exception as error:
+        raise HookError(f"the hook at {name!r} failed: {type(error).__name__}: {error}") from error
+    if returned is not None:
+        raise HookError(f"the hook at {name!r} returned a {type(returned).__name__}; hooks observe and return nothing")
+
+
+def _read_only(value: Any) -> Any:
+    """The same array behind a view that refuses to be written; tuples are looked into, anything else is left alone."""
+    if isinstance(value, np.ndarray):
+        view = value.view()
+        view.flags.writeable = False
+        return view
+    if isinstance(value, tuple):
+        inner = map(_read_only, value)
+        return value._make(inner) if hasattr(value, "_make") else tuple(inner)
+    return value
+
+
+def _lookup(table: Mapping[str, Any], name: str, kind: str) -> Any:
+    if name not in table:
+        raise KeyError(f"the model has no {kind} {name!r}; it has {', '.join(table)}")
+    return table[name]

@@ -1,0 +1,62 @@
+"""Train a specimen to the end with everything attached, and keep the record."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from probes.inspector import Inspector
+from probes.record import Record
+from probes.recorder import Recorder
+from probes.seen import Seen
+from probes.specimen import Specimen
+
+
+def watch(
+    specimen: Specimen,
+    path: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Record:
+    """Train a specimen and return its record; with a path, the record is written there as the run goes.
+
+    `on_step(step, total_steps)` is called after every step. An exception ends the run and leaves on disk a record of
+    what came before it, marked incomplete. Raises FileExistsError when the path is taken and `overwrite` is not set.
+    """
+    facts = specimen.facts()
+    recorder = Recorder(path, provenance=_provenance(specimen), overwrite=overwrite, **facts)
+    with recorder, Inspector(specimen.model, specimen.params) as inspector:
+        seen = Seen(specimen, inspector, facts["sites"])
+        for step in specimen.steps():
+            recorder.log(step.index, **seen.readings(step))
+            if on_step is not None:
+                on_step(step.index, int(facts.get("total_steps", 0)))
+    return recorder.record
+
+
+def _provenance(specimen: Specimen) -> dict[str, Any]:
+    """What the specimen says of itself, and the versions and hardware that its bits depend on."""
+    own: dict[str, Any] = getattr(specimen, "provenance", dict)()
+    blas = [info for info in threadpool_info() if info["user_api"] == "blas"]
+    return {
+        **own,
+        "versions": {"python": platform.python_version(), "numpy": np.__version__, "probes": _version()},
+        "hardware": {
+            "machine": platform.machine(),
+            "blas": [f"{b['internal_api']} {b['version']} {b.get('architecture', '')}".strip() for b in blas],
+        },
+    }
+
+
+def _version() -> str:
+    try:
+        return version("probes")
+    except PackageNotFoundError:
+        return "source"
