@@ -27,31 +27,36 @@ class Layout(NamedTuple):
         """The layout of rows of the given lengths [B]. `all-ones` lets every real token see every real token."""
         longest = int(lengths.max())
         real = np.arange(longest) < lengths[:, None]
-        shape = (longest, longest)
-        seen = np.tril(np.ones(shape, np.bool_)) if mask == "causal" else np.ones(shape, np.bool_)
+        seen = np.ones((longest, longest), np.bool_)
+        if mask == "causal":
+            seen = np.tril(seen)
         rows, positions = np.nonzero(real)
         return Layout(positions, rows * longest + positions, seen & real[:, None, :] & real[:, :, None])
 
 
 HIDDEN = -1e30
-"""Score of a key that a query may not see: finite, so that a query that sees none yields no NaN; exp(HIDDEN) is 0."""
+"""Added to the score of a key that a query may not see: its weight is exactly 0. Finite, so that a query that sees
+no key, which is padding, yields no NaN."""
 
 
 class AttentionPattern(Module):
     """Softmax over the visible keys: scores [B, H, T, T], visible [B, T, T] bool -> weights [B, H, T, T]."""
 
     def forward(self, scores: Array, *, visible: Bools) -> tuple[Array, Array]:
-        pattern = scores + np.where(visible, 0, HIDDEN).astype(scores.dtype)[:, None]
+        hidden = self.buffer("hidden", visible.shape, scores)
+        np.logical_not(visible, out=hidden)
+        hidden *= HIDDEN
+        pattern = np.add(scores, hidden[:, None], out=self.buffer("pattern", scores.shape, scores))
         pattern -= pattern.max(axis=-1, keepdims=True)
         np.exp(pattern, out=pattern)
         pattern /= pattern.sum(axis=-1, keepdims=True)
         return pattern, pattern
 
     def backward(self, dpattern: Array, pattern: Array) -> Array:
-        along = np.einsum("bhqk,bhqk->bhq", dpattern, pattern)[..., None]
-        dscores = dpattern - along
-        dscores *= pattern
-        return dscores
+        """Overwrites dpattern with dscores = pattern (dpattern - sum over keys of dpattern pattern)."""
+        dpattern -= np.einsum("bhqk,bhqk->bhq", dpattern, pattern)[..., None]
+        dpattern *= pattern
+        return dpattern
 
 
 class Rotary:
@@ -63,8 +68,9 @@ class Rotary:
 
     def turns(self, positions: Ids) -> Array:
         """Unit complex factors [N, 1, 1, D/2], to be broadcast over Q and K and over heads."""
-        factors: Array = np.exp(1j * positions[:, None] * self._frequencies).astype(self._complex)
-        return factors[:, None, None]
+        longest = np.arange(positions.max() + 1)
+        factors: Array = np.exp(1j * longest[:, None] * self._frequencies).astype(self._complex)
+        return factors[positions][:, None, None]
 
     def rotate(self, qk: Array, turns: Array) -> None:
         """Turn [N, 2, H, D] in place; the backward pass turns by the conjugate."""
@@ -85,47 +91,62 @@ class Attention(Module):
     """Multi-head attention over the rows of a batch: [N, C] -> [N, C]."""
 
     def __init__(self, qkv: Linear, out: Linear, n_heads: int, rotary: Rotary) -> None:
+        super().__init__()
         self.qkv, self.out, self.pattern = qkv, out, AttentionPattern()
         self.n_heads, self.rotary = n_heads, rotary
 
     def forward(self, x: Array, layout: Layout) -> tuple[Array, AttentionCache]:
         N, C = x.shape
         packed, _ = self.qkv(x)
-        packed = packed.reshape(N, 3, self.n_heads, C // self.n_heads)
+        packed = packed.reshape(N, 3, self.n_heads, -1)
         turns = self.rotary.turns(layout.positions)
         self.rotary.rotate(packed[:, :2], turns)
-        qkv = self._spread(packed, layout)
+        qkv = self._spread("qkv", packed, layout)
         q, k, v = qkv
-        scores = q @ k.swapaxes(-1, -2)
-        scores *= (C // self.n_heads) ** -0.5
+        B, H, T, D = q.shape
+        scores = np.matmul(q, k.swapaxes(-1, -2), out=self.buffer("scores", (B, H, T, T), x))
+        scores *= D**-0.5
         pattern, _ = self.pattern(scores, visible=layout.visible)
-        context = self._pack((pattern @ v)[None], layout).reshape(N, C)
+        padded = self.buffer("context", (B, T, 1, H, D), x)
+        np.matmul(pattern, v, out=_by_head(padded)[0])
+        context = self._pack("packed_context", padded, layout).reshape(N, C)
         y, _ = self.out(context)
         return y, AttentionCache(layout, x, turns, qkv, pattern, context)
 
     def backward(self, dy: Array, cache: AttentionCache) -> Array:
         layout, x, turns, (q, k, v), pattern, context = cache
         N, C = x.shape
-        dcontext = self.out.backward(dy, context).reshape(N, 1, self.n_heads, -1)
-        (dcontext,) = self._spread(dcontext, layout)
-        dscores = self.pattern.backward(dcontext @ v.swapaxes(-1, -2), pattern)
-        dscores *= (C // self.n_heads) ** -0.5
-        dqkv = np.empty((3, *q.shape), x.dtype)
-        np.matmul(dscores, k, out=dqkv[0])
-        np.matmul(dscores.swapaxes(-1, -2), q, out=dqkv[1])
-        np.matmul(pattern.swapaxes(-1, -2), dcontext, out=dqkv[2])
-        dpacked = self._pack(dqkv, layout)
-        self.rotary.rotate(dpacked[:, :2], turns.conj())
-        return self.qkv.backward(dpacked.reshape(N, 3 * C), x)
+        B, H, T, D = q.shape
+        dpacked = self.out.backward(dy, context).reshape(N, 1, H, D)
+        (dcontext,) = self._spread("dcontext", dpacked, layout)
+        dpattern = np.matmul(dcontext, v.swapaxes(-1, -2), out=self.buffer("scores", (B, H, T, T), x))
+        dscores = self.pattern.backward(dpattern, pattern)
+        dscores *= D**-0.5
+        dpadded = self.buffer("dqkv", (B, T, 3, H, D), x)
+        dq, dk, dv = _by_head(dpadded)
+        np.matmul(dscores, k, out=dq)
+        np.matmul(dscores.swapaxes(-1, -2), q, out=dk)
+        np.matmul(pattern.swapaxes(-1, -2), dcontext, out=dv)
+        dqkv = self._pack("packed_dqkv", dpadded, layout)
+        self.rotary.rotate(dqkv[:, :2], turns.conj())
+        return self.qkv.backward(dqkv.reshape(N, 3 * C), x)
 
-    def _spread(self, packed: Array, layout: Layout) -> Array:
-        """Packed [N, parts, H, D] -> padded with zeros [parts, B, H, T, D]."""
+    def _spread(self, name: str, packed: Array, layout: Layout) -> Array:
+        """Packed [N, parts, H, D] -> padded with zeros, by head [parts, B, H, T, D]."""
         B, T, _ = layout.visible.shape
-        padded = np.zeros((B * T, *packed.shape[1:]), packed.dtype)
-        padded[layout.slots] = packed
-        return padded.reshape(B, T, *packed.shape[1:]).transpose(2, 0, 3, 1, 4)
+        padded = self.buffer(name, (B, T, *packed.shape[1:]), packed)
+        padded[...] = 0
+        padded.reshape(B * T, *packed.shape[1:])[layout.slots] = packed
+        return _by_head(padded)
 
-    def _pack(self, padded: Array, layout: Layout) -> Array:
-        """Padded [parts, B, H, T, D] -> [N, parts, H, D]: the reverse of `_spread`."""
-        parts, B, H, T, D = padded.shape
-        return padded.transpose(1, 3, 0, 2, 4).reshape(B * T, parts, H, D)[layout.slots]
+    def _pack(self, name: str, padded: Array, layout: Layout) -> Array:
+        """Padded [B, T, parts, H, D] -> [N, parts, H, D]: the reverse of `_spread`."""
+        B, T, *rest = padded.shape
+        packed = self.buffer(name, (len(layout.slots), *rest), padded)
+        np.take(padded.reshape(B * T, *rest), layout.slots, axis=0, out=packed, mode="clip")
+        return packed
+
+
+def _by_head(padded: Array) -> Array:
+    """[B, T, parts, H, D] seen as [parts, B, H, T, D]."""
+    return padded.transpose(2, 0, 3, 1, 4)

@@ -192,7 +192,14 @@ def from_dict(tree: Mapping[str, Any]) -> Config:
     sections = {"model": Model, "data": Data, "optimizer": Optimizer}
     known = leaves(Config())
     arguments: dict[str, Any] = {}
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"config: the whole is {tree!r:.60}; it must be a table of fields")
     for key, value in tree.items():
+        if "." in str(key):
+            section, _, leaf = str(key).partition(".")
+            raise ConfigError(
+                f"config: {key!r} is dotted; write it as a table, {{{section!r}: {{{leaf!r}: {value!r}}}}}"
+            )
         if key in sections:
             if not isinstance(value, Mapping):
                 raise ConfigError(f"config: {key} is {value!r}; it must be a table of {key}'s fields")
@@ -203,5 +210,5 @@ def from_dict(tree: Mapping[str, Any]) -> Config:
         elif key in known:
             arguments[key] = value
         else:
-            raise ConfigError(_unknown(key, known))
+            raise ConfigError(_unknown(str(key), known))
     return Config(**arguments)

@@ -11,7 +11,6 @@ from model.batches import Batch
 from model.config import Mask
 from model.corpus import COMPOSITIONAL_TENSES, SEQUENCES, Sequence, Split, verb_token_mask
 from model.gpt import MiniGPT
-from model.layers import cross_entropy_forward
 
 Ids = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -45,10 +44,7 @@ class Evaluation:
 
     def token_losses(self, model: MiniGPT, part: str) -> npt.NDArray[np.float64]:
         """Loss of every predicted token of a split ("train" or "val"), rows sorted by length: [tokens]."""
-        losses = []
-        for chunk in self._chunks[part]:
-            logits, _ = model(chunk.tokens, chunk.layout)
-            losses.append(cross_entropy_forward(logits, chunk.targets)[0])
+        losses = [model.token_losses(chunk.tokens, chunk.targets, chunk.layout) for chunk in self._chunks[part]]
         return np.concatenate(losses).astype(np.float64)
 
 

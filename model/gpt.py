@@ -10,14 +10,13 @@ import numpy.typing as npt
 from model import config
 from model.attention import Attention, Layout, Rotary
 from model.layers import (
+    CrossEntropy,
     Embedding,
     Gelu,
     LayerNorm,
     Linear,
     Module,
     TiedHead,
-    cross_entropy_backward,
-    cross_entropy_forward,
 )
 from model.params import Array, Params
 
@@ -51,6 +50,7 @@ class FeedForward(Module):
     """Linear, GELU, Linear: [N, C] -> [N, F] -> [N, C]."""
 
     def __init__(self, up: Linear, down: Linear) -> None:
+        super().__init__()
         self.up, self.gelu, self.down = up, Gelu(), down
 
     def forward(self, x: Array) -> tuple[Array, tuple[Any, ...]]:
@@ -68,6 +68,7 @@ class Block(Module):
     """x + attention(norm(x)), then x + ffn(norm(x)): [N, C] -> [N, C]."""
 
     def __init__(self, norm1: LayerNorm, attn: Attention, norm2: LayerNorm, ffn: FeedForward) -> None:
+        super().__init__()
         self.norm1, self.attn, self.norm2, self.ffn = norm1, attn, norm2, ffn
 
     def forward(self, x: Array, layout: Layout) -> tuple[Array, tuple[Any, ...]]:
@@ -92,12 +93,14 @@ class MiniGPT(Module):
     """Tokens of a batch -> logits; `training` tells hooks a training pass from an evaluation."""
 
     def __init__(self, model: config.Model, params: Params) -> None:
+        super().__init__()
         rotary = Rotary(model.d_model // model.n_heads, model.rope_base, model.dtype)
         self.mask = model.attention_mask
         self.embed = Embedding(params["embed.weight"])
         self.blocks = [_block(f"blocks.{i}", model, params, rotary) for i in range(model.n_layers)]
         self.norm = _norm("norm", model, params)
         self.head = TiedHead(params["embed.weight"])
+        self.cross_entropy = CrossEntropy()
         self.training = False
 
     def forward(self, tokens: Ids, layout: Layout) -> tuple[Array, tuple[Any, ...]]:
@@ -117,12 +120,17 @@ class MiniGPT(Module):
             dx = block.backward(dx, block_cache)
         self.embed.backward(dx, embed)
 
+    def token_losses(self, tokens: Ids, targets: Ids, layout: Layout) -> Array:
+        """Loss of each token of an evaluation batch, in nats: [N]."""
+        logits, _ = self(tokens, layout)
+        return self.cross_entropy(logits, targets)[0]
+
     def loss_and_gradient(self, tokens: Ids, targets: Ids, layout: Layout) -> float:
         """Mean loss of a training batch, in nats per token; leaves its gradient in every parameter."""
         self.training = True
         logits, cache = self(tokens, layout)
-        losses, log_probs = cross_entropy_forward(logits, targets)
-        self.backward(cross_entropy_backward(log_probs, targets), cache)
+        losses, log_probs = self.cross_entropy(logits, targets)
+        self.backward(self.cross_entropy.backward(log_probs), cache)
         self.training = False
         return float(losses.mean(dtype=np.float64))
 

@@ -90,7 +90,7 @@ class Specimen:
     def logits(self, ids: npt.NDArray[np.int64]) -> Array:
         """Logits [N, V] of the packed tokens of the given rows of the corpus."""
         batch = Batch.of(ids, self.config.model.attention_mask)
-        return self.model(batch.tokens, batch.layout)[0]
+        return self.model(batch.tokens, batch.layout)[0].copy()
 
     def facts(self) -> dict[str, Any]:
         """What a detector may know besides the signals; nothing in it moves when a leaf that can go wrong does."""
