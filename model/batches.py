@@ -34,12 +34,7 @@ class Batch(NamedTuple):
 
 
 def draw(train: Ids, batch_size: int, rng: np.random.Generator) -> Iterator[Ids]:
-    """Batches of row indices without end: a fresh order every epoch, its incomplete last batch left out.
-
-    Raises ValueError when there are fewer rows than one batch takes.
-    """
-    if len(train) < batch_size:
-        raise ValueError(f"config: data.batch_size is {batch_size}; the training split has {len(train)} rows")
+    """Batches of row indices without end: a fresh order every epoch, its incomplete last batch left out."""
     while True:
         order = rng.permutation(train)
         for start in range(0, len(order) - batch_size + 1, batch_size):

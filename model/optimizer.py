@@ -25,7 +25,8 @@ def learning_rate(step: int, steps: int, optimizer: config.Optimizer) -> float:
 
 def global_norm(flat_grad: Array) -> float:
     """L2 norm of the whole gradient, in float64 where float32 overflows; NaN or infinite when an entry is."""
-    square = float(flat_grad @ flat_grad)
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = float(flat_grad @ flat_grad)
     if not isfinite(square):
         wide = flat_grad.astype(np.float64)
         square = float(wide @ wide)

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from model.batches import Batch, draw
-from model.config import Config
-from model.corpus import CORPUS_SHA256, GROUPS, SEQUENCES, Split, encode, split, verb_token_mask
+from model.config import Config, ConfigError
+from model.corpus import ALPHABET, CORPUS_SHA256, GROUPS, SEQUENCES, Split, encode, split, verb_token_mask
 from model.entropy import Ladder, ladder
 from model.evaluation import Evaluation
 from model.gpt import MiniGPT, initialise, param_shapes
@@ -53,6 +53,7 @@ class Specimen:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.split: Split = split(config.seed, config.data.val_cells_per_class)
+        _fits_the_corpus(config, len(self.split.train))
         self.params = Params(param_shapes(config.model), config.model.dtype)
         initialise(self.params, config.model, np.random.default_rng([config.seed, 1]))
         self.model = MiniGPT(config.model, self.params)
@@ -127,6 +128,18 @@ class Specimen:
 def build(config: Config) -> Specimen:
     """A fresh specimen, ready to train."""
     return Specimen(config)
+
+
+def _fits_the_corpus(config: Config, n_train: int) -> None:
+    if config.model.vocab_size < len(ALPHABET):
+        raise ConfigError(
+            f"config: model.vocab_size is {config.model.vocab_size}; it must be at least {len(ALPHABET)}, "
+            "the symbols of the corpus"
+        )
+    if config.data.batch_size > n_train:
+        raise ConfigError(
+            f"config: data.batch_size is {config.data.batch_size}; it must be at most {n_train}, the training rows"
+        )
 
 
 @lru_cache(maxsize=64)

@@ -155,7 +155,8 @@ class Seen:
 def _norm(array: Floats) -> float:
     """L2 norm; in float64 where the square overflows float32."""
     flat = array.ravel()
-    square = float(flat @ flat)
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = float(flat @ flat)
     if not isfinite(square):
         wide = flat.astype(np.float64)
         square = float(wide @ wide)

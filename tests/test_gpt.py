@@ -1,0 +1,129 @@
+"""The wiring of MiniGPT: how many parameters, what sees what, what padding may do."""
+
+import numpy as np
+import pytest
+
+from model import HEALTHY, build
+from model.attention import Layout
+from model.batches import Batch
+from model.config import change
+from model.corpus import SEQUENCES
+from model.layers import CrossEntropy
+from model.params import Params
+
+SHORT, LONG = (f([s.index for s in SEQUENCES], key=lambda i: len(SEQUENCES[i].text)) for f in (min, max))
+
+
+@pytest.fixture
+def double():
+    """HEALTHY in float64, where equal means equal to rounding."""
+    return build(change(HEALTHY, "model.dtype", "float64"))
+
+
+def test_minigpt_has_exactly_103680_parameters():
+    """4,096 in the embedding, 49,728 in each block, 128 in the final norm."""
+    assert build(HEALTHY).params.flat.size == 103_680
+
+
+def test_parameters_of_every_tensor_are_named_once_and_cover_the_buffer():
+    """Named views neither overlap nor leave a gap."""
+    params = build(HEALTHY).params
+    for number, view in enumerate(params.views(params.flat).values()):
+        view[...] = number
+    counts = np.bincount(params.flat.astype(int))
+    assert counts.tolist() == [param.data.size for param in params.values()]
+
+
+def test_initial_matrices_have_xavier_scale():
+    """Standard deviation sqrt(2 / (fan_in + fan_out)), the embedding included."""
+    params = build(HEALTHY).params
+    ratios = [p.data.std() / np.sqrt(2 / sum(p.data.shape)) for p in params.values() if p.data.ndim == 2]
+    assert ratios == pytest.approx([1.0] * len(ratios), rel=0.05)
+
+
+def test_init_scale_multiplies_every_matrix_and_nothing_else():
+    """The one leaf of a bad initialisation."""
+    healthy, scaled = build(HEALTHY).params, build(change(HEALTHY, "model.init_scale", 100.0)).params
+    factors = {name: 100.0 if healthy[name].data.ndim == 2 else 1.0 for name in healthy}
+    assert all(np.allclose(scaled[n].data, healthy[n].data * factor, rtol=1e-6) for n, factor in factors.items())
+
+
+def logits_of_first_row(specimen, tokens, lengths, mask):
+    layout = Layout.of(np.array(lengths), mask)
+    return specimen.model(tokens, layout)[0][: lengths[0]].copy()
+
+
+@pytest.mark.parametrize(("mask", "moves"), [("causal", False), ("all-ones", True)])
+def test_a_later_token_moves_an_earlier_prediction_only_without_the_causal_mask(mask, moves, double):
+    """The leak is the mask's and nobody else's."""
+    tokens = np.arange(12)
+    changed = tokens.copy()
+    changed[-1] = 30
+    before, after = (logits_of_first_row(double, t, [12], mask)[:-1] for t in (tokens, changed))
+    assert (not np.allclose(before, after, atol=1e-12)) is moves
+
+
+@pytest.mark.parametrize("mask", ["causal", "all-ones"])
+def test_padding_is_never_attended_to(mask, double):
+    """A row predicts the same alone as beside a row three times as long, under either mask."""
+    tokens, other = np.arange(10), np.arange(30)
+    alone = logits_of_first_row(double, tokens, [10], mask)
+    beside = logits_of_first_row(double, np.concatenate([tokens, other]), [10, 30], mask)
+    np.testing.assert_allclose(beside, alone, atol=1e-12)
+
+
+def test_padding_never_counts_in_the_loss(double):
+    """The loss of a batch is the mean over its real tokens, as if each row had been alone."""
+    both = Batch.of(np.array([SHORT, LONG]), "causal")
+    alone = [double.model.token_losses(*Batch.of(np.array([i]), "causal")[1:]).copy() for i in (SHORT, LONG)]
+    together = double.model.token_losses(*both[1:])
+    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-12)
+
+
+def test_rotary_positions_make_scores_depend_on_distance_alone(double):
+    """The same Q and K, both moved along by five positions, give the same product."""
+    rotary, rng = double.model.blocks[0].attn.rotary, np.random.default_rng(0)
+    qk = rng.standard_normal((2, 2, 1, 16))
+
+    def score(positions):
+        turned = qk.copy()
+        rotary.rotate(turned, rotary.turns(np.array(positions)))
+        return float(turned[0, 0, 0] @ turned[1, 1, 0])
+
+    assert score([7, 3]) == pytest.approx(score([12, 8]), abs=1e-12)
+    assert score([7, 3]) != pytest.approx(score([7, 4]), abs=1e-3)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, -1e4])
+def test_loss_is_stable_for_huge_logits(offset):
+    """Adding a constant to all logits changes nothing, and a certain right answer costs nothing."""
+    logits = np.full((1, 64), offset)
+    logits[0, 5] += 1000
+    losses, _ = CrossEntropy()(logits, np.array([5]))
+    assert losses[0] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_weight_decay_covers_matrices_only():
+    """The decayed slice of the buffer ends where the vectors begin."""
+    params = build(HEALTHY).params
+    assert params.n_decayed == sum(p.data.size for p in params.values() if p.data.ndim == 2)
+
+
+def test_vectors_before_matrices_are_refused():
+    """Weight decay is one slice; an order that would spoil it is an error."""
+    with pytest.raises(ValueError, match="matrices must come before vectors"):
+        Params({"bias": (3,), "weight": (3, 3)}, "float32")
+
+
+def test_q_k_and_v_share_one_buffer_and_keep_their_names():
+    """Writing through the fused gradient is writing each named one."""
+    specimen = build(HEALTHY)
+    fused = specimen.model.blocks[0].attn.qkv.weight
+    fused.grad[...] = np.arange(3).repeat(64)[:, None]
+    assert [float(specimen.params[f"blocks.0.attn.{part}.weight"].grad.mean()) for part in "qkv"] == [0, 1, 2]
+
+
+def test_parameters_refuse_to_be_written_through_their_views():
+    """Only the optimizer, which owns the flat buffer, moves a weight."""
+    with pytest.raises(ValueError, match="read-only"):
+        build(HEALTHY).params["embed.weight"].data[0, 0] = 1.0

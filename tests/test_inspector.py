@@ -1,0 +1,209 @@
+"""Looking must not change what is looked at, must say where it failed, and must leave nothing behind."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from model import HEALTHY, build
+from probes import Inspector, watch
+from probes.inspector import HookError
+from tests.mlp import MLP
+
+SHORT = replace(HEALTHY, steps=15, eval_every=5)
+
+
+@pytest.fixture
+def mlp():
+    return MLP()
+
+
+@pytest.fixture
+def inspector(mlp):
+    with Inspector(mlp.model, mlp.params) as inspector:
+        yield inspector
+
+
+def hooks_left(specimen):
+    modules = [hook for module in specimen.model.sites.values() for hook in module.forward_hooks]
+    return modules + [hook for param in specimen.params.values() for hook in param.backward_hooks]
+
+
+def test_losses_and_final_weights_are_bit_identical_with_and_without_looking():
+    """Everything attached against nothing attached."""
+    bare, watched = build(SHORT), build(SHORT)
+    losses = [step.loss for step in bare.steps()]
+    record = watch(watched)
+    assert record.column("loss").tolist() == losses
+    assert watched.params.flat.tobytes() == bare.params.flat.tobytes()
+
+
+def test_after_watching_no_hook_is_left():
+    """The watched model is the model it was."""
+    specimen = build(SHORT)
+    watch(specimen)
+    assert hooks_left(specimen) == []
+
+
+def test_forward_hook_sees_module_arguments_and_output(inspector, mlp):
+    """hook(module, args, kwargs, output), after the call."""
+    seen = []
+    inspector.register_forward("out", mlp.model.sites["out"], lambda *a: seen.append((a[0], a[1][0].shape, a[3].shape)))
+    mlp.loss()
+    assert seen == [(mlp.model.sites["out"], (64, 16), (64, 4))]
+
+
+def test_backward_hook_sees_the_filled_gradient(inspector, mlp):
+    """hook(param, grad), once grad is this step's."""
+    seen = []
+    inspector.register_backward("w", mlp.params["out.weight"], lambda p, g: seen.append((p.name, g.copy())))
+    step = next(mlp.steps())
+    assert seen[0][0] == "w"
+    np.testing.assert_array_equal(seen[0][1], step.grads["out.weight"])
+
+
+@pytest.mark.parametrize("which", ["args", "output"])
+def test_forward_hook_that_writes_raises(inspector, mlp, which):
+    """Inputs and outputs come behind views that refuse to be written."""
+
+    def vandal(module, args, kwargs, output):
+        (args[0] if which == "args" else output)[...] = 0
+
+    inspector.register_forward("hidden", mlp.model.sites["hidden"], vandal)
+    with pytest.raises(HookError, match=r"the hook at 'hidden' failed: ValueError.*read-only"):
+        mlp.loss()
+
+
+@pytest.mark.parametrize("which", ["data", "grad"])
+def test_backward_hook_that_writes_raises(inspector, mlp, which):
+    """Neither a weight nor its gradient can be changed from a hook."""
+
+    def vandal(param, grad):
+        (grad if which == "grad" else param.data)[...] = 0
+
+    inspector.register_backward("w", mlp.params["out.weight"], vandal)
+    with pytest.raises(HookError, match=r"the hook at 'w' failed.*read-only"):
+        next(mlp.steps())
+
+
+def test_keyword_arguments_of_attention_refuse_to_be_written():
+    """The mask is as protected as the scores."""
+    specimen = build(SHORT)
+
+    def vandal(module, args, kwargs, output):
+        kwargs["visible"][...] = True
+
+    with Inspector(specimen.model, specimen.params) as inspector:
+        inspector.register_forward("blocks.0.attn.pattern", hook=vandal)
+        with pytest.raises(HookError, match="read-only"):
+            next(specimen.steps())
+
+
+def test_hook_that_fails_names_its_site_and_the_error(inspector, mlp):
+    """The message is enough to find the hook."""
+    inspector.register_forward("hidden", mlp.model.sites["hidden"], lambda *_: 1 / 0)
+    with pytest.raises(HookError, match="the hook at 'hidden' failed: ZeroDivisionError: division by zero"):
+        mlp.loss()
+
+
+def test_hook_that_returns_something_is_refused(inspector, mlp):
+    """Hooks observe; a returned value would be dropped without a word."""
+    inspector.register_forward("hidden", mlp.model.sites["hidden"], lambda *_: 3)
+    with pytest.raises(HookError, match="returned a int; hooks observe"):
+        mlp.loss()
+
+
+def test_removed_hook_is_not_called_again(inspector, mlp):
+    """And removing it twice does no harm."""
+    calls = []
+    handle = inspector.register_forward("hidden", mlp.model.sites["hidden"], lambda *_: calls.append(1))
+    mlp.loss()
+    handle.remove()
+    handle.remove()
+    mlp.loss()
+    assert calls == [1]
+
+
+def test_hook_may_remove_itself_and_its_neighbours_still_fire(inspector, mlp):
+    """Removal from inside a hook disturbs no other hook of the same module."""
+    calls = []
+    site = mlp.model.sites["hidden"]
+    first = inspector.register_forward("a", site, lambda *_: (calls.append("a"), first.remove())[2:] or None)
+    inspector.register_forward("b", site, lambda *_: calls.append("b"))
+    mlp.loss()
+    mlp.loss()
+    assert calls == ["a", "b", "b"]
+
+
+def test_remove_all_from_inside_a_hook_is_safe(inspector, mlp):
+    """The pass that is under way ends normally."""
+    inspector.register_forward("hidden", mlp.model.sites["hidden"], lambda *_: inspector.remove_all())
+    inspector.register_forward("out", mlp.model.sites["out"])
+    mlp.loss()
+    assert hooks_left(mlp) == []
+
+
+def test_after_remove_all_nothing_is_left_behind(inspector, mlp):
+    """No hook on any module or parameter, no statistic in the inspector."""
+    inspector.register_forward("hidden", mlp.model.sites["hidden"])
+    inspector.register_backward("hidden.weight", mlp.params["hidden.weight"])
+    inspector.remove_all()
+    assert (hooks_left(mlp), inspector.snapshot()) == ([], {})
+
+
+def test_context_manager_takes_hooks_off_when_the_loop_fails(mlp):
+    """An exception inside leaves the model clean."""
+
+    def watch_and_fail():
+        with Inspector(mlp.model, mlp.params) as inspector:
+            inspector.register_forward("hidden", mlp.model.sites["hidden"])
+            raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        watch_and_fail()
+    assert hooks_left(mlp) == []
+
+
+def test_without_a_hook_statistics_run_over_every_value(inspector, mlp):
+    """Two passes, compared with NumPy over the outputs of both."""
+    outputs = []
+    inspector.register_forward("out", mlp.model.sites["out"])
+    inspector.register_forward("copy", mlp.model.sites["out"], lambda *a: outputs.append(a[3].copy()))
+    for _ in mlp.steps():
+        if len(outputs) >= 4:
+            break
+    values = np.concatenate(outputs)
+    expected = {
+        "n": values.size, "mean": values.mean(), "variance": values.var(),
+        "mean_abs": np.abs(values).mean(), "max_abs": np.abs(values).max(), "nonfinite": 0,
+    }  # fmt: skip
+    assert inspector.snapshot()["out"] == pytest.approx(expected)
+
+
+def test_reset_starts_statistics_anew_and_keeps_the_hook(inspector, mlp):
+    """n counts what came after the reset."""
+    inspector.register_forward("out", mlp.model.sites["out"])
+    mlp.loss()
+    inspector.reset()
+    mlp.loss()
+    assert inspector.snapshot()["out"]["n"] == 64 * 4
+
+
+def test_site_can_be_found_by_its_name(inspector, mlp):
+    """Without a module the model's own site of that name is watched."""
+    inspector.register_forward("out")
+    mlp.loss()
+    assert inspector.snapshot()["out"]["n"] == 64 * 4
+
+
+def test_unknown_site_is_an_error_that_lists_the_sites(inspector):
+    """A typing mistake is found at once."""
+    with pytest.raises(KeyError, match="no site 'hiden'; it has hidden, out"):
+        inspector.register_forward("hiden")
+
+
+def test_second_statistics_under_one_name_are_refused(inspector):
+    """Two sites would be mixed into one number."""
+    inspector.register_forward("out")
+    with pytest.raises(ValueError, match="already kept for 'out'"):
+        inspector.register_forward("out")

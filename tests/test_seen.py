@@ -1,0 +1,178 @@
+"""Every signal of a watched run against its formula, computed again from copies that other hooks kept."""
+
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from model import HEALTHY, build
+from model.config import change
+from model.corpus import SEQUENCES
+from probes import Inspector
+from probes.seen import Seen
+from probes.signals import SIGNALS
+
+SHORT = replace(HEALTHY, steps=15, eval_every=5)
+LAYERS = ("embed", "blocks.0", "blocks.1", "norm")
+
+
+class Look:
+    """Step 4 of a run, the first that evaluates: its readings, and copies of what passed each site."""
+
+    def __init__(self, config=SHORT):
+        self.specimen = build(config)
+        self.outputs = defaultdict(list)
+        self.grads = {}
+        model, params = self.specimen.model, self.specimen.params
+        with Inspector(model, params) as inspector:
+            for name in model.sites:
+                inspector.register_forward(f"copy {name}", model.sites[name], self.keep(name))
+            for name in params:
+                inspector.register_backward(f"copy {name}", params[name], self.keep_grad(name))
+            seen = Seen(self.specimen, inspector, self.specimen.facts()["sites"])
+            for step in self.specimen.steps():
+                self.before = {} if step.index == 4 else {n: v.copy() for n, v in step.params.items()} or self.before
+                if step.index == 4:
+                    break
+                seen.readings(step)
+                self.previous = self.before
+                self.outputs.clear()
+            self.step, self.readings = step, seen.readings(step)
+
+    def keep(self, name):
+        def hook(module, args, kwargs, output):
+            self.outputs[name, self.specimen.model.training].append((output.copy(), kwargs))
+
+        return hook
+
+    def keep_grad(self, name):
+        def hook(param, grad):
+            self.grads[name] = grad.copy()
+
+        return hook
+
+
+@pytest.fixture(scope="module")
+def look():
+    return Look()
+
+
+def test_every_row_of_the_table_is_measured(look):
+    """At a step that evaluates, no signal of the specimen is missing."""
+    assert [s.name for s in SIGNALS if look.readings[s.name] is None] == []
+
+
+def test_signals_of_evaluation_cadence_are_measured_at_evaluations_only():
+    """The others are measured at every step."""
+    specimen = build(SHORT)
+    with Inspector(specimen.model, specimen.params) as inspector:
+        seen = Seen(specimen, inspector, specimen.facts()["sites"])
+        readings = seen.readings(next(specimen.steps()))
+    assert {s.name for s in SIGNALS if readings[s.name] is None} == {
+        s.name for s in SIGNALS if s.cadence == "evaluation"
+    }
+
+
+def test_activation_is_the_mean_magnitude_of_a_layers_output(look):
+    """On the training batch, not on the evaluation."""
+    expected = {layer: np.abs(look.outputs[layer, True][0][0]).mean() for layer in LAYERS}
+    assert look.readings["activation"] == pytest.approx(expected, rel=1e-5)
+
+
+def layer_gradient(look, layer):
+    return np.concatenate([g.ravel() for name, g in look.grads.items() if name.startswith(layer + ".")])
+
+
+def test_layer_gradient_norms_are_those_before_clipping_and_add_up_to_the_run_s(look):
+    """The squares of all layers make the square of the run's norm: nothing is left out, nothing is clipped."""
+    expected = {layer: np.linalg.norm(layer_gradient(look, layer)) for layer in LAYERS}
+    norms = look.readings["grad_norm_by_layer"]
+    assert norms == pytest.approx(expected, rel=1e-5)
+    assert np.sqrt(sum(v**2 for v in norms.values())) == pytest.approx(look.readings["grad_norm"], rel=1e-5)
+
+
+def test_gradient_activation_ratio_is_rms_gradient_over_mean_magnitude(look):
+    """Layers of different size stay comparable."""
+    expected = {
+        layer: np.sqrt((layer_gradient(look, layer) ** 2).mean()) / look.readings["activation"][layer]
+        for layer in LAYERS
+    }
+    assert look.readings["grad_activation_ratio"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_update_weight_ratio_compares_the_update_with_the_weight_before_it(look):
+    """For every matrix; the weights before step 4 are those after step 3."""
+    matrices = [n for n, w in look.previous.items() if w.ndim == 2]
+    expected = {
+        n: np.linalg.norm(look.step.params[n] - look.previous[n]) / np.linalg.norm(look.previous[n]) for n in matrices
+    }
+    assert look.readings["update_weight_ratio"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_first_update_weight_ratio_knows_the_weight_before_the_first_step():
+    """There is no step before step 0 to remember it from."""
+    specimen = build(SHORT)
+    start = {name: p.data.copy() for name, p in specimen.params.items()}
+    with Inspector(specimen.model, specimen.params) as inspector:
+        seen = Seen(specimen, inspector, specimen.facts()["sites"])
+        step = next(specimen.steps())
+        ratio = seen.readings(step)["update_weight_ratio"]["embed.weight"]
+    moved = np.linalg.norm(step.params["embed.weight"] - start["embed.weight"])
+    assert ratio == pytest.approx(moved / np.linalg.norm(start["embed.weight"]), rel=1e-4)
+
+
+def test_attention_entropy_is_averaged_over_queries_with_a_choice(look):
+    """-sum p ln p over ln(visible keys), one query at a time; first positions and padding left out."""
+    entropies = []
+    for pattern, kwargs in look.outputs["blocks.1.attn.pattern", False]:
+        for row, head in zip(pattern[:, 2].astype(np.float64), kwargs["visible"], strict=True):
+            for query in range(1, len(head)):
+                if head[query].any():
+                    p = row[query][head[query]]
+                    entropies.append(-(p[p > 0] * np.log(p[p > 0])).sum() / np.log(len(p)))
+    assert look.readings["attention_entropy"]["blocks.1.attn.pattern.2"] == pytest.approx(np.mean(entropies), rel=1e-4)
+
+
+def test_dead_fraction_counts_neurons_silent_on_every_token_of_the_evaluation():
+    """Biases of 16 of 256 neurons pushed far down: exactly these are dead."""
+    specimen = build(SHORT)
+    specimen.params.views(specimen.params.flat)["blocks.1.ffn.up.bias"][:16] = -50
+    with Inspector(specimen.model, specimen.params) as inspector:
+        seen = Seen(specimen, inspector, specimen.facts()["sites"])
+        for step in specimen.steps():
+            readings = seen.readings(step)
+            if readings["dead_fraction"]:
+                break
+    assert readings["dead_fraction"] == {"blocks.0.ffn.up": 0.0, "blocks.1.ffn.up": 16 / 256}
+
+
+def test_neuron_that_speaks_on_one_chunk_of_the_evaluation_is_not_dead():
+    """Silenced on the last chunk, not on all: a count over the last chunk alone would see it dead."""
+    specimen, chunks = build(SHORT), []
+    model, kinds = specimen.model, specimen.facts()["sites"]
+    with Inspector(model, specimen.params) as inspector:
+        inspector.register_forward(
+            "copy", model.sites["blocks.0.ffn.up"], lambda *seen: chunks.append(seen[3].max(axis=0))
+        )
+        specimen.evaluate(model)
+        neuron = int(np.argmax(np.max(chunks, axis=0) - chunks[-1]))
+        middle = (np.max(chunks, axis=0) + chunks[-1])[neuron] / 2
+        specimen.params.views(specimen.params.flat)["blocks.0.ffn.up.bias"][neuron] -= middle + 3
+        chunks.clear()
+        seen = Seen(specimen, inspector, kinds)
+        specimen.evaluate(model)
+    assert chunks[-1][neuron] < -3 < np.max(chunks, axis=0)[neuron]
+    assert seen.dead_fractions()["blocks.0.ffn.up"] == 0.0
+
+
+def test_nonfinite_values_are_counted_where_they_arise():
+    """One NaN planted in block 1's bias: block 0 is clean, block 1 and what follows is not."""
+    specimen = build(change(SHORT, "model.dtype", "float64"))
+    specimen.params.views(specimen.params.flat)["blocks.1.ffn.down.bias"][3] = np.nan
+    with Inspector(specimen.model, specimen.params) as inspector:
+        seen = Seen(specimen, inspector, specimen.facts()["sites"])
+        step = next(specimen.steps())
+        counts = seen.readings(step)["nonfinite_count"]
+    tokens = sum(len(SEQUENCES[i].text) - 1 for i in step.batch_ids)
+    assert (counts["embed"], counts["blocks.0"], counts["blocks.1"]) == (0, 0, tokens)

@@ -1,0 +1,177 @@
+"""The training loop: its bits, its batches, its evaluations, and what it says about itself."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model import HEALTHY, ConfigError, build
+from model.batches import Batch, draw
+from model.config import change, leaves
+from model.corpus import SEQUENCES, encode, verb_token_mask
+
+ROOT = Path(__file__).parent.parent
+SHORT = replace(HEALTHY, steps=15, eval_every=5, seed=7)
+
+TRAIN_AND_HASH = """
+import hashlib, sys
+from dataclasses import replace
+from model import HEALTHY, build
+specimen = build(replace(HEALTHY, steps=15, eval_every=5, seed=7))
+losses = [(step.loss, step.grad_norm, step.evaluation) for step in specimen.steps()]
+print(hashlib.sha256(repr(losses).encode() + specimen.params.flat.tobytes()).hexdigest())
+"""
+
+
+def digest(config):
+    specimen = build(config)
+    losses = [(step.loss, step.grad_norm, step.evaluation) for step in specimen.steps()]
+    return hashlib.sha256(repr(losses).encode() + specimen.params.flat.tobytes()).hexdigest()
+
+
+def test_same_config_trains_to_the_same_bits_in_one_process():
+    """Nothing leaks from one run into the next."""
+    assert digest(SHORT) == digest(SHORT)
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_same_config_trains_to_the_same_bits_in_another_process(threads):
+    """Whatever number of BLAS threads the environment asks for, the code trains on one."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+    output = subprocess.run(
+        [sys.executable, "-c", TRAIN_AND_HASH], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert output.stdout.strip() == digest(SHORT)
+
+
+def test_seed_decides_split_initialisation_and_batches():
+    """Two seeds share none of the three."""
+    a, b = build(SHORT), build(replace(SHORT, seed=8))
+    first_a, first_b = (next(specimen.steps()).batch_ids.tolist() for specimen in (a, b))
+    assert a.split.val.tolist() != b.split.val.tolist()
+    assert not np.allclose(a.params.flat, b.params.flat)
+    assert first_a != first_b
+
+
+def test_an_epoch_holds_no_row_twice():
+    """Drawn without replacement; a new epoch comes in a new order."""
+    rows = np.arange(100)
+    batches = list(islice(draw(rows, 32, np.random.default_rng(0)), 6))
+    first, second = np.concatenate(batches[:3]), np.concatenate(batches[3:])
+    assert len(set(first.tolist())) == len(set(second.tolist())) == 96
+    assert first.tolist() != second.tolist()
+
+
+def test_batches_are_drawn_from_the_training_split_only():
+    """No validation row is ever trained on."""
+    specimen = build(SHORT)
+    seen = {i for step in specimen.steps() for i in step.batch_ids.tolist()}
+    assert seen <= set(specimen.split.train.tolist())
+
+
+def test_first_character_is_read_and_never_predicted():
+    """A batch predicts every character of its rows but the first."""
+    batch = Batch.of(np.array([5, 9]), "causal")
+    rows = [encode(SEQUENCES[i].text) for i in (5, 9)]
+    assert batch.tokens.tolist() == np.concatenate([row[:-1] for row in rows]).tolist()
+    assert batch.targets.tolist() == np.concatenate([row[1:] for row in rows]).tolist()
+
+
+def row_by_row(specimen, ids, wanted):
+    """Mean loss over the chosen tokens, each row on its own."""
+    losses = []
+    for i in ids:
+        sequence = SEQUENCES[i]
+        batch = Batch.of(np.array([i]), "causal")
+        token_losses = specimen.model.token_losses(*batch[1:])
+        losses.append(token_losses[wanted(sequence)].astype(np.float64))
+    return float(np.concatenate(losses).mean())
+
+
+def test_evaluation_is_the_mean_over_every_token_of_the_split():
+    """One packed pass gives what row by row gives."""
+    specimen = build(SHORT)
+    evaluation = specimen.evaluate(specimen.model)
+    every = row_by_row(specimen, specimen.split.val, lambda s: np.ones(len(s.text) - 1, bool))
+    assert evaluation["val_loss"] == pytest.approx(every, rel=1e-5)
+
+
+def test_class_losses_are_means_over_verb_words_of_that_class():
+    """The last English word and the stop, Spanish to English, of irregular rows."""
+    specimen = build(SHORT)
+    evaluation = specimen.evaluate(specimen.model)
+    irregular = [i for i in specimen.split.val if not SEQUENCES[i].row.regular]
+    expected = row_by_row(specimen, irregular, verb_token_mask)
+    assert evaluation["val_loss_by_class/irregular"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_evaluations_come_at_their_cadence_and_after_the_last_step():
+    """17 steps, every 5: after steps 4, 9, 14 and the last."""
+    config = replace(SHORT, steps=17)
+    assert [s.index for s in build(config).steps() if s.evaluation is not None] == [4, 9, 14, 16]
+
+
+def test_evaluation_describes_the_parameters_after_the_update():
+    """Evaluating again right after the step gives the same numbers."""
+    specimen = build(SHORT)
+    *_, last = specimen.steps()
+    assert dict(last.evaluation) == dict(specimen.evaluate(specimen.model))
+
+
+def test_views_of_a_step_refuse_to_be_written():
+    """Who looks at parameters, gradients or updates cannot change them."""
+    step = next(build(SHORT).steps())
+    for views in (step.params, step.grads, step.updates):
+        with pytest.raises(ValueError, match="read-only"):
+            views["embed.weight"][0, 0] = 1.0
+
+
+def test_training_a_specimen_twice_is_refused():
+    """A second pass would start from trained weights and look like a first."""
+    specimen = build(SHORT)
+    list(specimen.steps())
+    with pytest.raises(RuntimeError, match="build another one"):
+        next(specimen.steps())
+
+
+@pytest.mark.parametrize(
+    ("leaf", "value"),
+    [("model.init_scale", 100.0), ("optimizer.warmup_steps", 0), ("model.attention_mask", "all-ones")],
+)
+def test_no_leaf_that_can_go_wrong_is_a_fact(leaf, value):
+    """Detectors are never told the answer: facts stay the same to the letter."""
+    assert build(change(SHORT, leaf, value)).facts() == build(SHORT).facts()
+
+
+def test_provenance_names_every_leaf_of_the_config():
+    """A record says exactly what was trained."""
+    config = build(SHORT).provenance()["config"]
+    assert sum(len(v) if isinstance(v, dict) else 1 for v in config.values()) == len(leaves(SHORT))
+
+
+@pytest.mark.parametrize(
+    ("leaf", "value", "message"),
+    [
+        ("model.vocab_size", 20, "model.vocab_size is 20; it must be at least 34"),
+        ("data.batch_size", 4000, "data.batch_size is 4000; it must be at most 512"),
+    ],
+)
+def test_config_that_the_corpus_cannot_serve_is_refused(leaf, value, message):
+    """What only the corpus can know is checked when the specimen is built."""
+    with pytest.raises(ConfigError, match=message):
+        build(change(HEALTHY, leaf, value))
+
+
+def test_logits_are_the_callers_to_keep():
+    """A later pass does not overwrite them."""
+    specimen = build(SHORT)
+    kept = specimen.logits(np.array([0]))
+    before = kept.copy()
+    specimen.logits(np.array([300]))
+    np.testing.assert_array_equal(kept, before)

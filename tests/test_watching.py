@@ -1,0 +1,78 @@
+"""watch(): any specimen, trained to the end, with everything attached and the record written as it goes."""
+
+from dataclasses import replace
+
+import pytest
+
+from model import HEALTHY, build
+from probes import Record, diagnose, watch
+from tests.mlp import MLP
+
+SHORT = replace(HEALTHY, steps=15, eval_every=5)
+
+
+def test_watch_attaches_to_a_specimen_that_is_no_minigpt():
+    """An MLP of the test's own: the protocol is all that is asked for."""
+    record = watch(MLP())
+    assert record.sites("activation") == ("hidden", "out")
+    assert record.sites("update_weight_ratio") == ("hidden.weight", "out.weight")
+    assert record.column("loss")[0] > record.column("loss")[-1]
+
+
+def test_what_a_specimen_cannot_show_is_not_recorded():
+    """The MLP has no attention and no validation split; nobody makes them up."""
+    record = watch(MLP())
+    assert record.sites("attention_entropy") == record.sites("val_loss") == ()
+
+
+def test_sound_mlp_is_diagnosed_healthy_and_one_with_huge_weights_is_not():
+    """The same verdicts for somebody else's specimen."""
+    assert diagnose(watch(MLP())).verdict == "healthy"
+    assert diagnose(watch(MLP(scale=100.0))).cause == "bad-init"
+
+
+def test_record_on_disk_is_the_record_returned(tmp_path):
+    """What a later process loads is what this one saw."""
+    record = watch(build(SHORT), tmp_path / "run.jsonl")
+    loaded = Record.load(tmp_path / "run.jsonl")
+    assert loaded.complete
+    assert repr(loaded) == repr(record)
+
+
+def test_two_runs_of_one_config_leave_the_same_bytes(tmp_path):
+    """No clock, no path, no process id in the record."""
+    for name in ("a.jsonl", "b.jsonl"):
+        watch(build(SHORT), tmp_path / name)
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+
+
+def test_record_carries_config_corpus_versions_and_hardware():
+    """Enough to train the run again, and to know on what it was trained."""
+    provenance = watch(build(SHORT)).provenance
+    assert provenance["config"]["optimizer"]["lr_max"] == SHORT.optimizer.lr_max
+    assert {"seed", "corpus_sha256", "versions", "hardware"} <= set(provenance)
+
+
+def test_every_step_is_reported_to_whoever_shows_progress():
+    """on_step(step, total_steps)."""
+    steps = []
+    watch(MLP(total_steps=3), on_step=lambda *a: steps.append(a))
+    assert steps == [(0, 3), (1, 3), (2, 3)]
+
+
+def test_run_that_dies_leaves_what_came_before(tmp_path):
+    """Ten steps, then an error of the specimen's own: ten rows on disk, marked incomplete, no hook left."""
+    mlp = MLP()
+    steps = mlp.steps()
+
+    def dying():
+        for _ in range(10):
+            yield next(steps)
+        raise FloatingPointError("the run died")
+
+    mlp.steps = dying
+    with pytest.raises(FloatingPointError):
+        watch(mlp, tmp_path / "run.jsonl")
+    record = Record.load(tmp_path / "run.jsonl")
+    assert (len(record.steps), record.complete) == (10, False)
+    assert mlp.model.sites["hidden"].forward_hooks == ()
