@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from model.config import HEALTHY, Config, ConfigError
+from model.fingerprint import fingerprint
 from model.train import build
 
-__all__ = ["HEALTHY", "Config", "ConfigError", "build"]
+__all__ = ["HEALTHY", "Config", "ConfigError", "build", "fingerprint"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from probes.record import Record
+
 WINDOW = 5
 """Evaluations in the mean; wide enough to steady the minimum of val, narrow enough not to move it."""
 
@@ -21,3 +23,11 @@ def centred_mean(values: npt.ArrayLike, window: int = WINDOW) -> npt.NDArray[np.
     if len(array) < window:
         raise ValueError(f"{len(array)} values; a centred mean of {window} needs at least as many")
     return np.convolve(array, np.full(window, 1 / window), mode="valid")
+
+
+def first_step_below(record: Record, signal: str, site: str, level: float) -> float:
+    """First step at which a signal's smoothed curve is below a level; infinity when it never is."""
+    steps, values = record.series(signal, site)
+    smooth = centred_mean(values)
+    below = np.flatnonzero(smooth < level)
+    return float(steps[below[0] + (len(values) - len(smooth)) // 2]) if below.size else float("inf")

@@ -29,7 +29,8 @@ from model.config import change
 from model.seeds import LENGTH_SEEDS, SWEEP_SEEDS
 from probes.smoothing import centred_mean
 
-LRS = (5e-3, 7e-3, 1e-2, 1.4e-2, 2e-2, 2.8e-2, 4e-2)
+LRS = (5e-3, 7e-3, 1e-2, 1.4e-2, 1.5e-2, 1.6e-2, 1.7e-2, 1.8e-2, 1.9e-2, 2e-2, 2.8e-2, 4e-2)
+"""Factors of 1.4, and steps of 1e-3 between 1.4e-2 and 2e-2, where the coarse grid met one half of the rule each."""
 LENGTHS = (80, 120, 160, 200, 280)
 EVALUATIONS = 40
 WITHIN = 0.03
@@ -79,7 +80,9 @@ def lr_table() -> tuple[str, float]:
         f"| {'yes' if eligible[i] else 'no'} |"
         for i, lr in enumerate(LRS)
     ]
-    chosen = max((lr for lr, fits in zip(LRS, eligible, strict=True) if fits), default=float("nan"))
+    if not eligible.any():
+        raise SystemExit("\n".join([*rows, "", "No lr_max of the grid satisfies the rule."]))
+    chosen = max(lr for lr, fits in zip(LRS, eligible, strict=True) if fits)
     return "\n".join([*rows, "", f"Chosen: lr_max = {chosen:g}."]), chosen
 
 

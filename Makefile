@@ -1,0 +1,47 @@
+# make         set up, run the experiments, print where the dashboard is
+# make test    set up, pass all tests
+# make parity  the specimen against PyTorch, in an environment of its own
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PARITY := .venv-parity
+
+EXPERIMENTS := test_healthy.py
+
+.DEFAULT_GOAL := experiments
+.PHONY: experiments test lint types parity sweep clean
+
+experiments: $(VENV)/ready
+	$(BIN)/pytest $(EXPERIMENTS)
+
+test: $(VENV)/ready lint types
+	$(BIN)/pytest -n auto
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/ready
+	$(BIN)/mypy
+
+parity: $(PARITY)/ready
+	$(PARITY)/bin/pytest tests/test_parity.py
+
+sweep: $(VENV)/ready
+	$(BIN)/python scripts/sweep.py --write
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group test --group lint
+	touch $@
+
+$(PARITY)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(PARITY)
+	$(PARITY)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(PARITY)/bin/python -m pip install --quiet --constraint constraints.txt --editable . --group test --group parity
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(PARITY) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,16 @@
+"""A name for everything that a run of this model depends on: its config and the source it is built from."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from model.config import Config, leaves
+
+
+def fingerprint(config: Config) -> str:
+    """sha256 over every leaf of the config and every source file of this package, as 64 hexadecimal digits."""
+    digest = hashlib.sha256(repr(leaves(config)).encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,132 @@
+"""The healthy run: the reference pattern that every other run is read against.
+
+Bands are those of the choosing seeds 0-9 with room to spare (`scripts/bands.py` prints them); bounds are exact.
+"""
+
+from math import cos, log, pi
+
+import numpy as np
+import pytest
+
+from probes.smoothing import centred_mean, first_step_below
+
+FLOAT32_SLACK = 1e-5
+"""A mean of float32 losses may fall this far below an exact bound, in nats."""
+CLASSES = ("regular", "irregular")
+
+
+@pytest.fixture
+def healthy(run):
+    return run("healthy")
+
+
+@pytest.fixture
+def record(healthy):
+    return healthy.record
+
+
+def area_between(record, signal):
+    """Mean over the run of irregular minus regular, in nats per token."""
+    regular, irregular = (record.series(signal, site)[1] for site in CLASSES)
+    return float((irregular - regular).mean())
+
+
+def test_healthy_loss_starts_where_a_model_that_knows_nothing_starts(record):
+    """Near ln V: no confidence without evidence."""
+    uniform = log(record.facts["vocab_size"])
+    assert uniform - 0.5 <= record.column("loss")[0] <= uniform + 1.2
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_healthy_loss_falls_and_ends_below_the_ngram_baseline(record, split):
+    """The model has learned more than the last few characters tell."""
+    smooth = centred_mean(record.series(f"{split}_loss")[1])
+    assert smooth[-1] < record.facts["ladder"][split]["ngram"] < smooth[0]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_healthy_loss_never_falls_below_the_entropy_floor(record, split):
+    """No causal model can; one that does sees what it is to predict."""
+    floor = record.facts["ladder"][split]["floor"]
+    assert record.series(f"{split}_loss")[1].min() >= floor - FLOAT32_SLACK
+
+
+def test_healthy_run_ends_where_its_validation_loss_is_lowest(record):
+    """Smoothed val ends within 3 % of its minimum: neither cut short nor overfitted."""
+    smooth = centred_mean(record.series("val_loss")[1])
+    assert smooth[-1] <= 1.03 * smooth.min()
+
+
+def test_healthy_learning_rate_ramps_up_and_decays_as_configured(healthy):
+    """Linear to the peak, then a cosine down to a tenth of it, step by step."""
+    steps, optimizer = healthy.config["steps"], healthy.config["optimizer"]
+    warmup, peak = optimizer["warmup_steps"], optimizer["lr_max"]
+    ramp = [peak * (s + 1) / warmup for s in range(warmup)]
+    decay = [peak * (0.55 + 0.45 * cos(pi * s / (steps - warmup - 1))) for s in range(steps - warmup)]
+    np.testing.assert_allclose(healthy.record.column("lr"), ramp + decay, rtol=1e-12)
+
+
+def test_healthy_gradient_norms_stay_in_range(record):
+    """First one in [0.1, 10], the rest of the same order."""
+    norms = record.column("grad_norm")
+    assert 0.1 <= norms[0] <= 10
+    assert 0.05 <= norms.min() <= norms.max() <= 10
+
+
+def test_healthy_activations_keep_their_scale_through_depth_and_time(record):
+    """Mean magnitude of every layer, at every step."""
+    scales = [record.column("activation", layer) for layer in record.sites("activation")]
+    assert len(scales) == 4
+    assert 0.03 <= np.min(scales) <= np.max(scales) <= 30
+
+
+def test_healthy_weights_keep_their_spectral_norm(record):
+    """No matrix blows up."""
+    norms = [record.series("spectral_norm", matrix)[1] for matrix in record.sites("spectral_norm")]
+    assert len(norms) == 13
+    assert 0.5 <= np.min(norms) <= np.max(norms) <= 30
+
+
+def test_healthy_run_leaves_no_layer_dead(record):
+    """Hardly a neuron is silent on a whole evaluation."""
+    fractions = [record.series("dead_fraction", layer)[1] for layer in record.sites("dead_fraction")]
+    assert len(fractions) == 2
+    assert np.max(fractions) <= 0.25
+
+
+def test_healthy_run_leaves_no_head_stuck_on_one_key(record):
+    """Entropy of every head stays clear of zero."""
+    entropies = [record.series("attention_entropy", head)[1] for head in record.sites("attention_entropy")]
+    assert len(entropies) == 8
+    assert np.min(entropies) >= 0.01
+
+
+def test_healthy_run_is_diagnosed_healthy(healthy):
+    """No cause, no finding, every detector judged."""
+    assert (healthy.diagnosis.verdict, healthy.diagnosis.cause) == ("healthy", None)
+    assert healthy.diagnosis.not_judged == {}
+
+
+def test_regular_verbs_are_learned_before_irregular_ones_on_held_out_forms(record):
+    """Regular forms reach what the best n-gram manages on both classes; irregular ones do not reach it earlier."""
+    level = record.facts["ladder"]["val"]["class_baseline"]
+    regular, irregular = (first_step_below(record, "val_loss_by_class", site, level) for site in CLASSES)
+    assert regular < np.inf
+    assert regular <= irregular
+
+
+def test_irregular_verbs_cost_more_than_regular_ones_on_held_out_forms(record):
+    """The tax, over the whole run, is positive."""
+    assert area_between(record, "val_loss_by_class") > 0
+
+
+def test_both_classes_are_learned_on_training_rows_regular_first(record):
+    """Exceptions can be memorised, and are, after the rule."""
+    level = record.facts["ladder"]["val"]["class_baseline"]
+    regular, irregular = (first_step_below(record, "train_loss_by_class", site, level) for site in CLASSES)
+    assert regular < irregular < np.inf
+
+
+def test_healthy_diagnosis_is_the_one_on_file(healthy, snapshot):
+    """Verdict, causes, findings, and which detectors judged."""
+    assert healthy.diagnosis.summary() == snapshot
