@@ -33,14 +33,12 @@ sweep: $(VENV)/ready
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group test --group lint
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,lint]"
 	touch $@
 
 $(PARITY)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PARITY)
-	$(PARITY)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(PARITY)/bin/python -m pip install --quiet --constraint constraints.txt --editable . --group test --group parity
+	$(PARITY)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[test,parity]"
 	touch $@
 
 clean:
