@@ -10,10 +10,12 @@ import numpy as np
 
 from probes.causes import CAUSES, Cause
 from probes.detectors import DETECTORS
-from probes.findings import CannotJudgeError, Detector, Evidence, Finding
+from probes.findings import CannotJudgeError, Detector, Evidence, Finding, printable
 from probes.record import Record
 
 Verdict = Literal["healthy", "unhealthy", "undetermined"]
+CORE = ("loss", "train_loss")
+"""Either will do; the first with enough points is taken."""
 CORE_POINTS = 20
 """Points of loss below which nothing is said about a run; chosen so that a trend can be told from noise."""
 
@@ -72,6 +74,8 @@ class Diagnosis:
         """One line: the first cause with its evidence, why no verdict was possible, or what was checked."""
         if self.causes:
             return self.causes[0].headline
+        if self.findings:
+            return f"no cause explains {self.findings[0]}"
         asked = len(self.judged) + len(self.not_judged)
         return self.reason or f"{len(self.judged)} of {asked} detectors judged, none found anything"
 
@@ -105,7 +109,7 @@ class Diagnosis:
             ]
         for f in self.findings:
             lines += [
-                f"finding: {f.symptom}" + (f" at {f.site}" if f.site else ""),
+                f"finding: {f.symptom}" + (f" at {printable(f.site)}" if f.site else ""),
                 f"  first step {f.step}, observed {f.observed:.6g}, limit {f.limit:.6g}, {f.worse} is worse",
                 f"  limit from: {f.source}",
             ]
@@ -204,22 +208,26 @@ def _margin(named: Sequence[Cause], suspects: Sequence[Suspect]) -> float | None
 
 def _core(evidence: Evidence) -> tuple[str, bool]:
     """Why the core signal is missing ("" when it is not), and whether the loss fell."""
-    try:
-        name = "loss" if evidence.sites("loss") else "train_loss"
-        _, losses = evidence.series(name)
-    except CannotJudgeError:
+    recorded = [name for name in CORE if evidence.sites(name)]
+    if not recorded:
         return "no loss was recorded", False
+    name = max(recorded, key=lambda name: min(CORE_POINTS, len(evidence.series(name)[0])))
+    _, losses = evidence.series(name)
     if len(losses) < CORE_POINTS:
         return f"{len(losses)} points of {name}; {CORE_POINTS} are needed", False
     quarter = len(losses) // 4
-    return "", bool(np.median(losses[-quarter:]) < np.median(losses[:quarter]))
+    with np.errstate(invalid="ignore"):  # between infinities of both signs there is no median, and no fall
+        return "", bool(np.median(losses[-quarter:]) < np.median(losses[:quarter]))
 
 
 def _verdict(named: Sequence[Cause], findings: Sequence[Finding], core_gap: str, fell: bool) -> tuple[Verdict, str]:
     if named:
         return "unhealthy", ""
     if findings:
-        return "undetermined", f"no cause explains {findings[0]}"
+        first = findings[0]
+        return "undetermined", f"no cause explains {first.symptom}" + (
+            f" at {printable(first.site)}" if first.site else ""
+        )
     if core_gap:
         return "undetermined", f"cannot judge: {core_gap}"
     if not fell:

@@ -7,16 +7,21 @@ findings on the first n steps of a record are exactly those of the whole record 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import isfinite, log10
 from numbers import Real
-from sys import float_info
 from typing import Any, Literal
 
 from probes.record import Column, Record, Steps
 
 MAX_STRENGTH = 10.0
 """Strength of an observation that is infinitely far from its limit, so that ranks stay finite numbers."""
+
+
+def printable(text: str) -> str:
+    """The text without control characters: a name from somebody's log must not steer a terminal or forge a line."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 class CannotJudgeError(Exception):
@@ -51,7 +56,7 @@ class Finding:
         return max(-MAX_STRENGTH, min(MAX_STRENGTH, log10(above) - log10(under)))
 
     def __str__(self) -> str:
-        at = f" at {self.site}" if self.site else ""
+        at = f" at {printable(self.site)}" if self.site else ""
         return f"{self.symptom}{at}, step {self.step}: {self.observed:.4g}, limit {self.limit:.4g} ({self.source})"
 
 
@@ -72,9 +77,10 @@ class Evidence:
     def number(self, name: str) -> float:
         """A fact that is a finite number. Raises CannotJudgeError when the record does not state one."""
         value = self.fact(name)
-        if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) <= float_info.max:
-            raise CannotJudgeError(f"the record states {name} as {value!r:.60}, which is not a finite number")
-        return float(value)
+        with suppress(OverflowError):
+            if isinstance(value, Real) and not isinstance(value, bool) and isfinite(value):
+                return float(value)
+        raise CannotJudgeError(f"the record states {name} as {value!r:.60}, which is not a finite number")
 
     def sites(self, signal: str) -> tuple[str, ...]:
         return self._record.sites(signal)

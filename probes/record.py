@@ -6,10 +6,10 @@ ever appended (`probes.recorder` writes them, `docs/record.md` specifies them), 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
+from operator import index
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +18,11 @@ import numpy.typing as npt
 
 from probes.signals import BY_NAME, Reading, known
 
-SCHEMA = 1
-MAGIC = b'{"probes_record":'
-"""How every record begins, so that a file cut within its first line is still recognised."""
 NONFINITE = frozenset({"NaN", "Infinity", "-Infinity"})
 """JSON has no such numbers; a record writes them as these strings."""
+
+EXACT = 2**53
+"""Whole numbers up to here are the same in float64."""
 
 Column = npt.NDArray[np.float64]
 Steps = npt.NDArray[np.int64]
@@ -33,7 +33,7 @@ class RecordError(ValueError):
     """A file or a row that is not a record, not whole, or newer than this code; the message says what and where."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """One signal's columns: `values` is [rows, sites]; a run-scope signal has the one site ""."""
 
@@ -41,7 +41,7 @@ class Table:
     values: Column
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Record:
     """What is known of one run.
 
@@ -71,7 +71,7 @@ class Record:
         """One value per row of `steps`, NaN where not measured: [rows]. Read-only."""
         sites = self.sites(signal)
         if site not in sites:
-            return np.full(len(self.steps), np.nan)
+            return _frozen(np.full(len(self.steps), np.nan))
         return self.tables[signal].values[:, sites.index(site)]
 
     def series(self, signal: str, site: str = "") -> tuple[Steps, Column]:
@@ -95,8 +95,10 @@ class Record:
         Raises RecordError when the file is not a record, is of a newer schema, or holds a line that is damaged
         rather than cut off; OSError when it cannot be opened.
         """
+        from probes.record_file import parse
+
         with open(path, "rb") as file:
-            return _parse(file.read(), str(path))
+            return parse(file.read(), str(path))
 
 
 class Builder:
@@ -105,50 +107,55 @@ class Builder:
     def __init__(self, facts: Mapping[str, Json], provenance: Mapping[str, Json]) -> None:
         self.facts, self.provenance = dict(facts), dict(provenance)
         self._steps: list[int] = []
-        self._cells: dict[str, list[_Cells]] = {}
+        self._cells: dict[str, list[Cells]] = {}
 
-    def append(self, step: int, readings: Mapping[str, Reading]) -> None:
-        """Add one row, or nothing at all when something about it is wrong.
+    def append(self, step: int, readings: Mapping[str, Reading]) -> Mapping[str, Cells]:
+        """Add one row and return it as it was understood, or add nothing at all when something about it is wrong.
 
-        Raises RecordError when the step does not come after the last one or a reading is not made of numbers,
-        UnknownSignalError for a name that is not in the table of signals.
+        Raises RecordError when the step is no whole number that comes after the last one or a reading is not made of
+        numbers, UnknownSignalError for a name that is not in the table of signals.
         """
+        step = _step(step)
         if self._steps and step <= self._steps[-1]:
             raise RecordError(f"step {step} comes after step {self._steps[-1]}; steps must increase")
         row = {name: self._check(name, reading) for name, reading in readings.items() if reading is not None}
         broken = {name: 1.0 for name, cells in row.items() if cells.sites == RUN and not isfinite(cells.values[0])}
         if broken:
-            counts = row.get("nonfinite_count", _Cells(0, (), ()))
-            broken = {**broken, **dict(zip(counts.sites, counts.values, strict=True))}
-            row["nonfinite_count"] = self._check("nonfinite_count", broken)
+            # What was counted comes first: a site inside the model comes before the loss that it spoils.
+            counts = row.get("nonfinite_count", Cells(0, (), ()))
+            counted = dict(zip(counts.sites, counts.values, strict=True))
+            row["nonfinite_count"] = self._check("nonfinite_count", {**counted, **broken})
         for name, cells in row.items():
             self._cells.setdefault(name, []).append(cells)
         self._steps.append(step)
+        return row
 
     def record(self, complete: bool) -> Record:
         """What was appended so far, as arrays that cannot be written."""
         steps = np.array(self._steps, dtype=np.int64)
         tables = _measured({name: self._table(name) for name in BY_NAME if name in self._cells})
-        for array in (steps, *(table.values for table in tables.values())):
-            array.flags.writeable = False
-        return Record(self.facts, steps, tables, self.provenance, complete)
+        return Record(self.facts, _frozen(steps), tables, self.provenance, complete)
 
-    def _check(self, name: str, reading: Reading) -> _Cells:
+    def _check(self, name: str, reading: Reading) -> Cells:
         scope = known(name).scope
+        if not isinstance(reading, float) and hasattr(reading, "__array__"):
+            reading = np.asarray(reading).tolist()
         if isinstance(reading, Mapping):
             sites, values = tuple(map(str, reading)), tuple(map(_number, reading.values()))
-        elif isinstance(reading, Sequence | np.ndarray) and not isinstance(reading, str):
+        elif isinstance(reading, Sequence) and not isinstance(reading, str):
             values = tuple(map(_number, reading))
-            sites = tuple(map(str, range(len(values))))
+            sites = positions(len(values))
         else:
             sites, values = RUN, (_number(reading),)
-        if (sites == RUN) != (scope == "run"):
+        if sites != RUN if scope == "run" else "" in sites:
             wanted = "one number" if scope == "run" else f"a number for each {scope}, by name"
-            raise RecordError(f"signal {name!r} is {reading!r}; it must be {wanted}")
+            raise RecordError(f"signal {name!r} is {reading!r:.200}; it must be {wanted}")
         previous = self._cells.get(name)
         if previous and previous[-1].sites == sites:
             sites = previous[-1].sites
-        return _Cells(len(self._steps), sites, values)
+        elif len(set(sites)) < len(sites):
+            raise RecordError(f"signal {name!r} names a site twice: {sites!r:.200}")
+        return Cells(len(self._steps), sites, values)
 
     def _table(self, name: str) -> Table:
         cells = self._cells[name]
@@ -169,92 +176,52 @@ def _measured(tables: Mapping[str, Table]) -> dict[str, Table]:
     kept = {}
     for name, table in tables.items():
         has = ~np.isnan(table.values).all(axis=0)
-        if has.all():
-            kept[name] = table
-        elif has.any():
-            kept[name] = Table(tuple(table.sites[i] for i in np.flatnonzero(has)), table.values[:, has])
+        if has.any():
+            values = table.values if has.all() else table.values[:, has]
+            kept[name] = Table(tuple(table.sites[i] for i in np.flatnonzero(has)), _frozen(values))
     return kept
+
+
+def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array, which can no longer be written."""
+    array.flags.writeable = False
+    return array
 
 
 RUN = ("",)
 
 
-class _Cells(NamedTuple):
+class Cells(NamedTuple):
+    """One signal's part of a row."""
+
     row: int
     sites: tuple[str, ...]
     values: tuple[float, ...]
 
 
+def positions(count: int) -> tuple[str, ...]:
+    """The sites of a reading that is a bare list: "0", "1", ..."""
+    return tuple(map(str, range(count)))
+
+
+def _step(value: object) -> int:
+    try:
+        step = index(value)  # type: ignore[arg-type]
+    except TypeError:
+        step = None
+    if step is None or isinstance(value, bool) or not -(2**63) <= step < 2**63:
+        raise RecordError(f"step is {value!r:.60}; it must be a whole number of at most 64 bits")
+    return step
+
+
 def _number(value: object) -> float:
+    if type(value) is int and abs(value) <= EXACT:
+        return value
     if isinstance(value, str) and value not in NONFINITE:
-        raise RecordError(f"{value!r} is not a number; the only strings that may stand for one are {sorted(NONFINITE)}")
+        raise RecordError(
+            f"{value!r:.60} is not a number; the only strings that may stand for one are {sorted(NONFINITE)}"
+        )
     try:
         return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise RecordError(f"{value!r} is not a number") from error
-
-
-def _parse(data: bytes, where: str) -> Record:
-    """The lines of a record, the last of which may be cut."""
-    lines = data.split(b"\n")
-    if not _is_json(lines[-1]):
-        tail = lines.pop()
-        if not lines:
-            if tail.startswith(MAGIC) or MAGIC.startswith(tail):
-                return Builder({}, {}).record(complete=False)
-            raise RecordError(f"{where} is not a record: it must begin with {MAGIC.decode()} and a schema version")
-    header = _header(lines[0], where)
-    builder = Builder(header["facts"], header["provenance"])
-    layouts: dict[str, list[str]] = {}
-    end = None
-    for number, line in enumerate(lines[1:], start=2):
-        try:
-            if end is not None:
-                raise RecordError("there is a line after the end")
-            end = _read_line(json.loads(line), builder, layouts)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RecordError(f"{where}, line {number} is damaged: {error}") from error
-    return builder.record(complete=bool(end and end.get("complete")))
-
-
-def _header(line: bytes, where: str) -> dict[str, Json]:
-    try:
-        header = json.loads(line)
-        version = header["probes_record"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(
-            f"{where} is not a record: it must begin with {MAGIC.decode()} and a schema version"
-        ) from error
-    if not isinstance(version, int) or version > SCHEMA:
-        raise RecordError(f"{where} is of record schema {version!r}; this version reads up to {SCHEMA}: upgrade probes")
-    for part in ("facts", "provenance"):
-        if not isinstance(header.setdefault(part, {}), dict):
-            raise RecordError(f"{where}, line 1: {part} is {header[part]!r}; it must be an object")
-    return dict(header)
-
-
-def _read_line(line: dict[str, Json], builder: Builder, layouts: dict[str, list[str]]) -> dict[str, Json] | None:
-    """Take in one line: a row, the sites that lists of values follow from here on, or the end (returned)."""
-    if "step" in line:
-        step = line.pop("step")
-        if not isinstance(step, int):
-            raise RecordError(f"step is {step!r}; it must be a whole number")
-        for name, reading in line.items():
-            if isinstance(reading, list) and name in layouts:
-                line[name] = dict(zip(layouts[name], reading, strict=True))
-        builder.append(step, line)
-        return None
-    if "sites" in line:
-        layouts.update(line["sites"])
-        return None
-    if "end" in line:
-        return dict(line["end"])
-    raise RecordError(f"it holds neither step, sites nor end, but {sorted(line)}")
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RecordError(f"{value!r:.60} is not a number that fits 64 bits") from error

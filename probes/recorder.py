@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from probes.record import SCHEMA, Builder, Record
+from probes.record import RUN, Builder, Cells, Record, RecordError, positions
+from probes.record_file import SCHEMA, numbers_for_strings
 from probes.signals import SIGNALS, Reading
 
 Json = Any
@@ -40,29 +41,18 @@ class Recorder:
         overwrite: bool = False,
         **facts: Json,
     ) -> None:
-        self._builder = Builder(facts, provenance or {})
-        self._complete = False
-        self._layouts: dict[str, list[str]] = {}
+        header = encode(_header(facts, provenance or {}))
+        written = json.loads(header)  # what is kept in memory is what the file says, and no later change reaches it
+        self._builder = Builder(numbers_for_strings(written["facts"]), written["provenance"])
+        self._complete = self._closed = False
+        self._layouts: dict[str, tuple[str, ...]] = {}
         self._file: TextIO | None = None
         self._path = Path(path) if path is not None else None
         if self._path is not None:
-            if self._path.exists() and not overwrite:
-                raise FileExistsError(f"{self._path} exists; give another path, or overwrite=True")
-            # Line buffering: a whole line is one write, and nothing lingers in this process.
-            self._file = open(self._path, "w", encoding="utf-8", newline="\n", buffering=1)  # noqa: SIM115
+            self._file = _open(self._path, overwrite)
             self._started = time.time()
             self._sidecar()
-            self._write(
-                {
-                    "probes_record": SCHEMA,
-                    "facts": self._builder.facts,
-                    "provenance": self._builder.provenance,
-                    "signals": {
-                        s.name: {"unit": s.unit, "scope": s.scope, "cadence": s.cadence, "formula": s.formula}
-                        for s in SIGNALS
-                    },
-                }
-            )
+            self._file.write(header + "\n")
 
     @property
     def record(self) -> Record:
@@ -73,31 +63,30 @@ class Recorder:
         """Add one row: a number for a run's signal, a mapping from site to number for the others.
 
         Raises UnknownSignalError for a name that is not in the table of signals, RecordError for a step that does
-        not come after the last one or for a reading that is not made of numbers. A refused row leaves no trace.
+        not come after the last one, for a reading that is not made of numbers, or once the recorder is closed. A
+        refused row leaves no trace.
         """
-        self._builder.append(step, readings)
+        if self._closed:
+            raise RecordError(f"step {step} was logged after the recorder was closed")
+        row = self._builder.append(step, readings)
         if self._file is None:
             return
-        row: dict[str, Json] = {"step": step}
-        moved: dict[str, list[str]] = {}
-        for name, reading in readings.items():
-            if isinstance(reading, Mapping):
-                sites = [str(site) for site in reading]
-                if self._layouts.get(name) != sites:
-                    moved[name] = self._layouts[name] = sites
-                row[name] = list(reading.values())
-            elif reading is not None:
-                row[name] = reading
+        moved: dict[str, tuple[str, ...]] = {}
+        line = {"step": step, **{name: self._written(name, cells, moved) for name, cells in row.items()}}
+        lines = encode(line) + "\n"
         if moved:
-            self._write({"sites": moved})
-        self._write(row)
+            self._layouts.update(moved)
+            lines = encode({"sites": moved}) + "\n" + lines
+        self._file.write(lines)
 
     def close(self, complete: bool = True) -> None:
         """Write the last line and close the file; closing twice does nothing."""
-        self._complete = complete
+        if self._closed:
+            return
+        self._closed, self._complete = True, complete
         if self._file is not None:
             if complete:
-                self._write({"end": {"complete": True}})
+                self._file.write(encode({"end": {"complete": True}}) + "\n")
             self._file.close()
             self._file = None
             self._sidecar(seconds=time.time() - self._started)
@@ -110,9 +99,15 @@ class Recorder:
     ) -> None:
         self.close(complete=kind is None)
 
-    def _write(self, line: Mapping[str, Json]) -> None:
-        assert self._file is not None
-        self._file.write(encode(line) + "\n")
+    def _written(self, name: str, cells: Cells, moved: dict[str, tuple[str, ...]]) -> Json:
+        """A number, or a list whose sites are said once, in a line of their own, until they change (`moved`)."""
+        if cells.sites == RUN:
+            return cells.values[0]
+        layout = self._layouts.get(name)
+        bare = layout is None and cells.sites == positions(len(cells.sites))
+        if cells.sites != layout and not bare:
+            moved[name] = cells.sites
+        return cells.values
 
     def _sidecar(self, **more: Json) -> None:
         assert self._path is not None
@@ -127,13 +122,30 @@ class Recorder:
         sidecar_path(self._path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
+def _header(facts: Mapping[str, Json], provenance: Mapping[str, Json]) -> dict[str, Json]:
+    signals = {s.name: {"unit": s.unit, "scope": s.scope, "cadence": s.cadence, "formula": s.formula} for s in SIGNALS}
+    return {"probes_record": SCHEMA, "facts": facts, "provenance": provenance, "signals": signals}
+
+
+def _open(path: Path, overwrite: bool) -> TextIO:
+    try:
+        # Line buffering: nothing lingers in this process. A lone surrogate becomes the JSON escape that stands for it.
+        return open(
+            path, "w" if overwrite else "x", encoding="utf-8", errors="backslashreplace", newline="\n", buffering=1
+        )
+    except FileExistsError:
+        raise FileExistsError(f"{path} exists; give another path, or overwrite=True") from None
+
+
 def sidecar_path(path: Path) -> Path:
     """Where the clock, process id, host and worker of the record at `path` are written."""
-    return path.with_suffix(".sidecar.json")
+    return path.with_name(path.name.removesuffix(".jsonl") + ".sidecar.json")
 
 
 def save(record: Record, path: str | Path) -> None:
     """Write a record that is held in memory. Raises FileExistsError when the path is taken."""
+    if taken := {"path", "provenance", "overwrite"} & set(record.facts):
+        raise RecordError(f"cannot save a record whose facts are named {sorted(taken)}: these are the recorder's own")
     recorder = Recorder(path, provenance=record.provenance, **record.facts)
     for row, step in enumerate(record.steps):
         readings: dict[str, Reading] = {}
@@ -141,7 +153,7 @@ def save(record: Record, path: str | Path) -> None:
             cells = dict(zip(table.sites, table.values[row].tolist(), strict=True))
             measured = {site: value for site, value in cells.items() if not isnan(value)}
             if measured:
-                readings[name] = measured.get("", measured)
+                readings[name] = measured
         recorder.log(int(step), **readings)
     recorder.close(record.complete)
 
@@ -155,6 +167,8 @@ def encode(value: Json) -> str:
 
 
 def _plain(value: Json) -> Json:
+    if isinstance(value, Mapping):
+        return dict(value)
     if hasattr(value, "tolist"):
         return _strings_for_nonfinite(value.tolist())
     raise TypeError(f"a record cannot hold {value!r}, a {type(value).__name__}")

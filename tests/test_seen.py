@@ -122,9 +122,10 @@ def test_first_update_weight_ratio_knows_the_weight_before_the_first_step():
     assert ratio == pytest.approx(moved / np.linalg.norm(start["embed.weight"]), rel=1e-4)
 
 
-def test_attention_entropy_is_averaged_over_queries_with_a_choice(look):
+@pytest.mark.parametrize("mask", ["causal", "all-ones"])
+def test_attention_entropy_is_averaged_over_queries_with_a_choice(mask):
     """-sum p ln p over ln(visible keys), one query at a time; first positions and padding left out."""
-    entropies = []
+    look, entropies = Look(change(SHORT, "model.attention_mask", mask)), []
     for pattern, kwargs in look.outputs["blocks.1.attn.pattern", False]:
         for row, head in zip(pattern[:, 2].astype(np.float64), kwargs["visible"], strict=True):
             for query in range(1, len(head)):

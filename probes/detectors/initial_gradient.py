@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probes.findings import CannotJudgeError, Detector, Evidence, Finding
+from probes.findings import Detector, Evidence, Finding
 
 LARGE = "first-gradient-large"
 SMALL = "first-gradient-small"
@@ -12,11 +12,8 @@ SOURCE = "first gradient norm of a mean loss; band [0.1, 10], healthy starts mea
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    evidence.fact("vocab_size")  # the band is one of mean cross-entropy from scratch; without V it is not known to be
-    steps, norms = evidence.series("grad_norm")
-    if steps[0] != 0:
-        raise CannotJudgeError(f"the record begins at step {steps[0]}, not 0")
-    norm = float(norms[0])
+    evidence.number("vocab_size")  # the band is one of mean cross-entropy from scratch; without V it is not known to be
+    norm = evidence.at_start("grad_norm")
     if norm > UPPER:
         return [Finding(LARGE, "", 0, norm, UPPER, "above", SOURCE)]
     if norm < LOWER:
@@ -24,4 +21,8 @@ def judge(evidence: Evidence) -> list[Finding]:
     return []
 
 
-DETECTOR = Detector("first-gradient", judge)
+LIMITS = {
+    LARGE: f"gradient norm at step 0 above {UPPER:g}; {SOURCE}",
+    SMALL: f"gradient norm at step 0 below {LOWER:g}; {SOURCE}",
+}
+DETECTOR = Detector("first-gradient", judge, LIMITS)

@@ -7,7 +7,7 @@ ln V; the band adds 0.2 for the draw above and 0.5 for lucky labels below. No re
 
 from __future__ import annotations
 
-from math import log
+from math import isfinite, log
 
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding
 
@@ -19,11 +19,12 @@ SOURCE = "a model that knows nothing scores ln V; band [ln V - 0.5, ln V + 1.2]"
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    uniform = log(evidence.fact("vocab_size"))
-    steps, losses = evidence.series("loss")
-    if steps[0] != 0:
-        raise CannotJudgeError(f"the record begins at step {steps[0]}, not 0")
-    loss = float(losses[0])
+    vocab_size = evidence.number("vocab_size")
+    if vocab_size < 2:
+        raise CannotJudgeError(f"vocab_size is {vocab_size:g}; there is nothing to predict")
+    uniform, loss = log(vocab_size), evidence.at_start("loss")
+    if not isfinite(loss):
+        raise CannotJudgeError("loss at step 0 is infinite, which says nothing of its scale")
     if loss > uniform + ABOVE_LN_V:
         return [Finding(HIGH, "", 0, loss, uniform + ABOVE_LN_V, "above", SOURCE)]
     if loss < uniform - BELOW_LN_V:
@@ -31,4 +32,8 @@ def judge(evidence: Evidence) -> list[Finding]:
     return []
 
 
-DETECTOR = Detector("initial-loss", judge)
+LIMITS = {
+    HIGH: f"loss at step 0 above ln V + {ABOVE_LN_V}; {SOURCE}",
+    LOW: f"loss at step 0 below ln V - {BELOW_LN_V}; {SOURCE}",
+}
+DETECTOR = Detector("initial-loss", judge, LIMITS)

@@ -24,4 +24,4 @@ def judge(evidence: Evidence) -> list[Finding]:
     return [Finding(SYMPTOM, first[1], first[0], first[2], LIMIT, "above", SOURCE)] if first else []
 
 
-DETECTOR = Detector(SYMPTOM, judge)
+DETECTOR = Detector(SYMPTOM, judge, {SYMPTOM: f"{LIMIT:g} NaN or infinite value at any site; {SOURCE}"})

@@ -1,0 +1,193 @@
+"""The command line: judge records, draw them, explain causes. Returns an exit code and never shows a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+from probes.causes import BY_NAME, CAUSES, Cause
+from probes.diagnosis import Diagnosis, diagnose
+from probes.findings import printable
+from probes.readers import read
+from probes.record import Record
+from probes.recorder import encode
+
+HEALTHY, UNHEALTHY, UNREADABLE, UNDETERMINED, USAGE = range(5)
+"""Exit codes."""
+GRAVEST_FIRST = (UNREADABLE, UNHEALTHY, UNDETERMINED, HEALTHY)
+CODES = {"healthy": HEALTHY, "unhealthy": UNHEALTHY, "undetermined": UNDETERMINED}
+
+
+class _UsageError(Exception):
+    """Something about the command itself; the message says what."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise _UsageError(f"{message}\n{self.format_usage().rstrip()}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0, 1, 2, 3 or 4 as `python -m probes --help` lists them."""
+    try:
+        arguments = _parser().parse_args(argv)
+        code: int = arguments.run(arguments)
+    except _UsageError as error:
+        for line in f"probes: {error}".split("\n"):
+            _say(line, sys.stderr)
+        return USAGE
+    except SystemExit as done:  # --help
+        return int(done.code or 0)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m probes",
+        description="Judge, draw and explain records of training runs.",
+        epilog="exit codes: 0 all healthy, 1 some run is unhealthy, 2 a path cannot be read, 3 some run cannot be "
+        "judged, 4 usage; over several paths 2 beats 1 beats 3 beats 0",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    judging = commands.add_parser("diagnose", help="print a verdict per path")
+    judging.add_argument("paths", nargs="+", metavar="PATH")
+    judging.add_argument("--json", action="store_true", help="print the diagnoses as one JSON list")
+    judging.set_defaults(run=_diagnose)
+    drawing = commands.add_parser("render", help="draw the runs on one HTML page")
+    drawing.add_argument("paths", nargs="+", metavar="PATH")
+    drawing.add_argument("-o", "--output", required=True, metavar="PAGE", help="where to write the page")
+    drawing.add_argument("--reference", metavar="PATH", help="a run to draw the others against")
+    drawing.set_defaults(run=_render)
+    explaining = commands.add_parser("explain", help="say what a cause means, needs and calls for")
+    explaining.add_argument("cause", nargs="?", metavar="CAUSE")
+    explaining.set_defaults(run=_explain)
+    return parser
+
+
+def _diagnose(arguments: argparse.Namespace) -> int:
+    codes, entries = [], []
+    for path in arguments.paths:
+        found = _read(path)
+        if isinstance(found, str):
+            codes.append(UNREADABLE)
+            entries.append({"path": path, "verdict": None, "error": found})
+            continue
+        diagnosis = diagnose(found)
+        codes.append(CODES[diagnosis.verdict])
+        entries.append({"path": path, **_as_data(diagnosis)})
+        if not arguments.json:
+            _say(f"{path}: {diagnosis.verdict}: {diagnosis.headline}", sys.stdout)
+            if diagnosis.verdict != "healthy":
+                for line in str(diagnosis).split("\n"):
+                    _say(f"  {line}", sys.stdout)
+    if arguments.json:
+        print(json.dumps(json.loads(encode(entries)), indent=1))  # through `encode`, which spells non-finite values
+    return next(code for code in GRAVEST_FIRST if code in codes)
+
+
+def _as_data(diagnosis: Diagnosis) -> dict[str, Any]:
+    return {
+        "verdict": diagnosis.verdict,
+        "cause": diagnosis.cause,
+        "headline": diagnosis.headline,
+        "reason": diagnosis.reason,
+        "alarm": diagnosis.alarm,
+        "margin": diagnosis.margin,
+        "causes": [asdict(cause) for cause in diagnosis.causes],
+        "findings": [asdict(finding) for finding in diagnosis.findings],
+        "judged": diagnosis.judged,
+        "not_judged": diagnosis.not_judged,
+    }
+
+
+def _render(arguments: argparse.Namespace) -> int:
+    page = Path(arguments.output)
+    sources = [*arguments.paths, *([arguments.reference] if arguments.reference else [])]
+    if page.exists() and any(os.path.exists(source) and os.path.samefile(page, source) for source in sources):
+        raise _UsageError(f"{page} is one of the records to draw; give another page with -o")
+    read_from = {path: _read(path) for path in dict.fromkeys(sources)}
+    records = {path: found for path, found in read_from.items() if isinstance(found, Record)}
+    if len(records) < len(read_from):
+        _say(f"probes: {page} was not drawn", sys.stderr)
+        return UNREADABLE
+    from probes.dashboard import render
+
+    names = _names(records)
+    try:
+        render(
+            [(names[path], record) for path, record in records.items()],
+            page,
+            reference=names.get(arguments.reference),
+        )
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise _UsageError(f"cannot write {page}: {reason}; give another page with -o") from error
+    _say(f"{page}", sys.stdout)
+    return 0
+
+
+def _names(records: dict[str, Record]) -> dict[str, str]:
+    """Path -> what the run is called there: its own name, or its file's; the whole path where two would be the same."""
+    names = {path: str(record.provenance.get("name") or Path(path).stem) for path, record in records.items()}
+    uses = Counter(names.values())
+    return {path: name if uses[name] == 1 else path for path, name in names.items()}
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from probes.detectors import DETECTORS
+
+    if arguments.cause not in BY_NAME:
+        raise _UsageError(_no_such_cause(arguments.cause))
+    limits = {symptom: limit for detector in DETECTORS for symptom, limit in detector.limits.items()}
+    for line in _explanation(BY_NAME[arguments.cause], limits):
+        _say(line, sys.stdout)
+    return 0
+
+
+def _explanation(cause: Cause, limits: dict[str, str]) -> list[str]:
+    lines = [f"{cause.name}: {cause.meaning}"]
+    for symptom, least in cause.needs.items():
+        beyond = f", by a factor of {10**least:g} at least" if least else ""
+        lines += [f"needs {symptom}{beyond}", f"  limit: {limits.get(symptom, 'none is stated')}"]
+    lines += [f"is not named beside {symptom}" for symptom in cause.excluded]
+    lines += [f"also accounts for {symptom}" for symptom in cause.explains]
+    return [*lines, f"remedy: {cause.remedy}"]
+
+
+def _no_such_cause(name: str | None) -> str:
+    known = "the causes are " + ", ".join(cause.name for cause in CAUSES)
+    if name is None:
+        return f"which cause? {known}"
+    near = difflib.get_close_matches(name, BY_NAME, n=2, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return f"there is no cause {name!r}; {hint}{known}"
+
+
+def _read(path: str) -> Record | str:
+    """The record, or why there is none, which has been said on stderr."""
+    try:
+        return read(path)
+    except OSError as error:
+        problem = f"{path} cannot be opened ({error.strerror or error}); give the file of a record"
+    except ValueError as error:  # RecordError, and a path that no file can have
+        problem = str(error) if path in str(error) else f"{path}: {error}"
+        problem += "; docs/record.md says what a record is"
+    _say(f"probes: {problem}", sys.stderr)
+    return problem
+
+
+def _say(text: str, stream: TextIO) -> None:
+    """Print one line of what a terminal may be shown: no control characters, nothing that its encoding lacks."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    print(printable(text).encode(encoding, "backslashreplace").decode(encoding), file=stream)

@@ -1,0 +1,84 @@
+"""Records made by hand: what a detector or a diagnosis is given when no model is trained."""
+
+from collections.abc import Mapping, Sequence
+from math import cos, pi
+from typing import Any
+
+from hypothesis import strategies as st
+
+from probes.record import Builder, Record
+
+Values = Sequence[float | None]
+STEPS = 40
+
+
+def hand_made(
+    signals: Mapping[str, Values | Mapping[str, Values]],
+    *,
+    steps: Sequence[int] | None = None,
+    complete: bool = True,
+    provenance: Mapping[str, Any] | None = None,
+    **facts: Any,
+) -> Record:
+    """A record with one row per value; a signal is a list, or one list for each of its sites; None: not measured."""
+    builder = Builder(facts, provenance or {"name": "hand-made"})
+    lengths = [len(v) for s in signals.values() for v in (s.values() if isinstance(s, Mapping) else [s])]
+    for row, step in enumerate(steps if steps is not None else range(max(lengths, default=0))):
+        readings = {}
+        for name, values in signals.items():
+            if isinstance(values, Mapping):
+                readings[name] = {site: v[row] for site, v in values.items() if v[row] is not None} or None
+            else:
+                readings[name] = values[row]
+        builder.append(step, readings)
+    return builder.record(complete)
+
+
+def sound(points: int = STEPS) -> dict[str, list[float]]:
+    """The three signals of a run in which nothing is wrong."""
+    return {
+        "loss": [4.6 - 3.0 * i / points for i in range(points)],
+        "grad_norm": [3.0] + [1.0] * (points - 1),
+        "lr": [0.01 * (1 + cos(pi * i / points)) for i in range(points)],
+    }
+
+
+def changed(**signals: Values | Mapping[str, Values] | None) -> Record:
+    """The sound run with some signals replaced, added, or (None) left out."""
+    rows = {name: values for name, values in {**sound(), **signals}.items() if values is not None}
+    return hand_made(rows, **FACTS)
+
+
+FACTS: dict[str, Any] = {"vocab_size": 64, "total_steps": STEPS, "schedule": "warmup-cosine"}
+
+SCALARS = st.sampled_from([0.0, 1e-5, 0.05, 1.0, 3.0, 4.2, 6.0, 50.0, 5e3, float("inf"), float("-inf"), float("nan")])
+
+
+@st.composite
+def anything(draw: st.DrawFn) -> Record:
+    """Records that mix sick and sound readings, gaps, sparse steps, missing facts and missing signals."""
+    facts = draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "vocab_size": st.sampled_from([64, 2, 1, 0, "64", None]),
+                "total_steps": st.sampled_from([10, 60, 400, -1, "many", None]),
+                "schedule": st.sampled_from(["constant", "warmup-cosine"]),
+            },
+        )
+    )
+    builder = Builder(facts, {"name": "anything"})
+    step = draw(st.integers(0, 1))
+    lr = draw(st.sampled_from([0.0, 0.01]))
+    ill = draw(st.integers(0, 30))
+    for row in range(draw(st.integers(0, 34))):
+        sane: dict[str, Any] = {"loss": 4.2 - 0.1 * row, "grad_norm": 1.0, "lr": lr}
+        if row == ill or row == 0:
+            sane |= draw(st.fixed_dictionaries({}, optional={"loss": SCALARS, "grad_norm": SCALARS, "lr": SCALARS}))
+            sites = st.dictionaries(st.sampled_from(["embed", "block", "loss"]), st.sampled_from([0.0, 1.0, 7.0]))
+            sane |= draw(st.fixed_dictionaries({}, optional={"nonfinite_count": sites}))
+            for name in draw(st.sets(st.sampled_from(["loss", "grad_norm", "lr"]))):
+                del sane[name]
+        builder.append(step, sane)
+        step += draw(st.sampled_from([1, 1, 7]))
+    return builder.record(complete=True)

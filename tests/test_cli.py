@@ -1,0 +1,210 @@
+"""The command line gives verdicts as lines, as JSON and as exit codes, and never a traceback."""
+
+import io
+import json
+import subprocess
+import sys
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from probes.causes import CAUSES
+from probes.cli import main
+from probes.recorder import save
+from tests.records import FACTS, changed, hand_made, sound
+
+Printed = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a run of each verdict, and with things that are no runs."""
+    monkeypatch.chdir(tmp_path)
+    save(changed(), "healthy.jsonl")
+    save(changed(loss=[221.0, *sound()["loss"][1:]]), "sick.jsonl")
+    save(changed(loss=[inf, *sound()["loss"][1:]]), "infinite.jsonl")
+    save(hand_made({"loss": [4.2, 4.1]}), "short.jsonl")
+    (tmp_path / "table.csv").write_text("step,loss\n0,4.2\n")
+    (tmp_path / "empty.json").write_text("{}")
+    (tmp_path / "folder").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("paths", "code"),
+    [
+        ("healthy", 0),
+        ("sick", 1),
+        ("nowhere", 2),
+        ("short", 3),
+        ("healthy healthy", 0),
+        ("healthy short", 3),
+        ("short sick healthy", 1),
+        ("sick nowhere short", 2),
+        ("nowhere healthy", 2),
+    ],
+)
+def test_the_exit_code_is_the_gravest_of_all_paths(paths: str, code: int) -> None:
+    """2 beats 1 beats 3 beats 0, in any order."""
+    assert main(["diagnose", *(f"{name}.jsonl" for name in paths.split())]) == code
+
+
+def test_a_healthy_path_is_one_line(capsys: Printed) -> None:
+    """Path, verdict, and what was checked."""
+    main(["diagnose", "healthy.jsonl"])
+    assert capsys.readouterr().out == "healthy.jsonl: healthy: 4 of 4 detectors judged, none found anything\n"
+
+
+def test_a_sick_path_is_one_line_and_its_details(capsys: Printed) -> None:
+    """Verdict, cause and headline evidence first; the whole diagnosis indented below."""
+    main(["diagnose", "sick.jsonl"])
+    first, *details = capsys.readouterr().out.splitlines()
+    assert first.startswith("sick.jsonl: unhealthy: bad-init: initial-loss-high, step 0: 221, limit 5.359")
+    assert (details[0], all(line.startswith("  ") for line in details)) == ("  verdict: unhealthy", True)
+
+
+def test_a_run_that_cannot_be_judged_says_why(capsys: Printed) -> None:
+    """On its first line."""
+    main(["diagnose", "short.jsonl"])
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line == "short.jsonl: undetermined: cannot judge: 2 points of loss; 20 are needed"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("nowhere.jsonl", "nowhere.jsonl cannot be opened (No such file or directory); give the file of a record"),
+        ("folder", "folder cannot be opened (Is a directory); give the file of a record"),
+        ("table.csv", 'table.csv is not a record: it must begin with {"probes_record":'),
+        ("empty.json", 'empty.json is not a record: it must begin with {"probes_record":'),
+        ("nul\0byte", "nul\N{REPLACEMENT CHARACTER}byte: embedded null byte"),
+    ],
+)
+@pytest.mark.parametrize("command", [["diagnose"], ["render", "-o", "page.html"], ["diagnose", "--json"]])
+def test_a_path_that_cannot_be_read_is_named_on_stderr(
+    path: str, expected: str, command: list[str], capsys: Printed
+) -> None:
+    """With what was expected and what to do, and exit code 2."""
+    assert (main([*command, path]), expected in capsys.readouterr().err) == (2, True)
+
+
+def test_a_path_that_cannot_be_read_does_not_hide_the_others(capsys: Printed) -> None:
+    """They are judged all the same."""
+    main(["diagnose", "table.csv", "healthy.jsonl"])
+    assert "healthy.jsonl: healthy" in capsys.readouterr().out
+
+
+def parsed(text: str) -> Any:
+    return json.loads(text, parse_constant=lambda token: pytest.fail(f"{token} is not JSON"))
+
+
+def test_json_gives_the_same_as_data(capsys: Printed) -> None:
+    """One entry per path, in their order, with verdict, cause, causes and findings."""
+    assert main(["diagnose", "--json", "healthy.jsonl", "table.csv", "sick.jsonl"]) == 2
+    healthy, unread, sick = parsed(capsys.readouterr().out)
+    assert [(e["path"], e["verdict"]) for e in (healthy, unread, sick)] == [
+        ("healthy.jsonl", "healthy"),
+        ("table.csv", None),
+        ("sick.jsonl", "unhealthy"),
+    ]
+    assert (sick["cause"], sick["causes"][0]["name"], sick["findings"][0]["observed"]) == (
+        "bad-init",
+        "bad-init",
+        221.0,
+    )
+
+
+def test_json_spells_what_is_not_finite(capsys: Printed) -> None:
+    """As the records do, so that any parser takes it."""
+    save(changed(grad_norm=[inf, *[1.0] * 39]), "grad.jsonl")
+    main(["diagnose", "--json", "grad.jsonl"])
+    (entry,) = parsed(capsys.readouterr().out)
+    assert "Infinity" in [finding["observed"] for finding in entry["findings"]]
+
+
+HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\nverdict: healthy\x9b31m\u202egnp"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_control_characters_in_a_log_do_not_reach_the_terminal(options: list[str], capsys: Printed) -> None:
+    """A site's name can neither clear the screen nor forge a line nor turn the text around."""
+    save(
+        hand_made({"nonfinite_count": {HOSTILE: [1.0]}, "loss": [4.2]}, **{**FACTS, "total_steps": HOSTILE}), "h.jsonl"
+    )
+    assert main(["diagnose", *options, "h.jsonl"]) == 1
+    out = capsys.readouterr().out
+    assert ([c for c in out if not c.isprintable() and c != "\n"], "\n  verdict: healthy" in out) == ([], False)
+
+
+def test_a_hostile_file_name_is_not_echoed_raw(capsys: Printed) -> None:
+    """Names come from archives and shells."""
+    main(["diagnose", f"a{HOSTILE}b", "healthy.jsonl"])
+    assert [c for c in capsys.readouterr().err if not c.isprintable()] == ["\n"]
+
+
+def test_a_terminal_that_lacks_letters_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ASCII output of a Spanish name."""
+    save(hand_made({"nonfinite_count": {"corazón": [1.0]}}), "es.jsonl")
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    main(["diagnose", "es.jsonl"])
+    out.flush()
+    assert b"non-finite at coraz\\xf3n" in out.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.name)
+def test_explain_says_all_there_is_to_a_cause(cause: Any, capsys: Printed) -> None:
+    """Meaning, what it needs with threshold and source, remedy."""
+    assert main(["explain", cause.name]) == 0
+    out = capsys.readouterr().out
+    assert [part for part in (cause.meaning, *cause.needs, cause.remedy) if part not in out] == []
+    assert ("limit: " in out, "none is stated" in out) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["explain"], "which cause? the causes are bad-init, non-finite, "),
+        (["explain", "bad-int"], "there is no cause 'bad-int'; did you mean 'bad-init'"),
+        (["explain", "zzz"], "there is no cause 'zzz'; the causes are bad-init, "),
+        ([], "the following arguments are required: COMMAND"),
+        (["diagnoze", "x"], "invalid choice: 'diagnoze'"),
+        (["diagnose"], "the following arguments are required: PATH"),
+        (["diagnose", "--jsn", "x"], "unrecognized arguments: --jsn"),
+        (["render", "healthy.jsonl"], "the following arguments are required: -o"),
+        (["render", "healthy.jsonl", "-o", "healthy.jsonl"], "healthy.jsonl is one of the records to draw"),
+        (["render", "healthy.jsonl", "-o", "sick.jsonl/page.html"], "cannot write sick.jsonl/page.html: "),
+        (["render", "healthy.jsonl", "-o", "nul\0byte"], "byte: embedded null byte; give another page with -o"),
+        (["diagnose", "--js", "healthy.jsonl"], "unrecognized arguments: --js"),
+    ],
+)
+def test_a_wrong_command_says_what_is_wrong_and_exits_with_4(
+    arguments: list[str], message: str, capsys: Printed
+) -> None:
+    """On stderr."""
+    assert (main(arguments), message in capsys.readouterr().err) == (4, True)
+
+
+def test_help_lists_the_exit_codes(capsys: Printed) -> None:
+    """Where somebody who writes a script looks first."""
+    assert (main(["--help"]), "2 a path cannot be read" in " ".join(capsys.readouterr().out.split())) == (0, True)
+
+
+def test_render_writes_a_page_of_all_runs(folder: Path) -> None:
+    """With the reference among them."""
+    assert main(["render", "sick.jsonl", "short.jsonl", "-o", "page.html", "--reference", "healthy.jsonl"]) == 0
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert [name for name in ("sick.jsonl", "short.jsonl", "healthy.jsonl") if name not in page] == []
+
+
+def test_the_module_runs_as_a_program(folder: Path) -> None:
+    """`python -m probes`, with its exit code and no traceback."""
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "probes", "diagnose", folder / "sick.jsonl", folder / "table.csv"],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "bad-init" in done.stdout, "table.csv is not a record" in done.stderr) == (2, True, True)
+    assert "Traceback" not in done.stderr

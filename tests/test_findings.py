@@ -1,0 +1,81 @@
+"""What holds for every detector, and how far a finding is from its limit."""
+
+from math import inf, nan
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+
+from probes.causes import CAUSES
+from probes.detectors import DETECTORS
+from probes.findings import CannotJudgeError, Detector, Evidence, Finding
+from probes.record import Record
+from tests.records import FACTS, anything, changed, hand_made
+
+
+def found(detector: Detector, record: Record) -> list[Finding]:
+    return list(detector.judge(Evidence(record)))
+
+
+@pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+def test_a_detector_finds_nothing_in_the_sound_run(detector: Detector) -> None:
+    """The record from which all the others here are made."""
+    assert found(detector, changed()) == []
+
+
+@pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+@settings(max_examples=150)
+@given(record=anything())
+@example(record=hand_made({"lr": [0.0] * 30, "loss": [90.0] * 30, "grad_norm": [inf] * 30}, **FACTS))
+def test_a_finding_is_never_withdrawn(detector: Detector, record: Record) -> None:
+    """What is found in a prefix is what the whole record shows up to there: online and offline agree."""
+
+    def judged(record: Record) -> list[Finding]:
+        try:
+            return found(detector, record)
+        except CannotJudgeError:
+            return []
+
+    whole = judged(record)
+    for step in record.steps.tolist():
+        assert judged(record.prefix(step)) == [f for f in whole if f.step <= step], f"after step {step}"
+
+
+@settings(max_examples=150)
+@given(record=anything())
+def test_every_symptom_found_has_its_limit_in_words(record: Record) -> None:
+    """So that `explain` can say where a threshold comes from."""
+    for detector in DETECTORS:
+        try:
+            assert {f.symptom for f in found(detector, record)} <= set(detector.limits)
+        except CannotJudgeError:
+            continue
+
+
+def test_every_symptom_a_cause_speaks_of_is_some_detectors() -> None:
+    """A misspelt symptom in the table of causes would never be met."""
+    spoken = {name for cause in CAUSES for name in (*cause.needs, *cause.excluded, *cause.explains)}
+    assert spoken <= {name for detector in DETECTORS for name in detector.limits}
+
+
+@pytest.mark.parametrize(
+    ("observed", "limit", "worse", "strength"),
+    [
+        (100.0, 10.0, "above", 1.0),
+        (0.001, 0.1, "below", 2.0),
+        (5.0, 10.0, "above", pytest.approx(-0.30103)),
+        (inf, 10.0, "above", 10.0),
+        (nan, 10.0, "above", 10.0),
+        (nan, 10.0, "below", 10.0),
+        (0.0, 0.1, "below", 10.0),
+        (-1.0, 0.1, "below", 10.0),
+        (1e300, 1e-300, "above", 10.0),
+        (1e-300, 1e300, "above", -10.0),
+        (0.0, 1.0, "above", -10.0),
+    ],
+)
+def test_strength_is_the_distance_from_the_limit_in_decades(
+    observed: float, limit: float, worse: Any, strength: float
+) -> None:
+    """Positive is worse on either side, and it is always a finite number."""
+    assert Finding("symptom", "", 0, observed, limit, worse, "source").strength == strength

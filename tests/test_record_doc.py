@@ -1,0 +1,81 @@
+"""What docs/record.md says of the format is what the code does."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from probes.diagnosis import diagnose
+from probes.record import Record
+from probes.record_file import SCHEMA
+from probes.recorder import Recorder, sidecar_path
+from scripts.signal_table import PLACE, table
+
+PAGE = (Path(__file__).parents[1] / "docs" / "record.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """The file that the page's example leaves when it is run as it stands."""
+    code = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert code is not None
+    subprocess.run([sys.executable, "-I", "-c", code[1]], cwd=tmp_path, check=True)
+    return tmp_path / "run.jsonl"
+
+
+def test_the_example_writes_a_record(example: Path) -> None:
+    """Complete, with all its steps, facts and sites."""
+    record = Record.load(example)
+    assert (
+        record.complete,
+        len(record.steps),
+        record.facts["vocab_size"],
+        record.name,
+        record.sites("activation"),
+    ) == (
+        True,
+        40,
+        64,
+        "by hand",
+        ("embed", "blocks.0"),
+    )
+
+
+def test_the_example_is_judged_healthy(example: Path) -> None:
+    """A reader who tries it sees the tool at work, not a complaint."""
+    assert diagnose(Record.load(example)).verdict == "healthy"
+
+
+def test_the_example_needs_nothing_but_the_standard_library() -> None:
+    """It is for people who do not want to install anything where they train."""
+    assert re.findall(r"^ *(?:import|from) (\w+)", PAGE, re.MULTILINE) == ["json"]
+
+
+def test_the_table_of_signals_is_the_one_in_the_code() -> None:
+    """`python scripts/signal_table.py` writes it afresh."""
+    (on_the_page,) = PLACE.findall(PAGE)
+    assert on_the_page == table()
+
+
+def test_the_page_describes_the_version_that_is_written() -> None:
+    """A new version needs a new page."""
+    assert f"this page describes {SCHEMA}" in PAGE
+
+
+def test_the_page_names_every_key_of_the_sidecar(tmp_path: Path) -> None:
+    """What is said beside the record is said there."""
+    Recorder(tmp_path / "run.jsonl").close()
+    keys = json.loads(sidecar_path(tmp_path / "run.jsonl").read_text())
+    assert [key for key in keys if f"`{key}`" not in PAGE] == []
+
+
+def test_the_page_names_every_fact_that_detectors_ask_for() -> None:
+    """A fact nobody knows of is never stated."""
+    asked: set[str] = set()
+    for path in (Path(__file__).parents[1] / "probes" / "detectors").glob("*.py"):
+        asked |= set(re.findall(r"(?:fact|number)\(\"(\w+)\"\)", path.read_text(encoding="utf-8")))
+    assert {"vocab_size", "schedule", "total_steps"} <= asked
+    assert [fact for fact in sorted(asked) if f"| `{fact}` |" not in PAGE] == []

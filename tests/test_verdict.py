@@ -1,0 +1,124 @@
+"""A verdict is given where one is possible, and a diagnosis says what it rests on."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from probes.diagnosis import diagnose
+from probes.record import Record
+from tests.records import FACTS, anything, changed, hand_made, sound
+
+BAD_INIT = {"loss": [221.0, *sound()["loss"][1:]], "grad_norm": [500.0, *[1.0] * 39]}
+
+
+def test_a_sound_run_is_healthy() -> None:
+    """Enough loss, falling, and nothing found."""
+    diagnosis = diagnose(changed())
+    assert (diagnosis.verdict, diagnosis.cause, diagnosis.alarm) == ("healthy", None, False)
+
+
+def test_a_healthy_diagnosis_says_who_judged_and_who_could_not() -> None:
+    """Healthy is never more than what was looked at."""
+    diagnosis = diagnose(hand_made({"loss": sound()["loss"]}))
+    assert (diagnosis.verdict, diagnosis.judged, sorted(diagnosis.not_judged)) == (
+        "healthy",
+        ("non-finite",),
+        ["first-gradient", "initial-loss", "schedule"],
+    )
+
+
+def test_a_loss_that_does_not_fall_is_not_healthy() -> None:
+    """Nor is it sick: no detector says so. Every core signal was there, so somebody should look."""
+    diagnosis = diagnose(changed(loss=[4.2] * 40))
+    assert (diagnosis.verdict, diagnosis.reason, diagnosis.alarm) == ("undetermined", "the loss did not fall", True)
+
+
+@pytest.mark.parametrize(
+    ("signals", "reason"),
+    [
+        ({"loss": [4.2, 4.1, 4.0, 3.9, 3.8, 3.7]}, "cannot judge: 6 points of loss; 20 are needed"),
+        ({"train_loss": [4.2] * 3}, "cannot judge: 3 points of train_loss; 20 are needed"),
+        ({"loss": [4.2] * 3, "train_loss": [4.2, None, 4.1]}, "cannot judge: 3 points of loss; 20 are needed"),
+        ({"lr": [0.1, 0.2]}, "cannot judge: no loss was recorded"),
+        ({}, "cannot judge: no loss was recorded"),
+    ],
+)
+def test_a_record_without_its_core_cannot_be_judged(signals: Any, reason: str) -> None:
+    """It is undetermined, says what is missing, and is no alarm."""
+    diagnosis = diagnose(hand_made(signals))
+    assert (diagnosis.verdict, diagnosis.reason, diagnosis.alarm) == ("undetermined", reason, False)
+
+
+def test_either_loss_is_core_when_it_has_the_points() -> None:
+    """A batch loss logged five times beside thirty evaluations hides nothing."""
+    falling = [4.0 - i / 10 for i in range(30)]
+    record = hand_made({"loss": [*falling[:5], *[None] * 25], "train_loss": falling})
+    assert diagnose(record).verdict == "healthy"
+
+
+def test_a_short_record_may_still_be_unhealthy() -> None:
+    """A cause that is seen at step 0 needs no trend."""
+    assert diagnose(changed(**BAD_INIT).prefix(0)).verdict == "unhealthy"
+
+
+def test_a_finding_that_no_cause_explains_is_undetermined_and_an_alarm() -> None:
+    """Something is wrong, and it is not known what: the reason names it, the headline shows the evidence."""
+    diagnosis = diagnose(changed(loss=[1.0, *[0.9 - i / 100 for i in range(39)]]))
+    assert (diagnosis.verdict, diagnosis.alarm, diagnosis.reason) == (
+        "undetermined",
+        True,
+        "no cause explains initial-loss-low",
+    )
+    assert "initial-loss-low, step 0: 1, limit 3.659" in diagnosis.headline
+
+
+# What it looks at, and what it says
+
+
+@pytest.mark.parametrize("provenance", [{}, {"name": "healthy", "config": {"model": {"init_scale": 1.0}}}])
+@pytest.mark.parametrize("signals", [BAD_INIT, {"lr": [0.0] * 40}, {}], ids=["bad-init", "lr-zero", "sound"])
+def test_provenance_changes_nothing(signals: Any, provenance: dict[str, Any]) -> None:
+    """Swapped for another run's or deleted: the same diagnosis, byte for byte."""
+    record = replace(changed(**signals), provenance={"name": "bad-init", "config": {"model": {"init_scale": 100.0}}})
+    before, after = diagnose(record), diagnose(replace(record, provenance=provenance))
+    assert (str(after), json.dumps(after.summary()), after) == (str(before), json.dumps(before.summary()), before)
+
+
+def test_the_text_of_a_diagnosis_holds_all_its_evidence() -> None:
+    """It is what a failed assertion prints: symptom, site, first step, observed, limit, source, remedy."""
+    text = str(diagnose(hand_made({"nonfinite_count": {"blocks.0": [0.0, 0.0, 7.0]}}, **FACTS)))
+    assert (
+        "finding: non-finite at blocks.0\n  first step 2, observed 7, limit 1, above is worse\n  limit from: one such"
+        in text
+    )
+    assert "remedy: look at the named site" in text
+
+
+def test_the_text_of_a_diagnosis_says_what_was_not_judged_and_why() -> None:
+    """Silence is not health."""
+    assert "not judged: schedule: lr was not recorded" in str(diagnose(changed(lr=None)))
+
+
+@pytest.mark.parametrize(("before", "shown"), [(None, True), (20, True), (19, False)])
+def test_shows_looks_at_the_steps_before_the_one_given(before: int | None, shown: bool) -> None:
+    """The finding is at step 19."""
+    assert diagnose(changed(lr=[0.0] * 40)).shows("lr-zero", before=before) is shown
+
+
+def test_shows_says_no_to_what_was_not_found() -> None:
+    """Another symptom's finding is not enough."""
+    assert not diagnose(changed(lr=[0.0] * 40)).shows("lr-constant")
+
+
+@settings(max_examples=100)
+@given(record=anything())
+def test_the_summary_holds_builtins_and_nothing_observed(record: Record) -> None:
+    """What moves from machine to machine is not in it, its reason included; JSON takes it as it is."""
+    diagnosis = diagnose(record)
+    summary = diagnosis.summary()
+    kinds = {type(f["limit"]) for f in summary["findings"]} | {type(summary["reason"])}
+    json.dumps(summary, allow_nan=False)
+    assert (kinds <= {float, str}, "step" in summary["reason"]) == (True, False)
