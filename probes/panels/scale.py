@@ -12,6 +12,8 @@ from probes.record import Column
 
 LARGEST = 1e300
 """Values beyond it are drawn at it, so that differences on an axis stay finite."""
+SMALLEST = 1e-300
+"""A linear axis is never shorter: below, powers of ten run out of exponents."""
 LEAST_DECADES = 0.5
 """A log axis spans a factor of three at least: what hardly moves should look as if it hardly moved."""
 MOST_TICKS = 6
@@ -43,6 +45,14 @@ class Scale:
         placed = np.where(positive, np.log10(np.where(positive, values, 1.0)), sunk)
         return np.where(np.isnan(values), np.nan, placed)
 
+    def share(self, values: Column) -> Column:
+        """Drawn positions as shares of the axis, 0 at its low end."""
+        return (self.place(values) - self.low) / (self.high - self.low)
+
+    def marks(self) -> list[tuple[float, str]]:
+        """The ticks, their places as shares of the axis."""
+        return [((place - self.low) / (self.high - self.low), label) for place, label in self.ticks]
+
 
 def log_scale(values: Column, include: Sequence[float] = ()) -> Scale:
     """A log axis over the positive finite values and `include`; zero and below get a row of their own underneath."""
@@ -60,25 +70,24 @@ def log_scale(values: Column, include: Sequence[float] = ()) -> Scale:
 
 
 def linear_scale(values: Column, include: Sequence[float] = (), percent: bool = False) -> Scale:
-    """A linear axis over the finite values and `include`, ending on ticks."""
+    """A linear axis over the finite values and `include`."""
     finite = np.concatenate([values[np.isfinite(values)], [value for value in include if isfinite(value)]])
     finite = np.clip(finite, -LARGEST, LARGEST)
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    if high - low <= abs(high) * 1e-9:
+    if high - low <= max(abs(high) * 1e-9, SMALLEST):
         pad = abs(high) * 0.1 or 1.0
         low, high = low - pad, high + pad
     step = _nice((high - low) / 4)
-    first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
-    places = [index * step for index in range(first, last + 1)]
+    places = [index * step for index in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
     write = percentage if percent else number
-    return Scale(False, places[0], places[-1], tuple((place, write(place)) for place in places))
+    return Scale(False, low, high, tuple((place, write(place)) for place in places))
 
 
 def step_ticks(first: int, last: int) -> tuple[tuple[float, str], ...]:
-    """Some five whole steps between the first and the last, the first of them with the word itself."""
+    """Some six whole steps between the first and the last, the first of them with the word itself."""
     if last <= first:
         return ((float(first), f"step {number(first)}"),)
-    step = max(1, int(_nice((last - first) / 4.5)))
+    step = max(1, int(_nice((last - first) / 6)))
     begin = -(-first // step) * step
     places = range(begin, last + 1, step)
     return tuple((float(place), f"{'step ' * (place == begin)}{number(place)}") for place in places)
@@ -87,7 +96,7 @@ def step_ticks(first: int, last: int) -> tuple[tuple[float, str], ...]:
 def number(value: float, digits: int = 4) -> str:
     """A number for people: few digits, thousands set apart, powers of ten where zeros would have to be counted."""
     if not isfinite(value):
-        return "NaN" if value != value else "∞" if value > 0 else "−∞"
+        return "NaN" if value != value else "∞" if value > 0 else "-∞"
     if value == 0:
         return "0"
     if not 1e-3 <= abs(value) < 1e6:

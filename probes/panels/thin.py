@@ -6,9 +6,10 @@ failed. Not measured at all is not in the series.
 
 from __future__ import annotations
 
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
 import numpy as np
+import numpy.typing as npt
 
 from probes.record import Column, Steps
 
@@ -41,10 +42,21 @@ def _extremes(steps: Steps, values: Column, limit: int) -> Steps:
     columns = (limit - 2) // 2
     width = (int(steps[-1]) - int(steps[0]) + 1) / columns
     column = ((steps - steps[0]) / width).astype(np.int64)
-    by_value = np.lexsort((values, column))
     first = np.flatnonzero(np.diff(column, prepend=-1))
-    last = np.append(first[1:], n) - 1
-    return np.unique(np.concatenate([[0, n - 1], by_value[first], by_value[last]]))
+    size = np.diff(first, append=n)
+    lows = values == np.repeat(np.minimum.reduceat(values, first), size)
+    highs = values == np.repeat(np.maximum.reduceat(values, first), size)
+    ends = np.zeros(n, dtype=bool)
+    ends[[0, -1]] = True
+    return np.flatnonzero(ends | _firsts(lows, column) | _firsts(highs, column))
+
+
+def _firsts(hits: npt.NDArray[np.bool_], column: Steps) -> npt.NDArray[np.bool_]:
+    """Of the hits in each column the first."""
+    at = np.flatnonzero(hits)
+    only = np.zeros(len(hits), dtype=bool)
+    only[at[np.diff(column[at], prepend=-1) > 0]] = True
+    return only
 
 
 def _gaps(kept: Steps, bad: Steps) -> Steps:
@@ -90,12 +102,3 @@ def smooth(values: Column, window: float) -> Column:
         out[begin:end] = sums / weights
     out[~np.isfinite(values)] = values[~np.isfinite(values)]
     return out
-
-
-def spacing(steps: Steps) -> int:
-    """The usual distance between two measurements, at least 1."""
-    return max(1, int(np.median(np.diff(steps)))) if len(steps) > 1 else 1
-
-
-def pairs(values: list[int]) -> list[tuple[int, int]]:
-    return list(pairwise(values))

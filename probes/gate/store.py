@@ -17,31 +17,23 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from probes import sources
+from probes.gate import key
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
     from probes.experiment import Experiment
     from probes.record import Record
-
-KEY_LENGTH = 12
-"""Hex digits of a key in a file name: 48 bits, for a handful of files."""
-KERNEL_VARIABLES = ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES")
-"""Environment variables that choose other kernels for the same arithmetic, and with them other bits."""
 
 OnStep = Callable[[int, int], None]
 
@@ -69,13 +61,17 @@ class Store:
 
     def __init__(self, folder: Path, session: str, retrain: bool = False) -> None:
         self.folder, self.session, self.retrain = folder, session, retrain
-        self._holder = uuid4().hex[:KEY_LENGTH]
+        self._holder = uuid4().hex[: key.LENGTH]
         self._leases = ExitStack()
         self._leased: set[str] = set()
 
+    @cached_property
+    def _surroundings(self) -> str:
+        return key.surroundings()
+
     def path(self, name: str, experiment: Experiment) -> Path:
         """Where the experiment's finished record lies, or would lie."""
-        return self.folder / f"{name}-{self._key(experiment)}.jsonl"
+        return self.folder / f"{name}-{key.key(experiment.fingerprint, self._surroundings)}.jsonl"
 
     def has(self, name: str, experiment: Experiment) -> bool:
         """Whether a record would be answered without training, as far as can be seen without opening it."""
@@ -87,11 +83,12 @@ class Store:
         Raises TrainingError when training fails, and again, without another attempt, for the rest of the session.
         """
         path = self.path(name, experiment)
+        self.folder.mkdir(mode=0o700, exist_ok=True)
         with self._locked(f"{name}.lock"):
             self._lease(path)
             kept = self._load(path)
             if kept is None:
-                self._refuse_second_attempt(name, path)
+                self._refuse_second_attempt(path)
                 self._train(name, experiment, path, on_step)
                 kept = self._load(path)
             self._prune(name, path)
@@ -131,12 +128,12 @@ class Store:
     # Training
 
     def _train(self, name: str, experiment: Experiment, path: Path, on_step: OnStep | None) -> None:
-        from probes.watch import watch
+        from probes.watching import watch
 
         partial = path.with_suffix(".partial.jsonl")
         partial.unlink(missing_ok=True)
         try:
-            watch(experiment.build(), partial, overwrite=True, on_step=on_step)
+            watch(experiment.build(), partial, on_step=on_step)
         except Exception as error:
             message = f"experiment {name!r} failed in training: {type(error).__name__}: {error}" + _remains(partial)
             _write(_failure(path), {"session": self.session, "message": message})
@@ -152,7 +149,7 @@ class Store:
         _sidecar(partial).unlink()
         _failure(path).unlink(missing_ok=True)
 
-    def _refuse_second_attempt(self, name: str, path: Path) -> None:
+    def _refuse_second_attempt(self, path: Path) -> None:
         try:
             failure = json.loads(_failure(path).read_bytes())
         except (OSError, ValueError):
@@ -179,16 +176,18 @@ class Store:
         return self.folder / f"{stem}.{self._holder}.lease"
 
     def _prune(self, name: str, keep: Path) -> None:
-        """Remove what other keys of this experiment have left, unless a process uses it."""
-        stem = re.compile(rf"({re.escape(name)}-[0-9a-f]{{{KEY_LENGTH}}})\.")
+        """Remove the leases of dead processes, and what other keys of this experiment have left that nobody uses."""
+        stem = re.compile(rf"({re.escape(name)}-[0-9a-f]{{{key.LENGTH}}})\.")
         by_stem: dict[str, list[Path]] = {}
         for file in self.folder.iterdir():
-            if (match := stem.match(file.name)) and match[1] != keep.stem:
+            if match := stem.match(file.name):
                 by_stem.setdefault(match[1], []).append(file)
-        for files in by_stem.values():
-            if not any(self._in_use(file) for file in files if file.suffix == ".lease"):
-                for file in files:
-                    file.unlink(missing_ok=True)
+        for found, files in by_stem.items():
+            leases = [file for file in files if file.suffix == ".lease"]
+            stale = [lease for lease in leases if not self._in_use(lease)]
+            unused = found != keep.stem and stale == leases
+            for file in files if unused else stale:
+                file.unlink(missing_ok=True)
 
     def _in_use(self, lease: Path) -> bool:
         from filelock import Timeout
@@ -198,28 +197,6 @@ class Store:
                 return False
         except Timeout:
             return True
-
-    # Keys
-
-    def _key(self, experiment: Experiment) -> str:
-        parts = [experiment.fingerprint, *self._surroundings]
-        return sha256("\0".join(parts).encode()).hexdigest()[:KEY_LENGTH]
-
-    @cached_property
-    def _surroundings(self) -> list[str]:
-        """Whatever else decides a record's bits: the source that writes it, the versions and the machine."""
-        kernels = [f"{name}={os.environ.get(name, '')}" for name in KERNEL_VARIABLES]
-        python = f"{platform.python_implementation()} {platform.python_version()}"
-        return [sources.digest(), python, version("numpy"), platform.system(), platform.machine(), _cpu(), *kernels]
-
-
-def _cpu() -> str:
-    """The processor's model: BLAS picks its kernels, and with them the last bits, by what it finds there."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith("model name")), platform.processor())
 
 
 def _remains(partial: Path) -> str:

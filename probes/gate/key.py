@@ -1,22 +1,43 @@
-"""Which files here have a say in what a record holds: `probes.watch` and whatever it imports, followed to the end.
+"""What decides a record's bits besides the experiment itself: the source that writes it, the versions, the machine.
 
-Computed rather than listed, so that a module that joins them cannot be forgotten. Panels, detectors and the plugin
-are never reached: changing one of those trains nothing again.
+The source is `probes.watching` and whatever it imports, followed to the end. That is computed rather than listed, so
+that a module that joins cannot be forgotten. Panels, detectors and the plugin are never reached: changing one of those
+trains nothing again.
 """
 
 from __future__ import annotations
 
 import ast
+import os
+import platform
 from collections.abc import Iterator
 from hashlib import sha256
+from importlib.metadata import version
 from importlib.util import resolve_name
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent
 PACKAGE = HERE.name
-START = f"{PACKAGE}.watch"
+START = f"{PACKAGE}.watching"
 JUDGES = frozenset({f"{PACKAGE}.diagnosis"})
 """Not followed: these look at a record and never write one."""
+LENGTH = 12
+"""Hex digits of a key: 48 bits, for the handful of files of one name in one folder."""
+KERNEL_VARIABLES = ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES")
+"""Environment variables that choose other kernels for the same arithmetic, and with them other last bits."""
+
+
+def key(fingerprint: str, surroundings: str) -> str:
+    """Short hash of an experiment's fingerprint and of all else that decides what its record will hold."""
+    return sha256(f"{fingerprint}\0{surroundings}".encode()).hexdigest()[:LENGTH]
+
+
+def surroundings() -> str:
+    """Everything but the experiment: source, versions, machine, kernels."""
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    machine = f"{platform.system()} {platform.machine()} {_cpu()}"
+    kernels = [f"{name}={os.environ.get(name, '')}" for name in KERNEL_VARIABLES]
+    return "\n".join([digest(), python, version("numpy"), machine, *kernels])
 
 
 def writers() -> tuple[Path, ...]:
@@ -59,3 +80,12 @@ def _file(module: str) -> Path | None:
     base = HERE.joinpath(*rest)
     candidates = (base.with_suffix(".py"), base / "__init__.py")
     return next((path for path in candidates if path.is_file()), None)
+
+
+def _cpu() -> str:
+    """The processor's model: BLAS picks its kernels by what it finds there."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith("model name")), platform.processor())

@@ -1,0 +1,41 @@
+"""This repository's own experiments, offered to the plugin as any project would offer its own."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from model import HEALTHY, Config, build, fingerprint
+from model.seeds import TEST_SEED
+from probes import Experiment
+
+pytest_plugins = ["probes.plugin", "pytester"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--seed",
+        metavar="N",
+        type=seed,
+        default=TEST_SEED,
+        help="run the experiments on another seed, a whole number from 0 (default: %(default)s)",
+    )
+
+
+def pytest_probes_experiments(config: pytest.Config) -> dict[str, Experiment]:
+    healthy = replace(HEALTHY, seed=config.getoption("seed"))
+    return {"healthy": experiment(healthy, "reference")}
+
+
+def experiment(config: Config, group: str) -> Experiment:
+    return Experiment(partial(build, config), fingerprint(config), group)
+
+
+def seed(text: str) -> int:
+    """A seed from the command line. Raises ArgumentTypeError, which pytest turns into a usage error."""
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed; it must be a whole number from 0")
+    return int(text)

@@ -1,0 +1,125 @@
+"""One test session's experiments: those on offer, and those that tests asked for, in this process or in another.
+
+A process tells another of a run by a line of JSON, which is all that a test report can be trusted to carry; the record
+itself stays in a file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probes.experiment import Experiment
+from probes.gate import offers
+
+if TYPE_CHECKING:
+    from probes.diagnosis import Diagnosis
+    from probes.gate.store import Kept, OnStep, Store
+    from probes.record import Record
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a test gets of an experiment.
+
+    config   the record's provenance, section "config"; {} when the specimen states none
+    path     where the record is kept
+    seconds  of training, whenever that was
+    cached   whether an earlier session trained it
+    """
+
+    name: str
+    config: Mapping[str, Any] = field(repr=False)
+    record: Record = field(repr=False)
+    diagnosis: Diagnosis = field(repr=False)
+    path: Path
+    seconds: float
+    cached: bool
+
+
+@dataclass
+class Session:
+    """What one process of a test session knows.
+
+    offered     what the project offers, asked at the first need
+    open_store  makes the store, at the first need
+    deselected  tests that were collected and left out
+    """
+
+    offered: Callable[[], dict[str, Experiment]]
+    open_store: Callable[[], Store]
+    deselected: int = 0
+    arrived: dict[str, Arrival] = field(default_factory=dict)
+    _runs: dict[str, Run] = field(default_factory=dict)
+
+    @cached_property
+    def experiments(self) -> dict[str, Experiment]:
+        return self.offered()
+
+    @cached_property
+    def store(self) -> Store:
+        return self.open_store()
+
+    def run(self, name: str, on_step: OnStep | None = None) -> Run:
+        """The experiment's run, the same object whoever asks in this process; trained at most once a session.
+
+        Raises UnknownExperimentError, TrainingError.
+        """
+        experiment = offers.find(self.experiments, name)
+        if name not in self._runs:
+            kept = self.store.fetch(name, experiment, on_step)
+            self._runs[name] = _run(name, kept)
+        return self._runs[name]
+
+    def announce(self, run: Run) -> str:
+        """What other processes need to know of a run: one line of JSON."""
+        arrival = Arrival(run.name, str(run.path), run.seconds, run.cached, self.deselected)
+        return json.dumps(arrival.__dict__)
+
+    def hear(self, announcement: str) -> None:
+        """Take note of a run that a test used, in this process or in another."""
+        arrival = Arrival(**json.loads(announcement))
+        self.deselected = max(self.deselected, arrival.deselected)
+        self.arrived.setdefault(arrival.name, arrival)
+
+    def recall(self, arrival: Arrival) -> Run:
+        """The run that was announced. Raises RecordError or OSError when its record cannot be read here."""
+        if arrival.name not in self._runs:
+            from probes.gate.store import Kept
+            from probes.record import Record
+
+            path = Path(arrival.path)
+            kept = Kept(Record.load(path), path, arrival.seconds, arrival.cached)
+            self._runs[arrival.name] = _run(arrival.name, kept)
+        return self._runs[arrival.name]
+
+    def close(self) -> None:
+        """Give up what the store holds on to, if it was ever opened."""
+        if "store" in vars(self):
+            self.store.close()
+
+    def missing(self) -> list[str]:
+        """Experiments on offer that no test asked for."""
+        return [name for name in self.experiments if name not in self.arrived]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A run as announced: builtins only, since it travels between processes."""
+
+    name: str
+    path: str
+    seconds: float
+    cached: bool
+    deselected: int
+
+
+def _run(name: str, kept: Kept) -> Run:
+    from probes.diagnosis import diagnose
+
+    config = kept.record.provenance.get("config", {})
+    return Run(name, config, kept.record, diagnose(kept.record), kept.path, kept.seconds, kept.cached)

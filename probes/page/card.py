@@ -1,0 +1,114 @@
+"""The card beside a run's panels: what was diagnosed, on what evidence, and where the record comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from probes.diagnosis import Diagnosis
+from probes.findings import Finding
+from probes.page.document import SENTENCE, text
+from probes.panels.scale import number
+from probes.panels.sentences import fact
+from probes.panels.sites import measured
+from probes.record import Record
+
+MOST_FINDINGS = 12
+MOST_ROWS = 120
+"""Facts and leaves of the config that are listed."""
+RUNGS = {"uniform": "nothing", "unigram": "how often each symbol occurs", "bigram": "the symbol before",
+         "ngram": "the symbols before (best n-gram)", "floor": "everything before (entropy floor)"}  # fmt: skip
+"""The ladder: what a model knows that scores just this, in the order of knowing more."""
+
+
+def card(record: Record, diagnosis: Diagnosis, anchor: str) -> str:
+    """What was diagnosed and on what evidence, what could not be judged, and where the record comes from."""
+    return (
+        f'<article class="card" aria-labelledby="{anchor}-diagnosis">\n'
+        f'<h3 id="{anchor}-diagnosis">Diagnosis</h3>\n'
+        f'<p class="headline">{text(diagnosis.headline, SENTENCE)}</p>\n'
+        + "".join(_causes(diagnosis))
+        + _findings(diagnosis.findings)
+        + _judged(diagnosis)
+        + _ladder(record)
+        + _origin(record)
+        + "</article>"
+    )
+
+
+def _causes(diagnosis: Diagnosis) -> Iterator[str]:
+    """The first cause in full, the others by name."""
+    if not diagnosis.causes:
+        return
+    first = diagnosis.causes[0]
+    since = "" if first.certain_since is None else f", certain since step {number(first.certain_since)}"
+    margin = "the sole cause" if diagnosis.margin is None else f"margin {diagnosis.margin:.2f}"
+    yield (
+        f"<dl><dt>What it means</dt><dd>{text(first.meaning, SENTENCE)}</dd>"
+        f"<dt>Remedy</dt><dd>{text(first.remedy, SENTENCE)}</dd>"
+        f"<dt>Standing</dt><dd>strength {first.strength:.2f}, {margin}{since}</dd>"
+    )
+    if others := [f"{cause.name} ({cause.strength:.2f})" for cause in diagnosis.causes[1:]]:
+        yield f"<dt>Also possible</dt><dd>{text(', '.join(others), SENTENCE)}</dd>"
+    yield "</dl>\n"
+
+
+def _findings(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return ""
+    items = "".join(
+        f"<li><b>{text(f.symptom)}</b>{f' at <code>{text(f.site)}</code>' if f.site else ''}, step {number(f.step)}: "
+        f"observed {number(f.observed)}, limit {number(f.limit)} ({f.worse} is worse)"
+        f"<small>limit from: {text(f.source, SENTENCE)}</small></li>"
+        for f in findings[:MOST_FINDINGS]
+    )
+    more = f"<li>and {len(findings) - MOST_FINDINGS} more</li>" if len(findings) > MOST_FINDINGS else ""
+    return f'<ul class="findings">{items}{more}</ul>\n'
+
+
+def _judged(diagnosis: Diagnosis) -> str:
+    judged = text(", ".join(diagnosis.judged) or "nothing", SENTENCE)
+    items = "".join(
+        f"<li>{text(name)}<small>{text(why, SENTENCE)}</small></li>" for name, why in diagnosis.not_judged.items()
+    )
+    unjudged = f'<dt>Not judged</dt><dd><ul class="unjudged">{items}</ul></dd>' if items else ""
+    return f"<dl><dt>Judged</dt><dd>{judged}</dd>{unjudged}</dl>\n"
+
+
+def _origin(record: Record) -> str:
+    """Facts and provenance, folded: one row per leaf."""
+    rows = [*_leaves("", record.provenance), *_leaves("", {k: v for k, v in record.facts.items() if k != "sites"})]
+    if not rows:
+        return ""
+    body = "".join(
+        f"<tr><th scope=row>{text(name)}</th><td>{text(value, 200)}</td></tr>" for name, value in rows[:MOST_ROWS]
+    )
+    more = f"<tr><td>and {len(rows) - MOST_ROWS} more</td></tr>" if len(rows) > MOST_ROWS else ""
+    return f"<details><summary>Facts and provenance</summary><table>{body}{more}</table></details>\n"
+
+
+def _leaves(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(f"{prefix}.{key}" if prefix else str(key), inner)
+    else:
+        yield prefix, number(value) if isinstance(value, float) else str(value)
+
+
+def _ladder(record: Record) -> str:
+    """What the losses mean: this run's last ones among those of models that know a given thing and use it perfectly."""
+    rows = {name: [fact(record, "ladder", split, rung) for split in ("train", "val")] for rung, name in RUNGS.items()}
+    if not any(value is not None for values in rows.values() for value in values):
+        return ""
+    ends = (measured(record, signal)[1] for signal in ("train_loss", "val_loss"))
+    rows["this run, at the end"] = [float(values[-1]) if len(values) else None for values in ends]
+    body = "".join(
+        f"<tr><th scope=row>{name}</th>{''.join(f'<td>{_cell(value)}</td>' for value in values)}</tr>"
+        for name, values in rows.items()
+    )
+    head = "<tr><th scope=col>Loss of a model that knows</th><th scope=col>train</th><th scope=col>validation</th></tr>"
+    return f'<table class="ladder">{head}{body}</table>\n'
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else number(value, 3)

@@ -1,0 +1,98 @@
+"""Panel 1: is the model learning, and does it generalise?"""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+
+from probes.panels.panel import Panel, View
+from probes.panels.plot import SCALAR_POINTS, Level, Line, Plot
+from probes.panels.scale import number
+from probes.panels.sentences import course, fact, lowest, short
+from probes.panels.sites import measured, scalar, span
+from probes.panels.thin import smooth
+from probes.record import Record
+
+UNIT = "nats per token"
+SMOOTHED_SHARE = 50
+"""The moving average over the batch loss spans this fraction of a run (one part in 50), ten steps at least."""
+
+
+def _splits(run: Record) -> tuple[Line, ...]:
+    """Train and validation over the full splits; without a full-split train loss the smoothed batch loss."""
+    train, val = scalar(run, "train_loss", "train", 0), scalar(run, "val_loss", "validation", 1)
+    if not len(train.steps):
+        steps, values = measured(run, "loss")
+        smoothed = smooth(values, max(10.0, len(values) / SMOOTHED_SHARE))
+        train = Line("batch, moving average", steps, smoothed, 0, limit=SCALAR_POINTS)
+    return tuple(line for line in (train, val) if len(line.steps))
+
+
+def _levels(run: Record) -> tuple[Level, ...]:
+    rungs = (
+        ("n-gram baseline, validation", "val", "ngram"),
+        ("floor, train", "train", "floor"),
+        ("floor, validation", "val", "floor"),
+    )
+    known = ((label, fact(run, "ladder", split, rung)) for label, split, rung in rungs)
+    return tuple(Level(f"{label} {short(value)}", value) for label, value in known if value is not None and value > 0)
+
+
+def _plot(run: Record, reference: Record | None) -> Plot:
+    batch = scalar(run, "loss", "batch", 7, role="raw")
+    behind = (line.between(*span(run)).thinned() for line in (_splits(reference) if reference else ()))
+    return Plot(
+        UNIT,
+        (*((batch,) if len(batch.steps) else ()), *_splits(run)),
+        log=True,
+        reference=tuple(line for line in behind if len(line.steps)),
+        levels=_levels(run),
+    )
+
+
+def _describe(run: Record) -> str:
+    batch, train, val = (scalar(run, name, "", 0) for name in ("loss", "train_loss", "val_loss"))
+    parts = _start(run, batch)
+    shown, name = (train, "train") if len(train.steps) else (batch, "batch")
+    if len(shown.steps):
+        parts.append(f"{name} {course(shown)}")
+    best = lowest([val])
+    if best is not None:
+        last = float(val.values[np.isfinite(val.values)][-1])
+        parts.append(f"validation ends at {short(last)} {UNIT}{_against(last, run)}")
+        if best[0] < last:
+            parts.append(f"its lowest was {short(best[0])} at step {number(best[1])}")
+    return "; ".join(parts) + "." if parts else ""
+
+
+def _start(run: Record, batch: Line) -> list[str]:
+    """The loss before the first update, beside that of a model that knows nothing."""
+    if not len(batch.steps) or batch.steps[0] != 0:
+        return []
+    vocabulary = fact(run, "vocab_size")
+    know_nothing = f" (ln V = {short(log(vocabulary))})" if vocabulary is not None and vocabulary >= 1 else ""
+    return [f"batch loss starts at {short(float(batch.values[0]))}{know_nothing}"]
+
+
+def _against(last: float, run: Record) -> str:
+    """Where a validation loss lies on the ladder: against the n-gram and the bound it cannot honestly cross."""
+    baseline, floor = fact(run, "ladder", "val", "ngram"), fact(run, "ladder", "val", "floor")
+    if floor is not None and last < floor:
+        return f", {short(floor - last)} below the floor {short(floor)}"
+    if baseline is None:
+        return ""
+    side = "below" if last < baseline else "above"
+    return f", {short(abs(baseline - last))} {side} the n-gram baseline {short(baseline)}"
+
+
+PANEL = Panel(
+    "loss",
+    "Loss",
+    "Is the model learning, and does it generalise?",
+    "both curves start near ln V, fall together, cross the n-gram baseline and level off above their floors.",
+    ("loss", "train_loss", "val_loss"),
+    (View("Loss", _plot),),
+    _describe,
+    frozenset({"loss", "floor", "overfit", "overfitting", "plateau", "ladder", "finite"}),
+)

@@ -1,0 +1,88 @@
+"""What a panel is: a title, the question it answers, what healthy looks like, and one or two views of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from probes.diagnosis import Diagnosis
+from probes.panels.chart import draw
+from probes.panels.plot import Event, Plot
+from probes.panels.sentences import absent, concerning, failures, found
+from probes.panels.sites import span
+from probes.record import Record
+
+EVENTS = 3
+"""Steps of findings that are marked in one chart."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to look: `plot` makes a chart of a run, with the reference behind it when there is one."""
+
+    name: str
+    plot: Callable[[Record, Record | None], Plot]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A view, drawn. `svg` is "" when nothing of it was recorded; `plot` says what its legend holds."""
+
+    name: str
+    plot: Plot
+    svg: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One of the seven.
+
+    signals   what it draws, by name
+    describe  a run's own numbers, in words
+    concerns  words in the names of symptoms that this panel makes visible
+    """
+
+    key: str
+    title: str
+    question: str
+    look_for: str
+    signals: tuple[str, ...]
+    views: tuple[View, ...]
+    describe: Callable[[Record], str]
+    concerns: frozenset[str]
+
+    def draw(
+        self, run: Record, reference: Record | None, diagnosis: Diagnosis | None, anchor: str = "run"
+    ) -> tuple[Drawing, ...]:
+        """Every view as SVG. Without a diagnosis nothing in it tells what was found; ids begin with `anchor`."""
+        first, last = span(run)
+        events = self._events(diagnosis)
+        drawings = []
+        for index, view in enumerate(self.views):
+            plot = replace(view.plot(run, reference), span=(first, last), events=events)
+            description = f"{self.question} Steps {first} to {last}; {plot.axis}. {_named(plot)}"
+            slug = f"{anchor}-{self.key}-{index}"
+            svg = "" if plot.empty else draw(plot, slug, f"{self.title}: {view.name}", description)
+            drawings.append(Drawing(view.name, plot, svg))
+        return tuple(drawings)
+
+    def shows(self, record: Record, diagnosis: Diagnosis | None) -> str:
+        """What this run shows: its numbers, what was found, what was not finite, what was not recorded."""
+        parts = (
+            self.describe(record),
+            found(concerning(diagnosis, self.concerns)),
+            failures(record, self.signals),
+            absent(record, self.signals),
+        )
+        return " ".join(part for part in parts if part) or "Nothing to say: no value is finite."
+
+    def _events(self, diagnosis: Diagnosis | None) -> tuple[Event, ...]:
+        symptoms: dict[int, list[str]] = {}
+        for finding in concerning(diagnosis, self.concerns):
+            symptoms.setdefault(finding.step, []).append(finding.symptom)
+        return tuple(Event(step, ", ".join(dict.fromkeys(symptoms[step]))) for step in sorted(symptoms)[:EVENTS])
+
+
+def _named(plot: Plot) -> str:
+    """The lines of a chart, for those who cannot see it."""
+    return f"Lines: {', '.join(line.label for line in plot.lines)}."

@@ -1,0 +1,27 @@
+"""Panel 5: is any weight matrix blowing up?"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from probes.panels.panel import Panel, View
+from probes.panels.sentences import spread
+from probes.panels.site_plot import site_plot
+from probes.panels.sites import per_site
+from probes.record import Record
+
+
+def _describe(run: Record) -> str:
+    return spread(per_site(run, "spectral_norm"), "largest singular value")
+
+
+PANEL = Panel(
+    "spectral",
+    "Spectral norm",
+    "Is any weight matrix blowing up?",
+    "slow growth that levels off as the learning rate decays, no matrix far above the others.",
+    ("spectral_norm",),
+    (View("Spectral norm", partial(site_plot, "spectral_norm", "largest singular value")),),
+    _describe,
+    frozenset({"spectral", "weight", "weights", "finite"}),
+)

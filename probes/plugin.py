@@ -1,0 +1,280 @@
+"""The pytest plugin: an experiment trains once a session, tests assert on its run, a dashboard is drawn at the end.
+
+Idle unless a project offers experiments by the hook below. The hooks only translate between pytest and `offers`,
+`session`, `store`, `closing`, `rollcall` and `terminal`, none of which knows pytest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from probes.experiment import Experiment
+from probes.gate import offers, terminal
+from probes.gate.closing import Closing, close
+from probes.gate.rollcall import RollCall
+from probes.gate.session import Run, Session
+from probes.gate.store import Store, TrainingError
+
+if TYPE_CHECKING:
+    from probes.gate.store import OnStep
+
+DASHBOARD = "reports/dashboard.html"
+ANNOUNCEMENT = "probes_run"
+"""The user property of a test report that announces a run its test used."""
+WORKER_INPUT = "probes_session"
+"""What the controller tells its workers: the session they belong to."""
+RAN_TO_ITS_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+
+SESSION = pytest.StashKey[Session]()
+USED = pytest.StashKey[dict[str, Run]]()
+
+
+class Hooks:
+    """What a project may implement in a conftest.py."""
+
+    @staticmethod
+    def pytest_probes_experiments(config: pytest.Config) -> dict[str, Experiment]:  # type: ignore[empty-body]
+        """Return the experiments that tests may ask for, by name; those of several implementations are merged."""
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(Hooks)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("probes", "training runs under test")
+    group.addoption("--retrain", action="store_true", help="train every experiment afresh, once")
+    where = "where to draw the runs that tests used; `off` draws nothing"
+    group.addoption(
+        "--dashboard", metavar="PATH", dest="probes_dashboard", help=where + " (default: from the ini file)"
+    )
+    parser.addini("probes_dashboard", where + ", relative to the root", type="string", default=DASHBOARD)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    identity = _worker_input(config).get(WORKER_INPUT) or uuid4().hex
+    config.stash[SESSION] = Session(lambda: _offered(config), lambda: _open_store(config, identity))
+    if _is_worker(config):
+        config.option.cacheclear = False  # once a session is enough; a worker would clear what another has just trained
+    else:
+        config.pluginmanager.register(Controller(config, identity, _page(config)), "probes-controller")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if session := config.stash.get(SESSION, None):
+        session.close()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not _is_worker(session.config):
+        _offered(session.config)  # an offer that cannot be used is an error before any test runs
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    if not _implemented(config):
+        return None
+    return terminal.header(_offered(config), config.stash[SESSION].store)
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    if items:
+        items[0].config.stash[SESSION].deselected += len(items)
+
+
+@pytest.fixture
+def run(request: pytest.FixtureRequest) -> Callable[[str], Run]:
+    """`run("healthy")` is the run of the experiment of that name; it trains once a session, whoever asks."""
+    return partial(_use, request.node)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        used = item.stash.get(USED, {})
+        report.sections += [(f"probes: {name}", terminal.section(run)) for name, run in used.items()]
+    return report
+
+
+class Controller:
+    """The process that hears of every test: alone, or handing tests to workers."""
+
+    def __init__(self, config: pytest.Config, identity: str, page: Path | None) -> None:
+        self.config, self.identity, self.page = config, identity, page
+        self.rollcall, self.lost, self.closing = RollCall(), list[str](), Closing()
+        self.only_failures = False
+
+    def pytest_sessionstart(self) -> None:
+        if self.config.getoption("lf", False):  # with no failure on file, this option leaves nothing out
+            self.only_failures = bool(self.config.cache and self.config.cache.get("cache/lastfailed", {}))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput[WORKER_INPUT] = self.identity
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        self.rollcall.expect(self._place(node), ids)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        if error:
+            self.rollcall.dead.append(f"{node.gateway.id} went down: {error}")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        # The phase of a test's last report; xdist's own, of a worker that crashed, has no name for its phase.
+        if report.when not in ("setup", "call") and (node := getattr(report, "node", None)):
+            self.rollcall.arrive(self._place(node), report.nodeid)
+        for name, value in report.user_properties:
+            if name == ANNOUNCEMENT:
+                self.config.stash[SESSION].hear(str(value))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        mine = self.config.stash[SESSION]
+        if not mine.arrived and not _implemented(self.config):
+            self.rollcall.dead.clear()
+            return
+        stopped = bool(session.shouldstop or session.shouldfail) or session.exitstatus not in RAN_TO_ITS_END
+        self.lost = [] if stopped else self.rollcall.lost()
+        if mine.arrived:
+            self.closing = close(mine, self.page, self._reasons(stopped), lambda name: self._fetch(name, stopped))
+        wrong = self.closing.errors or self.lost or self.rollcall.dead
+        if wrong and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if session.exitstatus == pytest.ExitCode.OK:
+            shutil.rmtree(_makeshift_folder(self.identity), ignore_errors=True)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        lines = [
+            *terminal.ending(self.closing, self._shown),
+            *terminal.losses(self.lost, self.rollcall.dead),
+        ]
+        if lines:
+            terminalreporter.section("probes")
+        for line in lines:
+            for text, markup in line:
+                terminalreporter.write(text, **markup)
+            terminalreporter.line("")
+
+    def _place(self, node: Any) -> object:
+        """Under --dist each every kind of worker runs every test; otherwise one worker runs it."""
+        return id(node.gateway.spec) if self.config.getoption("dist") == "each" else None
+
+    def _reasons(self, stopped: bool) -> list[str]:
+        """Why this session is not all of its tests, as far as only pytest can tell."""
+        reasons = {
+            "only named tests ran": any("::" in arg for arg in self.config.args),
+            "only the last failures ran": self.only_failures,
+            "the session stopped early": stopped,
+            "tests were lost": bool(self.lost),
+        }
+        return [reason for reason, holds in reasons.items() if holds]
+
+    def _fetch(self, name: str, stopped: bool) -> Run | None:
+        """An experiment no test asked for; somebody who stops a session does not wait for it to train."""
+        mine = self.config.stash[SESSION]
+        if stopped and not mine.store.has(name, mine.experiments[name]):
+            return None
+        return _train(self.config, name)
+
+    def _shown(self, path: Path) -> str:
+        here = self.config.invocation_params.dir
+        return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
+
+
+def _use(item: pytest.Item, name: str) -> Run:
+    """The run, noted on the test that uses it and in its report."""
+    __tracebackhide__ = True
+    used = item.stash.setdefault(USED, {})
+    if name not in used:
+        try:
+            used[name] = _train(item.config, name)
+        except (offers.UnknownExperimentError, TrainingError) as error:
+            raise error.with_traceback(None) from error.__cause__
+        item.user_properties.append((ANNOUNCEMENT, item.config.stash[SESSION].announce(used[name])))
+    return used[name]
+
+
+def _train(config: pytest.Config, name: str) -> Run:
+    with _progress(config, name) as on_step:
+        return config.stash[SESSION].run(name, on_step)
+
+
+@contextmanager
+def _progress(config: pytest.Config, name: str) -> Iterator[OnStep | None]:
+    """A line on the terminal that says how far a training is, gone again at its end; None without a terminal."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if _is_worker(config) or reporter is None or not reporter.isatty:
+        yield None
+        return
+    line = terminal.StatusLine(reporter, config.pluginmanager.getplugin("capturemanager"))
+    try:
+        yield terminal.Progress(name, line.write)
+    finally:
+        line.clear()
+
+
+def _offered(config: pytest.Config) -> dict[str, Experiment]:
+    try:
+        return offers.gather(_ask(config))
+    except offers.OfferError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _ask(config: pytest.Config) -> Iterator[tuple[str, object]]:
+    """Every implementation's answer beside its name; one at a time, since a hook call does not tell who answered."""
+    implementations = _implemented(config)
+    for one in implementations:
+        others = [other.plugin for other in implementations if other is not one]
+        caller = config.pluginmanager.subset_hook_caller(offers.HOOK, others)
+        try:
+            answers = caller(config=config)
+        except Exception as error:
+            raise offers.OfferError(offers.raised(one.plugin_name, error)) from error
+        yield one.plugin_name, answers[0] if answers else None
+
+
+def _implemented(config: pytest.Config) -> list[Any]:
+    return list(config.hook.pytest_probes_experiments.get_hookimpls())
+
+
+def _open_store(config: pytest.Config, identity: str) -> Store:
+    cache = getattr(config, "cache", None)
+    folder = cache.mkdir("probes") if cache else _makeshift_folder(identity)
+    return Store(folder, identity, config.getoption("retrain"))
+
+
+def _makeshift_folder(identity: str) -> Path:
+    """Where records are kept when pytest's cache is switched off: the same for all processes of a session."""
+    return Path(tempfile.gettempdir(), f"probes-{identity}")
+
+
+def _page(config: pytest.Config) -> Path | None:
+    given = config.getoption("probes_dashboard")
+    target = config.getini("probes_dashboard") if given is None else given
+    if target == "off":
+        return None
+    page = Path(config.rootpath if given is None else config.invocation_params.dir, target)
+    if page.is_dir():
+        raise pytest.UsageError(f"--dashboard or probes_dashboard: {page} is a folder; name a file, or say off")
+    return page
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def _worker_input(config: pytest.Config) -> dict[str, str]:
+    return getattr(config, "workerinput", {})

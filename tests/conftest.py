@@ -1,0 +1,83 @@
+"""Projects on which tests run pytest inside pytest."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from tests import tiny_specimen
+
+ROOT = Path(__file__).parent.parent
+OURS = ("filelock", "probes.dashboard", "probes.diagnosis", "probes.panels", "probes.gate.store", "probes.watching")
+"""Imported before pytester looks: what an inner run is the first to import is forgotten again, but NumPy cannot be
+imported twice, and pygal brings in a finder of package metadata that replaces Python's own for good."""
+OFFER = """
+from functools import partial
+from pathlib import Path
+from probes import Experiment
+from tiny_specimen import build
+
+def offer(name, group="rest", fingerprint="1", **settings):
+    log = Path(__file__).parent / f"{{name}}.builds"
+    return {{name: Experiment(partial(build, log, **settings), fingerprint, group)}}
+
+def pytest_probes_experiments(config):
+    return {offers}
+"""
+
+
+@dataclass
+class Project:
+    """A folder with a conftest.py that offers tiny experiments, and tests that use them."""
+
+    pytester: pytest.Pytester
+
+    def offers(self, *offers: str) -> None:
+        """Each is a call of `offer` as it stands in OFFER."""
+        self.conftest(OFFER.format(offers="{**" + ", **".join(offers) + "}"))
+
+    def conftest(self, source: str) -> None:
+        self.pytester.makeconftest(source)
+
+    def tests(self, source: str, name: str = "test_it") -> None:
+        self.pytester.makepyfile(**{name: source})
+
+    def run(self, *args: str) -> pytest.RunResult:
+        return self.pytester.runpytest_inprocess("-p", "probes.plugin", *args)
+
+    def run_on_workers(self, *args: str) -> pytest.RunResult:
+        return self.run("-p", "xdist", "-n2", *args)
+
+    def builds(self, name: str) -> int:
+        """How often the experiment was built, and so trained."""
+        log = self.pytester.path / f"{name}.builds"
+        return len(log.read_text(encoding="utf-8").splitlines()) if log.exists() else 0
+
+    def kept(self, pattern: str) -> list[Path]:
+        """What lies in the store."""
+        return sorted((self.pytester.path / ".pytest_cache/d/probes").glob(pattern))
+
+    @property
+    def page(self) -> Path:
+        return self.pytester.path / "reports/dashboard.html"
+
+
+@pytest.fixture(scope="session")
+def ours() -> None:
+    for module in OURS:
+        import_module(module)
+
+
+@pytest.fixture
+def project(ours: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project that offers `healthy`, its reference, and `stuck`, whose learning rate is zero."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    shutil.copy(tiny_specimen.__file__, pytester.path)
+    made = Project(pytester)
+    made.offers('offer("healthy", "reference")', 'offer("stuck", lr=0.0)')
+    return made

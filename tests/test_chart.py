@@ -1,0 +1,178 @@
+"""One chart: what stands in its SVG."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from probes.panels.chart import draw
+from probes.panels.finish import HEIGHT, WIDTH
+from probes.panels.plot import Event, Level, Line, Plot
+
+NS = "{http://www.w3.org/2000/svg}"
+NOTHING = Line("nothing", np.empty(0, dtype=np.int64), np.empty(0))
+
+
+def line(*values: float, label: str = "loss", **options: Any) -> Line:
+    return Line(label, np.arange(len(values)), np.array(values), **options)
+
+
+def drawn(*lines: Line, span: tuple[int, int] | None = None, **options: Any) -> ElementTree.Element:
+    last = max(int(one.steps[-1]) for one in lines if len(one.steps))
+    plot = Plot("nats", lines, span=span or (0, last), **options)
+    return ElementTree.fromstring(draw(plot, "slug", "Title", "Description"))
+
+
+def group(svg: ElementTree.Element, kind: str) -> list[ElementTree.Element]:
+    return [one for one in svg.iter(f"{NS}g") if kind in str(one.get("class")).split()]
+
+
+def corners(path: ElementTree.Element) -> list[tuple[float, float]]:
+    pairs = re.findall(r"(-?[\d.]+) (-?[\d.]+)", str(path.get("d")))
+    return [(float(x), float(y)) for x, y in pairs]
+
+
+def test_a_line_rises_with_its_values() -> None:
+    """One path, from left to right, up where the values go up."""
+    (path,) = group(drawn(line(1.0, 2.0, 4.0)), "line")[0]
+    (x0, y0), (x1, y1), (x2, y2) = corners(path)
+    assert x0 < x1 < x2
+    assert y0 > y1 > y2
+    assert (y0 - y2) == pytest.approx(3 * (y0 - y1), abs=0.3)
+
+
+def test_on_a_log_axis_equal_factors_are_equal_distances() -> None:
+    """Times ten and times ten again."""
+    (path,) = group(drawn(line(1.0, 10.0, 100.0), log=True), "line")[0]
+    (_, a), (_, b), (_, c) = corners(path)
+    assert a - b == pytest.approx(b - c, abs=0.2)
+
+
+def test_a_failure_in_the_middle_splits_the_line_and_is_marked() -> None:
+    """Two paths, and a band between them that covers the failed step."""
+    svg = drawn(line(1.0, 2.0, np.inf, 3.0, 4.0))
+    before, after = (corners(path) for path in group(svg, "line")[0])
+    assert (len(before), len(after)) == (2, 2)
+    band = corners(group(svg, "lost")[0][0])
+    assert before[-1][0] < min(x for x, _ in band) < max(x for x, _ in band) <= after[0][0] + 0.1
+    assert "not finite" in [text.text for text in svg.iter(f"{NS}text")]
+
+
+def test_a_line_that_fails_for_good_is_marked_to_the_end() -> None:
+    """It never just ends."""
+    svg = drawn(line(1.0, 2.0, np.inf, np.nan, np.inf))
+    frame_right = float(str(svg.get("data-x")).split()[1])
+    assert max(x for x, _ in corners(group(svg, "lost")[0][0])) >= frame_right
+
+
+def test_nothing_is_marked_where_everything_is_finite() -> None:
+    """Evaluations that lie apart are not failures."""
+    svg = drawn(Line("val", np.array([0, 50, 100]), np.array([3.0, 2.0, 1.0])))
+    assert group(svg, "lost") == []
+    assert len(group(svg, "line")[0]) == 1
+
+
+def test_a_point_between_two_gaps_is_drawn_as_a_dot() -> None:
+    """A path of one point would not show."""
+    (path,) = group(drawn(line(np.inf, 2.0, np.inf)), "line")[0]
+    assert path.get("class") == "solo"
+
+
+def test_the_crosshair_finds_steps_and_values_in_the_chart() -> None:
+    """Distances between steps, values, and where the first and the last step lie."""
+    svg = drawn(Line("val", np.array([2, 5, 8]), np.array([3.21987, np.inf, 1e-9])), span=(0, 8))
+    found = group(svg, "line")[0]
+    assert (found.get("data-s"), found.get("data-v")) == ("2 3 3", "3.22 x 1e-09")
+    assert svg.get("data-n") == "0 8"
+    left, right, _ = map(float, str(svg.get("data-x")).split())
+    assert 0 < left < right < WIDTH
+
+
+def test_the_plot_begins_at_the_same_place_whatever_the_ticks_say() -> None:
+    """So charts above each other share one time axis."""
+    narrow, wide = drawn(line(0.0, 5.0)), drawn(line(0.0, 0.0123))
+    assert [one.get("transform") for one in narrow if one.tag == f"{NS}g"] == [
+        one.get("transform") for one in wide if one.tag == f"{NS}g"
+    ]
+
+
+def test_levels_and_events_are_named_beside_their_lines() -> None:
+    """A level is horizontal, an event vertical."""
+    svg = drawn(line(1.0, 2.0, 3.0), levels=(Level("floor 1.5", 1.5),), events=(Event(1, "spike-found"),))
+    (left, low), (right, high) = corners(group(svg, "level")[0][0])
+    assert (left < right, low) == (True, high)
+    (x0, bottom), (x1, top) = corners(group(svg, "event")[0][0])
+    assert (x0, bottom > top) == (x1, True)
+    assert {"floor 1.5", "spike-found"} <= {str(text.text) for text in svg.iter(f"{NS}text")}
+
+
+def test_labels_do_not_lie_on_each_other() -> None:
+    """Two findings at one place of the chart have names in different places."""
+    events = (Event(1, "loss-above-its-floor"), Event(2, "loss-that-rises-again"))
+    labels = group(drawn(line(*[4.0] * 100), events=events), "labels")[0]
+    (a, b) = ((text.get("class"), float(str(text.get("y")))) for text in labels)
+    assert a[0] != b[0] or abs(a[1] - b[1]) >= 12
+
+
+def test_levels_too_close_for_two_names_share_one() -> None:
+    """Two floors that almost coincide are named together, one far away by itself."""
+    levels = (Level("floor 0.19", 0.19), Level("baseline 1.24", 1.24), Level("floor 0.185", 0.185))
+    labels = group(drawn(line(4.0, 1.0, 0.3), levels=levels, log=True), "labels")[0]
+    assert [text.text for text in labels] == ["baseline 1.24", "floor 0.19 · floor 0.185"]
+
+
+def test_the_chart_names_itself_to_those_who_cannot_see_it() -> None:
+    """Role, title, description, and a place in the order of tabs."""
+    svg = drawn(line(1.0, 2.0))
+    assert (svg.get("role"), svg.get("tabindex")) == ("img", "0")
+    texts = {one.get("id"): one.text for one in svg if one.tag in (f"{NS}title", f"{NS}desc")}
+    assert texts == {svg.get("aria-labelledby"): "Title", svg.get("aria-describedby"): "Description"}
+
+
+def test_nothing_of_pygal_stays_that_a_page_should_not_hold() -> None:
+    """No style sheet, script, comment, link, foreign id or date."""
+    text = draw(Plot("nats", (line(1.0, 2.0),), span=(0, 1)), "slug", "Title", "Description")
+    assert not re.search(r"<style|<script|<!--|xlink|pygal|activate|\b20\d\d-", text)
+    assert set(re.findall(r'id="([^"]*)"', text)) == {"slug", "slug-t", "slug-d"}
+
+
+def test_coordinates_are_rounded_to_a_tenth() -> None:
+    """Nobody sees more, and they are most of the page."""
+    text = draw(Plot("nats", (line(*np.sin(np.arange(50.0))),), span=(0, 49)), "slug", "Title", "Description")
+    assert not re.search(r"[ MLHVhv]-?\d+\.\d\d", text.replace("data-v", "\0").split("\0")[0])
+
+
+def test_names_are_text_whatever_they_hold() -> None:
+    """Markup, quotes and control characters in a label stay characters, or are left out."""
+    name = "<script>alert('\x00\x1b\ud800\u202e\")</script>"
+    svg = ElementTree.fromstring(
+        draw(Plot("nats", (line(1.0, 2.0),), levels=(Level(name, 1.5),), span=(0, 1)), "slug", name, name)
+    )
+    assert [one.tag for one in svg.iter() if "script" in str(one.tag)] == []
+    assert any("<script>alert('" in str(one.text) for one in svg.iter())
+
+
+HOSTILE = (
+    (1e300, -1e300), (0.0, 0.0, 0.0), (np.inf, np.inf), (np.nan, np.nan), (5e-324, 1.0), (7.0,), (np.inf,),
+    (1.7e308, -1.7e308, 1.0), (-1.0, -2.0), (0.0, np.inf, 1e-320),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("values", HOSTILE, ids=str)
+@pytest.mark.parametrize("log", [True, False], ids=["log", "linear"])
+def test_any_values_can_be_drawn(values: tuple[float, ...], log: bool) -> None:
+    """Well-formed, inside the picture, and a failure is marked."""
+    svg = drawn(line(*values), log=log)
+    for path in svg.iter(f"{NS}path"):
+        assert all(-1 <= x <= WIDTH and -1 <= y <= HEIGHT for x, y in corners(path)), path.get("d")
+    assert bool(group(svg, "lost")) == (not np.isfinite(values).all())
+
+
+def test_a_plot_without_points_is_refused() -> None:
+    """The caller says that nothing was recorded; an empty frame would say that nothing happened."""
+    with pytest.raises(ValueError, match="nothing to draw in 'Title'"):
+        draw(Plot("nats", (NOTHING,)), "slug", "Title", "Description")

@@ -1,0 +1,171 @@
+"""The end of a session: which runs are drawn and listed, where, and what is said when they are not everything."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import Project
+from tests.test_plugin import BOTH
+
+
+def test_the_end_lists_every_run_and_says_where_the_page_is(project: Project) -> None:
+    project.tests(BOTH)
+    result = project.run()
+    result.stdout.fnmatch_lines(
+        [
+            "*= probes =*",
+            "healthy  healthy    -        *[0-9].[0-9] s  trained  *detectors judged, none found anything",
+            "stuck    unhealthy  lr-zero  *[0-9].[0-9] s  trained  lr-zero, step *",
+            "dashboard: reports/dashboard.html",
+        ]
+    )
+    assert project.page.exists()
+
+
+@pytest.mark.parametrize(("colour", "code"), [("yes", "\x1b[31munhealthy"), ("no", "unhealthy")])
+def test_verdicts_are_coloured_where_colours_are(project: Project, colour: str, code: str) -> None:
+    project.tests(BOTH)
+    assert f"stuck    {code}" in project.run("--color", colour).stdout.str()
+
+
+def test_a_run_of_everything_says_nothing_is_left_out(project: Project) -> None:
+    project.tests(BOTH)
+    project.run().stdout.no_fnmatch_line("dashboard: *(*")
+    assert "Partial page" not in project.page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["-k", "stuck"], "1 test deselected; no test asked for healthy"),
+        (["test_it.py::test_stuck"], "only named tests ran; no test asked for healthy"),
+        (["--deselect", "test_it.py::test_healthy"], "1 test deselected; no test asked for healthy"),
+    ],
+)
+def test_a_partial_run_draws_what_ran_and_the_reference_and_says_so(
+    project: Project, args: list[str], reason: str
+) -> None:
+    project.tests(BOTH)
+    result = project.run(*args)
+    result.stdout.fnmatch_lines(
+        ["healthy *trained*", "stuck *", f"dashboard: reports/dashboard.html (partial: {reason})"]
+    )
+    page = project.page.read_text(encoding="utf-8")
+    assert f"Partial page: {reason}." in page
+    assert project.builds("healthy") == 1
+
+
+def test_the_reference_of_a_partial_run_comes_from_the_cache_when_it_is_there(project: Project) -> None:
+    project.tests(BOTH)
+    project.run()
+    project.run("-k", "stuck").stdout.fnmatch_lines(["healthy *cached*"])
+    assert project.builds("healthy") == 1
+
+
+def test_an_experiment_that_no_test_asks_for_makes_a_run_partial(project: Project) -> None:
+    project.tests("def test_healthy(run): run('healthy')")
+    project.run().stdout.fnmatch_lines(["dashboard: * (partial: no test asked for stuck)"])
+
+
+def test_a_session_stopped_by_a_failure_is_partial(project: Project) -> None:
+    project.tests("def test_stuck(run): assert not run('stuck')\ndef test_healthy(run): run('healthy')")
+    project.run("-x").stdout.fnmatch_lines(
+        ["dashboard: * (partial: the session stopped early; no test asked for heal*"]
+    )
+
+
+def test_a_run_of_the_last_failures_is_partial_though_it_asks_for_everything(project: Project) -> None:
+    project.tests("def test_passes(run): run('healthy'), run('stuck')", "test_one")
+    project.tests("def test_fails(run): assert not (run('healthy') and run('stuck'))", "test_two")
+    project.run("--lf").stdout.no_fnmatch_line("dashboard: *(*")
+    project.run("--lf").stdout.fnmatch_lines(["dashboard: * (partial: only the last failures ran)"])
+
+
+def test_who_interrupts_a_session_does_not_wait_for_the_reference(project: Project) -> None:
+    project.tests("import pytest\ndef test_stuck(run): run('stuck')\ndef test_stop(): pytest.exit('enough')\n")
+    result = project.run()
+    result.stdout.fnmatch_lines(["stuck *", "dashboard: *the session stopped early*"])
+    result.stdout.no_fnmatch_line("healthy *")
+    assert project.builds("healthy") == 0
+
+
+# Where
+
+
+@pytest.mark.parametrize("setting", ["option", "ini"])
+def test_the_page_can_be_moved(project: Project, setting: str) -> None:
+    project.tests(BOTH)
+    if setting == "ini":
+        project.pytester.makeini("[pytest]\nprobes_dashboard = elsewhere/page.html")
+    result = project.run(*(["--dashboard", "elsewhere/page.html"] if setting == "option" else []))
+    result.stdout.fnmatch_lines(["dashboard: elsewhere/page.html"])
+    assert (project.pytester.path / "elsewhere/page.html").exists()
+    assert not project.page.exists()
+
+
+@pytest.mark.parametrize("setting", ["option", "ini"])
+def test_the_page_can_be_left_out_and_the_runs_are_still_listed(project: Project, setting: str) -> None:
+    project.tests(BOTH)
+    if setting == "ini":
+        project.pytester.makeini("[pytest]\nprobes_dashboard = off")
+    result = project.run(*(["--dashboard", "off"] if setting == "option" else []))
+    result.stdout.fnmatch_lines(["stuck    unhealthy *"])
+    result.stdout.no_fnmatch_line("dashboard: *")
+    assert not project.page.exists()
+
+
+def test_where_nothing_is_drawn_the_reference_is_not_trained_for_it(project: Project) -> None:
+    project.tests("def test_stuck(run): run('stuck')")
+    project.run("--dashboard", "off").stdout.fnmatch_lines(["partial: no test asked for healthy"])
+    assert project.builds("healthy") == 0
+
+
+def test_the_option_wins_over_the_ini(project: Project) -> None:
+    project.tests(BOTH)
+    project.pytester.makeini("[pytest]\nprobes_dashboard = off")
+    project.run("--dashboard", "page.html").stdout.fnmatch_lines(["dashboard: page.html"])
+
+
+def test_a_folder_is_no_place_for_a_page(project: Project) -> None:
+    project.tests(BOTH)
+    result = project.run("--dashboard", ".")
+    result.stderr.fnmatch_lines(["ERROR: --dashboard or probes_dashboard: * is a folder; name a file, or say off"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+# What goes wrong
+
+
+def test_a_page_that_cannot_be_drawn_fails_the_session_and_hides_no_result(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("no ink")
+
+    monkeypatch.setattr("probes.dashboard.render", fail)
+    project.tests(BOTH)
+    result = project.run()
+    result.stdout.fnmatch_lines(
+        [
+            "healthy  healthy *",
+            "error: no dashboard at *dashboard.html: ZeroDivisionError: no ink (test_plugin_ending.py:*)",
+            "*2 passed*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("dashboard: *")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_reference_that_cannot_be_trained_fails_the_session_and_hides_no_page(project: Project) -> None:
+    project.offers('offer("healthy", "reference", dies_at=3)', 'offer("stuck", lr=0.0)')
+    project.tests("def test_stuck(run): run('stuck')")
+    result = project.run()
+    result.stdout.fnmatch_lines(
+        ["dashboard: *", "error: the reference healthy is not to be had: TrainingError: *told to die at step 3*"]
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_failing_test_keeps_its_own_exit_status(project: Project) -> None:
+    project.tests("def test_stuck(run): assert not run('stuck')")
+    assert project.run().ret == pytest.ExitCode.TESTS_FAILED
