@@ -104,7 +104,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Optimizer:
-    lr_max: float = 2e-2
+    lr_max: float = 1.7e-2
     lr_min_ratio: float = 0.1
     """The cosine ends at lr_max * lr_min_ratio."""
     warmup_steps: int = 15

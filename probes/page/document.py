@@ -52,7 +52,7 @@ def _style() -> str:
 
 @cache
 def _asset(name: str) -> str:
-    return files("probes").joinpath(name).read_text(encoding="utf-8")
+    return files("probes.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def _digest(content: str) -> str:
