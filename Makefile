@@ -14,6 +14,7 @@ EXPERIMENTS := test_healthy.py
 
 experiments: $(VENV)/ready
 	$(BIN)/pytest $(EXPERIMENTS)
+	@echo "Open $(CURDIR)/reports/dashboard.html"
 
 test: $(VENV)/ready lint types
 	$(BIN)/pytest -n auto
