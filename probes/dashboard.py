@@ -73,7 +73,8 @@ def _head(sheets: Sequence[Sheet], reference: Named | None, notes: Sequence[str]
     several = len(sheets) > 1
     counts: Counter[str] = Counter(sheet.diagnosis.verdict for sheet in sheets)
     tally = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ORDER if counts[verdict])
-    behind = f" Faint behind the panels: the reference run, {text(reference[0])}." if reference else ""
+    compared = reference and any(sheet.record is not reference[1] for sheet in sheets)
+    behind = f" Faint behind the panels: the reference run, {text(reference[0])}." if reference and compared else ""
     return "\n".join(
         [
             f'<a class="skip" href="#{sheets[0].anchor}">To the first run</a>',

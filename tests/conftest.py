@@ -8,8 +8,13 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import tiny_specimen
+
+# How long an example takes is the machine's business, not a property of the code.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 ROOT = Path(__file__).parent.parent
 OURS = ("filelock", "probes.dashboard", "probes.diagnosis", "probes.panels", "probes.gate.store", "probes.watching")

@@ -99,7 +99,7 @@ class TestNothingScoresBelow:
         predictor, floor = real
         assert predictor.loss() == pytest.approx(floor, abs=1e-12)
 
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=50)
     @given(seed=seeds, size=sizes, mixed=st.booleans())
     def test_no_step_away_from_the_optimum_gains_on_a_real_split(self, real, seed, size, mixed):
         """Steps of 1e-6 to 1 in random directions, with and without a share of the uniform distribution."""
@@ -108,7 +108,6 @@ class TestNothingScoresBelow:
         assert loss >= floor - 1e-12
         assert loss > floor or size < 1e-4
 
-    @settings(deadline=None)
     @given(corpus=corpora, context=contexts, seed=seeds, size=sizes)
     def test_no_step_away_from_the_optimum_gains_on_any_corpus(self, corpus, context, seed, size):
         """Nor for a predictor that sees only a few characters."""
@@ -116,7 +115,6 @@ class TestNothingScoresBelow:
         assert predictor.loss() == pytest.approx(lowest, abs=1e-12)
         assert predictor.loss(predictor.random_direction(seed, size)) >= lowest - 1e-12
 
-    @settings(deadline=None)
     @given(corpus=corpora)
     def test_more_context_never_costs(self, corpus):
         """ln V >= unigram >= bigram >= ... >= floor on any corpus."""
@@ -141,7 +139,6 @@ class TestNGram:
         model = NGram(ids("012", "011"), n, alpha=0.5, vocab_size=4)
         assert np.exp(-model.nll(ids(text))) == pytest.approx(expected)
 
-    @settings(deadline=None)
     @given(corpus=corpora, n=st.integers(1, 7), alpha=st.sampled_from(ALPHAS), prefix=st.text("0123", min_size=1))
     def test_its_probabilities_sum_to_one(self, corpus, n, alpha, prefix):
         """After any prefix, seen or not."""
@@ -155,7 +152,6 @@ class TestNGram:
         apart = [model.nll(ids(text)) for text in ("012", "01", "3333")]
         assert model.nll(ids("012", "01", "3333")).tolist() == np.concatenate(apart).tolist()
 
-    @settings(deadline=None)
     @given(corpus=corpora, n=st.integers(1, 4), labels=st.data())
     def test_alpha_is_the_best_of_leaving_each_group_out(self, corpus, n, labels):
         """Counting a group out equals fitting without it."""

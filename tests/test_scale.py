@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from probes.panels.scale import linear_scale, log_scale, number, percentage, step_ticks
@@ -31,6 +31,8 @@ def test_shares_are_written_in_percent() -> None:
 
 
 @given(values=ANY, include=st.sampled_from([(), (0.0,), (1e-3, 1e3)]))
+@example(values=np.array([1.12e308]), include=())
+@example(values=np.array([5e-324]), include=())
 @pytest.mark.parametrize("scale_of", [linear_scale, log_scale])
 def test_every_finite_value_has_a_place_on_its_axis(scale_of, values, include) -> None:  # type: ignore[no-untyped-def]
     """Whatever the values are: nothing finite lies outside, ticks lie inside, failures have no place."""

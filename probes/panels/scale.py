@@ -17,6 +17,8 @@ SMALLEST = 1e-300
 LEAST_DECADES = 0.5
 """A log axis spans a factor of three at least: what hardly moves should look as if it hardly moved."""
 MOST_TICKS = 6
+DECADES = (-307.0, 308.0)
+"""Powers of ten that a float holds in full; an axis may reach beyond them, its ticks do not."""
 MANTISSAS = ((1.0, 1.5, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,))
 SUNK = 0.12
 """Where zero and negative values lie on a log axis, as a share of its height below the smallest positive value."""
@@ -120,6 +122,7 @@ def _nice(raw: float) -> float:
 
 def _log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
     """The densest of the usual sets of ticks that has at most MOST_TICKS between two powers of ten."""
+    low, high = max(low, DECADES[0]), min(high, DECADES[1])
     for mantissas in MANTISSAS:
         places = [
             decade + log10(mantissa)
