@@ -9,14 +9,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     from probes.seen import Seen
 
 Scope = Literal["run", "layer", "matrix", "head", "class", "site", "batch"]
 Cadence = Literal["step", "evaluation"]
-Reading = float | Mapping[str, float] | Sequence[float] | None
+Reading = float | Mapping[str, float] | Sequence[float] | npt.NDArray[Any] | None
 """One value, one per site, one per position, or None: not measured this time."""
 
 
