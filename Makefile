@@ -17,7 +17,8 @@ experiments: $(VENV)/ready
 	@echo "Open $(CURDIR)/reports/dashboard.html"
 
 test: $(VENV)/ready lint types
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --benchmark-disable
+	$(BIN)/pytest test_healthy.py -k looking_at_a_step --dashboard off
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

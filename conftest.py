@@ -23,6 +23,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=TEST_SEED,
         help="run the experiments on another seed, a whole number from 0 (default: %(default)s)",
     )
+    parser.addini("overhead_budget", "what looking may add to a step, as a share of the bare step", type="float")
+
+
+@pytest.fixture
+def overhead_budget(pytestconfig: pytest.Config) -> float:
+    budget: float = pytestconfig.getini("overhead_budget")
+    return budget
 
 
 def pytest_probes_experiments(config: pytest.Config) -> dict[str, Experiment]:

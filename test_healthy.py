@@ -3,12 +3,19 @@
 Bands are those of the choosing seeds 0-9 with room to spare (`scripts/bands.py` prints them); bounds are exact.
 """
 
+from contextlib import closing
+from dataclasses import replace
 from math import cos, log, pi
+from time import process_time
 
 import numpy as np
 import pytest
 
+from model import HEALTHY, build
+from probes import Recorder
+from probes.overhead import Overhead
 from probes.smoothing import centred_mean, first_step_below
+from probes.watching import watched_steps
 
 FLOAT32_SLACK = 1e-5
 """A mean of float32 losses may fall this far below an exact bound, in nats."""
@@ -130,3 +137,27 @@ def test_both_classes_are_learned_on_training_rows_regular_first(record):
 def test_healthy_diagnosis_is_the_one_on_file(healthy, snapshot):
     """Verdict, causes, findings, and which detectors judged."""
     assert healthy.diagnosis.summary() == snapshot
+
+
+@pytest.mark.benchmark(timer=process_time)
+def test_looking_at_a_step_costs_no_more_than_its_budget(benchmark, overhead_budget, tmp_path):
+    """Every signal on, the record written to disk; bare and watched steps in turn, evaluations left out."""
+    if benchmark.disabled:
+        pytest.skip("benchmarks are off here, as under pytest-xdist: run this test on its own, in one process")
+    config = replace(HEALTHY, eval_every=HEALTHY.steps)
+    specimen = build(config)
+    recorder = Recorder(tmp_path / "run.jsonl", **specimen.facts())
+    bare_seconds = []
+
+    def time_one_bare_step():
+        start = process_time()
+        next(bare)
+        bare_seconds.append(process_time() - start)
+
+    with closing(build(config).steps()) as bare, recorder, closing(watched_steps(specimen, recorder)) as watched:
+        benchmark.pedantic(lambda: next(watched), setup=time_one_bare_step, rounds=60, warmup_rounds=5)
+    overhead = Overhead.of(bare_seconds[-60:], benchmark.stats.stats.data)
+    verdict = overhead.judge(overhead_budget)
+    benchmark.extra_info.update(vars(overhead), budget=overhead_budget, verdict=verdict)
+    print(f"{overhead}; budget {overhead_budget:.0%}: {verdict}")
+    assert verdict != "exceeded", str(overhead)

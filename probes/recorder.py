@@ -55,6 +55,10 @@ class Recorder:
             self._file.write(header + "\n")
 
     @property
+    def facts(self) -> Mapping[str, Json]:
+        return self._builder.facts
+
+    @property
     def record(self) -> Record:
         """What was logged so far."""
         return self._builder.record(self._complete)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from probes.inspector import Inspector
 from probes.record import Record
 from probes.recorder import Recorder
 from probes.seen import Seen
-from probes.specimen import Specimen
+from probes.specimen import Specimen, Step
 
 
 def watch(
@@ -32,13 +33,25 @@ def watch(
     """
     facts = specimen.facts()
     recorder = Recorder(path, provenance=_provenance(specimen), overwrite=overwrite, **facts)
-    with recorder, Inspector(specimen.model, specimen.params) as inspector:
-        seen = Seen(specimen, inspector, facts["sites"])
-        for step in specimen.steps():
-            recorder.log(step.index, **seen.readings(step))
+    with recorder, closing(watched_steps(specimen, recorder)) as steps:
+        for step in steps:
             if on_step is not None:
                 on_step(step.index, int(facts.get("total_steps", 0)))
     return recorder.record
+
+
+def watched_steps(specimen: Specimen, recorder: Recorder) -> Generator[Step, None, None]:
+    """The specimen's own steps, each recorded before it is passed on; hooks are on for as long as this is running.
+
+    Raises ValueError when the recorder's facts name no sites to put hooks on.
+    """
+    if "sites" not in recorder.facts:
+        raise ValueError("the specimen's facts() has no 'sites', the kind of each site; see probes.specimen.Specimen")
+    with Inspector(specimen.model, specimen.params) as inspector:
+        seen = Seen(specimen, inspector, recorder.facts["sites"])
+        for step in specimen.steps():
+            recorder.log(step.index, **seen.readings(step))
+            yield step
 
 
 def _provenance(specimen: Specimen) -> dict[str, Any]:

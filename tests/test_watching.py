@@ -76,3 +76,24 @@ def test_run_that_dies_leaves_what_came_before(tmp_path):
     record = Record.load(tmp_path / "run.jsonl")
     assert (len(record.steps), record.complete) == (10, False)
     assert mlp.model.sites["hidden"].forward_hooks == ()
+
+
+def test_loop_that_is_interrupted_from_outside_leaves_no_hook_behind():
+    """Ctrl-C while somebody is shown the progress: the model is as it was."""
+    mlp = MLP()
+
+    def interrupt(step, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        watch(mlp, on_step=interrupt)
+    assert caught.value.__traceback__ is not None
+    assert mlp.model.sites["hidden"].forward_hooks == ()
+
+
+def test_specimen_that_declares_no_sites_is_told_so():
+    """Nothing can be watched where nothing is named."""
+    mlp = MLP()
+    mlp.facts = lambda: {"vocab_size": 4}
+    with pytest.raises(ValueError, match=r"facts\(\) has no 'sites'"):
+        watch(mlp)
