@@ -99,7 +99,7 @@ class Data:
     def __post_init__(self) -> None:
         _check_types(self, "data")
         _require(self.batch_size >= 1, "data.batch_size", self.batch_size, "at least 1")
-        _require(1 <= self.val_cells_per_class <= 4, "data.val_cells_per_class", self.val_cells_per_class, "1 to 4")
+        _require(1 <= self.val_cells_per_class <= 6, "data.val_cells_per_class", self.val_cells_per_class, "1 to 6")
 
 
 @dataclass(frozen=True)

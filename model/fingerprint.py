@@ -11,6 +11,7 @@ from model.config import Config, leaves
 def fingerprint(config: Config) -> str:
     """sha256 over every leaf of the config and every source file of this package, as 64 hexadecimal digits."""
     digest = hashlib.sha256(repr(leaves(config)).encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    folder = Path(__file__).parent
+    for source in sorted(folder.rglob("*.py")):
+        digest.update(source.relative_to(folder).as_posix().encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()

@@ -95,7 +95,6 @@ class MiniGPT(Module):
     def __init__(self, model: config.Model, params: Params) -> None:
         super().__init__()
         rotary = Rotary(model.d_model // model.n_heads, model.rope_base, model.dtype)
-        self.mask = model.attention_mask
         self.embed = Embedding(params["embed.weight"])
         self.blocks = [_block(f"blocks.{i}", model, params, rotary) for i in range(model.n_layers)]
         self.norm = _norm("norm", model, params)
@@ -128,10 +127,12 @@ class MiniGPT(Module):
     def loss_and_gradient(self, tokens: Ids, targets: Ids, layout: Layout) -> float:
         """Mean loss of a training batch, in nats per token; leaves its gradient in every parameter."""
         self.training = True
-        logits, cache = self(tokens, layout)
-        losses, log_probs = self.cross_entropy(logits, targets)
-        self.backward(self.cross_entropy.backward(log_probs), cache)
-        self.training = False
+        try:
+            logits, cache = self(tokens, layout)
+            losses, log_probs = self.cross_entropy(logits, targets)
+            self.backward(self.cross_entropy.backward(log_probs), cache)
+        finally:
+            self.training = False
         return float(losses.mean(dtype=np.float64))
 
     @property

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from math import cos, isfinite, pi, sqrt
+from math import cos, inf, pi, sqrt
 
 import numpy as np
 
 from model import config
 from model.params import Array, Params
+
+SAFE_SQUARE = 1e-30
+"""Below it, squares of float32 entries may have been rounded to nothing (the smallest normal float32 is 1e-38)."""
 
 
 def learning_rate(step: int, steps: int, optimizer: config.Optimizer) -> float:
@@ -24,13 +27,13 @@ def learning_rate(step: int, steps: int, optimizer: config.Optimizer) -> float:
 
 
 def global_norm(flat_grad: Array) -> float:
-    """L2 norm of the whole gradient, in float64 where float32 overflows; NaN or infinite when an entry is."""
-    with np.errstate(over="ignore", invalid="ignore"):
+    """L2 norm of the whole gradient, in float64 where its square leaves float32's range; NaN when an entry is."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         square = float(flat_grad @ flat_grad)
-    if not isfinite(square):
+    if not SAFE_SQUARE < square < inf:
         wide = flat_grad.astype(np.float64)
         square = float(wide @ wide)
-    return sqrt(square) if square == square else square
+    return sqrt(square)
 
 
 class AdamW:
@@ -51,7 +54,7 @@ class AdamW:
         """Clip the gradient, update the parameters, and return the gradient's norm from before clipping."""
         grad, update, scratch, c = self.params.flat_grad, self.update, self._scratch, self.config
         norm = global_norm(grad)
-        scale = min(1.0, c.clip_norm / norm) if norm > 0 else 1.0 if norm == 0 else norm
+        scale = 1.0 if norm <= c.clip_norm else c.clip_norm / norm
         self._count += 1
 
         self._m *= c.beta1  # m = beta1 m + (1 - beta1) g

@@ -67,18 +67,20 @@ class Specimen:
         if self._started:
             raise RuntimeError("this specimen has been trained; build another one to train again")
         self._started = True
-        with ThreadpoolController().limit(limits=1, user_api="blas"):
-            params, grads, updates = (
-                read_only_views(self.params.views(flat))
-                for flat in (self.params.flat, self.params.flat_grad, self._optimizer.update)
-            )
-            for index in range(self.config.steps):
+        threads = ThreadpoolController()
+        params, grads, updates = (
+            read_only_views(self.params.views(flat))
+            for flat in (self.params.flat, self.params.flat_grad, self._optimizer.update)
+        )
+        for index in range(self.config.steps):
+            # Set anew for each step and never held across a yield: runs that take turns must not undo one another's.
+            with threads.limit(limits=1, user_api="blas"):
                 batch = Batch.of(next(self._batches), self.config.model.attention_mask)
                 lr = learning_rate(index, self.config.steps, self.config.optimizer)
                 loss = self.model.loss_and_gradient(batch.tokens, batch.targets, batch.layout)
                 grad_norm = self._optimizer.step(lr)
                 evaluation = self.evaluate(self.model) if self._evaluates_at(index) else None
-                yield Step(index, loss, lr, grad_norm, batch.ids, params, grads, updates, evaluation)
+            yield Step(index, loss, lr, grad_norm, batch.ids, params, grads, updates, evaluation)
 
     def _evaluates_at(self, index: int) -> bool:
         return (index + 1) % self.config.eval_every == 0 or index == self.config.steps - 1

@@ -63,14 +63,17 @@ class SiteStatistics:
 class HookHandle:
     """One registered hook; `remove()` takes it off, also from inside the hook itself, and twice does no harm."""
 
-    def __init__(self, owner: Any, attribute: str, fire: Callable[..., None]) -> None:
-        self._owner, self._attribute, self._fire = owner, attribute, fire
+    def __init__(
+        self, owner: Any, attribute: str, fire: Callable[..., None], forget: Callable[[HookHandle], None]
+    ) -> None:
+        self._owner, self._attribute, self._fire, self._forget = owner, attribute, fire, forget
         # Tuples are replaced, never changed: whoever is iterating over the old one is not disturbed.
         setattr(owner, attribute, (*getattr(owner, attribute), fire))
 
     def remove(self) -> None:
         kept = tuple(hook for hook in getattr(self._owner, self._attribute) if hook is not self._fire)
         setattr(self._owner, self._attribute, kept)
+        self._forget(self)
 
 
 class Inspector:
@@ -85,7 +88,8 @@ class Inspector:
 
     def __init__(self, model: Model, params: Mapping[str, HookedParam]) -> None:
         self._model, self._params = model, params
-        self._handles: list[HookHandle] = []
+        self._handles: dict[HookHandle, str] = {}
+        """Every hook that is on, and the name under which it keeps statistics, "" when it keeps none."""
         self._statistics: dict[str, SiteStatistics] = {}
 
     def register_forward(
@@ -99,10 +103,9 @@ class Inspector:
         observe = hook or self._statistics_hook(name)
 
         def fire(module: HookedModule, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            seen_kwargs = {key: _read_only(value) for key, value in kwargs.items()}
-            _call(name, observe, module, _read_only(args), seen_kwargs, _read_only(output))
+            _call(name, observe, module, _read_only(args), _read_only(kwargs), _read_only(output))
 
-        return self._attach(target, "forward_hooks", fire)
+        return self._attach(target, "forward_hooks", fire, "" if hook else name)
 
     def register_backward(
         self, name: str, param: HookedParam | None = None, hook: BackwardHook | None = None
@@ -117,7 +120,7 @@ class Inspector:
         def fire(param: HookedParam, grad: Any) -> None:
             _call(name, observe, ParamView(name, _read_only(param.data)), _read_only(grad))
 
-        return self._attach(target, "backward_hooks", fire)
+        return self._attach(target, "backward_hooks", fire, "" if hook else name)
 
     def snapshot(self) -> dict[str, dict[str, float]]:
         """Running statistics by registered name since the last reset (`SiteStatistics.summary`)."""
@@ -130,9 +133,8 @@ class Inspector:
 
     def remove_all(self) -> None:
         """Take every hook off and forget every statistic."""
-        while self._handles:
-            self._handles.pop().remove()
-        self._statistics.clear()
+        for handle in tuple(self._handles):
+            handle.remove()
 
     def __enter__(self) -> Self:
         return self
@@ -142,10 +144,13 @@ class Inspector:
     ) -> None:
         self.remove_all()
 
-    def _attach(self, owner: Any, attribute: str, fire: Callable[..., None]) -> HookHandle:
-        handle = HookHandle(owner, attribute, fire)
-        self._handles.append(handle)
+    def _attach(self, owner: Any, attribute: str, fire: Callable[..., None], kept_as: str) -> HookHandle:
+        handle = HookHandle(owner, attribute, fire, self._forget)
+        self._handles[handle] = kept_as
         return handle
+
+    def _forget(self, handle: HookHandle) -> None:
+        self._statistics.pop(self._handles.pop(handle, ""), None)
 
     def _statistics_hook(self, name: str) -> Callable[..., None]:
         if name in self._statistics:
@@ -169,7 +174,7 @@ def _call(name: str, hook: Callable[..., None], *seen: Any) -> None:
 
 
 def _read_only(value: Any) -> Any:
-    """The same array behind a view that refuses to be written; tuples are looked into, anything else is left alone."""
+    """The same array behind a view that refuses to be written, also inside tuples, lists and mappings."""
     if isinstance(value, np.ndarray):
         view = value.view()
         view.flags.writeable = False
@@ -177,6 +182,10 @@ def _read_only(value: Any) -> Any:
     if isinstance(value, tuple):
         inner = map(_read_only, value)
         return value._make(inner) if hasattr(value, "_make") else tuple(inner)
+    if isinstance(value, list):
+        return [_read_only(inner) for inner in value]
+    if isinstance(value, dict):
+        return {key: _read_only(inner) for key, inner in value.items()}
     return value
 
 

@@ -6,6 +6,7 @@ ever appended (`probes.recorder` writes them, `docs/record.md` specifies them), 
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
@@ -27,6 +28,13 @@ EXACT = 2**53
 Column = npt.NDArray[np.float64]
 Steps = npt.NDArray[np.int64]
 Json = Any
+
+
+class UnknownSiteError(KeyError):
+    """A site at which a signal was not measured; the message gives the nearest one at which it was."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class RecordError(ValueError):
@@ -75,7 +83,14 @@ class Record:
         return self.tables[signal].values[:, sites.index(site)]
 
     def series(self, signal: str, site: str = "") -> tuple[Steps, Column]:
-        """The steps at which a signal was measured, and its values there: ([n], [n])."""
+        """The steps at which a signal was measured, and its values there: ([n], [n]).
+
+        Raises UnknownSiteError for a site where it never was although it was at others.
+        """
+        sites = self.sites(signal)
+        if sites and site not in sites:
+            near = difflib.get_close_matches(site, sites, n=2) or sites
+            raise UnknownSiteError(f"{signal} was not measured at {site!r}; did you mean {' or '.join(near)}?")
         column = self.column(signal, site)
         measured = ~np.isnan(column)
         return self.steps[measured], column[measured]
@@ -119,7 +134,7 @@ class Builder:
         if self._steps and step <= self._steps[-1]:
             raise RecordError(f"step {step} comes after step {self._steps[-1]}; steps must increase")
         row = {name: self._check(name, reading) for name, reading in readings.items() if reading is not None}
-        broken = {name: 1.0 for name, cells in row.items() if cells.sites == RUN and not isfinite(cells.values[0])}
+        broken = {place: 1.0 for name, cells in row.items() for place in _broken(name, cells)}
         if broken:
             # What was counted comes first: a site inside the model comes before the loss that it spoils.
             counts = row.get("nonfinite_count", Cells(0, (), ()))
@@ -186,6 +201,14 @@ def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The array, which can no longer be written."""
     array.flags.writeable = False
     return array
+
+
+def _broken(name: str, cells: Cells) -> list[str]:
+    """The places of a row's values that are not finite: the signal's name, or signal.site."""
+    if name == "nonfinite_count":
+        return []
+    places = zip(cells.sites, cells.values, strict=True)
+    return [f"{name}.{site}" if site else name for site, value in places if not isfinite(value)]
 
 
 RUN = ("",)

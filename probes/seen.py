@@ -6,19 +6,22 @@ Which hook goes where is decided by the kind that the specimen declares for each
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from probes.inspector import Inspector, ParamView
-from probes.signals import SIGNALS, Reading
-from probes.specimen import Specimen, Step
+from probes.signals import SIGNALS, Reading, known
+from probes.specimen import Specimen, Step, check
 from probes.spectral import SpectralNorm
 
 DEAD_BELOW = -3.0
 """Pre-activation under which a GELU unit is silent: GELU(-3) = -0.004, and its slope there is -0.012."""
+
+SAFE_SQUARE = 1e-30
+"""Below it, squares of float32 entries may have been rounded to nothing (the smallest normal float32 is 1e-38)."""
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -27,6 +30,7 @@ class Seen:
     """Attaches to a specimen through an inspector; `readings(step)` measures every signal and clears the view."""
 
     def __init__(self, specimen: Specimen, inspector: Inspector, sites: Mapping[str, str]) -> None:
+        check(specimen, sites)
         self.step: Step
         self._model = specimen.model
         self._layers = [name for name, kind in sites.items() if kind == "layer"]
@@ -34,6 +38,7 @@ class Seen:
         self._params_of = {
             layer: [name for name in specimen.params if name.startswith(layer + ".")] for layer in self._layers
         }
+        self._layer_of = {name: layer for layer, names in self._params_of.items() for name in names}
         self._sizes = {name: param.data.size for name, param in specimen.params.items()}
         self._weight_norms: dict[str, float] = {}
         self._spectral = SpectralNorm()
@@ -48,7 +53,9 @@ class Seen:
     def readings(self, step: Step) -> dict[str, Reading]:
         """One reading for every row of the table of signals."""
         self.step = step
-        readings = {signal.name: signal.measure(self) for signal in SIGNALS}
+        _check_evaluation(step.evaluation or {})
+        evaluated = step.evaluation is not None
+        readings = {s.name: s.measure(self) if s.cadence == "step" or evaluated else None for s in SIGNALS}
         self._clear()
         return readings
 
@@ -74,15 +81,13 @@ class Seen:
             weight, update = self.step.params[name], self.step.updates[name]
             before = self._weight_norms.get(name)
             if before is None:
-                before = _norm(weight - update)
-            self._weight_norms[name] = _norm(weight)
+                before = norm(weight - update)
+            self._weight_norms[name] = norm(weight)
             if before > 0:
-                ratios[name] = _norm(update) / before
+                ratios[name] = norm(update) / before
         return ratios or None
 
     def spectral_norms(self) -> Reading:
-        if self.step.evaluation is None:
-            return None
         return {name: self._spectral(name, self.step.params[name]) for name in self._matrices} or None
 
     def dead_fractions(self) -> Reading:
@@ -95,22 +100,24 @@ class Seen:
         } or None
 
     def nonfinite_counts(self) -> Reading:
-        """Activations in the order of the forward pass, then gradients by layer."""
-        grads = {
-            f"{layer}.grad": sum(self._bad_grads[name] for name in names if name in self._bad_grads)
-            for layer, names in self._params_of.items()
-        }
-        return {**self._nonfinite, **grads} or None
+        """In the order of computation: activations, the loss, gradients from the last layer back to the first."""
+        counts = {**self._nonfinite, "loss": int(not isfinite(self.step.loss))}
+        for name, count in self._bad_grads.items():
+            site = f"{self._layer_of.get(name, name)}.grad"
+            counts[site] = counts.get(site, 0) + count
+        return counts
 
     # What the hooks do. They keep numbers and reduced arrays, never views.
 
     def _see_layer(self, name: str, output: Floats, _: Mapping[str, Any]) -> None:
         if self._model.training:
+            self._highest.clear()  # of a forward pass that somebody else made since the last step
+            self._entropy.clear()
             self._magnitude[name] = float(np.abs(output).mean(dtype=np.float64))
             self._nonfinite[name] = self._count_nonfinite(output, self._magnitude[name])
 
     def _see_gradient(self, param: ParamView, grad: Floats) -> None:
-        self._squares[param.name] = _norm(grad) ** 2
+        self._squares[param.name] = norm(grad) ** 2
         self._bad_grads[param.name] = self._count_nonfinite(grad, self._squares[param.name])
 
     def _see_ffn(self, name: str, output: Floats, _: Mapping[str, Any]) -> None:
@@ -152,15 +159,25 @@ class Seen:
         self._entropy: dict[str, tuple[Any, int]] = {}
 
 
-def _norm(array: Floats) -> float:
-    """L2 norm; in float64 where the square overflows float32."""
+def norm(array: Floats) -> float:
+    """L2 norm; in float64 where the square leaves float32's range, above or below."""
     flat = array.ravel()
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         square = float(flat @ flat)
-    if not isfinite(square):
+    if not SAFE_SQUARE < square < inf:
         wide = flat.astype(np.float64)
         square = float(wide @ wide)
-    return sqrt(square) if square == square else square
+    return sqrt(square)
+
+
+def _check_evaluation(evaluation: Mapping[str, float]) -> None:
+    """Raises UnknownSignalError or ValueError for a key that would be dropped without a word."""
+    for key in evaluation:
+        name, _, site = key.partition("/")
+        signal = known(name)
+        if signal.cadence != "evaluation" or (site == "") != (signal.scope == "run"):
+            form = name if signal.scope == "run" else f"{name}/<{signal.scope}>"
+            raise ValueError(f"evaluation[{key!r}]: {name} has cadence {signal.cadence} and is written {form!r}")
 
 
 def _with_name(see: Any, name: str) -> Any:

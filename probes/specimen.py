@@ -11,6 +11,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.floating[Any]]
 ForwardHook = Callable[..., None]
 BackwardHook = Callable[[Any, Any], None]
+KINDS = ("layer", "ffn", "attention", "matrix")
 
 
 class HookedModule(Protocol):
@@ -99,3 +100,22 @@ class Specimen(Protocol):
     def facts(self) -> dict[str, Any]: ...
 
     def steps(self) -> Iterator[Step]: ...
+
+
+def check(specimen: Specimen, sites: Mapping[str, str]) -> None:
+    """Raises ValueError, before the first step, for what the declared sites and the specimen's parts do not share."""
+    if not isinstance(sites, Mapping):
+        raise ValueError(f"facts()['sites'] is {sites!r:.80}; it must map each site to its kind")
+    for name, kind in sites.items():
+        if kind not in KINDS:
+            raise ValueError(f"facts(): site {name!r} is of kind {kind!r}; it must be one of {', '.join(KINDS)}")
+        home, what = (specimen.params, "parameter") if kind == "matrix" else (specimen.model.sites, "site of the model")
+        if name not in home:
+            raise ValueError(f"facts(): {name!r}, of kind {kind!r}, is no {what}; there are {', '.join(home)}")
+    hooked: dict[str, tuple[object, str]] = {
+        name: (module, "forward_hooks") for name, module in specimen.model.sites.items() if name in sites
+    }
+    hooked |= {name: (param, "backward_hooks") for name, param in specimen.params.items()}
+    for name, (part, attribute) in hooked.items():
+        if not hasattr(part, attribute):
+            raise ValueError(f"{name!r} has no {attribute}; give it an empty tuple and call each of them (Specimen)")

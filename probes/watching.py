@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_info
+from threadpoolctl import ThreadpoolController, threadpool_info
 
 from probes.inspector import Inspector
 from probes.record import Record
@@ -48,16 +48,20 @@ def watched_steps(specimen: Specimen, recorder: Recorder) -> Generator[Step, Non
     if "sites" not in recorder.facts:
         raise ValueError("the specimen's facts() has no 'sites', the kind of each site; see probes.specimen.Specimen")
     with Inspector(specimen.model, specimen.params) as inspector:
-        seen = Seen(specimen, inspector, recorder.facts["sites"])
+        seen, threads = Seen(specimen, inspector, recorder.facts["sites"]), ThreadpoolController()
         for step in specimen.steps():
-            recorder.log(step.index, **seen.readings(step))
+            with threads.limit(limits=1, user_api="blas"):  # so that the record's bits, too, are the same every time
+                readings = seen.readings(step)
+            recorder.log(step.index, **readings)
             yield step
 
 
 def _provenance(specimen: Specimen) -> dict[str, Any]:
     """What the specimen says of itself, and the versions and hardware that its bits depend on."""
     own: dict[str, Any] = getattr(specimen, "provenance", dict)()
-    blas = [info for info in threadpool_info() if info["user_api"] == "blas"]
+    loaded = [info for info in threadpool_info() if info["user_api"] == "blas"]
+    # Other packages bring a BLAS of their own; which of them happen to be loaded is no property of the run.
+    blas = [info for info in loaded if "numpy" in info["filepath"]] or loaded
     return {
         **own,
         "versions": {"python": platform.python_version(), "numpy": np.__version__, "probes": _version()},

@@ -49,7 +49,7 @@ class Welford:
             # The mean of a chunk is itself rounded; its residual is put back (the "corrected" two-pass algorithm).
             residual = float(deviation.mean())
             m2 = float(deviation @ deviation) - chunk.size * residual * residual
-            self.merge(Welford(int(chunk.size), mean + residual, max(m2, 0.0)))
+            self.merge(Welford(int(chunk.size), mean, max(m2, 0.0)))
 
     def merge(self, other: Welford) -> None:
         """Become the statistics of both samples together; `other` is left as it is."""

@@ -31,7 +31,7 @@ IMPOSSIBLE: list[tuple[str, Any, str]] = [
     ("model.attention_mask", "casual", "one of 'causal', 'all-ones'"),
     ("model.dtype", "float16", "one of 'float32', 'float64'"),
     ("data.batch_size", 0, "at least 1"),
-    ("data.val_cells_per_class", 5, "1 to 4"),
+    ("data.val_cells_per_class", 7, "1 to 6"),
     ("optimizer.lr_max", 0.0, "above 0"),
     ("optimizer.lr_max", "2e-2", "a finite number"),
     ("optimizer.lr_min_ratio", 1.5, "0 to 1"),

@@ -63,6 +63,16 @@ def test_a_later_token_moves_an_earlier_prediction_only_without_the_causal_mask(
     assert (not np.allclose(before, after, atol=1e-12)) is moves
 
 
+def test_no_score_is_large_enough_to_be_seen_through_the_causal_mask():
+    """Weights a hundred times too large, float32: no earlier logit moves by a single bit."""
+    specimen = build(change(HEALTHY, "model.init_scale", 100.0))
+    tokens = np.arange(12)
+    changed = tokens.copy()
+    changed[-1] = 30
+    before, after = (logits_of_first_row(specimen, t, [12], "causal")[:-1] for t in (tokens, changed))
+    assert before.tobytes() == after.tobytes()
+
+
 @pytest.mark.parametrize("mask", ["causal", "all-ones"])
 def test_padding_is_never_attended_to(mask, double):
     """A row predicts the same alone as beside a row three times as long, under either mask."""

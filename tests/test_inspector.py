@@ -1,6 +1,7 @@
 """Looking must not change what is looked at, must say where it failed, and must leave nothing behind."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -189,6 +190,20 @@ def test_reset_starts_statistics_anew_and_keeps_the_hook(inspector, mlp):
     assert inspector.snapshot()["out"]["n"] == 64 * 4
 
 
+def test_reset_forgets_magnitudes_too(inspector, mlp):
+    """Outputs a hundred times larger before the reset leave no trace in the mean or the maximum after it."""
+    outputs, weight = [], mlp.params["out.weight"].data
+    inspector.register_forward("out")
+    inspector.register_forward("copy", mlp.model.sites["out"], lambda *a: outputs.append(np.abs(a[3])))
+    weight *= 100
+    mlp.loss()
+    inspector.reset()
+    weight /= 100
+    mlp.loss()
+    site = inspector.snapshot()["out"]
+    assert (site["mean_abs"], site["max_abs"]) == pytest.approx((outputs[1].mean(), outputs[1].max()))
+
+
 def test_site_can_be_found_by_its_name(inspector, mlp):
     """Without a module the model's own site of that name is watched."""
     inspector.register_forward("out")
@@ -207,3 +222,36 @@ def test_second_statistics_under_one_name_are_refused(inspector):
     inspector.register_forward("out")
     with pytest.raises(ValueError, match="already kept for 'out'"):
         inspector.register_forward("out")
+
+
+def test_statistics_of_a_removed_hook_are_forgotten_and_its_name_is_free(inspector):
+    """A thousand times: nothing piles up."""
+    for _ in range(1000):
+        inspector.register_forward("out").remove()
+    assert inspector.snapshot() == {}
+    inspector.register_forward("out")
+
+
+def test_arrays_inside_lists_and_mappings_refuse_to_be_written():
+    """Modules of others return such things."""
+    module, outputs = SimpleNamespace(forward_hooks=()), {"logits": np.zeros(3), "hidden": [np.zeros(3)]}
+
+    def vandal(which):
+        return lambda module, args, kwargs, output: which(output).fill(1)
+
+    with Inspector(SimpleNamespace(sites={"m": module}, training=True), {}) as inspector:
+        for which in (lambda o: o["logits"], lambda o: o["hidden"][0]):
+            handle = inspector.register_forward("m", hook=vandal(which))
+            with pytest.raises(HookError, match="read-only"):
+                module.forward_hooks[0](module, (), {}, outputs)
+            handle.remove()
+
+
+def test_failing_hook_does_not_leave_the_model_in_training_mode():
+    """What comes after is taken for what it is."""
+    specimen = build(SHORT)
+    with Inspector(specimen.model, specimen.params) as inspector:
+        inspector.register_forward("embed", hook=lambda *_: 1 / 0)
+        with pytest.raises(HookError):
+            next(specimen.steps())
+    assert not specimen.model.training

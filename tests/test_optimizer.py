@@ -100,3 +100,8 @@ def test_zero_gradient_moves_a_vector_not_at_all():
     params.flat[...] = 1.0
     AdamW(params, OPTIMIZER).step(0.02)
     assert params.flat.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_norm_of_a_gradient_whose_square_vanishes_in_float32_is_not_zero():
+    """1e-25 squared is no float32 either."""
+    assert global_norm(np.full(100, 1e-25, np.float32)) == pytest.approx(1e-24)

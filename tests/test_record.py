@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.record import Builder, Record, RecordError
+from probes.record import Builder, Record, RecordError, UnknownSiteError
 from probes.recorder import Recorder, save
 from probes.signals import UnknownSignalError
 from tests.records import anything, changed, hand_made
@@ -250,3 +250,19 @@ def test_a_record_by_hand_may_hold_bare_json_numbers(tmp_path: Path) -> None:
         "activation": {"embed": 1.0, "block": 2.0},
         "batch_ids": {"0": 7.0, "1": 8.0},
     }
+
+
+def test_value_that_is_not_finite_at_a_site_is_counted_there() -> None:
+    """Under the signal's name and the site's, after what the writer counted itself."""
+    builder = Builder({}, {})
+    builder.append(0, {"activation": {"a": inf, "b": 1.0}, "nonfinite_count": {"inner": 3}})
+    table = builder.record(complete=True).tables["nonfinite_count"]
+    assert dict(zip(table.sites, table.values[0], strict=True)) == {"inner": 3, "activation.a": 1}
+
+
+def test_site_that_was_not_measured_is_an_error_that_names_the_nearest() -> None:
+    """A typing mistake is no empty series."""
+    builder = Builder({}, {})
+    builder.append(0, {"activation": {"blocks.0": 1.0, "embed": 1.0}})
+    with pytest.raises(UnknownSiteError, match=r"activation was not measured at 'block\.0'; did you mean blocks\.0"):
+        builder.record(complete=True).series("activation", "block.0")

@@ -9,8 +9,8 @@ import pytest
 from model import HEALTHY, build
 from model.config import change
 from model.corpus import SEQUENCES
-from probes import Inspector
-from probes.seen import Seen
+from probes import Inspector, diagnose, watch
+from probes.seen import Seen, norm
 from probes.signals import SIGNALS
 
 SHORT = replace(HEALTHY, steps=15, eval_every=5)
@@ -167,6 +167,52 @@ def test_neuron_that_speaks_on_one_chunk_of_the_evaluation_is_not_dead():
     assert seen.dead_fractions()["blocks.0.ffn.up"] == 0.0
 
 
+@pytest.mark.parametrize(("highest", "dead"), [(-3.001, 1), (-2.999, 0)])
+def test_neuron_is_dead_when_its_highest_pre_activation_is_below_minus_three(highest, dead):
+    """Just under is dead, just above is not."""
+    specimen, chunks = build(SHORT), []
+    up = "blocks.0.ffn.up"
+    with Inspector(specimen.model, specimen.params) as inspector:
+        inspector.register_forward("copy", specimen.model.sites[up], lambda *seen: chunks.append(seen[3].max(axis=0)))
+        specimen.evaluate(specimen.model)
+        specimen.params.views(specimen.params.flat)[f"{up}.bias"][7] += highest - np.max(chunks, axis=0)[7]
+        seen = Seen(specimen, inspector, specimen.facts()["sites"])
+        specimen.evaluate(specimen.model)
+    assert seen.dead_fractions()[up] == dead / 256
+
+
+@pytest.fixture(scope="module")
+def second():
+    """Readings of an evaluation with other weights than the one before: 16 neurons silenced, attention made flat."""
+    specimen = build(replace(SHORT, eval_every=1))
+    weights = specimen.params.views(specimen.params.flat)
+    with Inspector(specimen.model, specimen.params) as inspector:
+        seen = Seen(specimen, inspector, specimen.facts()["sites"])
+        step = next(specimen.steps())
+        seen.readings(step)
+        weights["blocks.1.ffn.up.bias"][:16] = -50
+        weights["blocks.0.attn.q.weight"][...] = 0
+        specimen.evaluate(specimen.model)
+        return seen.readings(step)
+
+
+def test_neuron_that_fell_silent_since_the_last_evaluation_is_dead(second):
+    """What it said before is forgotten."""
+    assert second["dead_fraction"] == {"blocks.0.ffn.up": 0.0, "blocks.1.ffn.up": 16 / 256}
+
+
+def test_attention_entropy_is_that_of_the_last_evaluation_alone(second):
+    """Without queries every visible key weighs the same, which is an entropy of 1."""
+    flat = {f"blocks.0.attn.pattern.{head}": 1.0 for head in range(4)}
+    assert {name: second["attention_entropy"][name] for name in flat} == pytest.approx(flat, abs=1e-5)
+
+
+def test_what_only_a_training_pass_shows_is_not_measured_twice(second):
+    """There was none between the two readings: nothing is left to count but the step's own loss."""
+    names = ("activation", "grad_norm_by_layer", "grad_activation_ratio")
+    assert ({name: second[name] for name in names}, set(second["nonfinite_count"])) == (dict.fromkeys(names), {"loss"})
+
+
 def test_nonfinite_values_are_counted_where_they_arise():
     """One NaN planted in block 1's bias: block 0 is clean, block 1 and what follows is not."""
     specimen = build(change(SHORT, "model.dtype", "float64"))
@@ -177,3 +223,61 @@ def test_nonfinite_values_are_counted_where_they_arise():
         counts = seen.readings(step)["nonfinite_count"]
     tokens = sum(len(SEQUENCES[i].text) - 1 for i in step.batch_ids)
     assert (counts["embed"], counts["blocks.0"], counts["blocks.1"]) == (0, 0, tokens)
+
+
+def first_bad_site(plant):
+    """Where the diagnosis says a value first was not finite, when `plant(specimen)` spoils one thing."""
+    specimen = build(SHORT)
+    plant(specimen)
+    (finding,) = [f for f in diagnose(watch(specimen)).findings if f.symptom == "non-finite"]
+    return finding.site
+
+
+def bad_weight(name):
+    def plant(specimen):
+        specimen.params.views(specimen.params.flat)[name][0] = np.nan
+
+    return plant
+
+
+def bad_backward(specimen):
+    backward = specimen.model.blocks[1].backward
+
+    def spoiled(dy, cache):
+        return backward(dy * np.float32(np.nan), cache)
+
+    specimen.model.blocks[1].backward = spoiled
+
+
+def bad_logits(specimen):
+    forward = specimen.model.head.forward
+    specimen.model.head.forward = lambda x: (forward(x)[0] * np.float32(np.inf), x)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("plant", "site"),
+    [
+        (bad_weight("blocks.1.ffn.down.bias"), "blocks.1"),
+        (bad_weight("norm.scale"), "norm"),
+        (bad_logits, "loss"),
+        (bad_backward, "blocks.1.grad"),
+    ],
+)
+def test_first_site_that_is_not_finite_is_the_one_where_it_began(plant, site):
+    """In the order of computation: forward through the layers, the loss, back through the gradients."""
+    assert first_bad_site(plant) == site
+
+
+def test_forward_pass_between_two_steps_is_not_taken_for_an_evaluation():
+    """Somebody asks the model for logits after every step: what is recorded stays the same."""
+    quiet, probed = build(SHORT), build(SHORT)
+    plain = watch(quiet)
+    record = watch(probed, on_step=lambda *_: probed.logits(np.array([0, 1])))
+    for name in ("dead_fraction", "attention_entropy"):
+        np.testing.assert_array_equal(record.tables[name].values, plain.tables[name].values)
+
+
+def test_norm_of_a_gradient_too_small_for_float32_squares_is_not_zero():
+    """Tiny is not the same as dead."""
+    assert norm(np.full(100, 1e-25, np.float32)) == pytest.approx(1e-24)

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from model import HEALTHY, ConfigError, build
 from model.batches import Batch, draw
 from model.config import change, leaves
-from model.corpus import SEQUENCES, encode, verb_token_mask
+from model.corpus import COMPOSITIONAL_TENSES, SEQUENCES, encode, verb_token_mask
+from probes import Inspector
 
 ROOT = Path(__file__).parent.parent
 SHORT = replace(HEALTHY, steps=15, eval_every=5, seed=7)
@@ -112,6 +114,17 @@ def test_class_losses_are_means_over_verb_words_of_that_class():
     assert evaluation["val_loss_by_class/irregular"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize(("name", "regular"), [("regular", True), ("irregular", False)])
+def test_compositional_class_losses_are_means_over_the_compositional_tenses_alone(name, regular):
+    """The same words, in rows whose English is a fixed phrase and the bare verb."""
+    specimen = build(SHORT)
+    evaluation = specimen.evaluate(specimen.model)
+    rows = {i: SEQUENCES[i].row for i in specimen.split.val}
+    ids = [i for i, row in rows.items() if row.regular is regular and row.tense in COMPOSITIONAL_TENSES]
+    expected = row_by_row(specimen, ids, verb_token_mask)
+    assert evaluation[f"val_loss_by_class_compositional/{name}"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_evaluations_come_at_their_cadence_and_after_the_last_step():
     """17 steps, every 5: after steps 4, 9, 14 and the last."""
     config = replace(SHORT, steps=17)
@@ -150,6 +163,13 @@ def test_no_leaf_that_can_go_wrong_is_a_fact(leaf, value):
     assert build(change(SHORT, leaf, value)).facts() == build(SHORT).facts()
 
 
+def test_tokens_per_batch_is_what_the_batches_of_an_epoch_predict_on_average():
+    """17 batches of 30 rows out of 512."""
+    specimen = build(change(replace(SHORT, steps=17, eval_every=17), "data.batch_size", 30))
+    predicted = [len(Batch.of(step.batch_ids, "causal").targets) for step in specimen.steps()]
+    assert specimen.facts()["tokens_per_batch"] == pytest.approx(np.mean(predicted), rel=0.02)
+
+
 def test_provenance_names_every_leaf_of_the_config():
     """A record says exactly what was trained."""
     config = build(SHORT).provenance()["config"]
@@ -176,3 +196,32 @@ def test_logits_are_the_callers_to_keep():
     before = kept.copy()
     specimen.logits(np.array([300]))
     np.testing.assert_array_equal(kept, before)
+
+
+def test_runs_that_take_turns_train_to_the_bits_they_have_alone():
+    """One that was begun first ends first: it must not give the other its threads back half-way."""
+    first, second = build(replace(SHORT, seed=3)), build(SHORT)
+    first_steps, second_steps = first.steps(), second.steps()
+    next(first_steps)
+    losses = [next(second_steps).loss]
+    for _ in first_steps:
+        pass
+    losses += [step.loss for step in second_steps]
+    alone = build(SHORT)
+    assert losses == [step.loss for step in alone.steps()]
+    assert second.params.flat.tobytes() == alone.params.flat.tobytes()
+
+
+def test_training_takes_one_blas_thread_and_gives_the_others_back_between_steps():
+    """Whoever computes between two steps has what the environment allows."""
+    with threadpool_limits(limits=2, user_api="blas"):
+        specimen, inside = build(SHORT), []
+        with Inspector(specimen.model, specimen.params) as inspector:
+            inspector.register_forward("embed", hook=lambda *_: inside.append(blas_threads()))
+            next(specimen.steps())
+            outside = blas_threads()
+    assert (set(inside), outside) == ({1}, 2)
+
+
+def blas_threads():
+    return max(info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas")

@@ -36,6 +36,26 @@ def test_a_loss_that_does_not_fall_is_not_healthy() -> None:
     assert (diagnosis.verdict, diagnosis.reason, diagnosis.alarm) == ("undetermined", "the loss did not fall", True)
 
 
+def test_a_fall_is_not_undone_by_a_noisy_last_point() -> None:
+    """However far it jumps: the medians of the first and the last quarter decide."""
+    assert diagnose(changed(loss=[*sound()["loss"][:-1], 1e3])).verdict == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("loss", "verdict"),
+    [
+        ([*[4.2] * 39, 0.01], "undetermined"),
+        ([4.6, *[4.2] * 39], "undetermined"),
+        ([*[4.2] * 36, *[1.0] * 4], "undetermined"),
+        ([*[4.2] * 34, *[1.0] * 6], "healthy"),
+    ],
+    ids=["last point dips", "first point is high", "less than half of a quarter", "more than half of a quarter"],
+)
+def test_a_fall_takes_half_a_quarter_of_the_run(loss: list[float], verdict: str) -> None:
+    """Ten of forty points at either end; fewer than half of them are noise."""
+    assert diagnose(changed(loss=loss)).verdict == verdict
+
+
 @pytest.mark.parametrize(
     ("signals", "reason"),
     [
@@ -91,7 +111,7 @@ def test_the_text_of_a_diagnosis_holds_all_its_evidence() -> None:
     """It is what a failed assertion prints: symptom, site, first step, observed, limit, source, remedy."""
     text = str(diagnose(hand_made({"nonfinite_count": {"blocks.0": [0.0, 0.0, 7.0]}}, **FACTS)))
     assert (
-        "finding: non-finite at blocks.0\n  first step 2, observed 7, limit 1, above is worse\n  limit from: one such"
+        "finding: non-finite at blocks.0\n  first step 2, observed 7, limit 0, above is worse\n  limit from: one such"
         in text
     )
     assert "remedy: look at the named site" in text

@@ -6,6 +6,7 @@ import pytest
 
 from model import HEALTHY, build
 from probes import Record, diagnose, watch
+from probes.signals import UnknownSignalError
 from tests.mlp import MLP
 
 SHORT = replace(HEALTHY, steps=15, eval_every=5)
@@ -97,3 +98,64 @@ def test_specimen_that_declares_no_sites_is_told_so():
     mlp.facts = lambda: {"vocab_size": 4}
     with pytest.raises(ValueError, match=r"facts\(\) has no 'sites'"):
         watch(mlp)
+
+
+def declaring(sites):
+    mlp = MLP()
+    mlp.facts = lambda: {"sites": sites}
+    return mlp
+
+
+def evaluating(evaluation):
+    mlp = MLP()
+    steps = list(mlp.steps())
+    for step in steps:
+        step.evaluation = evaluation
+    mlp.steps = lambda: iter(steps)
+    return mlp
+
+
+def without_hooks(part):
+    mlp = MLP()
+    if part == "hidden":
+        del mlp.model.sites["hidden"].forward_hooks
+    else:
+        del mlp.params[part].backward_hooks
+    return mlp
+
+
+@pytest.mark.parametrize(
+    ("specimen", "message"),
+    [
+        (lambda: declaring(["hidden"]), "must map each site to its kind"),
+        (lambda: declaring({"hidden": "layr"}), "site 'hidden' is of kind 'layr'; it must be one of layer, ffn"),
+        (
+            lambda: declaring({"hiden": "layer"}),
+            "'hiden', of kind 'layer', is no site of the model; there are hidden",
+        ),
+        (lambda: declaring({"out": "matrix"}), "'out', of kind 'matrix', is no parameter; there are hidden.weight"),
+        (lambda: without_hooks("hidden"), "'hidden' has no forward_hooks"),
+        (lambda: without_hooks("out.weight"), "'out.weight' has no backward_hooks"),
+        (lambda: evaluating({"loss": 1.0}), "loss has cadence step"),
+        (lambda: evaluating({"val_loss/a": 1.0}), "is written 'val_loss'"),
+        (lambda: evaluating({"val_loss_by_class": 1.0}), "is written 'val_loss_by_class/<class>'"),
+    ],
+)
+def test_specimen_whose_parts_do_not_fit_is_told_which(specimen, message):
+    """Nothing that was declared or evaluated is dropped without a word."""
+    with pytest.raises(ValueError, match=message):
+        watch(specimen())
+
+
+def test_evaluation_of_an_unknown_signal_names_the_nearest():
+    """As everywhere else."""
+    with pytest.raises(UnknownSignalError, match="no signal 'vall_loss'; did you mean 'val_loss'"):
+        watch(evaluating({"vall_loss": 1.0}))
+
+
+def test_record_does_not_say_which_other_packages_were_loaded(monkeypatch):
+    """SciPy brings a BLAS of its own; whether a test imported it changes no byte of the record."""
+    numpys = {"user_api": "blas", "internal_api": "openblas", "version": "0.3", "filepath": "/x/numpy.libs/a.so"}
+    scipys = {**numpys, "version": "0.2", "filepath": "/x/scipy.libs/b.so"}
+    monkeypatch.setattr("probes.watching.threadpool_info", lambda: [scipys, numpys])
+    assert watch(MLP(total_steps=1)).provenance["hardware"]["blas"] == ["openblas 0.3"]

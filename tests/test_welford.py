@@ -100,6 +100,12 @@ def test_merging_in_any_order_gives_the_same_moments(seed: int) -> None:
     assert (parts[0].n, parts[0].variance) == (len(values), pytest.approx(two_pass(values)[1], rel=1e-3))
 
 
+def test_two_neighbouring_floats_have_the_variance_of_half_their_distance() -> None:
+    """Their mean cannot be represented; what it is off by must not be taken for spread."""
+    low, high = 1e9, float(np.nextafter(1e9, inf))
+    assert taken_in([[low, high]]).variance == pytest.approx((high - low) ** 2 / 4)
+
+
 def test_single_values_and_one_chunk_agree() -> None:
     """A loop of pushes is the same sample as one array."""
     values = hostile(0, 500)

@@ -8,7 +8,7 @@ from probes.findings import CannotJudgeError, Detector, Evidence, Finding
 from probes.signals import BY_NAME
 
 SYMPTOM = "non-finite"
-LIMIT = 1.0
+LIMIT = 0.0
 SOURCE = "one such value is one too many: IEEE 754 arithmetic never makes it finite again"
 
 

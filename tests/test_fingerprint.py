@@ -1,0 +1,80 @@
+"""A fingerprint changes with anything a run depends on, and with nothing else."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from model import HEALTHY, Config, fingerprint
+from model.config import change, leaves
+
+MODULE = import_module("model.fingerprint")  # `model.fingerprint` itself is the function of that name
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """The package's folder, copied; fingerprints are taken of the copy."""
+    folder = tmp_path / "model"
+    shutil.copytree(Path(MODULE.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(MODULE, "__file__", str(folder / "fingerprint.py"))
+    return folder
+
+
+def another(leaf):
+    """A valid value that is not HEALTHY's."""
+    value = leaves(HEALTHY)[leaf]
+    if isinstance(value, str):
+        return {"causal": "all-ones", "float32": "float64"}[value]
+    return 1 if value == 0 else value // 2 if isinstance(value, int) else value / 2
+
+
+def test_every_leaf_of_the_config_changes_the_fingerprint():
+    """And each in its own way."""
+    configs = [HEALTHY, *(change(HEALTHY, leaf, another(leaf)) for leaf in leaves(HEALTHY))]
+    assert len({fingerprint(config) for config in configs}) == len(leaves(HEALTHY)) + 1
+
+
+def test_any_byte_of_any_source_changes_the_fingerprint(copy):
+    """One bit of the first, the middle and the last byte of every file, the length kept."""
+    before, unnoticed = fingerprint(HEALTHY), []
+    for source in sorted(copy.glob("*.py")):
+        content = source.read_bytes()
+        for place in (0, len(content) // 2, len(content) - 1):
+            spoiled = bytearray(content)
+            spoiled[place] ^= 1
+            source.write_bytes(spoiled)
+            unnoticed += [(source.name, place)] if fingerprint(HEALTHY) == before else []
+        source.write_bytes(content)
+    assert unnoticed == []
+
+
+def test_a_source_of_another_name_changes_the_fingerprint(copy):
+    """A module is imported by its name."""
+    before = fingerprint(HEALTHY)
+    (copy / "verbs.py").rename(copy / "verbs_.py")
+    assert fingerprint(HEALTHY) != before
+
+
+def test_equal_sources_and_configs_have_one_fingerprint(copy):
+    """Wherever the package lies, and whichever object the config is."""
+    of_copy = fingerprint(replace(HEALTHY, seed=7))
+    shutil.rmtree(copy)
+    shutil.copytree(ROOT / "model", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    assert fingerprint(Config(seed=7)) == of_copy
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_another_process_takes_the_same_fingerprint(hash_seed):
+    """A cache that was filled yesterday is found again."""
+    code = "from model import HEALTHY, fingerprint; print(fingerprint(HEALTHY))"
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    output = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert output.stdout.strip() == fingerprint(HEALTHY)
