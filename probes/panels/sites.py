@@ -30,11 +30,10 @@ def measured(record: Record, signal: str, site: str = "") -> tuple[Steps, Column
     In a record NaN alone means "not measured"; where the count of non-finite values at this very place says otherwise,
     the measurement is taken back in.
     """
-    if (site or signal) not in record.sites("nonfinite_count"):
-        return record.series(signal, site)
     steps, values = record.steps, record.column(signal, site)
-    counted = record.column("nonfinite_count", site or signal)
-    taken = ~np.isnan(values) | (counted > 0)
+    taken = ~np.isnan(values)
+    for place in (site, f"{signal}.{site}") if site else (signal,):
+        taken = taken | (record.column("nonfinite_count", place) > 0)
     return steps[taken], values[taken]
 
 
