@@ -28,11 +28,10 @@ def learning_rate(step: int, steps: int, optimizer: config.Optimizer) -> float:
 
 def global_norm(flat_grad: Array) -> float:
     """L2 norm of the whole gradient, in float64 where its square leaves float32's range; NaN when an entry is."""
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        square = float(flat_grad @ flat_grad)
+    square = float(np.vdot(flat_grad, flat_grad))
     if not SAFE_SQUARE < square < inf:
         wide = flat_grad.astype(np.float64)
-        square = float(wide @ wide)
+        square = float(np.vdot(wide, wide))
     return sqrt(square)
 
 

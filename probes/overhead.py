@@ -1,7 +1,7 @@
 """What looking costs: pairs of a bare and a watched step, timed in turn, and an interval that assumes no distribution.
 
 Bare and watched steps alternate, so that what slows the machine slows both; CPU time leaves out who else is running.
-The ratio of a pair is then a sample, its median the estimate, and two order statistics an interval for the median: of n
+The estimate is the ratio of the medians. Two order statistics of the ratios of pairs are an interval for theirs: of n
 pairs the number below the median is binomial(n, 1/2), whatever the times look like.
 """
 

@@ -113,7 +113,7 @@ class Seen:
         if self._model.training:
             self._highest.clear()  # of a forward pass that somebody else made since the last step
             self._entropy.clear()
-            self._magnitude[name] = float(np.abs(output).mean(dtype=np.float64))
+            self._magnitude[name] = mean_magnitude(output)
             self._nonfinite[name] = self._count_nonfinite(output, self._magnitude[name])
 
     def _see_gradient(self, param: ParamView, grad: Floats) -> None:
@@ -159,14 +159,20 @@ class Seen:
         self._entropy: dict[str, tuple[Any, int]] = {}
 
 
+def mean_magnitude(array: Floats) -> float:
+    """Mean of |x|; in float64 where the sum leaves float32's range."""
+    magnitudes = np.abs(array)
+    with np.errstate(over="ignore"):
+        mean = float(magnitudes.mean())
+    return mean if isfinite(mean) else float(magnitudes.mean(dtype=np.float64))
+
+
 def norm(array: Floats) -> float:
     """L2 norm; in float64 where the square leaves float32's range, above or below."""
-    flat = array.ravel()
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        square = float(flat @ flat)
+    square = float(np.vdot(array, array))
     if not SAFE_SQUARE < square < inf:
-        wide = flat.astype(np.float64)
-        square = float(wide @ wide)
+        wide = array.astype(np.float64)
+        square = float(np.vdot(wide, wide))
     return sqrt(square)
 
 
