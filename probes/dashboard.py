@@ -75,11 +75,12 @@ def _head(sheets: Sequence[Sheet], reference: Named | None, notes: Sequence[str]
     tally = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ORDER if counts[verdict])
     compared = reference and any(sheet.record is not reference[1] for sheet in sheets)
     behind = f" Faint behind the panels: the reference run, {text(reference[0])}." if reference and compared else ""
+    lede = f"{f'{len(sheets)} runs: {tally}.' if several else ''}{behind}"
     return "\n".join(
         [
             f'<a class="skip" href="#{sheets[0].anchor}">To the first run</a>',
             f"<header><h1>{TITLE}</h1>",
-            f'<p class="lede">{f"{len(sheets)} runs: {tally}." if several else ""}{behind}</p>',
+            *([f'<p class="lede">{lede}</p>'] if lede else []),
             *(f'<p class="note" role="note">{text(note, SENTENCE)}</p>' for note in notes),
             *([_table(sheets)] if several else []),
             "</header>",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import isfinite, log10
 from numbers import Real
 from typing import Any, Literal
@@ -64,7 +64,7 @@ class Evidence:
     """What a detector may look at: facts and signals, and no way to the provenance."""
 
     def __init__(self, record: Record) -> None:
-        self._record = replace(record, provenance={})
+        self._record = record.anonymous()
         self.facts: Mapping[str, Any] = record.facts
         self.steps: Steps = record.steps
 

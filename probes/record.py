@@ -95,6 +95,10 @@ class Record:
         measured = ~np.isnan(column)
         return self.steps[measured], column[measured]
 
+    def anonymous(self) -> Record:
+        """The record without its provenance: all that a judge may see."""
+        return replace(self, provenance={})
+
     def prefix(self, step: int) -> Record:
         """The record as it stood right after `step`, marked incomplete when rows were left out."""
         rows = int(np.searchsorted(self.steps, step, side="right"))

@@ -208,3 +208,13 @@ def test_the_module_runs_as_a_program(folder: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, "bad-init" in done.stdout, "table.csv is not a record" in done.stderr) == (2, True, True)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_verdict_that_cannot_be_printed_is_not_taken_for_unhealthy(folder: Path) -> None:
+    """A full disk is exit code 2, with the reason and without a traceback."""
+    root = Path(__file__).parents[1]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        command = [sys.executable, "-m", "probes", "diagnose", str(folder / "healthy.jsonl")]
+        done = subprocess.run(command, cwd=root, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n"), "cannot print" in done.stderr) == (2, 1, True)

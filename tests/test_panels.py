@@ -335,8 +335,26 @@ def test_a_finding_is_marked_in_the_panel_it_concerns() -> None:
         panel.key for panel in PANELS for one in panel.draw(run, None, diagnosis) if one.svg and groups(one, "event")
     }
     assert marked == {"loss"}
-    assert "Found: initial-loss-high at step 0 (231, limit 5.36)." in BY_KEY["loss"].shows(run, diagnosis)
+    assert "Found: initial-loss-high, step 0 (231, limit 5.36)." in BY_KEY["loss"].shows(run, diagnosis)
     assert groups(draw("loss", run)[0], "event") == 0
+
+
+@pytest.mark.parametrize(
+    ("signals", "site", "panels"),
+    [
+        ({"loss": [4.0, NAN, 3.0]}, "loss", {"loss"}),
+        ({"lr": [0.1, INF, 0.1]}, "lr", {"lr"}),
+        ({"nonfinite_count": {"embed": [0.0, 7.0, 0.0]}}, "embed", {"activations"}),
+        ({"nonfinite_count": {"embed.grad": [0.0, 7.0, 0.0]}}, "embed.grad", {"gradient"}),
+        ({"spectral_norm": {"w": [1.0, INF, 1.0]}}, "spectral_norm.w", {"spectral"}),
+    ],
+)
+def test_a_value_that_is_not_finite_is_marked_where_it_arose(signals: Any, site: str, panels: set[str]) -> None:
+    """By site, and not in all seven panels."""
+    run = hand_made(signals)
+    diagnosis = diagnose(run)
+    said = {panel.key for panel in PANELS if f"Found: non-finite at {site}, step 1" in panel.shows(run, diagnosis)}
+    assert said == panels
 
 
 def test_the_diagnosis_changes_nothing_in_a_chart_but_its_marks() -> None:

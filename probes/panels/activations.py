@@ -23,12 +23,12 @@ PANEL = Panel(
     "activations",
     "Activations",
     "Does the signal keep its scale through depth?",
-    "layers within a factor of ten or so of each other and steady in time; none grows or vanishes with depth.",
+    "every layer between a tenth and ten, steady after the first third of the run; none grows or vanishes without end.",
     ("activation", "grad_activation_ratio"),
     (
         View("Activation", partial(site_plot, "activation", "mean |activation|")),
         View("Gradient / activation", partial(site_plot, "grad_activation_ratio", "RMS gradient / mean |activation|")),
     ),
     _describe,
-    frozenset({"activation", "activations", "finite"}),
+    frozenset({"activation", "activations"}),
 )

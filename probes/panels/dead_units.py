@@ -39,7 +39,7 @@ PANEL = Panel(
     "dead",
     "Dead units",
     "Is capacity lying idle?",
-    "hardly any neuron silent on every token; heads that differ, none stuck on one key (entropy near 0).",
+    "hardly any neuron silent on every token; heads that sharpen from 0.8 to 0.1-0.3, none stuck on one key (near 0).",
     ("dead_fraction", "attention_entropy"),
     (
         View(
@@ -58,5 +58,5 @@ PANEL = Panel(
         ),
     ),
     _describe,
-    frozenset({"dead", "head", "heads", "attention", "stuck", "neuron", "neurons", "finite"}),
+    frozenset({"dead", "head", "heads", "attention", "stuck", "neuron", "neurons"}),
 )  # fmt: skip

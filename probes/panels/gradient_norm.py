@@ -89,5 +89,5 @@ PANEL = Panel(
     ("grad_norm",),
     (View("Gradient norm", _plot),),
     _describe,
-    frozenset({"gradient", "finite"}),
+    frozenset({"gradient"}),
 )

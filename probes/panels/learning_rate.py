@@ -56,9 +56,10 @@ PANEL = Panel(
     "lr",
     "Learning rate",
     "Did warmup and decay actually run?",
-    "a ramp up from near zero, then a smooth decay; updates of about a thousandth of the weights, none of them a jump.",
+    "a ramp up from near zero, then a smooth decay; updates of a hundredth of the weights at first, a few hundredths "
+    "at the end of warmup, a few thousandths at the end.",
     ("lr", "update_weight_ratio"),
     (View("Rate", _rate), View("Update / weight", _ratio)),
     _describe,
-    frozenset({"lr", "warmup", "schedule", "update", "finite"}),
+    frozenset({"lr", "warmup", "schedule", "update"}),
 )

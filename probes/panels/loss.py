@@ -94,5 +94,5 @@ PANEL = Panel(
     ("loss", "train_loss", "val_loss"),
     (View("Loss", _plot),),
     _describe,
-    frozenset({"loss", "floor", "overfit", "overfitting", "plateau", "ladder", "finite"}),
+    frozenset({"loss", "floor", "overfit", "overfitting", "plateau", "ladder"}),
 )

@@ -70,7 +70,7 @@ class Panel:
         """What this run shows: its numbers, what was found, what was not finite, what was not recorded."""
         parts = (
             self.describe(record),
-            found(concerning(diagnosis, self.concerns)),
+            found(concerning(diagnosis, self.concerns, self.signals)),
             failures(record, self.signals),
             absent(record, self.signals),
         )
@@ -78,7 +78,7 @@ class Panel:
 
     def _events(self, diagnosis: Diagnosis | None) -> tuple[Event, ...]:
         symptoms: dict[int, list[str]] = {}
-        for finding in concerning(diagnosis, self.concerns):
+        for finding in concerning(diagnosis, self.concerns, self.signals):
             symptoms.setdefault(finding.step, []).append(finding.symptom)
         return tuple(Event(step, ", ".join(dict.fromkeys(symptoms[step]))) for step in sorted(symptoms)[:EVENTS])
 

@@ -88,13 +88,14 @@ PANEL = Panel(
     "classes",
     "Regular and irregular verbs",
     "Is the rule learned before the exceptions?",
-    "both fall, regular first. The gap stays open: went and written occur in no other cell, so a held-out one "
-    "cannot be inferred and its loss stays high; only the compositional tenses can be inferred for every verb.",
+    "regular forms reach the n-gram baseline first; held-out irregular ones fall little, and late if at all: went and "
+    "written occur in no other cell, so a held-out one cannot be inferred and its loss stays high. Only the "
+    "compositional tenses can be inferred for every verb.",
     (WHOLE, COMPOSITIONAL, TRAINING),
     (
         View("All tenses", partial(_plot, WHOLE, with_training=True)),
         View("Compositional tenses", partial(_plot, COMPOSITIONAL)),
     ),
     _describe,
-    frozenset({"class", "tax", "regular", "irregular", "finite"}),
+    frozenset({"class", "tax", "regular", "irregular"}),
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from probes.detectors import nonfinite
 from probes.diagnosis import Diagnosis
 from probes.findings import Finding
 from probes.panels.plot import Line
@@ -14,6 +15,7 @@ from probes.panels.scale import number
 from probes.panels.sites import measured
 from probes.panels.text import clean
 from probes.record import Record
+from probes.signals import BY_NAME
 
 
 def short(value: float) -> str:
@@ -86,14 +88,34 @@ def failures(record: Record, signals: Sequence[str]) -> str:
 
 def found(findings: Sequence[Finding]) -> str:
     """The findings that a panel should make visible."""
-    parts = [f"{f.symptom} at step {f.step} ({short(f.observed)}, limit {short(f.limit)})" for f in findings]
+    parts = [
+        f"{f.symptom}{f' at {clean(f.site, 60)}' if f.site else ''}, step {f.step} "
+        f"({short(f.observed)}, limit {short(f.limit)})"
+        for f in findings
+    ]
     return f"Found: {'; '.join(parts[:3])}{' and more' * (len(parts) > 3)}." if parts else ""
 
 
-def concerning(diagnosis: Diagnosis | None, words: frozenset[str]) -> list[Finding]:
-    """The findings whose symptom has one of the words in its name: `gradient` in `first-gradient-large`."""
+def concerning(diagnosis: Diagnosis | None, words: frozenset[str], signals: Sequence[str]) -> list[Finding]:
+    """The findings whose symptom has one of the words in its name: `gradient` in `first-gradient-large`.
+
+    A value that is not finite concerns whoever draws the signal in which it arose.
+    """
     findings = diagnosis.findings if diagnosis else ()
-    return [finding for finding in findings if words.intersection(finding.symptom.split("-"))]
+    return [
+        finding
+        for finding in findings
+        if words.intersection(finding.symptom.split("-"))
+        or (finding.symptom == nonfinite.SYMPTOM and _signal_at(finding.site) in signals)
+    ]
+
+
+def _signal_at(site: str) -> str:
+    """The signal that shows a site: `lr`, `spectral_norm.embed.weight`, `embed.grad`, or else a layer's activation."""
+    name = site.partition(".")[0]
+    if site.endswith(".grad") or name.startswith("grad_norm"):
+        return "grad_norm"
+    return name if name in BY_NAME else "activation"
 
 
 def fact(record: Record, *path: str) -> float | None:
