@@ -13,22 +13,22 @@ EXPERIMENTS := test_healthy.py
 .PHONY: experiments test lint types parity sweep clean
 
 experiments: $(VENV)/ready
-	$(BIN)/pytest $(EXPERIMENTS)
+	$(BIN)/python -m pytest $(EXPERIMENTS)
 	@echo "Open $(CURDIR)/reports/dashboard.html"
 
 test: $(VENV)/ready lint types
-	$(BIN)/pytest -n auto --benchmark-disable
-	$(BIN)/pytest test_healthy.py -k looking_at_a_step --dashboard off
+	$(BIN)/python -m pytest -n auto --benchmark-disable
+	$(BIN)/python -m pytest test_healthy.py -k looking_at_a_step --dashboard off
 
 lint: $(VENV)/ready
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
 
 types: $(VENV)/ready
-	$(BIN)/mypy
+	$(BIN)/python -m mypy
 
 parity: $(PARITY)/ready
-	$(PARITY)/bin/pytest tests/test_parity.py
+	$(PARITY)/bin/python -m pytest tests/test_parity.py
 
 sweep: $(VENV)/ready
 	$(BIN)/python scripts/sweep.py --write

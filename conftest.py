@@ -26,12 +26,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("overhead_budget", "what looking may add to a step, as a share of the bare step", type="float")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.collectonly:
+        config.option.warn_unused_snapshots = True  # where no test runs, no snapshot is used: that is no failure
+
+
 @pytest.fixture
 def overhead_budget(pytestconfig: pytest.Config) -> float:
     budget: float = pytestconfig.getini("overhead_budget")
     return budget
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_probes_experiments(config: pytest.Config) -> dict[str, Experiment]:
     healthy = replace(HEALTHY, seed=config.getoption("seed"))
     return {"healthy": experiment(healthy, "reference")}

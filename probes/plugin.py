@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from probes.gate.store import OnStep
 
 DASHBOARD = "reports/dashboard.html"
-ANNOUNCEMENT = "probes_run"
-"""The user property of a test report that announces a run its test used."""
+ANNOUNCEMENT, FAILURE = "probes_run", "probes_failure"
+"""The user properties of a test report that announce a run its test used, or a training that failed it."""
 WORKER_INPUT = "probes_session"
 """What the controller tells its workers: the session they belong to."""
 RAN_TO_ITS_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
@@ -77,8 +77,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    if not _is_worker(session.config):
-        _offered(session.config)  # an offer that cannot be used is an error before any test runs
+    config = session.config
+    if not _is_worker(config) and _offered(config):  # an offer that cannot be used is an error before any test runs
+        _ = config.stash[SESSION].store  # and a folder that cannot be written a warning
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -113,11 +114,14 @@ class Controller:
     def __init__(self, config: pytest.Config, identity: str, page: Path | None) -> None:
         self.config, self.identity, self.page = config, identity, page
         self.rollcall, self.lost, self.closing = RollCall(), list[str](), Closing()
-        self.only_failures = False
+        self.on_file, self.only_failures = frozenset[str](), False
 
     def pytest_sessionstart(self) -> None:
-        if self.config.getoption("lf", False):  # with no failure on file, this option leaves nothing out
-            self.only_failures = bool(self.config.cache and self.config.cache.get("cache/lastfailed", {}))
+        if self.config.getoption("lf", False) and self.config.cache:
+            self.on_file = frozenset(self.config.cache.get("cache/lastfailed", {}))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._collected([item.nodeid for item in session.items])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -126,6 +130,7 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
         self.rollcall.expect(self._place(node), ids)
+        self._collected(ids)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -136,19 +141,23 @@ class Controller:
         # The phase of a test's last report; xdist's own, of a worker that crashed, has no name for its phase.
         if report.when not in ("setup", "call") and (node := getattr(report, "node", None)):
             self.rollcall.arrive(self._place(node), report.nodeid)
+        mine = self.config.stash[SESSION]
         for name, value in report.user_properties:
             if name == ANNOUNCEMENT:
-                self.config.stash[SESSION].hear(str(value))
+                mine.hear(str(value))
+            elif name == FAILURE:
+                mine.hear_failure(str(value))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         mine = self.config.stash[SESSION]
-        if not mine.arrived and not _implemented(self.config):
+        used = mine.arrived or mine.failures
+        if not used and not _implemented(self.config):
             self.rollcall.dead.clear()
             return
         stopped = bool(session.shouldstop or session.shouldfail) or session.exitstatus not in RAN_TO_ITS_END
         self.lost = [] if stopped else self.rollcall.lost()
-        if mine.arrived:
+        if used:
             self.closing = close(mine, self.page, self._reasons(stopped), lambda name: self._fetch(name, stopped))
         wrong = self.closing.errors or self.lost or self.rollcall.dead
         if wrong and session.exitstatus == pytest.ExitCode.OK:
@@ -167,6 +176,10 @@ class Controller:
             for text, markup in line:
                 terminalreporter.write(text, **markup)
             terminalreporter.line("")
+
+    def _collected(self, ids: Sequence[str]) -> None:
+        """`--lf` leaves tests out only when a failure on file is among those it can run."""
+        self.only_failures |= not self.on_file.isdisjoint(ids)
 
     def _place(self, node: Any) -> object:
         """Under --dist each every kind of worker runs every test; otherwise one worker runs it."""
@@ -202,14 +215,20 @@ def _use(item: pytest.Item, name: str) -> Run:
         try:
             used[name] = _train(item.config, name)
         except (offers.UnknownExperimentError, TrainingError) as error:
+            if isinstance(error, TrainingError):
+                item.user_properties.append((FAILURE, item.config.stash[SESSION].failed(name, error)))
             raise error.with_traceback(None) from error.__cause__
         item.user_properties.append((ANNOUNCEMENT, item.config.stash[SESSION].announce(used[name])))
     return used[name]
 
 
 def _train(config: pytest.Config, name: str) -> Run:
-    with _progress(config, name) as on_step:
-        return config.stash[SESSION].run(name, on_step)
+    try:
+        with _progress(config, name) as on_step:
+            return config.stash[SESSION].run(name, on_step)
+    except KeyboardInterrupt:
+        config.stash[SESSION].interrupted(name)
+        raise
 
 
 @contextmanager
@@ -251,24 +270,39 @@ def _implemented(config: pytest.Config) -> list[Any]:
 
 
 def _open_store(config: pytest.Config, identity: str) -> Store:
+    """In pytest's cache where there is one; what cannot be written there is read from there all the same."""
+    makeshift, retrain = _makeshift_folder(identity), config.getoption("retrain")
     cache = getattr(config, "cache", None)
-    folder = cache.mkdir("probes") if cache else _makeshift_folder(identity)
-    return Store(folder, identity, config.getoption("retrain"))
+    if cache is None:
+        return Store(makeshift, identity, retrain)
+    shelf = Path(config.rootpath, config.getini("cache_dir"), "d", "probes")
+    try:
+        folder = cache.mkdir("probes")
+        with tempfile.TemporaryFile(dir=folder):
+            return Store(folder, identity, retrain)
+    except OSError as error:
+        if not _is_worker(config):
+            text = f"records cannot be kept in pytest's cache ({error}); those of this session go to {makeshift}"
+            config.issue_config_time_warning(pytest.PytestCacheWarning(text), stacklevel=2)
+        return Store(makeshift, identity, retrain, shelf)
 
 
 def _makeshift_folder(identity: str) -> Path:
-    """Where records are kept when pytest's cache is switched off: the same for all processes of a session."""
+    """Where records are kept when pytest's cache is off or read-only: the same for all processes of a session."""
     return Path(tempfile.gettempdir(), f"probes-{identity}")
 
 
 def _page(config: pytest.Config) -> Path | None:
     given = config.getoption("probes_dashboard")
     target = config.getini("probes_dashboard") if given is None else given
-    if target == "off":
+    if target.lower() == "off":
         return None
+    wanted = "name a file, or say off"
+    if not target.strip():
+        raise pytest.UsageError(f"--dashboard or probes_dashboard is empty; {wanted}")
     page = Path(config.rootpath if given is None else config.invocation_params.dir, target)
     if page.is_dir():
-        raise pytest.UsageError(f"--dashboard or probes_dashboard: {page} is a folder; name a file, or say off")
+        raise pytest.UsageError(f"--dashboard or probes_dashboard: {page} is a folder; {wanted}")
     return page
 
 

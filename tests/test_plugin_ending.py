@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import pytest
 
 from tests.conftest import Project
@@ -169,3 +171,47 @@ def test_a_reference_that_cannot_be_trained_fails_the_session_and_hides_no_page(
 def test_a_failing_test_keeps_its_own_exit_status(project: Project) -> None:
     project.tests("def test_stuck(run): assert not run('stuck')")
     assert project.run().ret == pytest.ExitCode.TESTS_FAILED
+
+
+# What failed, where it is kept
+
+
+def test_a_training_that_failed_has_a_line_of_its_own_and_its_remains_are_drawn(project: Project) -> None:
+    project.offers('offer("healthy", "reference")', 'offer("mortal", dies_at=5)')
+    project.tests("def test_healthy(run): run('healthy')\ndef test_mortal(run): run('mortal')")
+    result = project.run()
+    result.stdout.fnmatch_lines(["mortal  failed*told to die at step 5", "*kept at *mortal-*.partial.jsonl"])
+    result.stdout.no_fnmatch_line("*no test asked for*")
+    assert "the record is incomplete" in project.page.read_text(encoding="utf-8")
+
+
+def test_a_training_that_failed_on_a_worker_is_told_as_well(project: Project) -> None:
+    project.offers('offer("healthy", "reference")', 'offer("mortal", dies_at=5)')
+    project.tests("def test_healthy(run): run('healthy')\ndef test_mortal(run): run('mortal')")
+    project.run_on_workers().stdout.fnmatch_lines(["mortal  failed*told to die at step 5"])
+
+
+def test_a_cache_that_cannot_be_written_is_read_and_nothing_else(project: Project, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """The session goes on, with a warning; what an earlier one trained is still of use."""
+    project.tests("def test_healthy(run): run('healthy')")
+    project.run()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    shelf = project.pytester.path / ".pytest_cache/d/probes"
+
+    def refuse(*args: object, dir: object = None, **options: object) -> None:
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    before = sorted(file.name for file in shelf.iterdir())
+    result = project.run("-s")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*records cannot be kept in pytest's cache*", "healthy *cached*"])
+    assert (project.builds("healthy"), sorted(file.name for file in shelf.iterdir())) == (1, before)
+
+
+@pytest.mark.parametrize("word", ["off", "OFF"])
+def test_a_dashboard_that_is_off_is_off_however_it_is_written(project: Project, word: str) -> None:
+    project.tests("def test_healthy(run): run('healthy')")
+    project.run("--dashboard", word).assert_outcomes(passed=1)
+    assert not project.page.exists()
+    assert not (project.pytester.path / word).exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import warnings
@@ -15,6 +16,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from probes import Experiment
+from probes.gate.leases import KEPT_KEYS
 from probes.gate.store import Store, TrainingError
 from probes.recorder import sidecar_path
 from tests.tiny_specimen import STEPS, TinySpecimen, build
@@ -194,17 +196,108 @@ def test_has_says_whether_asking_would_train(folder: Path, retrain: bool, has: b
     assert Store(folder, "tomorrow", retrain).has("tiny", offer(folder)) is has
 
 
+@pytest.mark.parametrize("left", [0, 40])
+def test_a_record_without_its_end_is_not_had(folder: Path, left: int) -> None:
+    store = Store(folder, "today")
+    path = store.fetch("tiny", offer(folder)).path
+    path.write_bytes(path.read_bytes()[:left])
+    assert not store.has("tiny", offer(folder))
+
+
+# A shelf: a folder that is only read
+
+
+@pytest.fixture
+def shelf(folder: Path) -> Path:
+    """A folder with a finished record of an earlier session in it."""
+    Store(folder, "yesterday").fetch("tiny", offer(folder))
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_a_record_on_the_shelf_is_used_and_the_shelf_left_as_it_is(shelf: Path, tmp_path: Path) -> None:
+    before = contents(shelf)
+    store = Store(tmp_path / "other", "today", shelf=shelf)
+    assert store.has("tiny", offer(shelf))
+    kept = store.fetch("tiny", offer(shelf))
+    assert (kept.path.parent, kept.cached, builds(shelf)) == (shelf, True, 1)
+    assert contents(shelf) == before
+
+
+def test_a_damaged_record_on_the_shelf_stays_there_and_is_trained_elsewhere(shelf: Path, tmp_path: Path) -> None:
+    (record,) = set(shelf.glob("*.jsonl"))
+    record.write_bytes(record.read_bytes()[:-40])
+    before = contents(shelf)
+    kept = Store(tmp_path / "other", "today", shelf=shelf).fetch("tiny", offer(shelf))
+    assert (kept.path.parent, kept.cached, builds(shelf)) == (tmp_path / "other", False, 2)
+    assert contents(shelf) == before
+
+
+def test_retrain_takes_nothing_from_the_shelf(shelf: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "other", "today", retrain=True, shelf=shelf)
+    assert not store.has("tiny", offer(shelf))
+    assert not store.fetch("tiny", offer(shelf)).cached
+
+
 # What is removed
 
 
+@pytest.fixture
+def only_one_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("probes.gate.leases.KEPT_KEYS", 1)
+
+
+def train(folder: Path, fingerprint: str, name: str = "tiny") -> Path:
+    """A record of a session that is over."""
+    store = Store(folder, fingerprint)
+    path = store.fetch(name, offer(folder, fingerprint)).path
+    store.close()
+    return path
+
+
+def last_used(path: Path, seconds: float) -> None:
+    for file in path.parent.glob(f"{path.stem}*"):
+        os.utime(file, (seconds, seconds))
+
+
+def test_going_back_and_forth_trains_nothing_twice(folder: Path) -> None:
+    for fingerprint in "1212":
+        train(folder, fingerprint)
+    assert builds(folder) == 2
+
+
+def test_no_more_than_the_newest_few_are_kept(folder: Path) -> None:
+    paths = [train(folder, str(number)) for number in range(KEPT_KEYS)]
+    for number, path in enumerate(paths):
+        last_used(path, 1000 - number)
+    paths.append(train(folder, "one more"))
+    assert [path.exists() for path in paths] == [True] * (KEPT_KEYS - 1) + [False, True]
+
+
+def test_a_record_that_is_used_again_counts_as_new(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("probes.gate.leases.KEPT_KEYS", 2)
+    first, second = train(folder, "1"), train(folder, "2")
+    last_used(first, 1000)
+    last_used(second, 2000)
+    train(folder, "1")
+    train(folder, "3")
+    assert (first.exists(), second.exists()) == (True, False)
+
+
+@pytest.mark.usefixtures("only_one_is_kept")
 def test_an_old_key_is_removed_with_all_that_belongs_to_it(folder: Path) -> None:
     first = Store(folder, "today")
     old = first.fetch("tiny", offer(folder, "1")).path
     first.close()
+    last_used(old, 1000)
     Store(folder, "tomorrow").fetch("tiny", offer(folder, "2"))
     assert not list(folder.glob(f"{old.stem}*"))
 
 
+@pytest.mark.usefixtures("only_one_is_kept")
 def test_an_old_key_in_use_is_left_alone(folder: Path) -> None:
     first = Store(folder, "today")
     old = first.fetch("tiny", offer(folder, "1")).path
@@ -212,11 +305,13 @@ def test_an_old_key_in_use_is_left_alone(folder: Path) -> None:
     assert old.exists()
 
 
+@pytest.mark.usefixtures("only_one_is_kept")
 def test_the_record_of_a_process_that_died_counts_as_unused(folder: Path) -> None:
     first = Store(folder, "today")
     old = first.fetch("tiny", offer(folder, "1")).path
     first.close()
     (folder / f"{old.stem}.dead.lease").touch()
+    last_used(old, 1000)
     Store(folder, "tomorrow").fetch("tiny", offer(folder, "2"))
     assert not list(folder.glob(f"{old.stem}*"))
 
@@ -230,6 +325,7 @@ def test_the_lease_of_a_process_that_died_goes_and_the_record_stays(folder: Path
     assert not (folder / f"{path.stem}.dead.lease").exists()
 
 
+@pytest.mark.usefixtures("only_one_is_kept")
 def test_an_experiment_whose_name_begins_alike_is_left_alone(folder: Path) -> None:
     first = Store(folder, "today")
     other = first.fetch("tiny-long", offer(folder, "1")).path

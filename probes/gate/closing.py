@@ -7,22 +7,28 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from probes.gate import offers
-from probes.gate.session import Run, Session
+from probes.gate.session import Failure, Run, Session
+
+if TYPE_CHECKING:
+    from probes.record import Record
 
 
 @dataclass
 class Closing:
     """What there is to say at the end of a session.
 
-    runs     those that tests used, and the reference, in the order in which they are offered
-    lacks    why they are not everything; empty when they are
-    page     the page that was written, None when none was
-    errors   what could not be done, each with its reason; the session has failed when there are any
+    runs      those that tests used, and the reference, in the order in which they are offered
+    failures  trainings that did not come to their end
+    lacks     why they are not everything; empty when they are
+    page      the page that was written, None when none was
+    errors    what could not be done, each with its reason; the session has failed when there are any
     """
 
     runs: Sequence[Run] = ()
+    failures: Sequence[Failure] = ()
     lacks: Sequence[str] = ()
     page: Path | None = None
     errors: list[str] = field(default_factory=list)
@@ -44,19 +50,19 @@ def close(session: Session, page: Path | None, reasons: Sequence[str], fetch: Ca
     reasons  why the session is partial, beyond what `session` itself can tell
     fetch    gets the run of an experiment that no test asked for; it may train, or decline by None
     """
-    closing = Closing(lacks=[*reasons, *_shortfall(session)])
+    closing = Closing(failures=list(session.failures.values()), lacks=[*reasons, *_shortfall(session)])
     found = {
         name: closing.attempt(f"the record of {name} cannot be read back", partial(session.recall, arrival))
         for name, arrival in session.arrived.items()
     }
     reference = offers.reference(session.experiments)
-    if page and reference and reference not in found:
+    if page and reference and reference not in found and reference not in session.failures:
         what = f"the reference {reference} is not to be had"
         found[reference] = closing.attempt(what, lambda: fetch(reference))
     names = dict.fromkeys([*session.experiments, *found])
     closing.runs = [run for run in map(found.get, names) if isinstance(run, Run)]
-    if page and closing.runs:
-        drawn = closing.attempt(f"no dashboard at {page}", lambda: _draw(closing, page, reference))
+    if page and (drawable := list(_drawable(closing))):
+        drawn = closing.attempt(f"no dashboard at {page}", lambda: _draw(drawable, page, reference, _notes(closing)))
         closing.page = page if drawn else None
     return closing
 
@@ -68,13 +74,36 @@ def _shortfall(session: Session) -> Iterator[str]:
         yield f"no test asked for {', '.join(missing)}"
 
 
-def _draw(closing: Closing, page: Path, reference: str | None) -> Path:
+def _drawable(closing: Closing) -> Iterator[tuple[str, Record]]:
+    """The records of the runs, and what trainings that failed have left."""
+    yield from ((run.name, run.record) for run in closing.runs)
+    for failure in closing.failures:
+        if failure.how == "failed" and failure.partial and (record := _remains(Path(failure.partial))):
+            yield failure.name, record
+
+
+def _remains(partial: Path) -> Record | None:
+    """The incomplete record of a training that failed; None when it holds no step or cannot be read."""
+    from probes.record import Record
+
+    try:
+        record = Record.load(partial)
+    except (OSError, ValueError):
+        return None
+    return record if len(record.steps) else None
+
+
+def _draw(drawn: Sequence[tuple[str, Record]], page: Path, reference: str | None, notes: Sequence[str]) -> Path:
     from probes.dashboard import render
 
     page.parent.mkdir(parents=True, exist_ok=True)
-    drawn = [(run.name, run.record) for run in closing.runs]
-    notes = [note(closing.lacks)] if closing.lacks else []
     return render(drawn, page, reference=reference if reference in dict(drawn) else None, notes=notes)
+
+
+def _notes(closing: Closing) -> list[str]:
+    """What stands at the top of the page."""
+    failed = [f"{one.name} failed in training: {one.reason}." for one in closing.failures if one.how == "failed"]
+    return [*failed, *([note(closing.lacks)] if closing.lacks else [])]
 
 
 def note(lacks: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from probes.gate import offers
 
 if TYPE_CHECKING:
     from probes.diagnosis import Diagnosis
-    from probes.gate.store import Kept, OnStep, Store
+    from probes.gate.store import Kept, OnStep, Store, TrainingError
     from probes.record import Record
 
 
@@ -41,6 +41,21 @@ class Run:
     cached: bool
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A training that did not come to its end: builtins only, since it travels between processes.
+
+    how      failed or interrupted
+    reason   the error; empty when that says no more than `how`
+    partial  where what was recorded until then is kept; None when nothing was
+    """
+
+    name: str
+    how: str
+    reason: str
+    partial: str | None
+
+
 @dataclass
 class Session:
     """What one process of a test session knows.
@@ -54,6 +69,7 @@ class Session:
     open_store: Callable[[], Store]
     deselected: int = 0
     arrived: dict[str, Arrival] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
     _runs: dict[str, Run] = field(default_factory=dict)
 
     @cached_property
@@ -86,6 +102,21 @@ class Session:
         self.deselected = max(self.deselected, arrival.deselected)
         self.arrived.setdefault(arrival.name, arrival)
 
+    def failed(self, name: str, error: TrainingError) -> str:
+        """What other processes need to know of a training that failed: one line of JSON."""
+        partial = str(error.partial) if error.partial else None
+        return json.dumps(Failure(name, "failed", error.reason, partial).__dict__)
+
+    def hear_failure(self, announcement: str) -> None:
+        """Take note of an experiment that a test asked for in vain."""
+        failure = Failure(**json.loads(announcement))
+        self.failures.setdefault(failure.name, failure)
+
+    def interrupted(self, name: str) -> None:
+        """Take note of a training that was stopped under way."""
+        partial = self.store.partial(name, self.experiments[name])
+        self.failures[name] = Failure(name, "interrupted", "", str(partial) if partial else None)
+
     def recall(self, arrival: Arrival) -> Run:
         """The run that was announced. Raises RecordError or OSError when its record cannot be read here."""
         if arrival.name not in self._runs:
@@ -104,7 +135,7 @@ class Session:
 
     def missing(self) -> list[str]:
         """Experiments on offer that no test asked for."""
-        return [name for name in self.experiments if name not in self.arrived]
+        return [name for name in self.experiments if name not in self.arrived and name not in self.failures]
 
 
 @dataclass(frozen=True)

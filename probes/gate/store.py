@@ -10,36 +10,45 @@ the folder. For one experiment `healthy` there may lie:
     healthy-<key>.<holder>.lease          locked while a process uses the record, so that nobody prunes it
     healthy.lock                          locked while a process looks for, trains or prunes this experiment
 
-The locks are the system's: those of a process that dies are released.
+Of each experiment the newest few keys are kept (`probes.gate.leases`).
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from probes.gate import key
+from probes.gate.leases import Leases
 
 if TYPE_CHECKING:
-    from filelock import BaseFileLock
-
     from probes.experiment import Experiment
     from probes.record import Record
 
 OnStep = Callable[[int, int], None]
 
 
+END = b'{"end":{"complete":true}}\n'
+"""The last line of a record that is whole, as `probes.recorder` writes it."""
+
+
 class TrainingError(RuntimeError):
-    """An experiment's training failed; the message says how, and where what it recorded is kept."""
+    """An experiment's training failed; the message says how, and where what it recorded is kept.
+
+    reason   the kind of error and its message
+    partial  where what was recorded until then is kept; None when nothing was
+    """
+
+    def __init__(self, name: str, reason: str, partial: Path | None, note: str = "") -> None:
+        kept = f"what was recorded until then is kept at {partial}" if partial else "nothing was recorded"
+        super().__init__(f"experiment {name!r} failed in training: {reason}; {kept}{note}")
+        self.reason, self.partial = reason, partial
 
 
 @dataclass(frozen=True)
@@ -52,18 +61,21 @@ class Kept:
     cached: bool
 
 
+UNUSABLE = (OSError, ValueError, KeyError, TypeError)
+"""What reading a damaged record, or one without its clock, may raise."""
+
+
 class Store:
     """One folder of records as one session sees it.
 
     session  the same word in all processes of one test session, another in the next
     retrain  records of earlier sessions do not count
+    shelf    a folder of finished records that cannot be written: looked into without a lock, and left as it is
     """
 
-    def __init__(self, folder: Path, session: str, retrain: bool = False) -> None:
-        self.folder, self.session, self.retrain = folder, session, retrain
-        self._holder = uuid4().hex[: key.LENGTH]
-        self._leases = ExitStack()
-        self._leased: set[str] = set()
+    def __init__(self, folder: Path, session: str, retrain: bool = False, shelf: Path | None = None) -> None:
+        self.folder, self.session, self.retrain, self.shelf = folder, session, retrain, shelf
+        self._leases = Leases(folder)
 
     @cached_property
     def _surroundings(self) -> str:
@@ -75,7 +87,14 @@ class Store:
 
     def has(self, name: str, experiment: Experiment) -> bool:
         """Whether a record would be answered without training, as far as can be seen without opening it."""
-        return not self.retrain and self.path(name, experiment).exists()
+        path = self.path(name, experiment)
+        places = [path, self.shelf / path.name] if self.shelf else [path]
+        return not self.retrain and any(map(_ends_well, places))
+
+    def partial(self, name: str, experiment: Experiment) -> Path | None:
+        """Where lies what a run under way, or one that died, has recorded; None when there is nothing."""
+        path = _partial(self.path(name, experiment))
+        return path if path.exists() else None
 
     def fetch(self, name: str, experiment: Experiment, on_step: OnStep | None = None) -> Kept:
         """The experiment's record, trained now unless this folder has it; whoever asks meanwhile waits.
@@ -84,60 +103,71 @@ class Store:
         """
         path = self.path(name, experiment)
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        with self._locked(f"{name}.lock"):
-            self._lease(path)
-            kept = self._load(path)
+        with self._leases.locked(f"{name}.lock"):
+            self._leases.take(path.stem)
+            kept = self._load(path) or self._borrow(path)
             if kept is None:
-                self._refuse_second_attempt(path)
+                self._refuse_second_attempt(name, path)
                 self._train(name, experiment, path, on_step)
                 kept = self._load(path)
-            self._prune(name, path)
+            elif kept.path == path:
+                os.utime(path)  # the newest are kept, and this one is of use
+            self._leases.prune(name)
         if kept is None:
-            raise TrainingError(f"experiment {name!r}: the record just written to {path} cannot be used")
+            raise TrainingError(name, "the record just written cannot be used", path)
         return kept
 
     def close(self) -> None:
         """Give up the leases: what this process used may be pruned from now on."""
         self._leases.close()
-        for stem in self._leased:
-            self._lease_file(stem).unlink(missing_ok=True)
-        self._leased.clear()
 
     # What is there
 
     def _load(self, path: Path) -> Kept | None:
         """The finished record; None when there is none that counts. A damaged one is removed, with a warning."""
-        from probes.record import Record, RecordError
-
         if not path.exists():
             return None
         try:
-            clock = json.loads(_sidecar(path).read_bytes())
-            trained_by, seconds = str(clock["session"]), float(clock["seconds"])
-            record = Record.load(path)
-            if not record.complete:
-                raise RecordError("its end is missing")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            kept = self._read(path)
+        except UNUSABLE as error:
             path.unlink(missing_ok=True)
             warnings.warn(f"the record kept at {path} is damaged and will be trained again: {error!r}", stacklevel=2)
             return None
-        if self.retrain and trained_by != self.session:
+        return None if self.retrain and kept.cached else kept
+
+    def _borrow(self, path: Path) -> Kept | None:
+        """The finished record on the shelf; None when there is none that counts."""
+        if self.shelf is None or self.retrain:
             return None
+        try:
+            return self._read(self.shelf / path.name)
+        except UNUSABLE:
+            return None
+
+    def _read(self, path: Path) -> Kept:
+        from probes.record import Record, RecordError
+
+        clock = json.loads(_sidecar(path).read_bytes())
+        trained_by, seconds = str(clock["session"]), float(clock["seconds"])
+        record = Record.load(path)
+        if not record.complete:
+            raise RecordError("its end is missing")
         return Kept(record, path, seconds, cached=trained_by != self.session)
 
     # Training
 
     def _train(self, name: str, experiment: Experiment, path: Path, on_step: OnStep | None) -> None:
+        __tracebackhide__ = True  # what went wrong is the experiment's
         from probes.watching import watch
 
-        partial = path.with_suffix(".partial.jsonl")
+        partial = _partial(path)
         partial.unlink(missing_ok=True)
         try:
             watch(experiment.build(), partial, on_step=on_step)
         except Exception as error:
-            message = f"experiment {name!r} failed in training: {type(error).__name__}: {error}" + _remains(partial)
-            _write(_failure(path), {"session": self.session, "message": message})
-            raise TrainingError(message) from error
+            failed = TrainingError(name, f"{type(error).__name__}: {error}", partial if partial.exists() else None)
+            _write(_failure(path), {"session": self.session, "reason": failed.reason})
+            raise failed from error
         self._finish(partial, path)
 
     def _finish(self, partial: Path, path: Path) -> None:
@@ -149,60 +179,28 @@ class Store:
         _sidecar(partial).unlink()
         _failure(path).unlink(missing_ok=True)
 
-    def _refuse_second_attempt(self, path: Path) -> None:
+    def _refuse_second_attempt(self, name: str, path: Path) -> None:
         try:
             failure = json.loads(_failure(path).read_bytes())
         except (OSError, ValueError):
             return
         if failure["session"] == self.session:
-            raise TrainingError(f"{failure['message']}\n(not tried again in this session)")
-
-    # Locks
-
-    @contextmanager
-    def _locked(self, name: str, blocking: bool = True) -> Iterator[BaseFileLock]:
-        from filelock import FileLock
-
-        lock = FileLock(self.folder / name, blocking=blocking)
-        with lock:
-            yield lock
-
-    def _lease(self, path: Path) -> None:
-        if path.stem not in self._leased:
-            self._leases.enter_context(self._locked(self._lease_file(path.stem).name))
-            self._leased.add(path.stem)
-
-    def _lease_file(self, stem: str) -> Path:
-        return self.folder / f"{stem}.{self._holder}.lease"
-
-    def _prune(self, name: str, keep: Path) -> None:
-        """Remove the leases of dead processes, and what other keys of this experiment have left that nobody uses."""
-        stem = re.compile(rf"({re.escape(name)}-[0-9a-f]{{{key.LENGTH}}})\.")
-        by_stem: dict[str, list[Path]] = {}
-        for file in self.folder.iterdir():
-            if match := stem.match(file.name):
-                by_stem.setdefault(match[1], []).append(file)
-        for found, files in by_stem.items():
-            leases = [file for file in files if file.suffix == ".lease"]
-            stale = [lease for lease in leases if not self._in_use(lease)]
-            unused = found != keep.stem and stale == leases
-            for file in files if unused else stale:
-                file.unlink(missing_ok=True)
-
-    def _in_use(self, lease: Path) -> bool:
-        from filelock import Timeout
-
-        try:
-            with self._locked(lease.name, blocking=False):
-                return False
-        except Timeout:
-            return True
+            partial = _partial(path) if _partial(path).exists() else None
+            raise TrainingError(name, failure["reason"], partial, "\n(not tried again in this session)")
 
 
-def _remains(partial: Path) -> str:
-    if not partial.exists():
-        return "; nothing was recorded"
-    return f"; what was recorded until then is kept at {partial}"
+def _ends_well(path: Path) -> bool:
+    """Whether a file is there and its last line is a whole record's."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(-len(END), os.SEEK_END)
+            return file.read() == END
+    except OSError:
+        return False
+
+
+def _partial(path: Path) -> Path:
+    return path.with_suffix(".partial.jsonl")
 
 
 def _sidecar(path: Path) -> Path:

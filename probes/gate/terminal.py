@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from probes.experiment import Experiment
     from probes.gate.closing import Closing
-    from probes.gate.session import Run
+    from probes.gate.session import Failure, Run
     from probes.gate.store import Store
 
 Part = tuple[str, Mapping[str, bool]]
@@ -65,6 +65,8 @@ def _row(run: Run) -> tuple[str, ...]:
 def ending(closing: Closing, shown: Callable[[Path], str]) -> Iterator[list[Part]]:
     """Everything said at the end: the table, where the page is, what it lacks, what went wrong."""
     yield from table(closing.runs)
+    for failure in closing.failures:
+        yield from _failure(failure)
     partial = f"partial: {'; '.join(closing.lacks)}" if closing.lacks else ""
     if closing.page:
         yield [(f"dashboard: {shown(closing.page)}" + (f" ({partial})" if partial else ""), {})]
@@ -72,6 +74,14 @@ def ending(closing: Closing, shown: Callable[[Path], str]) -> Iterator[list[Part
         yield [(partial, {})]
     for error in closing.errors:
         yield [(f"error: {error}", {"red": True})]
+
+
+def _failure(failure: Failure) -> Iterator[list[Part]]:
+    """ "boom  failed  FloatingPointError: boom at 12", and where to find what it recorded until then."""
+    reason = f"  {' '.join(failure.reason.split())}" if failure.reason else ""
+    yield [(f"{failure.name}  ", {}), (failure.how, {"red": True}), (reason, {})]
+    if failure.partial:
+        yield [(f"  what it recorded until then is kept at {failure.partial}", {})]
 
 
 def losses(lost: Sequence[str], dead: Sequence[str]) -> Iterator[list[Part]]:
