@@ -23,7 +23,7 @@ PANEL = Panel(
     "activations",
     "Activations",
     "Does the signal keep its scale through depth?",
-    "every layer between about a tenth and ten, steady after the first third of the run; none grows or vanishes without end.",
+    "every layer between about a tenth and ten, steady after the first third; none grows or vanishes without end.",
     ("activation", "grad_activation_ratio"),
     (
         View("Activation", partial(site_plot, "activation", "mean |activation|")),
