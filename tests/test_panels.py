@@ -67,25 +67,6 @@ def test_a_panel_asks_a_question_and_says_what_healthy_looks_like(panel: Panel) 
     assert set(panel.signals) <= set(BY_NAME)
 
 
-@pytest.mark.parametrize(
-    ("key", "seen"),
-    [
-        ("loss", ["batch loss starts near ln V", "validation crosses the n-gram baseline"]),
-        ("lr", ["about a hundredth", "a few hundredths at the peak", "a few thousandths at the end"]),
-        ("gradient", ["between 0.1 and 10", "falling"]),
-        ("activations", ["within the first third", "factor of 30 to 60"]),
-        ("spectral", ["from about 2", "between 2.5 and 5.5", "the embedding highest, at about 8"]),
-        ("dead", ["no neuron", "0.8 or above", "between 0.1 and 0.3"]),
-        ("classes", ["training rows both fall", "regular falls below", "irregular may start lower, falls little"]),
-    ],
-)
-def test_what_healthy_looks_like_is_true_of_healthy_runs(key: str, seen: list[str]) -> None:
-    """One sentence a panel, with the figures of `scripts/bands.py` on seeds 0-9."""
-    sentence = BY_KEY[key].look_for
-    assert [words for words in seen if words not in sentence] == []
-    assert ". " not in sentence
-
-
 def test_some_panels_have_a_second_view() -> None:
     """Two at most."""
     assert {p.key: p.views[1].name for p in PANELS if len(p.views) > 1} == SECOND_VIEWS
@@ -374,56 +355,6 @@ def test_a_value_that_is_not_finite_is_marked_where_it_arose(signals: Any, site:
     diagnosis = diagnose(run)
     said = {panel.key for panel in PANELS if f"Found: non-finite at {site}, step 1" in panel.shows(run, diagnosis)}
     assert said == panels
-
-
-def told(site: str, **signals: Any) -> set[str]:
-    """The panels that speak of a non-finite value at this site, which are also the ones that mark it."""
-    run = hand_made({**sound(), **signals, "nonfinite_count": {site: [0.0] * 7 + [2.0] + [0.0] * 32}})
-    diagnosis = diagnose(run)
-    speaking = {panel.key for panel in PANELS if "Found:" in panel.shows(run, diagnosis)}
-    whole = replace(made_up(40), facts=run.facts)
-    marking = {p.key for p in PANELS if any(one.plot.events for one in p.draw(whole, None, diagnosis))}
-    assert speaking == marking or site in ("head.0", "up.w")
-    return speaking
-
-
-@pytest.mark.parametrize(
-    ("site", "key"),
-    [
-        ("loss", "loss"), ("val_loss", "loss"), ("lr", "lr"), ("grad_norm", "gradient"), ("blocks.0.grad", "gradient"),
-        ("grad_norm_by_layer.embed", "gradient"), ("activation.a", "activations"), ("blocks.0", "activations"),
-        ("update_weight_ratio.a.w", "lr"), ("val_loss_by_class.regular", "classes"), ("nobody.knows", "loss"),
-        ("batch_ids", "loss"), ("head.0", "dead"), ("up.w", "spectral"),
-    ],
-)  # fmt: skip
-def test_a_value_that_is_not_finite_is_told_in_the_panel_of_its_site_alone(site: str, key: str) -> None:
-    """By the name of a signal, of a gradient, or of what was measured there; of an unknown place, in the first."""
-    ones = [1.0] * 40
-    measured = {
-        "activation": {"blocks.0": ones},
-        "attention_entropy": {"head.0": ones},
-        "spectral_norm": {"up.w": ones},
-    }
-    assert told(site, **measured) == {key}
-
-
-@pytest.mark.parametrize("signal", BY_NAME)
-def test_every_signal_has_a_panel_that_tells_of_its_failures(signal: str) -> None:
-    """Exactly one."""
-    assert len(told(signal)) == 1
-
-
-def test_a_layer_that_was_never_finite_is_known_by_the_facts() -> None:
-    """It left no measurement behind."""
-    run = hand_made({**sound(), "nonfinite_count": {"embed": [3.0] * 40}}, sites={"embed": "layer"})
-    said = [panel.key for panel in PANELS if "Found:" in panel.shows(run, diagnose(run))]
-    assert said == ["activations"]
-
-
-def test_a_finding_is_told_with_its_site() -> None:
-    """And with its step, what was observed and the limit."""
-    run = hand_made({**sound(), "nonfinite_count": {"loss": [0.0] * 7 + [2.0] + [0.0] * 32}})
-    assert "Found: non-finite at loss, step 7 (2, limit 0)." in BY_KEY["loss"].shows(run, diagnose(run))
 
 
 def test_the_diagnosis_changes_nothing_in_a_chart_but_its_marks() -> None:
