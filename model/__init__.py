@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from model.breaks import BREAKS, OVERFIT, Break, remedied
 from model.config import HEALTHY, Config, ConfigError
 from model.fingerprint import fingerprint
 from model.train import build
 
-__all__ = ["HEALTHY", "Config", "ConfigError", "build", "fingerprint"]
+__all__ = ["BREAKS", "HEALTHY", "OVERFIT", "Break", "Config", "ConfigError", "build", "fingerprint", "remedied"]

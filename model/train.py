@@ -108,6 +108,7 @@ class Specimen:
             "tokens_per_batch": predicted * config.data.batch_size,
             "ladder": _ladder(config.seed, config.data.val_cells_per_class, config.model.vocab_size),
             "sites": self._kinds(),
+            "fan_in": {name: param.data.shape[1] for name, param in self.params.items() if param.data.ndim == 2},
         }
 
     def _kinds(self) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """A fingerprint changes with anything a run depends on, and with nothing else."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -43,7 +44,7 @@ def test_every_leaf_of_the_config_changes_the_fingerprint():
 def test_any_byte_of_any_source_changes_the_fingerprint(copy):
     """One bit of the first, the middle and the last byte of every file, the length kept."""
     before, unnoticed = fingerprint(HEALTHY), []
-    for source in sorted(copy.glob("*.py")):
+    for source in sorted(set(copy.glob("*.py")) - {copy / name for name in MODULE.CHOOSES_CONFIGS}):
         content = source.read_bytes()
         for place in (0, len(content) // 2, len(content) - 1):
             spoiled = bytearray(content)
@@ -52,6 +53,29 @@ def test_any_byte_of_any_source_changes_the_fingerprint(copy):
             unnoticed += [(source.name, place)] if fingerprint(HEALTHY) == before else []
         source.write_bytes(content)
     assert unnoticed == []
+
+
+def test_what_only_chooses_configs_changes_no_fingerprint(copy):
+    """A deadline that moves trains nothing again."""
+    before = fingerprint(HEALTHY)
+    for name in MODULE.CHOOSES_CONFIGS:
+        (copy / name).write_bytes(b"")
+    assert fingerprint(HEALTHY) == before
+
+
+def test_nothing_that_trains_imports_what_only_chooses_configs(copy):
+    """Or a change there would go unnoticed."""
+    trains = [source for source in copy.glob("*.py") if source.name not in MODULE.CHOOSES_CONFIGS]
+    left_out = {f"model.{name.removesuffix('.py')}" for name in MODULE.CHOOSES_CONFIGS} | {"model.__init__"}
+    imported = {
+        f"{node.module}.{alias.name}" if node.module == "model" else node.module
+        for source in trains
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert trains
+    assert imported & left_out == set()
 
 
 def test_a_source_of_another_name_changes_the_fingerprint(copy):
