@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from model import HEALTHY, Config, build, fingerprint
+from model import BREAKS, HEALTHY, OVERFIT, Config, build, fingerprint, remedied
 from model.seeds import TEST_SEED
 from probes import Experiment
 
@@ -39,12 +39,14 @@ def overhead_budget(pytestconfig: pytest.Config) -> float:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_probes_experiments(config: pytest.Config) -> dict[str, Experiment]:
-    healthy = replace(HEALTHY, seed=config.getoption("seed"))
-    return {"healthy": experiment(healthy, "reference")}
+    chosen = config.getoption("seed")
+    healthy, overfit = replace(HEALTHY, seed=chosen), replace(OVERFIT, seed=chosen)
+    broken = {name: experiment(brk.apply(healthy), "break") for name, brk in BREAKS.items()}
+    return {"healthy": experiment(healthy, "reference"), **broken, "overfit": experiment(overfit, "overfit")}
 
 
 def experiment(config: Config, group: str) -> Experiment:
-    return Experiment(partial(build, config), fingerprint(config), group)
+    return Experiment(partial(build, config), fingerprint(config), group, lambda cause: build(remedied(config, cause)))
 
 
 def seed(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Ways to spoil HEALTHY, one leaf each, and the run that is only carried too far. No `if broken` stands anywhere else."""
+"""Ways to spoil HEALTHY, one leaf each, and the run that is only carried too far. No `if broken` stands elsewhere."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Break:
 _ROWS = (
     Break(
         "bad-init", "model.init_scale", 100.0, "bad-init", 0,
-        "every Linear and Embedding weight starts a hundred times too large: logits are huge before anything is learned",
+        "every Linear and Embedding weight starts a hundred times too large: huge logits before anything is learned",
     ),
     Break(
         "no-warmup", "optimizer.warmup_steps", 0, "no-warmup", 1,
-        "the first update runs at the peak rate, on moments that have seen one gradient: each weight moves by all of it",
+        "the first update runs at the peak rate, on moments that saw one gradient: each weight moves by all of it",
     ),
     Break(
         "mask-leak", "model.attention_mask", "all-ones", "mask-leak", 60,
