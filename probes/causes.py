@@ -14,6 +14,7 @@ class Cause:
                is the decisive one: its strength is the cause's.
     excluded   symptoms in whose presence this cause is not named
     explains   further symptoms that follow from the cause and need no cause of their own
+    remedy     a sentence; {onset} in it stands for the step at which the decisive finding began
     """
 
     name: str
@@ -31,13 +32,33 @@ class Cause:
         return symptom in self.needs or symptom in self.explains
 
 
+_STALLED = ("stalled-at-uniform", "stalled-at-unigram", "stalled-at-bigram")
+
 CAUSES: tuple[Cause, ...] = (
+    Cause(
+        "mask-leak",
+        "the model sees what it is to predict: its loss is below what any model of the past alone can reach",
+        needs={"loss-below-floor": 0.0},
+        remedy="mask every position after the query's own, and check that no target reaches the input by another way",
+        explains=("val-loss-rising", "loss-spike", "head-stuck", "dead-neurons"),
+    ),
     Cause(
         "bad-init",
         "the weights start far too large, so the model is confidently wrong before it has seen anything",
         needs={"initial-loss-high": 0.0},
         remedy="initialise weights at Xavier or He scale; check for a factor applied twice",
-        explains=("first-gradient-large", "non-finite"),
+        explains=(
+            "initial-activation-large", "first-gradient-large", "head-stuck", "dead-neurons", "loss-spike",
+            "non-finite", "val-loss-rising", *_STALLED,
+        ),
+    ),
+    Cause(
+        "no-warmup",
+        "the first update, at the full learning rate, overwrites what the layers computed instead of refining it",
+        needs={"first-update-large": 0.0, "lr-starts-at-peak": 0.0},
+        remedy="raise the learning rate linearly from near zero over the first tenth of the run, or lower its peak",
+        excluded=("initial-loss-high", "non-finite"),
+        explains=("loss-spike", "head-stuck", "dead-neurons", "val-loss-rising", *_STALLED),
     ),
     Cause(
         "non-finite",
@@ -45,7 +66,7 @@ CAUSES: tuple[Cause, ...] = (
         needs={"non-finite": 0.0},
         remedy="look at the named site at the named step: overflow, division by zero, log of zero, bad data",
         excluded=("initial-loss-high",),
-        explains=("first-gradient-large", "first-gradient-small"),
+        explains=("first-gradient-large", "first-gradient-small", "first-update-large", "lr-starts-at-peak"),
     ),
     Cause(
         "summed-loss",
@@ -60,12 +81,14 @@ CAUSES: tuple[Cause, ...] = (
         needs={"first-gradient-small": 2.0},
         remedy="check that targets vary, that the loss mask is not all zero and that parameters require gradients",
         excluded=("non-finite",),
+        explains=_STALLED,
     ),
     Cause(
         "lr-zero",
         "the learning rate is zero from the start: nothing can be learned",
         needs={"lr-zero": 0.0},
         remedy="set the base learning rate; check that the schedule multiplies it and does not replace it",
+        explains=_STALLED,
     ),
     Cause(
         "schedule-never-stepped",
@@ -73,6 +96,68 @@ CAUSES: tuple[Cause, ...] = (
         needs={"lr-constant": 0.0},
         remedy="call the scheduler once per optimizer step, or declare the schedule as constant",
     ),
-)
+    Cause(
+        "saturated-attention",
+        "heads look at a single key before anything was learned: their softmax is saturated and passes no gradient",
+        needs={"head-stuck": 0.0},
+        remedy="scale the scores by 1/sqrt(d_head), and check the scale of the query and key weights",
+        excluded=("initial-loss-high", "non-finite", "loss-below-floor"),
+        explains=("initial-activation-large", *_STALLED),
+    ),
+    Cause(
+        "dead-neurons",
+        "most of a layer's neurons are silent on every token: they pass no signal and get no gradient back",
+        needs={"dead-neurons": 0.0},
+        remedy="lower the learning rate or the scale of the layer's bias; check what precedes the activation",
+        excluded=("initial-loss-high", "non-finite", "loss-below-floor"),
+        explains=_STALLED,
+    ),
+    Cause(
+        "large-activations",
+        "a layer's output starts at many times unit scale although the first loss is right: a norm hides it",
+        needs={"initial-activation-large": 0.0},
+        remedy="initialise the layer at Xavier or He scale, or scale its residual branch down",
+        excluded=("initial-loss-high", "non-finite", "head-stuck"),
+        explains=("first-gradient-small",),
+    ),
+    Cause(
+        "unstable-training",
+        "the loss gives back a good part of what was learned: updates are too large, or a batch unlike the others",
+        needs={"loss-spike": 0.0},
+        remedy="look at the batch of the named step; lower the peak rate, clip gradients or lengthen the warmup",
+        excluded=("initial-loss-high", "non-finite", "loss-below-floor", "lr-starts-at-peak"),
+        explains=("val-loss-rising",),
+    ),
+    Cause(
+        "learns-nothing",
+        "the loss rests where a model scores that knows nothing",
+        needs={"stalled-at-uniform": 0.0},
+        remedy="check that gradients reach the optimizer and its updates the weights the model uses; raise the rate",
+        excluded=("initial-loss-high", "non-finite", "lr-zero", "first-gradient-small"),
+    ),
+    Cause(
+        "blind-to-input",
+        "the loss rests where a model scores that knows how often each symbol occurs and does not see its input",
+        needs={"stalled-at-unigram": 0.0},
+        remedy="check that the tokens reach the first layer and that the layers after it pass them on",
+        excluded=("initial-loss-high", "non-finite"),
+        explains=("head-stuck",),
+    ),
+    Cause(
+        "blind-to-context",
+        "the loss rests where a model scores that sees the last symbol and nothing before it",
+        needs={"stalled-at-bigram": 0.0},
+        remedy="check the attention mask, which may hide the past, and that attention's output is added to the stream",
+        excluded=("initial-loss-high", "non-finite"),
+        explains=("head-stuck",),
+    ),
+    Cause(
+        "overfit",
+        "validation loss has risen for good while the training loss goes on falling: rows are learned by heart",
+        needs={"val-loss-rising": 0.0},
+        remedy="stop at step {onset}, where smoothed validation loss was lowest; or regularise, or train on more data",
+        excluded=("initial-loss-high", "non-finite", "loss-below-floor", "lr-starts-at-peak"),
+    ),
+)  # fmt: skip
 
 BY_NAME: Mapping[str, Cause] = {cause.name: cause for cause in CAUSES}

@@ -173,8 +173,8 @@ def _detect(evidence: Evidence, detectors: Sequence[Detector]) -> tuple[list[Fin
 def _suspect(cause: Cause, findings: Sequence[Finding]) -> Suspect:
     own = [f for f in findings if cause.accounts_for(f.symptom)]
     own.sort(key=lambda f: f.symptom != cause.decisive)
-    strength = _strength(cause.decisive, findings)
-    return Suspect(cause.name, cause.meaning, cause.remedy, strength, tuple(own), _certain_since(cause, findings))
+    strength, remedy = _strength(cause.decisive, findings), cause.remedy.format(onset=own[0].onset)
+    return Suspect(cause.name, cause.meaning, remedy, strength, tuple(own), _certain_since(cause, findings))
 
 
 def _certain_since(cause: Cause, findings: Sequence[Finding]) -> int | None:

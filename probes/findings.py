@@ -6,15 +6,18 @@ findings on the first n steps of a record are exactly those of the whole record 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from math import isfinite, log10
+from math import isfinite, log, log10
 from numbers import Real
 from typing import Any, Literal
 
+import numpy as np
+
 from probes.record import Column, Record, Steps
 
+Side = Literal["above", "below"]
 MAX_STRENGTH = 10.0
 """Strength of an observation that is infinitely far from its limit, so that ranks stay finite numbers."""
 
@@ -35,6 +38,7 @@ class Finding:
     step      the first step after which it could be known
     worse     on which side of `limit` the observation lies
     source    where the limit comes from
+    onset     the step at which it began, where that is earlier than `step`
     """
 
     symptom: str
@@ -42,8 +46,9 @@ class Finding:
     step: int
     observed: float
     limit: float
-    worse: Literal["above", "below"]
+    worse: Side
     source: str
+    onset: int | None = None
 
     @property
     def strength(self) -> float:
@@ -76,11 +81,25 @@ class Evidence:
 
     def number(self, name: str) -> float:
         """A fact that is a finite number. Raises CannotJudgeError when the record does not state one."""
-        value = self.fact(name)
-        with suppress(OverflowError):
-            if isinstance(value, Real) and not isinstance(value, bool) and isfinite(value):
-                return float(value)
-        raise CannotJudgeError(f"the record states {name} as {value!r:.60}, which is not a finite number")
+        value = _finite(self.fact(name))
+        if value is None:
+            raise CannotJudgeError(f"the record states {name} as {self.fact(name)!r:.60}, which is not a finite number")
+        return value
+
+    def uniform(self) -> float:
+        """ln V: what a model scores that knows nothing. Raises CannotJudgeError without a usable vocab_size."""
+        vocab_size = self.number("vocab_size")
+        if vocab_size < 2:
+            raise CannotJudgeError(f"vocab_size is {vocab_size:g}; there is nothing to predict")
+        return log(vocab_size)
+
+    def rung(self, split: str, name: str) -> float | None:
+        """A rung of a split's ladder; None when the record states no positive number there."""
+        rungs: Any = self.facts
+        for key in ("ladder", split, name):
+            rungs = rungs.get(key) if isinstance(rungs, Mapping) else None
+        value = _finite(rungs)
+        return value if value is not None and value > 0 else None
 
     def sites(self, signal: str) -> tuple[str, ...]:
         return self._record.sites(signal)
@@ -92,12 +111,37 @@ class Evidence:
             raise CannotJudgeError(f"{signal} was not recorded")
         return steps, values
 
-    def at_start(self, signal: str) -> float:
-        """A run's signal at step 0. Raises CannotJudgeError when it was not measured there."""
-        steps, values = self.series(signal)
+    def at_start(self, signal: str, site: str = "") -> float:
+        """A signal at step 0. Raises CannotJudgeError when it was not measured there."""
+        steps, values = self.series(signal, site)
         if steps[0] != 0:
             raise CannotJudgeError(f"{signal} was first measured at step {steps[0]}, not at step 0")
         return float(values[0])
+
+
+def _finite(value: object) -> float | None:
+    with suppress(OverflowError):
+        if isinstance(value, Real) and not isinstance(value, bool) and isfinite(value):
+            return float(value)
+    return None
+
+
+WORSE_BY = 10**0.5
+"""A finding is repeated when its observation has become worse by this factor, half a unit of strength."""
+
+
+def worsening(values: Column, limit: float, worse: Side) -> Iterator[int]:
+    """Where a series first passes its limit, and then each time it is worse than ever before by WORSE_BY.
+
+    Repeating a finding lets its strength grow with what is seen, without withdrawing anything.
+    """
+    beyond = (values > limit) if worse == "above" else (values < limit)
+    at = -1
+    while (left := np.flatnonzero(beyond[at + 1 :])).size:
+        at += 1 + int(left[0])
+        yield at
+        value = float(values[at])
+        beyond = values > value * WORSE_BY if worse == "above" else values < value / WORSE_BY
 
 
 @dataclass(frozen=True)

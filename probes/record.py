@@ -41,6 +41,24 @@ class RecordError(ValueError):
     """A file or a row that is not a record, not whole, or newer than this code; the message says what and where."""
 
 
+@dataclass(frozen=True)
+class Stop:
+    """Why and when a run was ended before its time: the last step that was trained, of how many, for which cause."""
+
+    step: int
+    total_steps: int | None
+    cause: str
+
+    def __str__(self) -> str:
+        if self.total_steps is None:
+            return f"stopped after step {self.step}, certain of {self.cause}"
+        saved = self.total_steps - self.step - 1
+        return (
+            f"stopped after step {self.step} of {self.total_steps}, certain of {self.cause}: "
+            f"{saved} steps ({saved / self.total_steps:.0%}) saved"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """One signal's columns: `values` is [rows, sites]; a run-scope signal has the one site ""."""
@@ -58,6 +76,7 @@ class Record:
     tables      signal name -> Table, only for signals that were measured at least once
     provenance  name, seed, config, versions, hardware: for people, never for detectors
     complete    whether the run reached its own end; False for a killed run or a cut file
+    stopped     set when the run was ended because its diagnosis was certain
     """
 
     facts: Mapping[str, Json]
@@ -65,6 +84,7 @@ class Record:
     tables: Mapping[str, Table]
     provenance: Mapping[str, Json] = field(default_factory=dict)
     complete: bool = True
+    stopped: Stop | None = None
 
     @property
     def name(self) -> str:
@@ -96,8 +116,8 @@ class Record:
         return self.steps[measured], column[measured]
 
     def anonymous(self) -> Record:
-        """The record without its provenance: all that a judge may see."""
-        return replace(self, provenance={})
+        """The record without its provenance and without what was made of it before: all that a judge may see."""
+        return replace(self, provenance={}, stopped=None)
 
     def prefix(self, step: int) -> Record:
         """The record as it stood right after `step`, marked incomplete when rows were left out."""
@@ -105,7 +125,7 @@ class Record:
         if rows == len(self.steps):
             return self
         tables = {name: Table(table.sites, table.values[:rows]) for name, table in self.tables.items()}
-        return replace(self, steps=self.steps[:rows], tables=_measured(tables), complete=False)
+        return replace(self, steps=self.steps[:rows], tables=_measured(tables), complete=False, stopped=None)
 
     @staticmethod
     def load(path: str | Path) -> Record:
@@ -149,11 +169,11 @@ class Builder:
         self._steps.append(step)
         return row
 
-    def record(self, complete: bool) -> Record:
+    def record(self, complete: bool, stopped: Stop | None = None) -> Record:
         """What was appended so far, as arrays that cannot be written."""
         steps = np.array(self._steps, dtype=np.int64)
         tables = _measured({name: self._table(name) for name in BY_NAME if name in self._cells})
-        return Record(self.facts, _frozen(steps), tables, self.provenance, complete)
+        return Record(self.facts, _frozen(steps), tables, self.provenance, complete, stopped)
 
     def _check(self, name: str, reading: Reading) -> Cells:
         scope = known(name).scope

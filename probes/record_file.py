@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from probes.record import NONFINITE, Builder, Record, RecordError
+from probes.record import NONFINITE, Builder, Record, RecordError, Stop
 from probes.signals import known
 
 SCHEMA = 1
@@ -45,7 +45,8 @@ def parse(data: bytes, where: str) -> Record:
             end = _read_line(json.loads(line), builder, layouts)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RecordError(f"{where}, line {number} is damaged: {error}") from error
-    return builder.record(complete=bool(end and end.get("complete")))
+    end = end or {}
+    return builder.record(bool(end.get("complete")), _stop(end.get("stopped"), where))
 
 
 def _header(line: bytes, where: str) -> dict[str, Json]:
@@ -97,6 +98,17 @@ def _layout(name: str, sites: Json) -> list[str]:
     if not isinstance(sites, list) or not all(isinstance(site, str) for site in sites) or len(set(sites)) < len(sites):
         raise RecordError(f"the sites of {name} are {sites!r:.200}; they must be a list of different names")
     return sites
+
+
+def _stop(entry: Json, where: str) -> Stop | None:
+    """Why the run was ended early, as its last line says it; None when it says nothing of the kind."""
+    if entry is None:
+        return None
+    if isinstance(entry, dict):
+        step, total, cause = (entry.get(key) for key in ("step", "total_steps", "cause"))
+        if type(step) is int and (total is None or (type(total) is int and total > 0)) and isinstance(cause, str):
+            return Stop(step, total, cause)
+    raise RecordError(f"{where}: its end says stopped {entry!r:.100}; it must be an object of step, total_steps, cause")
 
 
 def _is_json(line: bytes) -> bool:

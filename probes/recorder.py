@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from probes.record import RUN, Builder, Cells, Record, RecordError, positions
+from probes.record import RUN, Builder, Cells, Record, RecordError, Stop, positions
 from probes.record_file import SCHEMA, numbers_for_strings
 from probes.signals import SIGNALS, Reading
 
@@ -45,6 +45,7 @@ class Recorder:
         written = json.loads(header)  # what is kept in memory is what the file says, and no later change reaches it
         self._builder = Builder(numbers_for_strings(written["facts"]), written["provenance"])
         self._complete = self._closed = False
+        self._stopped: Stop | None = None
         self._layouts: dict[str, tuple[str, ...]] = {}
         self._file: TextIO | None = None
         self._path = Path(path) if path is not None else None
@@ -61,7 +62,7 @@ class Recorder:
     @property
     def record(self) -> Record:
         """What was logged so far."""
-        return self._builder.record(self._complete)
+        return self._builder.record(self._complete, self._stopped)
 
     def log(self, step: int, **readings: Reading) -> None:
         """Add one row: a number for a run's signal, a mapping from site to number for the others.
@@ -83,14 +84,15 @@ class Recorder:
             lines = encode({"sites": moved}) + "\n" + lines
         self._file.write(lines)
 
-    def close(self, complete: bool = True) -> None:
-        """Write the last line and close the file; closing twice does nothing."""
+    def close(self, complete: bool = True, stopped: Stop | None = None) -> None:
+        """Write the last line, with why it came early if it did, and close the file; closing twice does nothing."""
         if self._closed:
             return
-        self._closed, self._complete = True, complete
+        self._closed, self._complete, self._stopped = True, complete, stopped
         if self._file is not None:
-            if complete:
-                self._file.write(encode({"end": {"complete": True}}) + "\n")
+            if complete or stopped:
+                early = {"stopped": vars(stopped)} if stopped else {}
+                self._file.write(encode({"end": {"complete": complete, **early}}) + "\n")
             self._file.close()
             self._file = None
             self._sidecar(seconds=time.time() - self._started)
@@ -159,7 +161,7 @@ def save(record: Record, path: str | Path) -> None:
             if measured:
                 readings[name] = measured
         recorder.log(int(step), **readings)
-    recorder.close(record.complete)
+    recorder.close(record.complete, record.stopped)
 
 
 def encode(value: Json) -> str:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Callable, Generator
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import ThreadpoolController, threadpool_info
 
 from probes.inspector import Inspector
-from probes.record import Record
+from probes.record import Record, Stop
 from probes.recorder import Recorder
 from probes.seen import Seen
 from probes.specimen import Specimen, Step
+
+if TYPE_CHECKING:
+    from probes.online import Online
+
+LOG = logging.getLogger("probes")
 
 
 def watch(
@@ -25,19 +31,35 @@ def watch(
     *,
     overwrite: bool = False,
     on_step: Callable[[int, int], None] | None = None,
+    stop_when_certain: bool = False,
 ) -> Record:
     """Train a specimen and return its record; with a path, the record is written there as the run goes.
 
-    `on_step(step, total_steps)` is called after every step. An exception ends the run and leaves on disk a record of
-    what came before it, marked incomplete. Raises FileExistsError when the path is taken and `overwrite` is not set.
+    `on_step(step, total_steps)` is called after every step. With `stop_when_certain` the record is diagnosed at
+    evaluations, and a run in which a cause is certain ends there: `record.stopped` says which and how much was saved.
+    An exception ends the run and leaves on disk a record of what came before it, marked incomplete. Raises
+    FileExistsError when the path is taken and `overwrite` is not set.
     """
     facts = specimen.facts()
+    total_steps = int(facts.get("total_steps", 0))
     recorder = Recorder(path, provenance=_provenance(specimen), overwrite=overwrite, **facts)
+    online = _online() if stop_when_certain else None
     with recorder, closing(watched_steps(specimen, recorder)) as steps:
         for step in steps:
             if on_step is not None:
-                on_step(step.index, int(facts.get("total_steps", 0)))
+                on_step(step.index, total_steps)
+            if online and step.evaluation is not None and (cause := online.certain(lambda: recorder.record)):
+                stop = Stop(step.index, total_steps or None, cause)
+                recorder.close(complete=False, stopped=stop)
+                LOG.info("%s", stop)
+                break
     return recorder.record
+
+
+def _online() -> Online:
+    from probes.online import Online
+
+    return Online()
 
 
 def watched_steps(specimen: Specimen, recorder: Recorder) -> Generator[Step, None, None]:

@@ -35,7 +35,7 @@ def hand_made(
 
 
 def sound(points: int = STEPS) -> dict[str, list[float]]:
-    """The three signals of a run in which nothing is wrong."""
+    """The three signals that most logs have, of a run in which nothing is wrong."""
     return {
         "loss": [4.6 - 3.0 * i / points for i in range(points)],
         "grad_norm": [3.0] + [1.0] * (points - 1),
@@ -49,7 +49,26 @@ def changed(**signals: Values | Mapping[str, Values] | None) -> Record:
     return hand_made(rows, **FACTS)
 
 
+def thorough(points: int = STEPS, **signals: Values | Mapping[str, Values] | None) -> Record:
+    """A sound run of which everything was recorded that any detector looks at, with some signals replaced."""
+    losses = sound(points)["loss"]
+    everything: dict[str, Any] = {
+        **sound(points),
+        "train_loss": losses,
+        "val_loss": losses,
+        "activation": {"embed": [0.1] * points, "blocks.0": [1.0] * points},
+        "update_weight_ratio": {"up": [0.01] * points, "down": [0.01] * points},
+        "dead_fraction": {"ffn": [0.0] * points},
+        "attention_entropy": {"attn.0": [0.8] * points, "attn.1": [0.3] * points},
+    }
+    rows = {name: values for name, values in {**everything, **signals}.items() if values is not None}
+    return hand_made(rows, **{**FACTS, "total_steps": points, "fan_in": {"up": 64, "down": 256}, "ladder": LADDER})
+
+
 FACTS: dict[str, Any] = {"vocab_size": 64, "total_steps": STEPS, "schedule": "warmup-cosine"}
+
+_RUNGS = {"uniform": 4.16, "unigram": 3.0, "bigram": 1.8, "ngram": 1.0}
+LADDER = {"train": {**_RUNGS, "floor": 0.2}, "val": {**_RUNGS, "floor": 0.15}}
 
 SCALARS = st.sampled_from([0.0, 1e-5, 0.05, 1.0, 3.0, 4.2, 6.0, 50.0, 5e3, float("inf"), float("-inf"), float("nan")])
 
@@ -64,15 +83,24 @@ def anything(draw: st.DrawFn) -> Record:
                 "vocab_size": st.sampled_from([64, 2, 1, 0, "64", None]),
                 "total_steps": st.sampled_from([10, 60, 400, -1, "many", None]),
                 "schedule": st.sampled_from(["constant", "warmup-cosine"]),
+                "ladder": st.sampled_from([LADDER, {"train": {}, "val": {"floor": 0.15}}, {"val": 3}, None]),
+                "fan_in": st.sampled_from([{"up": 64}, {"up": 0}, {"other": 64}, 64, None]),
             },
         )
     )
     builder = Builder(facts, {"name": "anything"})
     step = draw(st.integers(0, 1))
     lr = draw(st.sampled_from([0.0, 0.01]))
-    ill = draw(st.integers(0, 30))
+    ill, turn = draw(st.integers(0, 30)), draw(st.integers(5, 40))
+    level, fall = draw(st.sampled_from([(4.2, 0.1), (3.0, 0.0), (0.3, 0.02)]))
+    evaluated = draw(st.booleans())
     for row in range(draw(st.integers(0, 34))):
         sane: dict[str, Any] = {"loss": 4.2 - 0.1 * row, "grad_norm": 1.0, "lr": lr}
+        if evaluated:
+            bend = level + fall * (abs(row - turn) - turn)
+            sane |= {"train_loss": level - fall * row, "val_loss": bend, "update_weight_ratio": {"up": 0.3}}
+            sane |= {"dead_fraction": {"ffn": row / 40}, "attention_entropy": {"head": max(0.0, 0.2 - row / 100)}}
+            sane |= {"activation": {"embed": 1.0 + row}}
         if row == ill or row == 0:
             sane |= draw(st.fixed_dictionaries({}, optional={"loss": SCALARS, "grad_norm": SCALARS, "lr": SCALARS}))
             sites = st.dictionaries(st.sampled_from(["embed", "block", "loss"]), st.sampled_from([0.0, 1.0, 7.0]))

@@ -54,7 +54,7 @@ def test_the_exit_code_is_the_gravest_of_all_paths(paths: str, code: int) -> Non
 def test_a_healthy_path_is_one_line(capsys: Printed) -> None:
     """Path, verdict, and what was checked."""
     main(["diagnose", "healthy.jsonl"])
-    assert capsys.readouterr().out == "healthy.jsonl: healthy: 4 of 4 detectors judged, none found anything\n"
+    assert capsys.readouterr().out == "healthy.jsonl: healthy: 6 of 12 detectors judged, none found anything\n"
 
 
 def test_a_sick_path_is_one_line_and_its_details(capsys: Printed) -> None:
@@ -166,9 +166,9 @@ def test_explain_says_all_there_is_to_a_cause(cause: Any, capsys: Printed) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["explain"], "which cause? the causes are bad-init, non-finite, "),
+        (["explain"], "which cause? the causes are mask-leak, bad-init, "),
         (["explain", "bad-int"], "there is no cause 'bad-int'; did you mean 'bad-init'"),
-        (["explain", "zzz"], "there is no cause 'zzz'; the causes are bad-init, "),
+        (["explain", "zzz"], "there is no cause 'zzz'; the causes are mask-leak, bad-init, "),
         ([], "the following arguments are required: COMMAND"),
         (["diagnoze", "x"], "invalid choice: 'diagnoze'"),
         (["diagnose"], "the following arguments are required: PATH"),

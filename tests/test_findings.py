@@ -10,7 +10,7 @@ from probes.causes import CAUSES
 from probes.detectors import DETECTORS
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding
 from probes.record import Record
-from tests.records import FACTS, anything, changed, hand_made
+from tests.records import FACTS, anything, hand_made, sound, thorough
 
 
 def found(detector: Detector, record: Record) -> list[Finding]:
@@ -20,13 +20,16 @@ def found(detector: Detector, record: Record) -> list[Finding]:
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 def test_a_detector_finds_nothing_in_the_sound_run(detector: Detector) -> None:
     """The record from which all the others here are made."""
-    assert found(detector, changed()) == []
+    assert found(detector, thorough()) == []
 
 
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 @settings(max_examples=150)
 @given(record=anything())
 @example(record=hand_made({"lr": [0.0] * 30, "loss": [90.0] * 30, "grad_norm": [inf] * 30}, **FACTS))
+@example(record=thorough(loss=[*sound()["loss"][:30], 9.0, 1.6, 40.0, *[1.5] * 7]))
+@example(record=thorough(train_loss=[3.0] * 40, attention_entropy={"attn.0": [*[0.5] * 9, *[0.001] * 31]}))
+@example(record=thorough(train_loss=[4.0 - i / 10.3 for i in range(40)], activation={"embed": [11.0] * 40}))
 def test_a_finding_is_never_withdrawn(detector: Detector, record: Record) -> None:
     """What is found in a prefix is what the whole record shows up to there: online and offline agree."""
 

@@ -1,11 +1,32 @@
 """The detectors, in order of precedence: one file per symptom, each a pure function from evidence to findings."""
 
-from probes.detectors import initial_gradient, initial_loss, nonfinite, schedule
+from probes.detectors import (
+    dead_neurons,
+    first_update,
+    floor,
+    initial_activation,
+    initial_gradient,
+    initial_loss,
+    loss_spike,
+    nonfinite,
+    overfitting,
+    schedule,
+    stalled,
+    stuck_heads,
+)
 from probes.findings import Detector
 
 DETECTORS: tuple[Detector, ...] = (
     nonfinite.DETECTOR,
     initial_loss.DETECTOR,
+    initial_activation.DETECTOR,
     initial_gradient.DETECTOR,
+    first_update.DETECTOR,
     schedule.DETECTOR,
+    floor.DETECTOR,
+    stalled.DETECTOR,
+    loss_spike.DETECTOR,
+    dead_neurons.DETECTOR,
+    stuck_heads.DETECTOR,
+    overfitting.DETECTOR,
 )

@@ -7,7 +7,7 @@ ln V; the band adds 0.2 for the draw above and 0.5 for lucky labels below. No re
 
 from __future__ import annotations
 
-from math import isfinite, log
+from math import isfinite
 
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding
 
@@ -19,10 +19,7 @@ SOURCE = "a model that knows nothing scores ln V; band [ln V - 0.5, ln V + 1.2]"
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    vocab_size = evidence.number("vocab_size")
-    if vocab_size < 2:
-        raise CannotJudgeError(f"vocab_size is {vocab_size:g}; there is nothing to predict")
-    uniform, loss = log(vocab_size), evidence.at_start("loss")
+    uniform, loss = evidence.uniform(), evidence.at_start("loss")
     if not isfinite(loss):
         raise CannotJudgeError("loss at step 0 is infinite, which says nothing of its scale")
     if loss > uniform + ABOVE_LN_V:

@@ -19,7 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).parent.parent
 PACKAGE = HERE.name
 START = f"{PACKAGE}.watching"
-JUDGES = frozenset({f"{PACKAGE}.diagnosis"})
+JUDGES = frozenset({f"{PACKAGE}.diagnosis", f"{PACKAGE}.online"})
 """Not followed: these look at a record and never write one."""
 LENGTH = 12
 """Hex digits of a key: 48 bits, for the handful of files of one name in one folder."""

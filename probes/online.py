@@ -1,0 +1,36 @@
+"""Diagnosis while a run is going: at evaluations, in time linear in the length of the record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from probes.diagnosis import diagnose
+from probes.record import Record
+
+EACH = 20
+"""So many evaluations are judged one by one."""
+GROWTH = 1.05
+"""After them the record is judged again when it has seen this many times as many: all judgements together then cost
+at most 1 / (1 - 1/GROWTH) = 21 of the last one, and none comes more than 5 % of the run late."""
+CONFIRMATIONS = 3
+"""Judgements in a row that must name the same cause first before a run is ended for it."""
+
+
+class Online:
+    """Asked at every evaluation; answers with a cause once it was named first CONFIRMATIONS times in a row."""
+
+    def __init__(self) -> None:
+        self._evaluations, self._next = 0, 1
+        self._cause: str | None = None
+        self._times = 0
+
+    def certain(self, record: Callable[[], Record]) -> str | None:
+        """The cause that is certain by now, None when there is none; `record` is called only when it is judged."""
+        self._evaluations += 1
+        if self._evaluations < self._next:
+            return None
+        self._next = max(self._evaluations + 1, int(self._evaluations * GROWTH) if self._evaluations > EACH else 0)
+        cause = diagnose(record()).cause
+        self._times = self._times + 1 if cause == self._cause else 1
+        self._cause = cause
+        return cause if self._times >= CONFIRMATIONS else None
