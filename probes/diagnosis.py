@@ -16,6 +16,8 @@ from probes.record import Record
 Verdict = Literal["healthy", "unhealthy", "undetermined"]
 CORE = ("loss", "train_loss")
 """Either will do; the first with enough points is taken."""
+KEPT = ("symptom", "site", "limit", "source")
+"""What a summary says of a finding."""
 CORE_POINTS = 20
 """Points of loss below which nothing is said about a run; chosen so that a trend can be told from noise."""
 
@@ -85,12 +87,12 @@ class Diagnosis:
 
     def summary(self) -> dict[str, Any]:
         """What holds from machine to machine, in builtins: verdict, causes, symptoms, sites, limits, sources."""
+        # Each once: how often a finding was repeated because it got worse is no such thing.
+        limits = dict.fromkeys(tuple(getattr(f, name) for name in KEPT) for f in self.findings)
         return {
             "verdict": self.verdict,
             "causes": [cause.name for cause in self.causes],
-            "findings": [
-                {"symptom": f.symptom, "site": f.site, "limit": f.limit, "source": f.source} for f in self.findings
-            ],
+            "findings": [dict(zip(KEPT, limit, strict=True)) for limit in limits],
             "judged": list(self.judged),
             "not_judged": dict(self.not_judged),
             "reason": self.reason,

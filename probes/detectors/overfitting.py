@@ -1,8 +1,8 @@
-"""Validation loss that has risen for good while the training loss goes on falling: the model learns its rows by heart.
+"""Validation loss whose trend has turned up while the training loss goes on falling: rows are learned by heart.
 
-At the learning rates of real runs a validation loss wanders by several percent between neighbouring evaluations and
-stays up for dozens of them before it falls again. So thirds are compared: the mean over the last third of the
-evaluations so far with the lowest mean over any stretch of that length (`docs/why.md` has what narrower windows do).
+At the learning rates of real runs a validation loss wanders by several percent from one evaluation to the next and may
+stay up for dozens of them before it falls again, so neither a point nor a short mean tells a rise. The trend through
+all evaluations does, once it is steeper than its own error (`docs/why.md` has what sooner answers cost).
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import numpy as np
 
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding
 from probes.record import Column, Steps
-from probes.turning import turn_of
+from probes.turning import stop_of, trend_of
 
 SYMPTOM = "val-loss-rising"
-PART = 3
 RISE = 1.03
-"""Rise of the last third over the lowest; three standard errors of the mean of a third of 40 evaluations, and the
-distance within which a run counts as having ended at its minimum."""
-EVALUATIONS = 15
-"""Thirds of five evaluations, the window of smoothing, are the shortest to be compared."""
+"""End of the trend over its lowest point; a run within 3 % of its minimum counts as having ended there."""
+ERRORS = 3.5
+"""Standard errors of that rise: the fewest at which none of the choosing runs was called before its minimum."""
+EVALUATIONS = 20
+"""As many as make a loss a core signal."""
 GROWTH = 1.02
-"""The comparison is made again whenever there are this many times as many evaluations: linear time in all."""
-SOURCE = "mean val loss of the last third over 3 % above that of the lowest third, with the train loss below its then"
+"""The trend is fitted again whenever there are this many times as many evaluations: linear time in all."""
+SOURCE = "trend of val loss 3 % and 3.5 standard errors above its lowest point, train loss below what it was there"
 
 
 def judge(evidence: Evidence) -> list[Finding]:
@@ -32,18 +32,14 @@ def judge(evidence: Evidence) -> list[Finding]:
     train = _finite(*evidence.series("train_loss" if evidence.sites("train_loss") else "loss"))
     if len(val) < EVALUATIONS:
         raise CannotJudgeError(f"{len(val)} evaluations of val_loss; {EVALUATIONS} are needed")
-    if val.min() <= 0:
-        raise CannotJudgeError("val_loss is not above 0 throughout; a relative rise has no meaning")
     floor = evidence.rung("val", "floor") or 0.0
     for count in _counts(len(val)):
-        length = count // PART
-        means = _means(val[:count], length)
-        lowest = int(means.argmin())
-        rise = float(means[-1] / means[lowest])
-        risen = rise > RISE and means[-1] > floor  # what lies below its floor did not get there by learning
-        if risen and _falls(train, steps[lowest : lowest + length], steps[count - length : count]):
-            stop = turn_of(steps[:count], val[:count]).stop
-            return [Finding(SYMPTOM, "", int(steps[count - 1]), rise, RISE, "above", SOURCE, stop)]
+        seen, losses = steps[:count], val[:count]
+        # What is not above 0 has no relative rise, and what lies below its floor did not get there by learning.
+        trend = trend_of(seen, losses) if losses.min() > floor else None
+        if trend and trend.rise > RISE and trend.errors > ERRORS and _falls(train, trend.turn, int(seen[-1])):
+            stop = stop_of(seen, losses).step
+            return [Finding(SYMPTOM, "", int(seen[-1]), trend.rise, RISE, "above", SOURCE, stop)]
     return []
 
 
@@ -54,18 +50,12 @@ def _counts(available: int) -> Iterator[int]:
         count = max(count + 1, int(count * GROWTH))
 
 
-def _means(values: Column, length: int) -> Column:
-    """Mean over every stretch of that length: [n] -> [n - length + 1]."""
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    means: Column = (total[length:] - total[:-length]) / length
-    return means
-
-
-def _falls(train: tuple[Steps, Column], then: Steps, now: Steps) -> bool:
-    """Whether the training loss is lower in the one stretch of steps than in the other."""
+def _falls(train: tuple[Steps, Column], turn: int, now: int) -> bool:
+    """Whether the training loss is lower over the later half of the time since the turn than it was around it."""
     steps, losses = train
-    spans = [losses[(steps >= span[0]) & (steps <= span[-1])] for span in (then, now)]
-    return all(map(len, spans)) and bool(spans[1].mean() < spans[0].mean())
+    half = (now - turn) / 2
+    then, since = losses[np.abs(steps - turn) <= half / 2], losses[(steps >= now - half) & (steps <= now)]
+    return bool(len(then) and len(since) and since.mean() < then.mean())
 
 
 def _finite(steps: Steps, values: Column) -> tuple[Steps, Column]:
