@@ -1,4 +1,4 @@
-"""Each detector fires on what it is for, stays quiet close by, and says why when it cannot judge."""
+"""The start-of-run checks fire on what they are for, stay quiet close by, and say why when they cannot judge."""
 
 from math import inf, log, nan
 from typing import Any
@@ -6,26 +6,12 @@ from typing import Any
 import pytest
 
 from probes.detectors import initial_gradient, initial_loss, nonfinite, schedule
-from probes.findings import CannotJudgeError, Detector, Evidence, Finding
 from probes.record import Record
+from tests.judging import found, symptoms, why_not
 from tests.records import FACTS, changed, hand_made, sound
 
 LN_V = log(64)
 POINTS = 40
-
-
-def found(detector: Detector, record: Record) -> list[Finding]:
-    return list(detector.judge(Evidence(record)))
-
-
-def symptoms(detector: Detector, record: Record) -> list[tuple[str, str, int]]:
-    return [(f.symptom, f.site, f.step) for f in found(detector, record)]
-
-
-def why_not(detector: Detector, record: Record) -> str:
-    with pytest.raises(CannotJudgeError) as reason:
-        detector.judge(Evidence(record))
-    return str(reason.value)
 
 
 def first(signal: str, value: float, facts: Any = FACTS, **more: Any) -> Record:

@@ -1,0 +1,20 @@
+"""What one detector makes of one record."""
+
+import pytest
+
+from probes.findings import CannotJudgeError, Detector, Evidence, Finding
+from probes.record import Record
+
+
+def found(detector: Detector, record: Record) -> list[Finding]:
+    return list(detector.judge(Evidence(record)))
+
+
+def symptoms(detector: Detector, record: Record) -> list[tuple[str, str, int]]:
+    return [(f.symptom, f.site, f.step) for f in found(detector, record)]
+
+
+def why_not(detector: Detector, record: Record) -> str:
+    with pytest.raises(CannotJudgeError) as reason:
+        detector.judge(Evidence(record))
+    return str(reason.value)
