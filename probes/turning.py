@@ -16,6 +16,10 @@ is steeper than any trend's and says nothing of the turn."""
 WITHIN = 1.01
 """Evaluations whose smoothed loss is this close to the minimum are as good a place to stop."""
 TERMS = 4
+LOCAL = 0.2
+"""Share of the run, to either side, over which the noise around an evaluation is measured."""
+EXACT = 1e-6
+"""Relative noise below which evaluations count as exact."""
 MOST_CORRELATED = 0.9
 """Neighbouring residuals count as correlated no more than this, or one long wave would hide every rise."""
 
@@ -28,7 +32,7 @@ class Trend(NamedTuple):
 
     turn    the step where it is lowest
     rise    its end over its lowest point
-    errors  that difference in standard errors, residuals taken to be autocorrelated as they are
+    errors  that difference in standard errors, the noise taken to vary and to be autocorrelated as its residuals are
     """
 
     turn: int
@@ -46,7 +50,7 @@ class Stop(NamedTuple):
 
 
 def trend_of(steps: Steps, losses: Column) -> Trend | None:
-    """Least squares of a + b ln t + c t + d (ln t)^2: a fall that slows down, and a rise of either kind that sets in.
+    """Weighted least squares of a + b ln t + c t + d (ln t)^2: a fall that slows down, a rise of either kind after it.
 
     steps [n] from 0, finite losses [n] above 0. None where too few evaluations are left after the first steep fall.
     The two kinds of rise, one that goes on steadily and one that slows down, let the fit follow curves that are
@@ -56,18 +60,17 @@ def trend_of(steps: Steps, losses: Column) -> Trend | None:
     steps, losses = steps[begin:], losses[begin:]
     if len(steps) <= 2 * TERMS:
         return None
-    time = (steps + 1.0) / (steps[-1] + 1.0)
-    log = np.log(time)
-    basis = np.stack([np.ones_like(time), log, time, log * log], axis=1)
-    q = np.linalg.qr(basis)[0]
-    trend = q @ (q.T @ losses)
+    basis = _basis(steps)
+    sigma = _spread(losses - basis @ np.linalg.lstsq(basis, losses, rcond=None)[0], float(losses.mean()))
+    q = np.linalg.qr(basis / sigma[:, None])[0]
+    scaled = losses / sigma
+    fitted = q @ (q.T @ scaled)
+    trend, lift = fitted * sigma, q * sigma[:, None]
     lowest = int(trend.argmin())
-    # Var(trend[-1] - trend[lowest]) = sigma^2 |q[-1] - q[lowest]|^2, the columns of q being orthonormal.
-    leverage = float(np.linalg.norm(q[-1] - q[lowest]))
-    error = leverage * _sigma(losses - trend)
+    # Var(trend[-1] - trend[lowest]) = s^2 |lift[-1] - lift[lowest]|^2, the columns of q being orthonormal.
+    error = float(np.linalg.norm(lift[-1] - lift[lowest])) * _noise(scaled - fitted)
     climb = float(trend[-1] - trend[lowest])
-    errors = climb / error if error > 0 else (np.inf if climb > 0 else 0.0)
-    return Trend(int(steps[lowest]), float(trend[-1] / trend[lowest]), errors)
+    return Trend(int(steps[lowest]), float(trend[-1] / trend[lowest]), climb / error if error > 0 else 0.0)
 
 
 def stop_of(steps: Steps, losses: Column) -> Stop:
@@ -88,11 +91,31 @@ def _settled(losses: Column) -> int:
     return int(np.argmax(smooth <= SETTLED * smooth.min())) + WINDOW // 2
 
 
-def _sigma(residuals: Column) -> float:
-    """Standard deviation of residuals as it enters an estimate from all of them: n residuals of lag-one correlation
-    rho tell as much as n (1 - rho) / (1 + rho) independent ones (Bartlett 1935)."""
-    square = float(residuals @ residuals)
+def _basis(steps: Steps) -> Column:
+    """The terms of the trend at each step: [n, 4]."""
+    time = (steps + 1.0) / (steps[-1] + 1.0)
+    log = np.log(time)
+    return np.stack([np.ones_like(time), log, time, log * log], axis=1)
+
+
+def _spread(residuals: Column, level: float) -> Column:
+    """Standard deviation around each evaluation: noise falls with the learning rate, and by a factor of four in a run.
+
+    Root mean square over LOCAL of the run to either side, mirrored at its ends; never quite 0.
+    """
+    reach = max(WINDOW, int(LOCAL * len(residuals)))
+    square = np.square(np.pad(residuals, reach, mode="reflect"))
+    total = np.concatenate([[0.0], np.cumsum(square)])
+    width = 2 * reach + 1
+    spread: Column = np.sqrt(np.maximum((total[width:] - total[:-width]) / width, (EXACT * level) ** 2))
+    return spread
+
+
+def _noise(scaled: Column) -> float:
+    """Standard deviation of scaled residuals as it enters an estimate from all of them: n residuals of lag-one
+    correlation rho tell as much as n (1 - rho) / (1 + rho) independent ones (Bartlett 1935)."""
+    square = float(scaled @ scaled)
     if square == 0:
         return 0.0
-    rho = min(max(float(residuals[1:] @ residuals[:-1]) / square, 0.0), MOST_CORRELATED)
-    return sqrt(square / (len(residuals) - TERMS) * (1 + rho) / (1 - rho))
+    rho = min(max(float(scaled[1:] @ scaled[:-1]) / square, 0.0), MOST_CORRELATED)
+    return sqrt(square / (len(scaled) - TERMS) * (1 + rho) / (1 - rho))

@@ -30,6 +30,7 @@ def test_a_detector_finds_nothing_in_the_sound_run(detector: Detector) -> None:
 @example(record=thorough(loss=[*sound()["loss"][:30], 9.0, 1.6, 40.0, *[1.5] * 7]))
 @example(record=thorough(train_loss=[3.0] * 40, attention_entropy={"attn.0": [*[0.5] * 9, *[0.001] * 31]}))
 @example(record=thorough(train_loss=[4.0 - i / 10.3 for i in range(40)], activation={"embed": [11.0] * 40}))
+@example(record=thorough(60, val_loss=[1.0 + abs(i - 20) / 100 for i in range(60)]))
 def test_a_finding_is_never_withdrawn(detector: Detector, record: Record) -> None:
     """What is found in a prefix is what the whole record shows up to there: online and offline agree."""
 

@@ -1,0 +1,122 @@
+"""A run whose diagnosis is certain can be ended, and asking costs time that grows as the record does."""
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model import HEALTHY, build
+from model.config import change
+from probes import Record, watch
+from probes.online import CONFIRMATIONS, Online
+from probes.record import Stop
+from tests.records import FACTS, STEPS, hand_made, sound
+
+SHORT = replace(HEALTHY, steps=30, eval_every=3)
+DOOMED = change(SHORT, "model.init_scale", 100.0)
+
+SICK = hand_made({"lr": [0.0] * STEPS, **{k: v for k, v in sound().items() if k != "lr"}}, **FACTS)
+SOUND = hand_made(sound(), **FACTS)
+
+
+def asked(online: Online, records: list[Record]) -> list[str | None]:
+    return [online.certain(lambda record=record: record) for record in records]  # type: ignore[misc]
+
+
+def test_a_cause_is_certain_once_it_was_named_first_often_enough() -> None:
+    """Three judgements in a row."""
+    assert asked(Online(), [SICK] * 4) == [*[None] * (CONFIRMATIONS - 1), "lr-zero", "lr-zero"]
+
+
+def test_a_cause_that_comes_and_goes_is_not_certain() -> None:
+    """Another cause in between starts the count again."""
+    other = hand_made({**sound(), "loss": [90.0, *sound()["loss"][1:]]}, **FACTS)
+    assert asked(Online(), [SICK, SICK, other, SICK, SICK]) == [None] * 5
+
+
+def test_a_healthy_run_is_never_certain() -> None:
+    """No cause, however often it is confirmed."""
+    assert asked(Online(), [SOUND] * 10) == [None] * 10
+
+
+@pytest.mark.parametrize("evaluations", [1_000, 10_000, 100_000])
+def test_judging_is_linear_in_the_length_of_the_record(evaluations: int) -> None:
+    """Evaluations looked at over all judgements are at most 22 times those of the run."""
+    looked_at = 0
+    online = Online()
+    for length in range(1, evaluations + 1):
+
+        def record(length: int = length) -> Record:
+            nonlocal looked_at
+            looked_at += length
+            return SOUND
+
+        online.certain(record)
+    assert evaluations < looked_at < 22 * evaluations
+
+
+def test_no_judgement_is_later_than_a_twentieth_of_the_run() -> None:
+    """Early ones come at every evaluation."""
+    judged = []
+    online = Online()
+    for evaluation in range(1, 2001):
+        online.certain(lambda: judged.append(evaluation) or SOUND)  # type: ignore[func-returns-value]  # noqa: B023
+    assert judged[:20] == list(range(1, 21))
+    assert all(later <= max(earlier + 1, 1.05 * earlier) for earlier, later in pairwise(judged))
+
+
+# With a run
+
+
+def test_a_doomed_run_ends_early_and_says_what_that_saved(tmp_path: Path) -> None:
+    """At its third evaluation; in memory and on disk."""
+    record = watch(build(DOOMED), tmp_path / "run.jsonl", stop_when_certain=True)
+    assert record.stopped == Stop(8, 30, "bad-init")
+    assert str(record.stopped) == "stopped after step 8 of 30, certain of bad-init: 21 steps (70%) saved"
+    assert (len(record.steps), record.complete) == (9, False)
+    loaded = Record.load(tmp_path / "run.jsonl")
+    assert (loaded.stopped, loaded.complete) == (record.stopped, False)
+
+
+def test_a_healthy_run_is_trained_to_its_end() -> None:
+    """Looking at it changes nothing."""
+    record = watch(build(SHORT), stop_when_certain=True)
+    assert (record.stopped, record.complete, len(record.steps)) == (None, True, 30)
+
+
+def test_without_being_asked_a_doomed_run_goes_on() -> None:
+    """The record of an experiment is the whole of it."""
+    assert len(watch(build(DOOMED)).steps) == 30
+
+
+def test_a_run_of_no_declared_length_says_no_more_than_it_knows() -> None:
+    """There is no share to give."""
+    assert str(Stop(8, None, "bad-init")) == "stopped after step 8, certain of bad-init"
+
+
+@pytest.mark.parametrize(
+    "stopped",
+    ["early", {"step": "8", "total_steps": 30, "cause": "x"}, {"step": 8, "total_steps": 0, "cause": "x"}, {"step": 8}],
+)
+def test_an_end_that_says_nonsense_is_an_error(tmp_path: Path, stopped: Any) -> None:
+    """It names what it found and what was expected."""
+    path = tmp_path / "run.jsonl"
+    lines = [{"probes_record": 1}, {"end": {"complete": False, "stopped": stopped}}]
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    with pytest.raises(ValueError, match="it must be an object of step, total_steps, cause"):
+        Record.load(path)
+
+
+def test_what_was_made_of_a_run_before_does_not_reach_its_judges() -> None:
+    """The cause it was stopped for is no evidence."""
+    stopped = replace(SOUND, stopped=Stop(3, 40, "bad-init"))
+    assert stopped.anonymous().stopped is None
+
+
+def test_an_evaluation_is_what_asks() -> None:
+    """A specimen that never evaluates is never judged on the way."""
+    specimen: Any = build(replace(DOOMED, eval_every=30))
+    assert len(watch(specimen, stop_when_certain=True).steps) == 30
