@@ -35,7 +35,16 @@ class Suspect:
 
     @property
     def headline(self) -> str:
-        return f"{self.name}: {self.evidence[0]}"
+        """The decisive finding; where it was repeated because it got worse, since when and how bad it became."""
+        first = self.evidence[0]
+        worst = max((f for f in self.evidence if f.symptom == first.symptom), key=lambda f: f.strength)
+        if worst == first:
+            return f"{self.name}: {first}"
+        reach = "up to" if worst.worse == "above" else "down to"
+        return (
+            f"{self.name}: {worst.place} since step {first.step}, {reach} {worst.observed:.4g} at step {worst.step}, "
+            f"limit {worst.limit:.4g} ({worst.source})"
+        )
 
 
 @dataclass(frozen=True)
@@ -110,9 +119,10 @@ class Diagnosis:
                 f"  remedy: {cause.remedy}",
             ]
         for f in self.findings:
+            began = "" if f.onset is None else f", began at step {f.onset}"
             lines += [
-                f"finding: {f.symptom}" + (f" at {printable(f.site)}" if f.site else ""),
-                f"  first step {f.step}, observed {f.observed:.6g}, limit {f.limit:.6g}, {f.worse} is worse",
+                f"finding: {f.place}",
+                f"  first step {f.step}{began}, observed {f.observed:.6g}, limit {f.limit:.6g}, {f.worse} is worse",
                 f"  limit from: {f.source}",
             ]
         lines += [f"judged: {', '.join(self.judged)}"] if self.judged else []

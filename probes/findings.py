@@ -61,8 +61,13 @@ class Finding:
         return max(-MAX_STRENGTH, min(MAX_STRENGTH, log10(above) - log10(under)))
 
     def __str__(self) -> str:
-        at = f" at {printable(self.site)}" if self.site else ""
-        return f"{self.symptom}{at}, step {self.step}: {self.observed:.4g}, limit {self.limit:.4g} ({self.source})"
+        began = "" if self.onset is None else f", began at step {self.onset}"
+        return f"{self.place}, step {self.step}{began}: {self.observed:.4g}, limit {self.limit:.4g} ({self.source})"
+
+    @property
+    def place(self) -> str:
+        """The symptom, and the site where there is one."""
+        return f"{self.symptom} at {printable(self.site)}" if self.site else self.symptom
 
 
 class Evidence:

@@ -56,6 +56,8 @@ def _wanted(plot: Plot, scale: Scale) -> Iterator[list[Label]]:
     first, last = plot.span
     for event in plot.events:
         yield list(_beside("event", event.label, (event.step - first) / max(1, last - first)))
+    if plot.window is not None:
+        yield list(_beside("window", plot.window.label, (plot.window.first - first) / max(1, last - first)))
     for begin, _ in plot.lost()[:1]:
         yield list(_beside("lost", "not finite", (begin - first) / max(1, last - first)))
 

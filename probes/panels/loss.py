@@ -7,12 +7,14 @@ from math import log
 import numpy as np
 
 from probes.panels.panel import Panel, View
-from probes.panels.plot import SCALAR_POINTS, Level, Line, Plot
+from probes.panels.plot import SCALAR_POINTS, Level, Line, Plot, Window
 from probes.panels.scale import number
 from probes.panels.sentences import course, fact, lowest, short
 from probes.panels.sites import measured, scalar, span
 from probes.panels.thin import smooth
 from probes.record import Record
+from probes.smoothing import WINDOW
+from probes.turning import stop_of
 
 UNIT = "nats per token"
 SMOOTHED_SHARE = 50
@@ -48,7 +50,18 @@ def _plot(run: Record, reference: Record | None) -> Plot:
         log=True,
         reference=tuple(line for line in behind if len(line.steps)),
         levels=_levels(run),
+        window=_window(run),
     )
+
+
+def _window(run: Record) -> Window | None:
+    """The evaluations at which a run might as well have ended: smoothed validation within 1 % of its lowest."""
+    steps, values = run.series("val_loss") if run.sites("val_loss") else (run.steps[:0], run.column("val_loss")[:0])
+    steps, values = steps[np.isfinite(values)], values[np.isfinite(values)]
+    if len(values) < WINDOW or values.min() <= 0:
+        return None
+    stop = stop_of(steps, values)
+    return Window(stop.first, stop.last, f"within 1 % of the lowest: {stop.first}-{stop.last}")
 
 
 def _describe(run: Record) -> str:
@@ -59,10 +72,13 @@ def _describe(run: Record) -> str:
         parts.append(f"{name} {course(shown)}")
     best = lowest([val])
     if best is not None:
+        window = _window(run)
         last = float(val.values[np.isfinite(val.values)][-1])
         parts.append(f"validation ends at {short(last)} {UNIT}{_against(last, run)}")
         if best[0] < last:
             parts.append(f"its lowest was {short(best[0])} at step {number(best[1])}")
+            if window:
+                parts.append(f"smoothed, {window.label.replace('-', ' to ')}")
     return "; ".join(parts) + "." if parts else ""
 
 
@@ -94,5 +110,5 @@ PANEL = Panel(
     ("loss", "train_loss", "val_loss"),
     (View("Loss", _plot),),
     _describe,
-    frozenset({"loss", "floor", "overfit", "overfitting", "plateau", "ladder"}),
+    frozenset({"loss", "floor", "stalled"}),
 )

@@ -46,16 +46,20 @@ def marks_of(plot: Plot, scale: Scale) -> list[Mark]:
     heights = scale.share(np.array([level.value for level in plot.levels])).tolist()
     levels = (Mark([(first, height), (last, height)], "level") for height in heights)
     events = (Mark([(event.step, 0), (event.step, 1)], "event") for event in plot.events)
-    return [frame, *chain(lost, areas, behind, levels, events, _lines(plot, scale), _spikes(plot, scale))]
+    windows = (_band(plot, one.first, one.last, "window") for one in (plot.window,) if one is not None)
+    return [frame, *chain(windows, lost, areas, behind, levels, events, _lines(plot, scale), _spikes(plot, scale))]
 
 
 def _lost(plot: Plot) -> Iterator[Mark]:
     """Bands where a line is not finite."""
-    width = (plot.span[1] - plot.span[0]) / LEAST_BAND or 1 / LEAST_BAND
-    for begin, until in plot.lost():
-        end = max(until, begin + width)
-        corners: list[Point] = [(begin, 0), (begin, 1), (end, 1), (end, 0), (begin, 0)]
-        yield Mark(corners, "lost")
+    return (_band(plot, begin, until, "lost") for begin, until in plot.lost())
+
+
+def _band(plot: Plot, begin: float, until: float, classes: str) -> Mark:
+    """The whole height of a chart between two steps, wide enough to be seen."""
+    end = max(until, begin + ((plot.span[1] - plot.span[0]) / LEAST_BAND or 1 / LEAST_BAND))
+    corners: list[Point] = [(begin, 0), (begin, 1), (end, 1), (end, 0), (begin, 0)]
+    return Mark(corners, classes)
 
 
 def _area(area: Area, scale: Scale, plot: Plot) -> Mark:

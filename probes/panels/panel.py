@@ -57,9 +57,11 @@ class Panel:
         """Every view as SVG. Without a diagnosis nothing in it tells what was found; ids begin with `anchor`."""
         first, last = span(run)
         events = self._events(diagnosis)
+        began = any(f.onset is not None for f in concerning(diagnosis, self.concerns, self.signals))
         drawings = []
         for index, view in enumerate(self.views):
-            plot = replace(view.plot(run, reference), span=(first, last), events=events)
+            plot = view.plot(run, reference)
+            plot = replace(plot, span=(first, last), events=events, window=plot.window if began else None)
             description = f"{self.question} Steps {first} to {last}; {plot.axis}. {_named(plot)}"
             slug = f"{anchor}-{self.key}-{index}"
             svg = "" if plot.empty else draw(plot, slug, f"{self.title}: {view.name}", description)

@@ -85,6 +85,15 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Window:
+    """A stretch of steps with a name on it: where a run might as well have ended."""
+
+    first: int
+    last: int
+    label: str
+
+
+@dataclass(frozen=True)
 class Plot:
     """One chart. `reference`, `band` and `gap` are drawn behind, `include` are values the y axis must reach.
 
@@ -102,6 +111,7 @@ class Plot:
     levels: tuple[Level, ...] = ()
     spikes: Line | None = None
     events: tuple[Event, ...] = ()
+    window: Window | None = None
     include: tuple[float, ...] = ()
     note: str = ""
     span: tuple[int, int] = field(default=(0, 0))
