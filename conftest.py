@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from model import BREAKS, HEALTHY, OVERFIT, Config, build, fingerprint, remedied
+from model import BREAKS, HEALTHY, OVERFIT, Break, Config, build, fingerprint, remedied
 from model.seeds import TEST_SEED
+from model.train import Specimen
 from probes import Experiment
 
 pytest_plugins = ["probes.plugin", "pytester"]
+
+BLIND = "reports/blind"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,7 +29,58 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=TEST_SEED,
         help="run the experiments on another seed, a whole number from 0 (default: %(default)s)",
     )
+    group = parser.getgroup("blind", "name three runs without being told (docs/blind.md)")
+    group.addoption("--blind", action="store_true", help="train and draw them for reports/blind; runs no test")
+    group.addoption("--reveal", action="store_true", help="score reports/blind/diagnoses.toml; runs no test")
     parser.addini("overhead_budget", "what looking may add to a step, as a share of the bare step", type="float")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """The blind exercise takes the place of the tests; docs/blind.md tells how it goes."""
+    option = config.option
+    if not (option.blind or option.reveal) or option.help:
+        return None
+    from probes.blind.folder import BlindError
+
+    try:
+        print("\n".join(draw_blind(config) if option.blind else reveal(config)))
+    except (BlindError, OSError) as error:
+        raise pytest.UsageError(str(error)) from error
+    return pytest.ExitCode.OK
+
+
+def draw_blind(config: pytest.Config) -> list[str]:
+    """Draw a round and say what to do next. Raises UsageError for an option that would have no effect."""
+    from probes.blind.round import draw, instructions, status
+
+    option = config.option
+    given = {
+        "--reveal": option.reveal,
+        "workers": getattr(option, "numprocesses", None) or getattr(option, "tx", None),
+        f"--seed {option.seed}": option.seed != TEST_SEED,
+        f"-k {option.keyword!r}": option.keyword not in ("", "break"),
+    }
+    if clashes := [name for name, is_given in given.items() if is_given]:
+        raise pytest.UsageError(
+            f"--blind does not go with {', '.join(clashes)}: it trains all breaks in one process on a seed drawn by lot"
+        )
+    builds = {brk.cause: partial(seeded, brk) for brk in BREAKS.values()}
+    folder = config.rootpath / BLIND
+    commitment = draw(builds, partial(seeded, None), folder, status(sys.stdout))
+    return instructions(Path(os.path.relpath(folder, config.invocation_params.dir)), commitment)
+
+
+def reveal(config: pytest.Config) -> list[str]:
+    from probes.blind.score import reveal as score
+
+    return list(score(config.rootpath / BLIND, [brk.cause for brk in BREAKS.values()]).lines())
+
+
+def seeded(brk: Break | None, seed: int) -> Specimen:
+    """HEALTHY on a seed, spoiled or as it is."""
+    config = replace(HEALTHY, seed=seed)
+    return build(brk.apply(config) if brk else config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
