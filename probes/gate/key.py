@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import resolve_name
@@ -42,12 +42,17 @@ def surroundings() -> str:
 
 def writers() -> tuple[Path, ...]:
     """The files that can change a record, in alphabetical order."""
-    waiting, found = {START}, dict[str, Path]()
+    return reached_from(START, without=JUDGES)
+
+
+def reached_from(start: str, without: Set[str] = frozenset()) -> tuple[Path, ...]:
+    """The files of a module and of all in this package that it imports, in alphabetical order."""
+    waiting, found = {start}, dict[str, Path]()
     while waiting:
         module = waiting.pop()
         if file := _file(module):
             found[module] = file
-            waiting |= set(_imports(module, file)) - found.keys() - JUDGES
+            waiting |= set(_imports(module, file)) - found.keys() - without
     return tuple(sorted(found.values()))
 
 
