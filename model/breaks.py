@@ -49,7 +49,7 @@ _ROWS = (
 )  # fmt: skip
 BREAKS: Mapping[str, Break] = {row.name: row for row in _ROWS}
 
-OVERFIT = replace(HEALTHY, steps=16 * HEALTHY.steps)
+OVERFIT = replace(HEALTHY, steps=24 * HEALTHY.steps)
 """HEALTHY carried past convergence, nothing else changed; the length is the sweep's (docs/why.md)."""
 
 REMEDIES: Mapping[str, str] = {row.cause: row.leaf for row in _ROWS} | {"overfit": "steps"}
