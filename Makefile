@@ -1,5 +1,6 @@
 # make         set up, run the experiments, print where the dashboard is
 # make test    set up, pass all tests
+# make calibrate  train many runs per condition and publish how often the diagnosis is right; takes hours
 # make parity  the specimen against PyTorch, in an environment of its own
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ PARITY := .venv-parity
 EXPERIMENTS := test_healthy.py
 
 .DEFAULT_GOAL := experiments
-.PHONY: experiments test lint types parity sweep clean
+.PHONY: experiments test lint types parity sweep calibrate clean
 
 experiments: $(VENV)/ready
 	$(BIN)/python -m pytest $(EXPERIMENTS)
@@ -32,6 +33,10 @@ parity: $(PARITY)/ready
 
 sweep: $(VENV)/ready
 	$(BIN)/python scripts/sweep.py --write
+
+calibrate: $(VENV)/ready
+	$(BIN)/python -m pytest calibration -n auto --benchmark-disable -q
+	$(BIN)/python -m calibration.judge
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

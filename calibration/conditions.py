@@ -24,7 +24,7 @@ HEALTHY_RUNS: Mapping[Phase, int] = {"choosing": 100, "judging": 300}
 BREAK_RUNS: Mapping[Phase, int] = {"choosing": 100, "judging": 100}
 """100 of 100 put the rate at which a break is named first above 96.3 %, two-sided 95 %."""
 OVERFIT_RUNS: Mapping[Phase, int] = {"choosing": 10, "judging": 30}
-"""Sixteen times as long as the others."""
+"""Many times as long as the others (`model.breaks`)."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,78 @@
+"""Tables as one HTML file in the dashboard's look, as text for a terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from calibration.history import Entry
+from calibration.tables import Row, Table, tables
+from calibration.tally import alarms, grouped, summary
+from probes.page.document import SENTENCE, document, text
+from probes.panels.text import clean
+
+WIDEST = 90
+"""Characters of a cell on the terminal."""
+
+
+def html(entries: Sequence[Entry]) -> str:
+    """The page of the last judged range, with a list of all of them. Raises IndexError when there is none."""
+    last = entries[-1]
+    lede = (
+        f"Judged once, on seeds {_range(last)} on which nothing was chosen, by {last.digest} "
+        f"at commit {last.commit} on {last.date}."
+    )
+    sections = [_section(each) for each in [*tables(last.outcomes, last.configs), _ranges(entries)]]
+    head = f'<header><h1>How often the diagnosis is right</h1><p class="lede">{text(lede, SENTENCE)}</p></header>'
+    return document("\n".join([head, "<main>", *sections, "</main>"]))
+
+
+def plain(each: Table) -> str:
+    """A table in aligned columns, under its title."""
+    cells = [[clean(cell, WIDEST) for cell in row] for row in (each.head, *each.rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    return "\n".join([each.title, "-" * len(each.title), *lines, *(["none"] if not each.rows else [])])
+
+
+def markdown(each: Table) -> str:
+    """A table in Markdown, without its title."""
+    return "\n".join(_bars(row) for row in (each.head, ("---",) * len(each.head), *each.rows))
+
+
+def _bars(row: Iterable[str]) -> str:
+    return "| " + " | ".join(clean(cell, SENTENCE).replace("|", r"\|") for cell in row) + " |"
+
+
+def _section(each: Table) -> str:
+    note = f'<p class="lede">{text(each.note, SENTENCE)}</p>' if each.note else ""
+    rows = "\n".join(_cells(row, "td") for row in each.rows)
+    filled = f'<table class="runs"><thead>{_cells(each.head, "th scope=col")}</thead><tbody>\n{rows}\n</tbody></table>'
+    shown = filled if each.rows else '<p class="absent">None.</p>'
+    return f'<section class="run"><header><h2>{text(each.title)}</h2></header>{note}\n{shown}</section>'
+
+
+def _cells(row: Row, tag: str) -> str:
+    cells = (f"<{tag}>{text(cell, SENTENCE)}</{tag.split()[0]}>" for cell in row)
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _ranges(entries: Sequence[Entry]) -> Table:
+    """Every range that was ever judged: what was seen before a change is not forgotten after it."""
+    head = ("seeds", "date", "commit", "judged by", "right, of all", "alarms in healthy runs")
+    rows = tuple(
+        (_range(entry), entry.date, entry.commit, entry.digest, _right(entry), _healthy(entry)) for entry in entries
+    )
+    return Table("Every range ever judged", "The last one is shown above.", head, rows)
+
+
+def _right(entry: Entry) -> str:
+    return ", ".join(f"{name} {each['right']} of {each['runs']}" for name, each in summary(entry.outcomes).items())
+
+
+def _healthy(entry: Entry) -> str:
+    called = [one.said for runs in grouped(entry.outcomes).values() if not runs[0].expected for one in alarms(runs)]
+    return str(len(called))
+
+
+def _range(entry: Entry) -> str:
+    return f"{entry.seeds[0]}-{entry.seeds[1]}"
