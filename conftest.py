@@ -47,6 +47,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         print("\n".join(draw_blind(config) if option.blind else reveal(config)))
     except (BlindError, OSError) as error:
         raise pytest.UsageError(str(error)) from error
+    except KeyboardInterrupt:
+        print("interrupted: no round was drawn, nothing was revealed", file=sys.stderr)
+        return pytest.ExitCode.INTERRUPTED
     return pytest.ExitCode.OK
 
 
