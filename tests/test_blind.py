@@ -235,6 +235,16 @@ def test_the_same_answers_are_sealed_differently_each_time() -> None:
     assert sum(a == b for a, b in zip(one.answers, other.answers, strict=True)) < len(one.answers) / 4
 
 
+def test_the_page_about_the_exercise_names_every_file(drawn: Folder) -> None:
+    """And its example of a diagnosis has the keys that are asked for."""
+    page = (Path(__file__).parents[1] / "docs/blind.md").read_text(encoding="utf-8")
+    assert not [name for name in (*os.listdir(drawn.path), "score.md") if not re.search(rf"[`/]{name}/?`", page)]
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.S)
+    (section,) = tomllib.loads(example).values()
+    assert tuple(section) == KEYS
+    assert section["panel"] in PANEL_TITLES
+
+
 # Drawing a round
 
 

@@ -151,6 +151,13 @@ def test_a_miss_that_the_automatic_diagnosis_shares_is_called_so(tmp_path: Path)
     assert "bad-init, not lr-zero: the automatic diagnosis does not show it either: " in shown(score, run)
 
 
+def test_the_seed_is_told_at_last(answered: Folder) -> None:
+    """With the command that trains the same runs again and says what is found in them."""
+    number = seal.read(answered.seal).open(answered.seal).seed
+    assert f"pytest -k break --seed {number}" in "\n".join(reveal(answered.path, CAUSES).lines())
+    assert f", seed {number}\n" in answered.score.read_text(encoding="utf-8")
+
+
 def test_a_score_is_added_below_those_before(answered: Folder) -> None:
     """Round after round; what stands there stays as it is."""
     reveal(answered.path, CAUSES)

@@ -71,10 +71,16 @@ class Mark:
 
 @dataclass(frozen=True)
 class Score:
-    """A round, revealed. diagnoses: the hash of what was claimed; added: whether score.md had to be told."""
+    """A round, revealed.
+
+    diagnoses  the hash of what was claimed
+    seed       on which all the runs were trained
+    added      whether score.md had to be told
+    """
 
     commitment: str
     diagnoses: str
+    seed: int
     marks: Sequence[Mark]
     added: bool = False
 
@@ -98,6 +104,7 @@ class Score:
         for mark in self.marks:
             said = "right" if mark.right else f"not {mark.claim.cause}"
             yield printable(f"{mark.run}  {mark.truth}, {said}: {mark.where}")
+        yield f"see them with all that was found: pytest -k break --seed {self.seed}"
         yield "added to score.md; commit it, and seal.json too" if self.added else "revealed before: score.md has it"
 
     def entry(self) -> str:
@@ -112,7 +119,7 @@ class Score:
         return (
             f"\n## {self.right}\n\nThe automatic diagnosis of the same records: {self.automatic}. {self.chance}\n\n"
             + "".join(f"| {' | '.join(map(_cell, row))} |\n" for row in table)
-            + f"\nRound sha256:{self.commitment}, diagnoses sha256:{self.diagnoses}\n"
+            + f"\nRound sha256:{self.commitment}, diagnoses sha256:{self.diagnoses}, seed {self.seed}\n"
         )
 
 
@@ -128,7 +135,7 @@ def reveal(path: Path, causes: Sequence[str]) -> Score:
     answers = sealed.open(folder.seal)
     _same_causes(folder, answers, causes)
     marks = _marks(folder, answers, said)
-    score = Score(sealed.commitment, claims.fingerprint(said), marks)
+    score = Score(sealed.commitment, claims.fingerprint(said), answers.seed, marks)
     return replace(score, added=_keep(folder, sealed, score))
 
 
