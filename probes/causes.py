@@ -73,7 +73,7 @@ CAUSES: tuple[Cause, ...] = (
         "the first gradient is over a hundred although the first loss is right: a sum stands where a mean belongs",
         needs={"first-gradient-large": 1.0},
         remedy="divide the loss by the number of predicted tokens before the backward pass",
-        excluded=("initial-loss-high", "non-finite"),
+        excluded=("initial-loss-high", "initial-activation-large", "non-finite"),
     ),
     Cause(
         "dead-gradient",
@@ -98,18 +98,18 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "saturated-attention",
-        "heads look at a single key before anything was learned: their softmax is saturated and passes no gradient",
+        "heads look at a single key though nothing was learned that needs it: a saturated softmax passes no gradient",
         needs={"head-stuck": 0.0},
-        remedy="scale the scores by 1/sqrt(d_head), and check the scale of the query and key weights",
-        excluded=("initial-loss-high", "non-finite", "loss-below-floor"),
-        explains=("initial-activation-large", *_STALLED),
+        remedy="scale scores by 1/sqrt(d_head), check the scale of query and key weights, lower the learning rate",
+        excluded=("initial-loss-high", "initial-activation-large", "non-finite", "loss-below-floor"),
+        explains=("first-gradient-large", *_STALLED),
     ),
     Cause(
         "dead-neurons",
         "most of a layer's neurons are silent on every token: they pass no signal and get no gradient back",
         needs={"dead-neurons": 0.0},
         remedy="lower the learning rate or the scale of the layer's bias; check what precedes the activation",
-        excluded=("initial-loss-high", "non-finite", "loss-below-floor"),
+        excluded=("initial-loss-high", "initial-activation-large", "non-finite", "loss-below-floor"),
         explains=_STALLED,
     ),
     Cause(
@@ -117,15 +117,19 @@ CAUSES: tuple[Cause, ...] = (
         "a layer's output starts at many times unit scale although the first loss is right: a norm hides it",
         needs={"initial-activation-large": 0.0},
         remedy="initialise the layer at Xavier or He scale, or scale its residual branch down",
-        excluded=("initial-loss-high", "non-finite", "head-stuck"),
-        explains=("first-gradient-small",),
+        excluded=("initial-loss-high", "non-finite"),
+        explains=(
+            "first-gradient-large", "first-gradient-small", "head-stuck", "dead-neurons", "loss-spike", *_STALLED,
+        ),
     ),
     Cause(
         "unstable-training",
         "the loss gives back a good part of what was learned: updates are too large, or a batch unlike the others",
         needs={"loss-spike": 0.0},
         remedy="look at the batch of the named step; lower the peak rate, clip gradients or lengthen the warmup",
-        excluded=("initial-loss-high", "non-finite", "loss-below-floor", "lr-starts-at-peak"),
+        excluded=(
+            "initial-loss-high", "initial-activation-large", "non-finite", "loss-below-floor", "lr-starts-at-peak",
+        ),
         explains=("val-loss-rising",),
     ),
     Cause(

@@ -1,0 +1,72 @@
+"""Real trainings of MiniGPT with one thing wrong in each: what detectors are for, beyond the three of the table.
+
+Some faults are a leaf of the config; the others are put into a specimen that was built in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from model import BREAKS, HEALTHY, Config, build
+from model.config import change
+from model.train import Specimen
+
+SHORT = replace(HEALTHY, steps=60, eval_every=3)
+SPIKE_AT = 45
+
+
+def leaf(name: str, value: Any, config: Config = SHORT) -> Specimen:
+    return build(change(config, name, value))
+
+
+def write(specimen: Specimen, factor: float, *names: str, shift: float = 0.0) -> Specimen:
+    """The named parameters scaled and shifted before the first step."""
+    views = specimen.params.views(specimen.params.flat)
+    for name in names:
+        views[name] *= factor
+        views[name] += shift
+    return specimen
+
+
+def summed_loss() -> Specimen:
+    """The gradient of a sum over tokens, where the loss is a mean."""
+    specimen = build(SHORT)
+    entropy = specimen.model.cross_entropy
+    of_mean = entropy.backward
+    entropy.backward = lambda log_probs: of_mean(log_probs) * len(log_probs.log_probs)  # type: ignore[method-assign,assignment]
+    return specimen
+
+
+def wild_update() -> Specimen:
+    """One update at sixty times its rate."""
+    specimen = build(SHORT)
+    optimizer = specimen._optimizer
+    in_order, taken = optimizer.step, iter(range(SHORT.steps))
+    optimizer.step = lambda lr: in_order(lr * (60 if next(taken) == SPIKE_AT else 1))  # type: ignore[method-assign]
+    return specimen
+
+
+def constant_rate() -> Specimen:
+    """A schedule that never moves: no warmup, and a cosine that ends where it begins."""
+    flat = change(change(SHORT, "optimizer.warmup_steps", 0), "optimizer.lr_min_ratio", 1.0)
+    return leaf("optimizer.lr_max", 3e-3, flat)
+
+
+QK = tuple(f"blocks.{i}.attn.{part}.weight" for i in range(2) for part in "qk")
+
+SABOTAGED: Mapping[str, tuple[Callable[[], Specimen], str]] = {
+    "overflow": (lambda: leaf("optimizer.lr_max", 1e30), "non-finite"),
+    "bad-init": (lambda: build(BREAKS["bad-init"].apply(SHORT)), "bad-init"),
+    "loud-layer": (lambda: write(build(SHORT), 100, "blocks.0.ffn.down.weight"), "large-activations"),
+    "summed-loss": (summed_loss, "summed-loss"),
+    "no-warmup": (lambda: build(BREAKS["no-warmup"].apply(SHORT)), "no-warmup"),
+    "constant-rate": (constant_rate, "schedule-never-stepped"),
+    "mask-leak": (lambda: build(BREAKS["mask-leak"].apply(SHORT)), "mask-leak"),
+    "tiny-rate": (lambda: leaf("optimizer.lr_max", 1e-6), "learns-nothing"),
+    "wild-update": (wild_update, "unstable-training"),
+    "silent-ffn": (lambda: write(build(SHORT), 1, "blocks.1.ffn.up.bias", shift=-30), "dead-neurons"),
+    "sharp-heads": (lambda: write(build(SHORT), 12, *QK), "saturated-attention"),
+}
+"""Name -> how it is built, and the cause it should be diagnosed as."""

@@ -1,0 +1,74 @@
+"""Every detector is needed: without it, some run that was really trained is no longer seen for what it is."""
+
+import warnings
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+import probes.diagnosis
+from probes import Diagnosis, Record, diagnose, watch
+from probes.detectors import DETECTORS
+from probes.findings import Detector
+from tests.sabotage import SABOTAGED
+
+NEEDED_FOR = {
+    "non-finite": "overflow",
+    "initial-loss": "bad-init",
+    "initial-activation": "loud-layer",
+    "first-gradient": "summed-loss",
+    "first-update": "no-warmup",
+    "schedule": "constant-rate",
+    "floor": "mask-leak",
+    "stalled": "tiny-rate",
+    "loss-spike": "wild-update",
+    "dead-neurons": "silent-ffn",
+    "stuck-heads": "sharp-heads",
+    "overfitting": "overfit",
+}
+"""Detector -> a run that is diagnosed by it: one of SABOTAGED, or the overfit run of the experiments."""
+
+
+@cache
+def record(name: str) -> Record:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a run that is ruined on purpose may overflow
+        return watch(SABOTAGED[name][0]())
+
+
+def named(diagnosis: Diagnosis) -> tuple[str, str | None]:
+    return diagnosis.verdict, diagnosis.cause
+
+
+def without(detector: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sees_nothing(one: Detector) -> Detector:
+        return replace(one, judge=lambda evidence: []) if one.name == detector else one
+
+    monkeypatch.setattr(probes.diagnosis, "DETECTORS", tuple(map(sees_nothing, DETECTORS)))
+
+
+@pytest.mark.parametrize("name", SABOTAGED)
+def test_a_sabotaged_run_is_named_for_what_was_done_to_it(name: str) -> None:
+    """First, whatever else follows from it."""
+    assert named(diagnose(record(name))) == ("unhealthy", SABOTAGED[name][1])
+
+
+def test_every_detector_has_a_run_that_needs_it() -> None:
+    """A new one must show what it is for."""
+    assert list(NEEDED_FOR) == [detector.name for detector in DETECTORS]
+
+
+@pytest.mark.parametrize("detector", [name for name, run in NEEDED_FOR.items() if run in SABOTAGED])
+def test_without_a_detector_a_run_goes_undiagnosed(detector: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdict, or the cause, is another one."""
+    run = record(NEEDED_FOR[detector])
+    whole = named(diagnose(run))
+    without(detector, monkeypatch)
+    assert named(diagnose(run)) != whole
+
+
+def test_without_its_detector_the_overfit_run_passes_for_healthy(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """Nothing else about it is wrong."""
+    overfit = run("overfit").record
+    without("overfitting", monkeypatch)
+    assert named(diagnose(overfit)) == ("healthy", None)
