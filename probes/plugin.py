@@ -104,7 +104,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.failed:
         used = item.stash.get(USED, {})
-        report.sections += [(f"probes: {name}", terminal.section(run)) for name, run in used.items()]
+        remedy = item.config.stash[SESSION].remedy
+        report.sections += [(f"probes: {name}", terminal.section(run, remedy(run))) for name, run in used.items()]
     return report
 
 

@@ -26,9 +26,10 @@ from pathlib import Path
 from probes import Experiment
 from tiny_specimen import build
 
-def offer(name, group="rest", fingerprint="1", **settings):
+def offer(name, group="rest", fingerprint="1", remedies=None, **settings):
     log = Path(__file__).parent / f"{{name}}.builds"
-    return {{name: Experiment(partial(build, log, **settings), fingerprint, group)}}
+    apply = remedies is not None and (lambda cause: build(Path("remedied"), **{{**settings, **remedies[cause]}}))
+    return {{name: Experiment(partial(build, log, **settings), fingerprint, group, apply or None)}}
 
 def pytest_probes_experiments(config):
     return {offers}

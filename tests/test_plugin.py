@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from _pytest.pytester import LineMatcher
 
 from tests.conftest import OFFER, ROOT, Project
 
@@ -316,3 +317,32 @@ def pytest_configure(config):
 def test_anything_else_sees_no_progress(project: Project) -> None:
     project.tests("def test_it(run): run('healthy')")
     project.run().stdout.no_fnmatch_line("*training healthy*")
+
+
+# The project's own remedy
+
+
+def output_of_a_failure(project: Project, *offers: str) -> LineMatcher:
+    project.offers('offer("healthy", "reference")', *offers)
+    project.tests("def test_it(run): assert run('stuck').diagnosis.verdict == 'healthy'")
+    return project.run().stdout
+
+
+def test_a_failed_test_says_which_leaf_of_the_config_would_heal_its_run(project: Project) -> None:
+    """Name, value, and what it is now."""
+    out = output_of_a_failure(project, 'offer("stuck", lr=0.0, remedies={"lr-zero": {"lr": 0.1}})')
+    out.fnmatch_lines(["remedy here: lr = 0.1 (it is 0.0)", "record: *stuck*"])
+
+
+@pytest.mark.parametrize("remedies", ["None", "{}"])
+def test_a_cause_that_no_leaf_heals_is_left_at_the_sentence(project: Project, remedies: str) -> None:
+    """The project offers no remedy at all, or none for this cause."""
+    out = output_of_a_failure(project, f'offer("stuck", lr=0.0, remedies={remedies})')
+    out.fnmatch_lines(["*remedy: set the base learning rate*"])
+    out.no_fnmatch_line("*remedy here*")
+
+
+def test_a_remedy_that_raises_hides_nothing(project: Project) -> None:
+    """The failure is reported as it is, and the remedy's own beside it."""
+    out = output_of_a_failure(project, 'offer("stuck", lr=0.0, remedies={"lr-zero": {"speed": 1}})')
+    out.fnmatch_lines(["*assert 'unhealthy' == 'healthy'*", "remedy here: apply_remedy('lr-zero') raised TypeError: *"])

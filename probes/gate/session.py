@@ -7,7 +7,7 @@ itself stays in a file.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -128,6 +128,26 @@ class Session:
             self._runs[arrival.name] = _run(arrival.name, kept)
         return self._runs[arrival.name]
 
+    def remedy(self, run: Run) -> list[str]:
+        """What the project's own remedy for the run's cause changes, a line for each leaf of the config.
+
+        Nothing where no cause is named or the project knows no remedy for it (its `apply_remedy` raises LookupError).
+        """
+        experiment, cause = self.experiments.get(run.name), run.diagnosis.cause
+        if experiment is None or experiment.apply_remedy is None or cause is None:
+            return []
+        try:
+            specimen = experiment.apply_remedy(cause)
+            provenance: Mapping[str, Any] = getattr(specimen, "provenance", dict)()
+            healed: Mapping[str, Any] = provenance.get("config", {})
+        except LookupError:
+            return []
+        except Exception as error:  # the project's; it must not hide the test's own result
+            return [f"remedy here: apply_remedy({cause!r}) raised {type(error).__name__}: {error}"]
+        before, after = dict(_leaves(run.config)), dict(_leaves(healed))
+        changed = {leaf: value for leaf, value in after.items() if before.get(leaf) != value}
+        return [f"remedy here: {leaf} = {value!r} (it is {before.get(leaf)!r})" for leaf, value in changed.items()]
+
     def close(self) -> None:
         """Give up what the store holds on to, if it was ever opened."""
         if "store" in vars(self):
@@ -147,6 +167,14 @@ class Arrival:
     seconds: float
     cached: bool
     deselected: int
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _run(name: str, kept: Kept) -> Run:

@@ -30,10 +30,10 @@ def header(experiments: Mapping[str, Experiment], store: Store) -> str:
     return "probes: " + (", ".join(parts) or "no experiments on offer")
 
 
-def section(run: Run) -> str:
-    """What stands under the report of a failed test about one of the runs it used."""
+def section(run: Run, remedy: Sequence[str]) -> str:
+    """What stands under the report of a failed test about one of the runs it used, with the project's own remedy."""
     command = f"python -m probes render {shlex.quote(str(run.path))} -o page.html"
-    return f"{run.diagnosis}\nrecord: {run.path}\ndraw it: {command}"
+    return "\n".join([str(run.diagnosis), *remedy, f"record: {run.path}", f"draw it: {command}"])
 
 
 def table(runs: Sequence[Run]) -> Iterator[list[Part]]:
