@@ -11,7 +11,9 @@ from typing import Any
 from calibration.outcome import Outcome
 from calibration.tally import summary
 
-FILE = Path(__file__).resolve().parent.parent / "reports" / "calibration.json"
+ROOT = Path(__file__).resolve().parent.parent
+FILE = Path("reports", "calibration.json")
+"""Below the root of the project."""
 
 
 class SpentError(RuntimeError):
@@ -35,11 +37,11 @@ class Entry:
     outcomes: tuple[Outcome, ...]
 
 
-def load(path: Path = FILE) -> tuple[Entry, ...]:
+def load(root: Path = ROOT) -> tuple[Entry, ...]:
     """The entries, the oldest first; () when nothing was ever judged."""
-    if not path.exists():
+    if not (root / FILE).exists():
         return ()
-    return tuple(_entry(each) for each in json.loads(path.read_text(encoding="utf-8"))["judged"])
+    return tuple(_entry(each) for each in json.loads((root / FILE).read_text(encoding="utf-8"))["judged"])
 
 
 def refuse_spent(entries: Sequence[Entry], digest: str, seeds: tuple[int, int]) -> None:
@@ -62,11 +64,11 @@ def joined(entries: Sequence[Entry], new: Entry) -> tuple[Entry, ...]:
     return (*entries, new)
 
 
-def save(entries: Sequence[Entry], path: Path = FILE) -> None:
+def save(entries: Sequence[Entry], root: Path = ROOT) -> None:
     """Write the entries, one line a run."""
     text = '{"judged": [\n' + ",\n".join(map(_text, entries)) + "\n]}\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    (root / FILE).parent.mkdir(parents=True, exist_ok=True)
+    (root / FILE).write_text(text, encoding="utf-8")
 
 
 def _text(entry: Entry) -> str:

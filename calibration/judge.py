@@ -28,8 +28,7 @@ from model.config import leaves
 from probes.gate.store import Store
 from probes.record import Record
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "reports" / "calibration.html"
+PAGE = Path("reports", "calibration.html")
 DRAWN = (
     "model.d_model", "model.n_layers", "model.n_heads", "data.batch_size", "optimizer.lr_max", "optimizer.warmup_steps",
     "steps",
@@ -53,10 +52,13 @@ def main() -> None:
         sys.exit(str(error))
 
 
-def publish() -> None:
-    """Judge the judging seeds. Raises SpentError or RefusedError, before any record is looked at."""
+def publish(root: Path = history.ROOT) -> None:
+    """Judge the judging seeds; the results go below the root.
+
+    Raises SpentError or RefusedError before a record is looked at, RefusedError also when the judges change meanwhile.
+    """
     by, seeds = digest(), seed_range("judging")
-    entries = history.load()
+    entries = history.load(root)
     history.refuse_spent(entries, by, seeds)
     commit = _commit()
     trained, missing = _trained("judging")
@@ -69,10 +71,10 @@ def publish() -> None:
         raise RefusedError("the source of what judges changed while it was judging; nothing is written")
     today = datetime.now(UTC).date().isoformat()
     entries = history.joined(entries, Entry(commit, today, by, seeds, configs("judging"), outcomes))
-    history.save(entries)
-    PAGE.write_text(page.html(entries), encoding="utf-8")
-    readme.write()
-    print(f"Open {PAGE}")
+    history.save(entries, root)
+    (root / PAGE).write_text(page.html(entries), encoding="utf-8")
+    readme.write(root)
+    print(f"Open {root / PAGE}")
 
 
 def show() -> None:
@@ -121,7 +123,7 @@ def _trained(phase: Phase) -> tuple[list[Trained], list[Planned]]:
 
 def _commit() -> str:
     """The commit that holds what judges. Raises RefusedError when the files differ from it."""
-    files = [str(path) for path in judges()] + [str(ROOT / "model"), str(ROOT / "calibration")]
+    files = [str(path) for path in judges()] + ["model", "calibration"]
     if changed := _git("status", "--porcelain", "--", *files):
         raise RefusedError(f"commit first what judges, so that the result can name its commit:\n{changed}")
     return _git("rev-parse", "--short=12", "HEAD")
@@ -129,7 +131,9 @@ def _commit() -> str:
 
 def _git(*arguments: str) -> str:
     try:
-        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.rstrip()
+        return subprocess.run(
+            ["git", *arguments], cwd=history.ROOT, capture_output=True, text=True, check=True
+        ).stdout.rstrip()
     except (OSError, subprocess.CalledProcessError) as error:
         raise RefusedError(f"a result is published with its commit, and git does not tell it: {error}") from error
 

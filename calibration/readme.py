@@ -17,7 +17,8 @@ from calibration.page import markdown
 from calibration.tables import accuracy, sampled_rate
 from calibration.tally import HEALTHY_RUN, LABELLED, alarms, grouped
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+README = Path("README.md")
+"""Below the root of the project."""
 PLACE = re.compile(r"(?<=<!-- accuracy -->\n).*?(?=\n<!-- end of accuracy -->)", re.DOTALL)
 NOT_JUDGED = "It is not judged yet: `make calibrate` trains some 800 runs, which takes hours, and judges them."
 STALE = (
@@ -42,12 +43,12 @@ def shown(readme: str) -> str:
     raise NoPlaceError("README.md has no <!-- accuracy --> with an <!-- end of accuracy --> after it")
 
 
-def write(path: Path = README) -> None:
+def write(root: Path = history.ROOT) -> None:
     """Put the block into its place. Raises NoPlaceError without markers."""
-    readme = path.read_text(encoding="utf-8")
+    readme = (root / README).read_text(encoding="utf-8")
     shown(readme)
-    new = block(history.load(), digest())
-    path.write_text(PLACE.sub(lambda _: new, readme), encoding="utf-8")
+    new = block(history.load(root), digest())
+    (root / README).write_text(PLACE.sub(lambda _: new, readme), encoding="utf-8")
 
 
 def _paragraphs(entry: Entry, present: str) -> Iterator[str]:
