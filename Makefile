@@ -8,7 +8,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PARITY := .venv-parity
 
-EXPERIMENTS := test_healthy.py
+EXPERIMENTS := test_healthy.py test_breaks.py test_overfit.py
 
 .DEFAULT_GOAL := experiments
 .PHONY: experiments test lint types parity sweep calibrate clean
@@ -18,7 +18,7 @@ experiments: $(VENV)/ready
 	@echo "Open $(CURDIR)/reports/dashboard.html"
 
 test: $(VENV)/ready lint types
-	$(BIN)/python -m pytest -n auto --benchmark-disable
+	$(BIN)/python -m pytest -n auto --dist loadfile --benchmark-disable
 	$(BIN)/python -m pytest test_healthy.py -k looking_at_a_step --dashboard off
 
 lint: $(VENV)/ready
@@ -33,6 +33,8 @@ parity: $(PARITY)/ready
 
 sweep: $(VENV)/ready
 	$(BIN)/python scripts/sweep.py --write
+	$(BIN)/python scripts/overfit.py --write
+	$(BIN)/python scripts/warmup_figure.py
 
 calibrate: $(VENV)/ready
 	$(BIN)/python -m pytest calibration -n auto --benchmark-disable -q

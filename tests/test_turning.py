@@ -1,6 +1,5 @@
 """The turn of a validation loss is found on curves whose minimum is known, with noise as it was measured."""
 
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -8,61 +7,16 @@ import pytest
 
 from probes.smoothing import centred_mean
 from probes.turning import stop_of, trend_of
-
-STEPS = np.arange(2, 1920, 3)
-"""Of the overfit run: an evaluation every third step."""
-TIME = STEPS + 1.0
-RUN = 1920
-RISE = 0.10
-"""Of the curve's end over its minimum: ten runs rose by 7-20 % (trend)."""
-NOISE = np.interp(TIME, [0, 960, 1920], [0.045, 0.033, 0.012])
-"""Relative standard deviation of an evaluation around its trend: falls with the learning rate."""
-CORRELATION = 0.62
-"""Between one evaluation's noise and the next one's."""
-DRAWS = 100
-
-Curve = np.ndarray
-
-
-def scaled(shape: Curve) -> Curve:
-    """0 at its lowest and RISE at its end, on top of 1; the first fall is cut off at twice the minimum."""
-    shape = shape - shape.min()
-    return np.minimum(1 + RISE * shape / shape[-1], 2.0)
-
-
-def log_and_line(turn: float) -> Curve:
-    return scaled(np.log(turn / TIME) + TIME / turn)
-
-
-def parabola_in_log_time(turn: float) -> Curve:
-    return scaled(np.log(TIME / turn) ** 2)
-
-
-def decay_and_line(turn: float) -> Curve:
-    tau = turn / 4
-    return scaled(np.exp(-TIME / tau) + TIME * np.exp(-turn / tau) / tau)
-
-
-FAMILIES = (log_and_line, parabola_in_log_time, decay_and_line)
-
-
-def noise(rng: np.random.Generator) -> Curve:
-    """Autocorrelated, of unit variance."""
-    fresh = rng.standard_normal(len(STEPS)) * np.sqrt(1 - CORRELATION**2)
-    values = np.empty(len(STEPS))
-    values[0] = rng.standard_normal()
-    for i in range(1, len(values)):
-        values[i] = CORRELATION * values[i - 1] + fresh[i]
-    return values
+from scripts.turning import DRAWS, END, FAMILIES, RUN, SIGMA, STEPS, TIME, Curve, Family, log_and_line, noise
 
 
 @cache
-def draws(family: Callable[[float], Curve], turn: int) -> tuple[Curve, Curve]:
+def draws(family: Family, turn: int) -> tuple[Curve, Curve]:
     """Of each draw: by which share of the run the turn is missed, and what the noise-free loss there costs."""
     rng, curve = np.random.default_rng(0), family(turn)
     turns = []
     for _ in range(DRAWS):
-        trend = trend_of(STEPS, curve * (1 + NOISE * noise(rng)))
+        trend = trend_of(STEPS, curve * (1 + SIGMA * noise(rng)))
         assert trend is not None
         turns.append(trend.turn)
     found = np.array(turns)
@@ -71,23 +25,21 @@ def draws(family: Callable[[float], Curve], turn: int) -> tuple[Curve, Curve]:
 
 @pytest.mark.parametrize("turn", [800, 960])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_turn_in_the_middle_is_found_within_a_twentieth_of_the_run(
-    family: Callable[[float], Curve], turn: int
-) -> None:
+def test_a_turn_in_the_middle_is_found_within_a_twentieth_of_the_run(family: Family, turn: int) -> None:
     """In 95 of 100 draws."""
     assert np.sum(draws(family, turn)[0] <= 0.05) >= 95
 
 
 @pytest.mark.parametrize("turn", [400, 640])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_an_earlier_turn_is_found_within_a_tenth_of_the_run(family: Callable[[float], Curve], turn: int) -> None:
+def test_an_earlier_turn_is_found_within_a_tenth_of_the_run(family: Family, turn: int) -> None:
     """From a fifth of it: there the basin is wide for its place, and 84 to 95 of 100 are within a twentieth."""
     assert np.sum(draws(family, turn)[0] <= 0.10) >= 95
 
 
 @pytest.mark.parametrize("turn", [400, 640, 960])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_is_missed_costs_less_than_a_hundredth(family: Callable[[float], Curve], turn: int) -> None:
+def test_what_is_missed_costs_less_than_a_hundredth(family: Family, turn: int) -> None:
     """The noise-free loss at the turn that is found, in 95 of 100 draws."""
     assert np.sum(draws(family, turn)[1] <= 0.01) >= 95
 
@@ -102,14 +54,14 @@ def test_a_curve_that_only_falls_turns_at_its_end() -> None:
 @pytest.mark.parametrize(("rise", "sure"), [(0.10, True), (0.0, False)])
 def test_errors_tell_a_rise_from_noise(rise: float, sure: bool) -> None:
     """A tenth of rise is many standard errors in nearly all draws; a level curve with the same noise is few."""
-    rng, curve = np.random.default_rng(1), 1 + rise * (log_and_line(640) - 1) / RISE
-    errors = [trend_of(STEPS, curve * (1 + NOISE * noise(rng))).errors for _ in range(DRAWS)]  # type: ignore[union-attr]
+    rng, curve = np.random.default_rng(1), 1 + rise * (log_and_line(640) - 1) / END
+    errors = [trend_of(STEPS, curve * (1 + SIGMA * noise(rng))).errors for _ in range(DRAWS)]  # type: ignore[union-attr]
     assert np.mean(np.array(errors) > 6) == pytest.approx(float(sure), abs=0.1)
 
 
 def test_the_stop_lies_where_the_smoothed_loss_is_within_a_hundredth_of_its_lowest() -> None:
     """And of all such evaluations it is the nearest to the turn."""
-    losses = log_and_line(640) * (1 + NOISE * noise(np.random.default_rng(2)))
+    losses = log_and_line(640) * (1 + SIGMA * noise(np.random.default_rng(2)))
     stop, trend, smooth = stop_of(STEPS, losses), trend_of(STEPS, losses), centred_mean(losses)
     good = STEPS[2:-2][smooth <= 1.01 * smooth.min()]
     assert trend is not None

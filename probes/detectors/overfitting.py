@@ -19,8 +19,8 @@ SYMPTOM = "val-loss-rising"
 RISE = 1.03
 """End of the trend over its lowest point; a run within 3 % of its minimum counts as having ended there."""
 ERRORS = 6.0
-"""Standard errors of that rise. So many because the question is asked over and over of wandering curves: at 6 one of
-180 level curves with noise as measured is called risen (at 5 nine are), and no choosing run before its minimum."""
+"""Standard errors of that rise. So many because the question is asked over and over of curves that wander: at 6 one of
+180 level ones is called risen, at 4 twelve (`scripts/turning.py`), and no choosing run before its minimum."""
 EVALUATIONS = 40
 """Ten for each term of the trend: with fewer, its own error is not known well enough to be counted in."""
 GROWTH = 1.02
@@ -34,7 +34,7 @@ def judge(evidence: Evidence) -> list[Finding]:
     if len(val) < EVALUATIONS:
         raise CannotJudgeError(f"{len(val)} evaluations of val_loss; {EVALUATIONS} are needed")
     floor = evidence.rung("val", "floor") or 0.0
-    for count in _counts(len(val)):
+    for count in counts(len(val)):
         seen, losses = steps[:count], val[:count]
         # What is not above 0 has no relative rise, and what lies below its floor did not get there by learning.
         trend = trend_of(seen, losses) if losses.min() > floor else None
@@ -44,7 +44,8 @@ def judge(evidence: Evidence) -> list[Finding]:
     return []
 
 
-def _counts(available: int) -> Iterator[int]:
+def counts(available: int) -> Iterator[int]:
+    """Numbers of evaluations at which the trend is fitted, up to those available."""
     count = EVALUATIONS
     while count <= available:
         yield count

@@ -1,0 +1,1 @@
+"""Commands that choose, measure and draw; each writes what it measured into docs/."""
