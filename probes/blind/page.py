@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from probes.blind.folder import REVEAL
-from probes.diagnosis import diagnose
-from probes.page.document import TITLE, document, text
-from probes.page.sheet import Sheet, panel
+from probes.page.document import document, text
+from probes.page.sheet import panel
 from probes.panels import PANELS
-from probes.record import Builder, Record
+from probes.record import Record
 
 ANCHOR = "run"
 BLOCK = 4096
@@ -35,8 +34,7 @@ def page(run: str, record: Record, reference: Record) -> str:
     """The HTML of one run. All ids and all words outside the charts are the same for every run but for its number."""
     heading = f"Blind diagnosis {text(run)}"
     # Neither a provenance nor a diagnosis of this run goes into the drawing, not even where no panel would look at it.
-    sheet = Sheet(heading, ANCHOR, record.anonymous(), diagnose(Builder({}, {}).record(complete=False)))
-    panels = [panel(one, sheet, reference.anonymous(), None) for one in PANELS]
+    panels = [panel(one, record.anonymous(), reference.anonymous(), None, ANCHOR) for one in PANELS]
     body = "\n".join(
         [
             f'<header><h1>{heading}</h1>\n<p class="lede">{LEDE}</p></header>',
@@ -48,7 +46,7 @@ def page(run: str, record: Record, reference: Record) -> str:
             '<output class="live hidden" aria-live="polite"></output>\n</section></main>',
         ]
     )
-    return document(body).replace(f"<title>{TITLE}</title>", f"<title>{heading}</title>", 1)
+    return document(body, heading)
 
 
 def filled(pages: Sequence[str]) -> list[bytes]:

@@ -23,8 +23,8 @@ def text(value: object, longest: int = LONGEST) -> str:
     return escape(clean(value, longest))
 
 
-def document(body: str) -> str:
-    """The whole page. Its policy allows the one style sheet and the one script it contains, by their hashes."""
+def document(body: str, title: str = TITLE) -> str:
+    """The whole page; body and title are HTML. Its policy allows the one style sheet and the one script it contains, by their hashes."""
     style, script = _style(), _asset("page.js")
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
@@ -37,7 +37,7 @@ def document(body: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         '<link rel="icon" href="data:,">\n'
-        f"<title>{TITLE}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f"<title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n"
         f"{body}\n<script>{script}</script>\n</body>\n</html>\n"
     )
 

@@ -27,7 +27,7 @@ class Sheet:
 def section(sheet: Sheet, reference: Record | None) -> str:
     """The run's whole section; the reference is drawn behind its panels."""
     verdict = sheet.diagnosis.verdict
-    panels = "\n".join(panel(each, sheet, reference, sheet.diagnosis) for each in PANELS)
+    panels = "\n".join(panel(each, sheet.record, reference, sheet.diagnosis, sheet.anchor) for each in PANELS)
     return (
         f'<section class="run" id="{sheet.anchor}" aria-labelledby="{sheet.anchor}-name">\n'
         f'<header><h2 id="{sheet.anchor}-name">{text(sheet.name)}</h2> <span class="badge {verdict}">{verdict}</span>'
@@ -37,11 +37,11 @@ def section(sheet: Sheet, reference: Record | None) -> str:
     )
 
 
-def panel(one: Panel, sheet: Sheet, reference: Record | None, diagnosis: Diagnosis | None) -> str:
-    """One panel. Without a diagnosis it says nothing of the run but what its charts show."""
-    drawings = one.draw(sheet.record, reference, diagnosis, sheet.anchor)
-    slug = f"{sheet.anchor}-{one.key}"
-    shows = f'<p class="shows">This run: {text(one.shows(sheet.record, diagnosis), SENTENCE)}</p>' if diagnosis else ""
+def panel(one: Panel, record: Record, reference: Record | None, diagnosis: Diagnosis | None, anchor: str) -> str:
+    """One panel. Without a diagnosis it says nothing of the run but what its charts show; ids begin with `anchor`."""
+    drawings = one.draw(record, reference, diagnosis, anchor)
+    slug = f"{anchor}-{one.key}"
+    shows = f'<p class="shows">This run: {text(one.shows(record, diagnosis), SENTENCE)}</p>' if diagnosis else ""
     return (
         f'<article class="panel" aria-labelledby="{slug}-h">\n'
         f'<div class="head"><h3 id="{slug}-h">{PANELS.index(one) + 1}. {text(one.title)}</h3>'
