@@ -24,7 +24,10 @@ def text(value: object, longest: int = LONGEST) -> str:
 
 
 def document(body: str, title: str = TITLE) -> str:
-    """The whole page; body and title are HTML. Its policy allows the one style sheet and the one script it contains, by their hashes."""
+    """The whole page; body and title are HTML.
+
+    Its policy allows the one style sheet and the one script it contains, by their hashes.
+    """
     style, script = _style(), _asset("page.js")
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
