@@ -35,18 +35,22 @@ def test_alarms_that_share_a_config_are_less_sure_than_alarms_that_do_not():
 
 def test_the_bootstrap_says_the_same_every_time():
     """It is seeded, or the README would never be up to date."""
-    groups = [(1, 4), (0, 3), (2, 4), (0, 4)]
+    groups = [(i % 3, 4 + i % 5) for i in range(40)]
     assert rates.over_groups(groups) == rates.over_groups(groups)
 
 
 def test_an_outcome_says_what_was_named_since_when_and_by_which_detectors():
-    """Of a hand-made record whose first loss is far too high."""
-    brk = BREAKS["bad-init"]
-    planned = Planned("bad-init-7", "bad-init", dataclasses.replace(HEALTHY, seed=7), brk.cause)
-    judged = outcome(planned, changed(loss=[60.0, *[3.0] * 39]))
-    assert (judged.said, judged.right, judged.certain_since, judged.seed) == ("bad-init", True, 0, 7)
-    assert "initial-loss" in judged.found
-    assert "floor" in judged.silent
+    """Of a hand-made record whose val loss falls below its floor halfway."""
+    planned = Planned("mask-leak-7", "mask-leak", dataclasses.replace(HEALTHY, seed=7), BREAKS["mask-leak"].cause)
+    judged = outcome(planned, thorough(val_loss=[2.0] * 20 + [0.01] * 20))
+    assert (judged.said, judged.right, judged.certain_since, judged.seed) == ("mask-leak", True, 20, 7)
+    assert judged.found == ("floor",)
+
+
+def test_an_outcome_says_which_detectors_could_not_judge():
+    """And why not, as the diagnosis does."""
+    judged = outcome(Planned("bad-init-7", "bad-init", HEALTHY, "bad-init"), changed(loss=[60.0, *[3.0] * 39]))
+    assert judged.silent["floor"].startswith("no floor is stated")
 
 
 def test_a_healthy_outcome_is_right_and_carries_the_label():

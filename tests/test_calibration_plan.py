@@ -23,20 +23,19 @@ PHASES = pytest.mark.parametrize("phase", ["choosing", "judging"])
 
 @PHASES
 def test_a_sampled_config_is_within_the_ranges(phase):
-    """A config that cannot be trained would not even have been made."""
-    low, high = sampler.LR_MAX
+    """As they were fixed; a config that cannot be trained would not even have been made."""
     for each in sampler.sample(phase):
         model, optimizer, config = each.config.model, each.config.optimizer, each.config
-        assert model.d_model in sampler.D_MODEL
-        assert model.n_layers in sampler.N_LAYERS
-        assert model.n_heads in sampler.N_HEADS
+        assert model.d_model in (32, 48, 64, 96, 128)
+        assert model.n_layers in (1, 2, 3, 4)
+        assert model.n_heads in (1, 2, 4, 8)
         assert model.d_ff == 4 * model.d_model
-        assert config.data.batch_size in sampler.BATCH_SIZES
-        assert low <= optimizer.lr_max * (model.d_model / 64) ** 0.5 <= high
+        assert config.data.batch_size in (16, 24, 32, 48, 64)
+        assert 4e-3 <= optimizer.lr_max * (model.d_model / 64) ** 0.5 <= 2.4e-2
         assert 80 <= config.steps <= 240
         assert (optimizer.warmup_steps + 0.5) / config.steps >= 0.05
         assert (optimizer.warmup_steps - 0.5) / config.steps <= 0.25
-        assert config.steps // config.eval_every >= sampler.EVALUATIONS
+        assert config.steps // config.eval_every >= 40
 
 
 def test_the_judging_stream_is_the_one_that_was_fixed():
@@ -51,6 +50,13 @@ def test_the_judging_stream_is_the_one_that_was_fixed():
         "optimizer.warmup_steps": 38,
         "steps": 177,
     }
+
+
+@PHASES
+def test_no_config_is_drawn_twice(phase):
+    """Each comes from a stream of its own."""
+    drawn = [each.config for each in sampler.sample(phase)]
+    assert len(set(drawn)) == len(drawn)
 
 
 @PHASES
