@@ -54,16 +54,30 @@ def _causes(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def _findings(findings: Sequence[Finding]) -> str:
-    if not findings:
+    """What was found, each symptom with its limit once: at how many sites, since when and how bad it became."""
+    groups: dict[tuple[str, float, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.symptom, finding.limit, finding.source), []).append(finding)
+    if not groups:
         return ""
-    items = "".join(
-        f"<li><b>{text(f.symptom)}</b>{f' at <code>{text(f.site)}</code>' if f.site else ''}, step {number(f.step)}: "
-        f"observed {number(f.observed)}, limit {number(f.limit)} ({f.worse} is worse)"
-        f"<small>limit from: {text(f.source, SENTENCE)}</small></li>"
-        for f in findings[:MOST_FINDINGS]
-    )
-    more = f"<li>and {len(findings) - MOST_FINDINGS} more</li>" if len(findings) > MOST_FINDINGS else ""
+    items = "".join(map(_item, list(groups.values())[:MOST_FINDINGS]))
+    more = f"<li>and {len(groups) - MOST_FINDINGS} more</li>" if len(groups) > MOST_FINDINGS else ""
     return f'<ul class="findings">{items}{more}</ul>\n'
+
+
+def _item(group: Sequence[Finding]) -> str:
+    first, worst = group[0], max(group, key=lambda f: f.strength)
+    sites = list(dict.fromkeys(f.site for f in group if f.site))
+    others = f" and {len(sites) - 1} more" if len(sites) > 1 else ""
+    at = f" at <code>{text(sites[0])}</code>{others}" if sites else ""
+    began = "" if first.onset is None else f" (began at {number(first.onset)})"
+    reach = "" if len(group) == 1 else "up to " if worst.worse == "above" else "down to "
+    when = f"{'step' if len(group) == 1 else 'since step'} {number(first.step)}{began}"
+    return (
+        f"<li><b>{text(first.symptom)}</b>{at}, {when}: "
+        f"observed {reach}{number(worst.observed)}, limit {number(first.limit)} ({first.worse} is worse)"
+        f"<small>limit from: {text(first.source, SENTENCE)}</small></li>"
+    )
 
 
 def _judged(diagnosis: Diagnosis) -> str:

@@ -61,7 +61,7 @@ def _window(run: Record) -> Window | None:
     if len(values) < WINDOW or values.min() <= 0:
         return None
     stop = stop_of(steps, values)
-    return Window(stop.first, stop.last, f"within 1 % of the lowest: {stop.first}-{stop.last}")
+    return Window(stop.first, stop.last, f"best: {stop.first}-{stop.last}")
 
 
 def _describe(run: Record) -> str:
@@ -78,7 +78,7 @@ def _describe(run: Record) -> str:
         if best[0] < last:
             parts.append(f"its lowest was {short(best[0])} at step {number(best[1])}")
             if window:
-                parts.append(f"smoothed, {window.label.replace('-', ' to ')}")
+                parts.append(f"smoothed, it is within 1 % of its lowest from step {window.first} to {window.last}")
     return "; ".join(parts) + "." if parts else ""
 
 
