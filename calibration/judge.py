@@ -30,8 +30,8 @@ from probes.record import Record
 
 PAGE = Path("reports", "calibration.html")
 DRAWN = (
-    "model.d_model", "model.n_layers", "model.n_heads", "data.batch_size", "optimizer.lr_max", "optimizer.warmup_steps",
-    "steps",
+    "optimizer.lr_max", "optimizer.warmup_steps", "steps", "data.batch_size",
+    "model.d_model", "model.n_layers", "model.n_heads",
 )  # fmt: skip
 """The leaves that tell sampled configs apart; the others follow from them or are HEALTHY's."""
 

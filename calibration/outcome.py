@@ -61,7 +61,7 @@ class Outcome:
 
     @staticmethod
     def of_row(row: Mapping[str, Any]) -> Outcome:
-        """The inverse of `row`."""
+        """The inverse of `row`, but for the headline of what needs no explaining."""
         return Outcome(**{**row, "found": tuple(row.get("found", ()))})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from calibration.history import Entry
 from calibration.tables import Row, Table, tables
-from calibration.tally import alarms, grouped, summary
+from calibration.tally import HEALTHY_RUN, LABELLED, UNLABELLED, alarms, grouped, tally
 from probes.page.document import SENTENCE, document, text
 from probes.panels.text import clean
 
@@ -66,12 +66,13 @@ def _ranges(entries: Sequence[Entry]) -> Table:
 
 
 def _right(entry: Entry) -> str:
-    return ", ".join(f"{name} {each['right']} of {each['runs']}" for name, each in summary(entry.outcomes).items())
+    counted = {name: tally(name, runs) for name, runs in grouped(entry.outcomes).items() if name != UNLABELLED}
+    return ", ".join(f"{name} {each.right} of {each.runs}" for name, each in counted.items())
 
 
 def _healthy(entry: Entry) -> str:
-    called = [one.said for runs in grouped(entry.outcomes).values() if not runs[0].expected for one in alarms(runs)]
-    return str(len(called))
+    groups = grouped(entry.outcomes)
+    return str(sum(len(alarms(groups.get(name, ()))) for name in (HEALTHY_RUN, LABELLED)))
 
 
 def _range(entry: Entry) -> str:

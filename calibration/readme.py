@@ -20,7 +20,7 @@ from calibration.tally import HEALTHY_RUN, LABELLED, alarms, grouped
 README = Path("README.md")
 """Below the root of the project."""
 PLACE = re.compile(r"(?<=<!-- accuracy -->\n).*?(?=\n<!-- end of accuracy -->)", re.DOTALL)
-NOT_JUDGED = "It is not judged yet: `make calibrate` trains some 800 runs, which takes hours, and judges them."
+NOT_JUDGED = "It is not judged yet: `make calibrate` trains hundreds of runs, which takes hours, and judges them."
 STALE = (
     "**These figures are stale:** a threshold, a detector or a config has changed since. They are replaced by judging "
     "a fresh range of seeds, not by going back to this one."

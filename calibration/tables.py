@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from calibration.outcome import Outcome
-from calibration.rates import Interval, at_most, exact
+from calibration.rates import Interval, at_most, exact, over_groups
 from calibration.tally import (
     ALARMS_ACCEPTED,
     ALARMS_AIMED_AT,
@@ -65,7 +65,7 @@ def span(interval: Interval | None) -> str:
 def accuracy(groups: Groups) -> Table:
     note = (
         "Right is: the expected cause is named first; of healthy runs: nobody is called. The interval is Clopper and "
-        "Pearson's, of sampled configs a bootstrap over configs."
+        "Pearson's, of sampled configs with an alarm a bootstrap over configs."
     )
     rows = tuple(
         (name, str(t.runs), NONE if name == UNLABELLED else str(t.right), span(t.interval), *_target(name, t))
@@ -156,19 +156,18 @@ def sampled_rate(groups: Groups) -> Table:
     configs = by_config(runs)
     head = ("configs", "labelled runs", "alarms", "false-alarm rate", "95 %", "configs with an alarm", "95 %")
     note = (
-        "At healthy configs no threshold saw. The first interval is a bootstrap over configs, [0, 0] when there is no "
-        "alarm at all; the last is exact, of the share of configs in which there is one."
+        "At healthy configs that no threshold was chosen on. The first interval is a bootstrap over configs, 0 to 0 "
+        "when there is no alarm at all; the last is exact, of the share of configs in which there is one."
     )
     if not runs:
         return Table("False alarms at sampled configs", note, head, ())
     wrong, touched = len(alarms(runs)), sum(config.alarms > 0 for config in configs)
-    right = tally(LABELLED, runs).interval or Interval(0, 1)
     row = (
         str(len(configs)),
         str(len(runs)),
         str(wrong),
         percent(wrong / len(runs)),
-        span(Interval(1 - right.high, 1 - right.low)),
+        span(over_groups([(config.alarms, config.labelled) for config in configs])),
         f"{touched} of {len(configs)}",
         span(exact(touched, len(configs))),
     )
@@ -188,7 +187,7 @@ def _configs(outcomes: Sequence[Outcome], configs: Configs) -> Table:
     rows = tuple(
         (
             config.config,
-            *(f"{configs[config.config][name]:.4g}" for name in columns),
+            *(f"{configs[config.config][name]:.3g}" for name in columns),
             f"{config.labelled} of {config.runs}",
             str(config.alarms),
             ", ".join(f"{name} {count}" for name, count in config.said.items()) or NONE,

@@ -33,8 +33,8 @@ def grouped(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
 class Tally:
     """One condition, counted.
 
-    interval        95 % of the rate of right ones: exact, or over configs where runs share one; None of runs that no
-                    answer is right for
+    interval        95 % of the rate of right ones: exact, or over configs where runs share one; None where no answer is
+                    right, and where runs share configs and none is wrong: there the bootstrap knows nothing
     certain_since   median and latest step from which the right cause is first for good; None where none was named
     certain_by      the step by which the break should be
     margins         least and median lead over the next cause, where there is a next one; `sole` counts where not
@@ -67,7 +67,7 @@ def tally(name: str, runs: Sequence[Outcome]) -> Tally:
 
 
 def _interval(name: str, runs: Sequence[Outcome], right: int) -> Interval | None:
-    if name == UNLABELLED:
+    if name == UNLABELLED or (name == LABELLED and right == len(runs)):
         return None
     if name == LABELLED:
         alarmed = over_groups([(config.alarms, config.labelled) for config in by_config(runs)])
@@ -127,7 +127,7 @@ def _summary(name: str, runs: Sequence[Outcome]) -> dict[str, Any]:
     counted = tally(name, runs)
     figures: dict[str, Any] = {
         "runs": counted.runs,
-        "right": counted.right,
+        "right": None if name == UNLABELLED else counted.right,
         "interval_95": list(counted.interval) if counted.interval else None,
         "said": dict(Counter(one.said for one in runs).most_common()),
     }

@@ -113,6 +113,18 @@ def test_a_target_is_reached_accepted_or_missed(wrong, word):
     assert tables.accuracy({"healthy": runs}).rows[0][-1].startswith(f"{word}: {wrong}, ")
 
 
+def test_without_an_alarm_the_bootstrap_over_configs_claims_nothing():
+    """It would say 100 to 100 %, however few the configs."""
+    assert tally(LABELLED, [of("sampled-07-1300", "healthy")]).interval is None
+    low, high = tally(LABELLED, [of("sampled-07-1300", "healthy"), of("sampled-08-1304", "overfit")]).interval
+    assert (low, high) == (0.0, 1.0)
+
+
+def test_no_answer_is_right_for_a_run_that_is_neither_broken_nor_labelled_healthy():
+    """Nothing is known of it, so it counts for nothing."""
+    assert summary(HAND)[UNLABELLED]["right"] is None
+
+
 def test_the_summary_is_for_machines():
     """Builtins, and the rates with their intervals."""
     healthy = json.loads(json.dumps(summary(HAND)))["healthy"]
