@@ -70,6 +70,13 @@ def test_the_stop_lies_where_the_smoothed_loss_is_within_a_hundredth_of_its_lowe
     assert stop.step in good
 
 
+def test_within_a_wide_basin_the_stop_is_at_the_turn_and_not_at_its_edge() -> None:
+    """Without noise the turn is the minimum, and hundreds of steps are as good."""
+    stop = stop_of(STEPS, log_and_line(640))
+    assert stop.first + 100 < 640 < stop.last - 100
+    assert stop.step == pytest.approx(640, abs=10)
+
+
 def test_a_short_curve_stops_at_its_lowest_smoothed_point() -> None:
     """Too few points for a trend of four terms."""
     steps = np.arange(9)
