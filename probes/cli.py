@@ -85,9 +85,12 @@ def _diagnose(arguments: argparse.Namespace) -> int:
             continue
         diagnosis = diagnose(found)
         codes.append(CODES[diagnosis.verdict])
-        entries.append({"path": path, **_as_data(diagnosis)})
+        stopped = asdict(found.stopped) if found.stopped else None
+        entries.append({"path": path, **_as_data(diagnosis), "stopped": stopped})
         if not arguments.json:
             _say(f"{path}: {diagnosis.verdict}: {diagnosis.headline}", sys.stdout)
+            if found.stopped:
+                _say(f"  {found.stopped}", sys.stdout)
             if diagnosis.verdict != "healthy":
                 for line in str(diagnosis).split("\n"):
                     _say(f"  {line}", sys.stdout)
@@ -162,7 +165,7 @@ def _explanation(cause: Cause, limits: dict[str, str]) -> list[str]:
         lines += [f"needs {symptom}{beyond}", f"  limit: {limits.get(symptom, 'none is stated')}"]
     lines += [f"is not named beside {symptom}" for symptom in cause.excluded]
     lines += [f"also accounts for {symptom}" for symptom in cause.explains]
-    return [*lines, f"remedy: {cause.remedy}"]
+    return [*lines, f"remedy: {cause.remedy.format(onset='N, which the diagnosis names')}"]
 
 
 def _no_such_cause(name: str | None) -> str:

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from base64 import b64encode
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 
 from probes.dashboard import render
 from probes.panels import PANELS
-from probes.record import Record
+from probes.record import Record, Stop
 from tests.long_runs import facts, made_up
 from tests.records import changed, hand_made, sound
 
@@ -311,6 +312,14 @@ def test_the_ladder_says_what_the_losses_mean(tmp_path: Path) -> None:
     cells = [re.sub("<[^>]+>", " ", row).split() for row in table.split("</tr>")]
     assert cells[1] == ["nothing", "4.16", "4.16"]
     assert cells[-2][-2:] == ["–", "0.91"]
+
+
+def test_a_run_that_was_ended_early_says_for_what(tmp_path: Path) -> None:
+    """And what it saved, in place of calling itself incomplete."""
+    record = replace(hand_made({"loss": [3.0]}, complete=False), stopped=Stop(8, 30, "bad-init"))
+    page = drawn(tmp_path, record).text
+    assert "stopped after step 8 of 30, certain of bad-init: 21 steps (70%) saved" in page
+    assert "incomplete" not in page
 
 
 def test_an_incomplete_record_is_called_so(tmp_path: Path) -> None:

@@ -77,5 +77,8 @@ def _extent(record: Record) -> str:
     seed = record.provenance.get("seed")
     parts = [f"{number(rows)}{of} steps", f"{evaluations:,} evaluations"]
     parts += [f"seed {text(seed, 30)}"] if seed is not None else []
-    parts += [] if record.complete else ["<b>the record is incomplete</b>"]
+    if record.stopped:
+        parts += [f"<b>{text(record.stopped)}</b>"]
+    elif not record.complete:
+        parts += ["<b>the record is incomplete</b>"]
     return " · ".join(parts)
