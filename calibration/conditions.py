@@ -23,7 +23,7 @@ HEALTHY_RUNS: Mapping[Phase, int] = {"choosing": 100, "judging": 300}
 """300: with two alarms among them the false-alarm rate is below 2.1 % with 95 % confidence, one-sided."""
 BREAK_RUNS: Mapping[Phase, int] = {"choosing": 100, "judging": 100}
 """100 of 100 put the rate at which a break is named first above 96.3 %, two-sided 95 %."""
-OVERFIT_RUNS: Mapping[Phase, int] = {"choosing": 10, "judging": 10}
+OVERFIT_RUNS: Mapping[Phase, int] = {"choosing": 10, "judging": 6}
 """Many times as long as the others (`model.breaks`)."""
 
 
