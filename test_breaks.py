@@ -10,9 +10,10 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from model import BREAKS, HEALTHY, remedied
+from model import BREAKS, HEALTHY, build, remedied
 from model.config import diff, from_dict
 from model.seeds import TEST_SEED
+from probes import watch
 from probes.smoothing import centred_mean
 
 SIGNATURES = {
@@ -184,9 +185,6 @@ def test_break_mask_leak_is_not_mistaken_for_overfitting(run):
 
 def test_break_that_is_certain_can_be_ended_early():
     """The leak is seen within a few evaluations of its crossing, and the record says what that saved."""
-    from model import build
-    from probes import watch
-
     record = watch(build(replace(BREAKS["mask-leak"].apply(HEALTHY), seed=TEST_SEED)), stop_when_certain=True)
     assert record.stopped is not None
     assert (record.stopped.cause, record.complete) == ("mask-leak", False)

@@ -43,7 +43,7 @@ class Suspect:
         reach = "up to" if worst.worse == "above" else "down to"
         return (
             f"{self.name}: {worst.place} since step {first.step}, {reach} {worst.observed:.4g} at step {worst.step}, "
-            f"limit {worst.limit:.4g} ({worst.source})"
+            f"limit {worst.limit:.4g}"
         )
 
 

@@ -61,8 +61,9 @@ class Finding:
         return max(-MAX_STRENGTH, min(MAX_STRENGTH, log10(above) - log10(under)))
 
     def __str__(self) -> str:
+        """Symptom, site, step, observed and limit: one line, without where the limit comes from."""
         began = "" if self.onset is None else f", began at step {self.onset}"
-        return f"{self.place}, step {self.step}{began}: {self.observed:.4g}, limit {self.limit:.4g} ({self.source})"
+        return f"{self.place}, step {self.step}{began}: {self.observed:.4g}, limit {self.limit:.4g}"
 
     @property
     def place(self) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from probes.detectors import DETECTORS
 from probes.diagnosis import diagnose
 from probes.record import Record
-from tests.records import FACTS, anything, changed, hand_made, sound
+from tests.records import FACTS, anything, changed, hand_made, sound, thorough
 
 BAD_INIT = {"loss": [221.0, *sound()["loss"][1:]], "grad_norm": [500.0, *[1.0] * 39]}
 
@@ -94,6 +94,14 @@ def test_a_finding_that_no_cause_explains_is_undetermined_and_an_alarm() -> None
         "no cause explains initial-loss-low",
     )
     assert "initial-loss-low, step 0: 1, limit 3.659" in diagnosis.headline
+
+
+def test_the_headline_of_a_finding_that_got_worse_says_since_when_and_how_bad() -> None:
+    """The first step and the worst observation, each with its own step."""
+    leak = thorough(train_loss=[*[1.0] * 30, 0.19, 0.1, 0.05, *[0.01] * 7])
+    assert diagnose(leak).headline == (
+        "mask-leak: loss-below-floor at train_loss since step 30, down to 0.01 at step 33, limit 0.2"
+    )
 
 
 # What it looks at, and what it says

@@ -1,0 +1,180 @@
+"""Which column of a log is which signal: one table of the names that people write."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cache
+
+from probes.readers.rows import Row, is_number, whole
+from probes.record import RecordError
+from probes.signals import known
+
+STEP, EPOCH, TOTAL = "step", "epoch", "total_steps"
+LOSSES = frozenset({"loss", "train_loss", "val_loss"})
+
+NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (STEP, ("step", "global_step", "current_steps", "current_step", "trainer_global_step", "train_global_step",
+            "steps", "train_step", "iteration", "iter", "iters", "update", "num_updates", "batch_step")),
+    (EPOCH, ("epoch", "epochs", "current_epoch", "train_epoch")),
+    (TOTAL, ("total_steps", "max_steps")),
+    ("loss", ("loss", "train_loss_step", "training_loss_step", "loss_step", "batch_loss", "train_batch_loss",
+              "train_loss", "training_loss", "loss_train", "trainer_loss", "train_loss_epoch", "loss_epoch")),
+    ("train_loss", ("train_loss", "training_loss", "loss_train", "train_loss_epoch", "loss_epoch")),
+    ("val_loss", ("val_loss", "eval_loss", "valid_loss", "validation_loss", "dev_loss", "loss_val", "loss_valid",
+                  "loss_eval", "loss_validation", "evaluation_loss", "val_loss_epoch", "valid_loss_epoch",
+                  "eval_*_loss")),
+    ("lr", ("lr", "learning_rate", "train_lr", "train_learning_rate", "optimizer_lr", "lr_*")),
+    ("grad_norm", ("grad_norm", "gradient_norm", "train_grad_norm", "train_gradient_norm", "total_grad_norm",
+                   "global_grad_norm", "grad_norm_total", "grad_norm_step", "gnorm", "grad_2_0_norm_total")),
+)  # fmt: skip
+"""Signal (or step, epoch, planned total) -> names, as `plain` writes them; `*` stands for anything.
+
+A column goes to the first row that has use for it: of several names in one row the earlier wins, and a signal takes one
+column. So train_loss is the batch's loss of a log that has no other, and beside a `loss` it is the full split's.
+"""
+MOST_COLUMNS = 10_000
+"""Different names in one log; those beyond are not listed, so that a log of ever new names does not fill the memory."""
+
+
+@cache
+def plain(name: str) -> str:
+    """A column's name as the table writes it: `train/loss`, ` Train Loss ` and `train.loss` are `train_loss`."""
+    letters = (letter if letter.isalnum() else "_" for letter in name.strip().lower())
+    return "_".join(part for part in "".join(letters).split("_") if part)
+
+
+def role_of(name: str) -> str | None:
+    """The first row of the table that knows a name; None when none does."""
+    return next((role for role, patterns in NAMES if _rank(name, patterns) is not None), None)
+
+
+def _rank(name: str, patterns: tuple[str, ...]) -> int | None:
+    return next((rank for rank, pattern in enumerate(patterns) if fnmatchcase(plain(name), pattern)), None)
+
+
+@dataclass
+class Survey:
+    """What one pass over a log tells of its columns, before any of them is read as a signal.
+
+    filled         column -> in how many points something stands
+    numeric        columns that hold a number where they hold something first
+    points         rows that are points of the curves
+    epoch_is_step  whether the epochs are whole and none holds the same loss twice, so that they can count steps
+    """
+
+    filled: dict[str, int] = field(default_factory=dict)
+    numeric: set[str] = field(default_factory=set)
+    points: int = 0
+    epoch_is_step: bool = True
+    _epoch: int | None = None
+    _seen: set[str] = field(default_factory=set)
+
+    def see(self, row: Row) -> None:
+        """Take in one row."""
+        if row.kind != "point":
+            return
+        self.points += 1
+        for column, cell in row.cells.items():
+            if cell is None:
+                continue
+            if column not in self.filled:
+                if len(self.filled) >= MOST_COLUMNS:
+                    continue
+                self.filled[column] = 0
+                if is_number(cell):
+                    self.numeric.add(column)
+            self.filled[column] += 1
+        if self.epoch_is_step:
+            self.epoch_is_step = self._counts(row)
+
+    def _counts(self, row: Row) -> bool:
+        roles = {column: _role(column) for column, cell in row.cells.items() if cell is not None}
+        epochs = [column for column, role in roles.items() if role == EPOCH]
+        if not epochs:
+            return False
+        try:
+            epoch = whole(row.cells[epochs[0]])
+        except ValueError:
+            return False
+        if epoch is None:
+            return False
+        if epoch != self._epoch:
+            self._epoch, self._seen = epoch, set()
+        losses = {column for column, role in roles.items() if role in LOSSES}
+        again = losses & self._seen
+        self._seen |= losses
+        return not again
+
+
+_role = cache(role_of)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the columns of one log are read.
+
+    axis      the column that counts steps; None: the row's position does
+    signals   column -> signal
+    totals    columns that state how many steps were planned
+    ignored   the other columns
+    """
+
+    axis: str | None
+    axis_role: str
+    signals: Mapping[str, str]
+    totals: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+
+def plan(survey: Survey, mapping: Mapping[str, str]) -> Plan:
+    """Decide on every column, those of the caller's mapping (signal -> column) first.
+
+    Raises UnknownSignalError for a signal that is not in the table, RecordError for one that has a value per layer or
+    the like, and for a column that the log does not have.
+    """
+    taken = {_column(column, survey.filled): signal for signal, column in mapping.items() if _mappable(signal)}
+    free = [column for column in survey.filled if column in survey.numeric and column not in taken]
+    axis, role = _axis({signal: column for column, signal in taken.items()}.get(STEP), free, survey)
+    signals = {column: signal for column, signal in taken.items() if signal != STEP}
+    for signal, patterns in NAMES:
+        if signal in (STEP, EPOCH, TOTAL) or signal in signals.values():
+            continue
+        ranked = [(rank, column) for column in free if (rank := _rank(column, patterns)) is not None]
+        left = [pair for pair in ranked if pair[1] not in signals]
+        if left:
+            signals[min(left, key=lambda pair: pair[0])[1]] = signal
+    totals = tuple(column for column in free if _role(column) == TOTAL) if role == STEP else ()
+    ignored = tuple(c for c in survey.filled if c not in signals and c != axis and c not in totals)
+    return Plan(axis, role, signals, totals, ignored)
+
+
+def _axis(given: str | None, free: list[str], survey: Survey) -> tuple[str | None, str]:
+    """The column that counts steps: the fullest of that name, or epochs that can."""
+    if given is not None:
+        return given, STEP
+    patterns = dict(NAMES)
+    counters = [(-survey.filled[c], rank, c) for c in free if (rank := _rank(c, patterns[STEP])) is not None]
+    if counters:
+        return min(counters)[2], STEP
+    epochs = [column for column in free if _role(column) == EPOCH]
+    return (epochs[0], EPOCH) if epochs and survey.epoch_is_step else (None, "position")
+
+
+def _mappable(signal: str) -> bool:
+    if signal != STEP and known(signal).scope != "run":
+        raise RecordError(
+            f"signal {signal!r} has one value per {known(signal).scope}; a column can only be a signal of the whole run"
+        )
+    return True
+
+
+def _column(column: str, columns: Iterable[str]) -> str:
+    """The column of that name. Raises RecordError with the nearest ones when the log has none."""
+    names = list(columns)
+    if column in names:
+        return column
+    near = difflib.get_close_matches(column, names, n=2, cutoff=0.5) or names[:20]
+    raise RecordError(f"the log has no column {column!r:.60}; it has {', '.join(near) or 'none at all'}: check --map")

@@ -1,0 +1,58 @@
+"""A JSON object of lists, a column each: what becomes of Keras' `History.history` and of many a notebook's dict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from probes.readers.rows import BOM, Format, Row
+from probes.record import RecordError
+
+LARGEST = 256 * 1_048_576
+"""Bytes: such an object has no rows until its last column is read, so all of it is held in memory."""
+NUMBERS = tuple(b'":[' + bytes([first]) for first in b'-0123456789nNI"')
+"""How a list of numbers, nulls or spelled-out NaNs begins, once blanks are taken out."""
+
+
+def recognises(head: bytes) -> bool:
+    """An object one of whose values is a list that begins with a number."""
+    text = b"".join(head.removeprefix(BOM).split())
+    return text.startswith(b'{"') and any(start in text for start in NUMBERS)
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """Row i holds the i-th value of every list. Raises RecordError when it is cut, too large, or its lists differ."""
+    columns = _lists(_object(path))
+    if not columns:
+        raise RecordError(f"{path} is an object without a list of values; give each column a list")
+    lengths = {name: len(values) for name, values in columns.items()}
+    longest = max(lengths, key=lambda name: lengths[name])
+    for name, length in lengths.items():
+        if length != lengths[longest]:
+            raise RecordError(
+                f"{path}: {name!r:.60} has {length} values and {longest!r:.60} {lengths[longest]}; "
+                "all lists must be of one length, with null where nothing was measured"
+            )
+    for number, cells in enumerate(zip(*columns.values(), strict=True), start=1):
+        yield Row(number, dict(zip(columns, cells, strict=True)))
+
+
+def _object(path: Path) -> dict[str, Any]:
+    if (size := path.stat().st_size) > LARGEST:
+        raise RecordError(f"{path} is an object of {size} bytes; above {LARGEST} write the log as JSON lines or CSV")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path} is cut off or damaged: {error}; give the whole file") from error
+    if not isinstance(value, dict):
+        raise RecordError(f"{path} is {value!r:.60}; it must be an object of lists")
+    return value
+
+
+def _lists(value: dict[str, Any]) -> dict[str, list[Any]]:
+    return {name: cells for name, cells in value.items() if isinstance(cells, list)}
+
+
+FORMAT = Format("JSON object of lists", recognises, rows, "entry")

@@ -1,0 +1,66 @@
+"""Reads a JSON document value by value, holding no more of it than the value at hand."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TextIO
+
+CHUNK = 65_536
+LONGEST_VALUE = 16 * 1_048_576
+"""Characters in one value; what is longer is no row of a log."""
+
+
+class BadJsonError(ValueError):
+    """The document ends in the middle, or is no JSON; the message says what was met."""
+
+
+class Scanner:
+    """A position in a document that is read as it moves on."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file, self._text, self._at, self._ended = file, "", 0, False
+        self._decoder = json.JSONDecoder()
+
+    def peek(self) -> str:
+        """The next character that is not blank; "" at the end."""
+        while True:
+            while self._at < len(self._text):
+                if self._text[self._at] not in " \t\r\n":
+                    return self._text[self._at]
+                self._at += 1
+            if not self._more(CHUNK):
+                return ""
+
+    def take(self, wanted: str) -> str:
+        """Move past one of the wanted characters. Raises BadJsonError when another one stands there."""
+        found = self.peek()
+        if not found or found not in wanted:
+            raise BadJsonError(f"{' or '.join(wanted)} is missing" + (f" before {found!r}" if found else " at its end"))
+        self._at += 1
+        return found
+
+    def value(self) -> Any:
+        """The value that begins here. Raises BadJsonError when there is none or it is not whole."""
+        self.peek()
+        wanted = CHUNK
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+                if end < len(self._text) or self._ended:
+                    self._at = end
+                    return value
+            except (ValueError, RecursionError) as error:
+                if self._ended or isinstance(error, RecursionError):
+                    raise BadJsonError(f"{getattr(error, 'msg', error)}") from error
+            if len(self._text) - self._at > LONGEST_VALUE:
+                raise BadJsonError(f"there is no end to a value within {LONGEST_VALUE} characters")
+            self._more(wanted)
+            wanted *= 2
+
+    def _more(self, wanted: int) -> bool:
+        try:
+            chunk = self._file.read(wanted)
+        except UnicodeDecodeError as error:
+            raise BadJsonError(f"it is no UTF-8 text ({error.reason})") from error
+        self._text, self._at, self._ended = self._text[self._at :] + chunk, 0, not chunk
+        return bool(chunk)
