@@ -13,7 +13,7 @@ import pytest
 from model import BREAKS, HEALTHY, build, remedied
 from model.config import diff, from_dict
 from model.seeds import TEST_SEED
-from probes import watch
+from probes import diagnose, watch
 from probes.smoothing import centred_mean
 
 SIGNATURES = {
@@ -69,6 +69,13 @@ def test_break_shows_its_own_signature_and_no_other_ones(broken, brk):
 def test_break_is_certain_by_the_step_of_its_row(broken, brk):
     """From there on every longer record names it first."""
     assert broken.diagnosis.causes[0].certain_since <= brk.certain_by
+
+
+def test_break_is_named_from_the_record_and_not_from_its_label(broken, run):
+    """With the reference's provenance, and with none, the diagnosis is the same to the byte."""
+    for provenance in (run("healthy").record.provenance, {}):
+        disguised = replace(broken.record, provenance=provenance)
+        assert str(diagnose(disguised)) == str(broken.diagnosis)
 
 
 def test_break_is_undone_by_the_remedy_of_its_cause(run, brk):

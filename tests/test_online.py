@@ -68,6 +68,39 @@ def test_no_judgement_is_later_than_a_twentieth_of_the_run() -> None:
     assert all(later <= max(earlier + 1, 1.05 * earlier) for earlier, later in pairwise(judged))
 
 
+def test_a_cause_that_shows_late_is_confirmed_at_once() -> None:
+    """Two evaluations after it was first named, however long the run has been."""
+    online = Online()
+    named, answered = 0, 0
+    for evaluation in range(1, 2001):
+
+        def record(evaluation: int = evaluation) -> Record:
+            nonlocal named
+            named = named or (evaluation if evaluation >= 1500 else 0)
+            return SICK if evaluation >= 1500 else SOUND
+
+        if online.certain(record):
+            answered = evaluation
+            break
+    assert 1500 <= named <= 1500 * 1.05
+    assert answered == named + CONFIRMATIONS - 1
+
+
+def test_causes_that_keep_changing_cost_no_more_than_confirming_each() -> None:
+    """Three judgements where there was one."""
+    other = hand_made({**sound(), "loss": [90.0, *sound()["loss"][1:]]}, **FACTS)
+    online, judged = Online(), 0
+    for evaluation in range(1, 10_001):
+
+        def record(evaluation: int = evaluation) -> Record:
+            nonlocal judged
+            judged += 1
+            return SICK if judged % 2 else other
+
+        assert online.certain(record) is None, evaluation
+    assert judged < 3 * 200
+
+
 # With a run
 
 
