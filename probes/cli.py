@@ -16,9 +16,11 @@ from typing import Any, NoReturn, TextIO
 from probes.causes import BY_NAME, CAUSES, Cause
 from probes.diagnosis import Diagnosis, diagnose
 from probes.findings import printable
-from probes.readers import read
-from probes.record import Record
+from probes.readers import find, read, read_stream
+from probes.readers.columns import how_it_was_read, mapping_of
+from probes.record import Record, RecordError
 from probes.recorder import encode
+from probes.signals import UnknownSignalError
 
 HEALTHY, UNHEALTHY, UNREADABLE, UNDETERMINED, USAGE = range(5)
 """Exit codes."""
@@ -55,17 +57,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m probes",
-        description="Judge, draw and explain records of training runs.",
+        description="Judge, draw and explain records and logs of training runs.",
         epilog="exit codes: 0 all healthy, 1 some run is unhealthy, 2 a path cannot be read, 3 some run cannot be "
         "judged, 4 usage; over several paths 2 beats 1 beats 3 beats 0",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     judging = commands.add_parser("diagnose", help="print a verdict per path")
-    judging.add_argument("paths", nargs="+", metavar="PATH")
+    _add_logs(judging)
+    judging.add_argument("--columns", action="store_true", help="show which columns of a log were read as which signal")
     judging.add_argument("--json", action="store_true", help="print the diagnoses as one JSON list")
     judging.set_defaults(run=_diagnose)
     drawing = commands.add_parser("render", help="draw the runs on one HTML page")
-    drawing.add_argument("paths", nargs="+", metavar="PATH")
+    _add_logs(drawing)
     drawing.add_argument("-o", "--output", required=True, metavar="PAGE", help="where to write the page")
     drawing.add_argument("--reference", metavar="PATH", help="a run to draw the others against")
     drawing.set_defaults(run=_render)
@@ -75,10 +78,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_logs(command: argparse.ArgumentParser) -> None:
+    command.add_argument("paths", nargs="+", metavar="PATH", help="a record or log, a folder of them, - for stdin")
+    command.add_argument(
+        "--map", action="append", default=[], metavar="SIGNAL=COLUMN", help="read a column of a log as a signal"
+    )
+
+
 def _diagnose(arguments: argparse.Namespace) -> int:
-    codes, entries = [], []
-    for path in arguments.paths:
-        found = _read(path)
+    codes: list[int] = []
+    entries: list[dict[str, Any]] = []
+    mapping = _mapping(arguments.map)
+    for path in _expanded(arguments.paths):
+        found = _read(path, mapping)
         if isinstance(found, str):
             codes.append(UNREADABLE)
             entries.append({"path": path, "verdict": None, "error": found})
@@ -86,9 +98,12 @@ def _diagnose(arguments: argparse.Namespace) -> int:
         diagnosis = diagnose(found)
         codes.append(CODES[diagnosis.verdict])
         stopped = asdict(found.stopped) if found.stopped else None
-        entries.append({"path": path, **_as_data(diagnosis), "stopped": stopped})
+        reader = found.provenance.get("reader")
+        entries.append({"path": path, **_as_data(diagnosis), "stopped": stopped, "reader": reader})
         if not arguments.json:
             _say(f"{path}: {diagnosis.verdict}: {diagnosis.headline}", sys.stdout)
+            for line in how_it_was_read(reader, arguments.columns):
+                _say(f"  {line}", sys.stdout)
             if found.stopped:
                 _say(f"  {found.stopped}", sys.stdout)
             if diagnosis.verdict != "healthy":
@@ -116,10 +131,11 @@ def _as_data(diagnosis: Diagnosis) -> dict[str, Any]:
 
 def _render(arguments: argparse.Namespace) -> int:
     page = Path(arguments.output)
-    sources = [*arguments.paths, *([arguments.reference] if arguments.reference else [])]
+    sources = [*_expanded(arguments.paths), *([arguments.reference] if arguments.reference else [])]
+    mapping = _mapping(arguments.map)
     if page.exists() and any(os.path.exists(source) and os.path.samefile(page, source) for source in sources):
         raise _UsageError(f"{page} is one of the records to draw; give another page with -o")
-    read_from = {path: _read(path) for path in dict.fromkeys(sources)}
+    read_from = {path: _read(path, mapping) for path in dict.fromkeys(sources)}
     records = {path: found for path, found in read_from.items() if isinstance(found, Record)}
     if len(records) < len(read_from):
         _say(f"probes: {page} was not drawn", sys.stderr)
@@ -177,15 +193,28 @@ def _no_such_cause(name: str | None) -> str:
     return f"there is no cause {name!r}; {hint}{known}"
 
 
-def _read(path: str) -> Record | str:
+def _mapping(pairs: Sequence[str]) -> dict[str, str]:
+    try:
+        return mapping_of(pairs)
+    except (RecordError, UnknownSignalError) as error:
+        raise _UsageError(f"--map: {error}") from error
+
+
+def _expanded(paths: Sequence[str]) -> list[str]:
+    """The paths, with the logs in a folder for the folder; an empty one stays, to be complained about."""
+    found = {path: [str(log) for log in find(path)] for path in paths if os.path.isdir(path)}
+    return [log for path in paths for log in found.get(path) or [path]]
+
+
+def _read(path: str, mapping: dict[str, str]) -> Record | str:
     """The record, or why there is none, which has been said on stderr."""
     try:
-        return read(path)
+        return read_stream(sys.stdin.buffer, "standard input", mapping) if path == "-" else read(path, mapping)
     except OSError as error:
         problem = f"{path} cannot be opened ({error.strerror or error}); give the file of a record"
     except ValueError as error:  # RecordError, and a path that no file can have
         problem = str(error) if path in str(error) else f"{path}: {error}"
-        problem += "; docs/record.md says what a record is"
+        problem += "; docs/logs.md says what can be read"
     _say(f"probes: {problem}", sys.stderr)
     return problem
 

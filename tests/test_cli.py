@@ -15,6 +15,7 @@ from probes.causes import CAUSES
 from probes.cli import main
 from probes.record import Stop
 from probes.recorder import save
+from tests.logs import KERAS, LIGHTNING, TRAINER_LOG, TRAINER_STATE, csv_of, curve, written
 from tests.records import FACTS, changed, hand_made, sound
 
 Printed = pytest.CaptureFixture[str]
@@ -28,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save(changed(loss=[221.0, *sound()["loss"][1:]]), "sick.jsonl")
     save(changed(loss=[inf, *sound()["loss"][1:]]), "infinite.jsonl")
     save(hand_made({"loss": [4.2, 4.1]}), "short.jsonl")
-    (tmp_path / "table.csv").write_text("step,loss\n0,4.2\n")
+    (tmp_path / "notes.txt").write_text("the loss was 4.2, then 4.1\n")
     (tmp_path / "empty.json").write_text("{}")
     (tmp_path / "folder").mkdir()
     return tmp_path
@@ -78,9 +79,9 @@ def test_a_run_that_cannot_be_judged_says_why(capsys: Printed) -> None:
     ("path", "expected"),
     [
         ("nowhere.jsonl", "nowhere.jsonl cannot be opened (No such file or directory); give the file of a record"),
-        ("folder", "folder cannot be opened (Is a directory); give the file of a record"),
-        ("table.csv", 'table.csv is not a record: it must begin with {"probes_record":'),
-        ("empty.json", 'empty.json is not a record: it must begin with {"probes_record":'),
+        ("folder", "folder holds no log of a format that is known here (a record of probes, Hugging Face"),
+        ("notes.txt", "notes.txt is of no format that is known here (a record of probes, Hugging Face trainer state, "),
+        ("empty.json", "empty.json is of no format that is known here (a record of probes, Hugging Face"),
         ("nul\0byte", "nul\N{REPLACEMENT CHARACTER}byte: embedded null byte"),
     ],
 )
@@ -94,7 +95,7 @@ def test_a_path_that_cannot_be_read_is_named_on_stderr(
 
 def test_a_path_that_cannot_be_read_does_not_hide_the_others(capsys: Printed) -> None:
     """They are judged all the same."""
-    main(["diagnose", "table.csv", "healthy.jsonl"])
+    main(["diagnose", "notes.txt", "healthy.jsonl"])
     assert "healthy.jsonl: healthy" in capsys.readouterr().out
 
 
@@ -104,11 +105,11 @@ def parsed(text: str) -> Any:
 
 def test_json_gives_the_same_as_data(capsys: Printed) -> None:
     """One entry per path, in their order, with verdict, cause, causes and findings."""
-    assert main(["diagnose", "--json", "healthy.jsonl", "table.csv", "sick.jsonl"]) == 2
+    assert main(["diagnose", "--json", "healthy.jsonl", "notes.txt", "sick.jsonl"]) == 2
     healthy, unread, sick = parsed(capsys.readouterr().out)
     assert [(e["path"], e["verdict"]) for e in (healthy, unread, sick)] == [
         ("healthy.jsonl", "healthy"),
-        ("table.csv", None),
+        ("notes.txt", None),
         ("sick.jsonl", "unhealthy"),
     ]
     assert (sick["cause"], sick["causes"][0]["name"], sick["findings"][0]["observed"]) == (
@@ -205,10 +206,10 @@ def test_the_module_runs_as_a_program(folder: Path) -> None:
     """`python -m probes`, with its exit code and no traceback."""
     root = Path(__file__).parents[1]
     done = subprocess.run(
-        [sys.executable, "-m", "probes", "diagnose", folder / "sick.jsonl", folder / "table.csv"],
+        [sys.executable, "-m", "probes", "diagnose", folder / "sick.jsonl", folder / "notes.txt"],
         cwd=root, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (done.returncode, "bad-init" in done.stdout, "table.csv is not a record" in done.stderr) == (2, True, True)
+    assert (done.returncode, "bad-init" in done.stdout, "notes.txt is of no format" in done.stderr) == (2, True, True)
     assert "Traceback" not in done.stderr
 
 
@@ -243,3 +244,108 @@ def test_json_says_of_a_run_whether_it_was_ended_early(capsys: Printed) -> None:
     save(replace(changed(), stopped=STOPPED, complete=False), "ended.jsonl")
     main(["diagnose", "--json", "ended.jsonl", "healthy.jsonl"])
     assert [entry["stopped"] for entry in json.loads(capsys.readouterr().out)] == [asdict(STOPPED), None]
+
+
+def given(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    """What stands on standard input."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def test_a_log_on_standard_input_is_judged(monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> None:
+    """Its path is a dash."""
+    given(monkeypatch, TRAINER_LOG.encode())
+    assert (main(["diagnose", "-"]), capsys.readouterr().out.splitlines()[0]) == (
+        3,
+        "-: undetermined: cannot judge: 3 points of loss; 20 are needed",
+    )
+
+
+def test_a_damaged_log_on_standard_input_is_called_by_that_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    """Not by that of the file it was put into."""
+    given(monkeypatch, b'{"loss": 4.0}\n[1]\n{"loss": 3.0}\n')
+    assert (main(["diagnose", "-"]), "probes: -: standard input, line 2 is [1]" in capsys.readouterr().err) == (2, True)
+
+
+def test_every_log_in_a_folder_is_judged(folder: Path, capsys: Printed) -> None:
+    """Whatever else lies there."""
+    written(folder / "folder", LIGHTNING, "metrics.csv")
+    written(folder / "folder", TRAINER_STATE, "state.txt")
+    written(folder / "folder", "lr: 3.0e-4\nloss: cross-entropy\n", "config.yaml")
+    main(["diagnose", "--json", "folder"])
+    assert [entry["path"] for entry in parsed(capsys.readouterr().out)] == ["folder/metrics.csv", "folder/state.txt"]
+
+
+def test_every_log_in_a_folder_is_drawn(folder: Path) -> None:
+    """On one page."""
+    written(folder / "folder", KERAS, "keras.csv")
+    written(folder / "folder", csv_of(step=range(40), loss=curve(40)), "plain.csv")
+    assert main(["render", "folder", "-o", "page.html"]) == 0
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert ("keras" in page, "plain" in page) == (True, True)
+
+
+def test_columns_shows_what_was_mapped_and_what_was_ignored(folder: Path, capsys: Printed) -> None:
+    """Under the headline of each path, before the details."""
+    written(folder, KERAS, "keras.csv")
+    main(["diagnose", "--columns", "keras.csv"])
+    assert capsys.readouterr().out.splitlines()[1:6] == [
+        "  format: CSV; steps: epoch",
+        "  loss -> loss",
+        "  val_loss -> val_loss",
+        "  learning_rate -> lr",
+        "  ignored: accuracy, val_accuracy",
+    ]
+
+
+def test_without_columns_only_what_was_done_to_the_steps_is_told(folder: Path, capsys: Printed) -> None:
+    """As of a run that was resumed."""
+    written(folder, csv_of(step=[0, 1, 2, 1], loss=[4, 3, 2, 3]), "plain.csv")
+    main(["diagnose", "plain.csv"])
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[1][:33], lines[2]) == (
+        "  note: line 5: step 1 comes afte",
+        "  verdict: undetermined (cannot judge: 2 points of loss; 20 are needed)",
+    )
+
+
+@pytest.mark.parametrize("reader", ["me", 7, ["a"], {"mapped": 3, "ignored": 4, "stitched": 5}, {}])
+def test_a_record_may_have_a_reader_of_another_kind_in_its_provenance(reader: Any, capsys: Printed) -> None:
+    """It is anybody's to write."""
+    save(hand_made({"loss": [4.2]}, provenance={"reader": reader}), "odd.jsonl")
+    assert main(["diagnose", "--columns", "odd.jsonl"]) == 3
+
+
+def test_map_reads_a_column_of_any_name(folder: Path, capsys: Printed) -> None:
+    """As the signal that is named, beside those that are known."""
+    written(folder, csv_of(step=range(40), perplexity=curve(40), loss=curve(40)), "plain.csv")
+    main(["diagnose", "--columns", "--map", "val_loss=perplexity", "plain.csv"])
+    assert "  perplexity -> val_loss\n  loss -> loss\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("val_los=x", "--map: there is no signal 'val_los'; did you mean 'val_loss'"),
+        ("activation=x", "--map: signal 'activation' has one value per layer; a column can only be a signal of the"),
+        ("loss", "--map: 'loss' is no SIGNAL=COLUMN, as val_loss=my_metric"),
+        ("=x", "--map: '=x' is no SIGNAL=COLUMN"),
+        ("lr=", "--map: 'lr=' is no SIGNAL=COLUMN"),
+    ],
+)
+@pytest.mark.parametrize("command", [["diagnose"], ["render", "-o", "page.html"]])
+def test_a_wrong_mapping_is_a_wrong_command(pair: str, message: str, command: list[str], capsys: Printed) -> None:
+    """Whatever the paths hold."""
+    assert (main([*command, "healthy.jsonl", "--map", pair]), message in capsys.readouterr().err) == (4, True)
+
+
+def test_a_mapped_column_that_a_log_lacks_makes_it_unreadable(folder: Path, capsys: Printed) -> None:
+    """The nearest one is named."""
+    written(folder, csv_of(step=[0], perplexity=[4]), "plain.csv")
+    code = main(["diagnose", "plain.csv", "--map", "loss=perplexiti"])
+    assert (code, capsys.readouterr().err) == (
+        2,
+        "probes: plain.csv: the log has no column 'perplexiti'; it has perplexity: check --map; "
+        "docs/logs.md says what can be read\n",
+    )

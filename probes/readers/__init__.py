@@ -1,12 +1,78 @@
-"""Any log this project can read, as a Record: one file per format, recognised by content."""
+"""Any log this project can read, as a Record: one file per format, recognised by content (`docs/logs.md`)."""
 
 from __future__ import annotations
 
+import shutil
+import stat
+from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
-from probes.record import Record
+from probes.readers import comma_separated, json_columns, json_lines, trainer_state
+from probes.readers.building import build
+from probes.readers.finding import head_of, logs_in, ours
+from probes.readers.rows import Format
+from probes.record import Record, RecordError
+
+FORMATS: tuple[Format, ...] = (
+    trainer_state.FORMAT,
+    json_lines.FORMAT,
+    json_columns.FORMAT,
+    comma_separated.FORMAT,
+)
+"""In order of precedence; records of our own come before them all."""
+KNOWN = "a record of probes, " + ", ".join(form.name for form in FORMATS)
 
 
-def read(path: str | Path) -> Record:
-    """Read a run's log. Raises RecordError when the file is of no known format, OSError when it cannot be opened."""
-    return Record.load(path)
+def read(path: str | Path, mapping: Mapping[str, str] | None = None) -> Record:
+    """Read a run's log, or the one log in a folder. `mapping` adds columns by name: signal -> column.
+
+    What was made of the log stands in the record's provenance under "reader". Raises RecordError when the file is of
+    no known format, is damaged, or does not have a column of the mapping, and when a folder holds no log or several;
+    UnknownSignalError for a signal of the mapping that is not in the table; OSError when it cannot be opened.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_file(_only_log(path), mapping or {})
+    if stat.S_ISFIFO(path.stat().st_mode):
+        with open(path, "rb") as stream:
+            return read_stream(stream, str(path), mapping)
+    return _read_file(path, mapping or {})
+
+
+def read_stream(stream: BinaryIO, name: str, mapping: Mapping[str, str] | None = None) -> Record:
+    """Read a log that can be read only once, as standard input; errors call it `name`. Raises what `read` raises."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "log"
+        with open(path, "wb") as file:
+            shutil.copyfileobj(stream, file)
+        try:
+            return _read_file(path, mapping or {})
+        except RecordError as error:
+            raise RecordError(str(error).replace(str(path), name)) from error
+
+
+def find(folder: str | Path) -> list[Path]:
+    """The logs below a folder, sorted, recognised by content; hidden ones and sidecars are passed over."""
+    return logs_in(Path(folder), FORMATS)
+
+
+def _read_file(path: Path, mapping: Mapping[str, str]) -> Record:
+    head = head_of(path)
+    if ours(head):
+        return Record.load(path)
+    form = next((form for form in FORMATS if form.recognises(head)), None)
+    if form is None:
+        raise RecordError(f"{path} is of no format that is known here ({KNOWN}); a table needs a line of column names")
+    return build(form, path, mapping)
+
+
+def _only_log(folder: Path) -> Path:
+    found = find(folder)
+    if not found:
+        raise RecordError(f"{folder} holds no log of a format that is known here ({KNOWN}); give the log itself")
+    if len(found) > 1:
+        names = ", ".join(str(path.relative_to(folder)) for path in found[:10])
+        raise RecordError(f"{folder} holds {len(found)} logs, one is read at a time: {names}")
+    return found[0]

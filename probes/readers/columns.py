@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 
-from probes.readers.rows import Row, is_number, whole
+from probes.readers.rows import Row, is_empty, is_number, whole
 from probes.record import RecordError
 from probes.signals import known
 
-STEP, EPOCH, TOTAL = "step", "epoch", "total_steps"
+STEP, EPOCH, TOTAL, POSITION = "step", "epoch", "total_steps", "position"
 LOSSES = frozenset({"loss", "train_loss", "val_loss"})
 
 NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -46,9 +46,10 @@ def plain(name: str) -> str:
     return "_".join(part for part in "".join(letters).split("_") if part)
 
 
-def role_of(name: str) -> str | None:
+@cache
+def role(name: str) -> str | None:
     """The first row of the table that knows a name; None when none does."""
-    return next((role for role, patterns in NAMES if _rank(name, patterns) is not None), None)
+    return next((row for row, patterns in NAMES if _rank(name, patterns) is not None), None)
 
 
 def _rank(name: str, patterns: tuple[str, ...]) -> int | None:
@@ -81,7 +82,7 @@ class Survey:
             if cell is None:
                 continue
             if column not in self.filled:
-                if len(self.filled) >= MOST_COLUMNS:
+                if len(self.filled) >= MOST_COLUMNS or is_empty(cell):
                     continue
                 self.filled[column] = 0
                 if is_number(cell):
@@ -91,8 +92,8 @@ class Survey:
             self.epoch_is_step = self._counts(row)
 
     def _counts(self, row: Row) -> bool:
-        roles = {column: _role(column) for column, cell in row.cells.items() if cell is not None}
-        epochs = [column for column, role in roles.items() if role == EPOCH]
+        roles = {column: role(column) for column, cell in row.cells.items() if cell is not None}
+        epochs = [column for column, what in roles.items() if what == EPOCH]
         if not epochs:
             return False
         try:
@@ -103,23 +104,21 @@ class Survey:
             return False
         if epoch != self._epoch:
             self._epoch, self._seen = epoch, set()
-        losses = {column for column, role in roles.items() if role in LOSSES}
+        losses = {column for column, what in roles.items() if what in LOSSES}
         again = losses & self._seen
         self._seen |= losses
         return not again
-
-
-_role = cache(role_of)
 
 
 @dataclass(frozen=True)
 class Plan:
     """How the columns of one log are read.
 
-    axis      the column that counts steps; None: the row's position does
-    signals   column -> signal
-    totals    columns that state how many steps were planned
-    ignored   the other columns
+    axis       the column that counts steps; None: the row's position does
+    axis_role  what is counted: step, epoch or position
+    signals    column -> signal
+    totals     columns that state how many steps were planned
+    ignored    the other columns
     """
 
     axis: str | None
@@ -127,6 +126,41 @@ class Plan:
     signals: Mapping[str, str]
     totals: tuple[str, ...]
     ignored: tuple[str, ...]
+
+
+def mapping_of(pairs: Iterable[str]) -> dict[str, str]:
+    """Signal -> column, of pairs written SIGNAL=COLUMN.
+
+    Raises RecordError for what is no such pair or comes twice, and for a signal that no column can be;
+    UnknownSignalError, with the nearest names, for one that is not in the table.
+    """
+    mapping: dict[str, str] = {}
+    for pair in pairs:
+        signal, equals, column = pair.partition("=")
+        if not (signal and equals and column):
+            raise RecordError(f"{pair!r:.60} is no SIGNAL=COLUMN, as val_loss=my_metric")
+        if signal in mapping:
+            raise RecordError(f"{signal} is given two columns, {mapping[signal]!r:.60} and {column!r:.60}")
+        if _mappable(signal):
+            mapping[signal] = column
+    return mapping
+
+
+def how_it_was_read(reader: object, columns: bool) -> list[str]:
+    """What to tell of a log: what was done to its steps always, which column became which signal when asked for.
+
+    `reader` is what stands in a record's provenance, which may be anything in a record that somebody else wrote.
+    """
+    if not isinstance(reader, Mapping):
+        return []
+    lines = []
+    if columns:
+        mapped, ignored = reader.get("mapped"), reader.get("ignored")
+        lines = [f"format: {reader.get('format')}; steps: {reader.get('step')}"]
+        lines += [f"{column} -> {signal}" for column, signal in (mapped if isinstance(mapped, Mapping) else {}).items()]
+        lines += [f"ignored: {', '.join(map(str, ignored)) if ignored and isinstance(ignored, list) else 'nothing'}"]
+    stitched = reader.get("stitched")
+    return [*lines, *(f"note: {sentence}" for sentence in (stitched if isinstance(stitched, list) else []))]
 
 
 def plan(survey: Survey, mapping: Mapping[str, str]) -> Plan:
@@ -137,7 +171,7 @@ def plan(survey: Survey, mapping: Mapping[str, str]) -> Plan:
     """
     taken = {_column(column, survey.filled): signal for signal, column in mapping.items() if _mappable(signal)}
     free = [column for column in survey.filled if column in survey.numeric and column not in taken]
-    axis, role = _axis({signal: column for column, signal in taken.items()}.get(STEP), free, survey)
+    axis, counted = _axis({signal: column for column, signal in taken.items()}.get(STEP), free, survey)
     signals = {column: signal for column, signal in taken.items() if signal != STEP}
     for signal, patterns in NAMES:
         if signal in (STEP, EPOCH, TOTAL) or signal in signals.values():
@@ -146,9 +180,9 @@ def plan(survey: Survey, mapping: Mapping[str, str]) -> Plan:
         left = [pair for pair in ranked if pair[1] not in signals]
         if left:
             signals[min(left, key=lambda pair: pair[0])[1]] = signal
-    totals = tuple(column for column in free if _role(column) == TOTAL) if role == STEP else ()
+    totals = tuple(column for column in free if role(column) == TOTAL) if counted == STEP else ()
     ignored = tuple(c for c in survey.filled if c not in signals and c != axis and c not in totals)
-    return Plan(axis, role, signals, totals, ignored)
+    return Plan(axis, counted, signals, totals, ignored)
 
 
 def _axis(given: str | None, free: list[str], survey: Survey) -> tuple[str | None, str]:
@@ -159,8 +193,8 @@ def _axis(given: str | None, free: list[str], survey: Survey) -> tuple[str | Non
     counters = [(-survey.filled[c], rank, c) for c in free if (rank := _rank(c, patterns[STEP])) is not None]
     if counters:
         return min(counters)[2], STEP
-    epochs = [column for column in free if _role(column) == EPOCH]
-    return (epochs[0], EPOCH) if epochs and survey.epoch_is_step else (None, "position")
+    epochs = [column for column in free if role(column) == EPOCH]
+    return (epochs[0], EPOCH) if epochs and survey.epoch_is_step else (None, POSITION)
 
 
 def _mappable(signal: str) -> bool:

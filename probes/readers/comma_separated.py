@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from probes.readers.columns import role_of
+from probes.readers.columns import role
 from probes.readers.rows import NOT_MEASURED, Cell, Format, Row, first_lines, is_number, lines, summarises
 from probes.record import RecordError
 
@@ -23,9 +23,9 @@ def recognises(head: bytes) -> bool:
     if any(is_number(_cell(name)) for name in header):
         return False
     if len(found) == 1:
-        return any(role_of(name) for name in header)
+        return any(role(name) for name in header)
     cells = [_cell(text) for text in _split(found[1], delimiter)]
-    if len(header) == 1 and not role_of(header[0]):
+    if len(header) == 1 and not role(header[0]):
         return False
     cut = len(cells) < len(header) and head.count(b"\n") == 1
     return cut or (len(cells) == len(header) and (found[1] == found[0] or any(map(is_number, cells))))

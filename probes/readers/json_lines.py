@@ -14,7 +14,7 @@ from probes.record import RecordError
 def recognises(head: bytes) -> bool:
     """Its first line is a whole object that holds at least one value which is not itself a list or an object."""
     found = first_lines(head)
-    row = _object(found[0]) if found else None
+    row = _object(found[0]) if found else {}
     return bool(row) and "log_history" not in row and not all(isinstance(v, list | dict) for v in row.values())
 
 

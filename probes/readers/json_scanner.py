@@ -8,6 +8,8 @@ from typing import Any, TextIO
 CHUNK = 65_536
 LONGEST_VALUE = 16 * 1_048_576
 """Characters in one value; what is longer is no row of a log."""
+BEHIND = tuple(",:]} \t\r\n")
+"""What may stand behind a value; behind "0" or "0." there may be more of the number, which is not read yet."""
 
 
 class BadJsonError(ValueError):
@@ -46,7 +48,7 @@ class Scanner:
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
-                if end < len(self._text) or self._ended:
+                if self._ended or self._text[end : end + 1] in BEHIND:
                     self._at = end
                     return value
             except (ValueError, RecursionError) as error:

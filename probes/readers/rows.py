@@ -91,6 +91,11 @@ def is_number(cell: Cell) -> bool:
         return False
 
 
+def is_empty(cell: Cell) -> bool:
+    """Whether a cell says that nothing was measured."""
+    return cell is None or (isinstance(cell, str) and cell.strip().lower() in NOT_MEASURED)
+
+
 def summarises(cells: Mapping[str, Cell]) -> bool:
     """Whether a row sums up a run of Hugging Face's trainer: its train_loss is the mean of the run, no point of it."""
     return cells.get("train_runtime") is not None
@@ -103,13 +108,17 @@ def lines(path: Path) -> Iterator[tuple[int, str, bool]]:
         while line := file.readline(LONGEST_LINE + 1):
             count += 1
             if len(line) > LONGEST_LINE:
-                raise RecordError(f"{path}, line {count} is longer than {LONGEST_LINE} bytes, which no line of a log is")
+                raise RecordError(
+                    f"{path}, line {count} is longer than {LONGEST_LINE} bytes, which no line of a log is"
+                )
             whole_line = line.endswith(b"\n")
             try:
                 text = (line.removeprefix(BOM) if count == 1 else line).decode()
             except UnicodeDecodeError as error:
                 if whole_line:
-                    raise RecordError(f"{path}, line {count} is damaged: it is no UTF-8 text ({error.reason})") from error
+                    raise RecordError(
+                        f"{path}, line {count} is damaged: it is no UTF-8 text ({error.reason})"
+                    ) from error
                 text = line.decode(errors="replace")
             yield count, text.strip("\r\n"), whole_line
 

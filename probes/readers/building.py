@@ -1,0 +1,134 @@
+"""From the rows of a log to a Record, in two passes: what columns there are, then what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from probes.readers.columns import POSITION, STEP, TOTAL, Plan, Survey, plan, role
+from probes.readers.rows import Cell, Format, Row, number, whole
+from probes.readers.stitching import Stitcher, bucket_for
+from probes.record import Builder, Record, RecordError
+
+
+def build(form: Format, path: Path, mapping: Mapping[str, str]) -> Record:
+    """Read a log of a known format. Raises RecordError where it is damaged, or when the mapping does not fit it."""
+    survey = Survey()
+    for row in form.rows(path):
+        survey.see(row)
+    reading = _Reading(form, path, _planned(path, survey, mapping), survey)
+    for row in form.rows(path):
+        reading.take(row)
+    return reading.record()
+
+
+def _planned(path: Path, survey: Survey, mapping: Mapping[str, str]) -> Plan:
+    try:
+        made = plan(survey, mapping)
+    except RecordError as error:
+        raise RecordError(f"{path}: {error}") from error
+    if survey.filled and not made.signals:
+        columns = ", ".join(list(survey.filled)[:20])
+        raise RecordError(f"{path} has no column that is known here, only {columns}; name one, as --map loss=COLUMN")
+    return made
+
+
+@dataclass
+class _Reading:
+    """The second pass: every row by the plan."""
+
+    form: Format
+    path: Path
+    plan: Plan
+    survey: Survey
+    cut: bool = False
+    last: int | None = None
+    position: int = 0
+    without_step: int = 0
+    totals: set[int] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        signals = list(self.plan.signals.values())
+        self.stitcher = Stitcher(signals, bucket_for(self.survey.points, len(signals)))
+
+    def take(self, row: Row) -> None:
+        """Take in one row."""
+        where = f"{self.form.unit} {row.number}"
+        if row.kind == "cut":
+            self.cut = True
+            self.notes.append(f"{where}: the log ends within it; it was left out")
+            return
+        self._state(row)
+        if row.kind == "summary":
+            self.notes += [f"{where}: it sums up the run and was left out"] if "train_runtime" in row.cells else []
+            return
+        step = self._step(row, where)
+        values = dict(self._values(row, where))
+        if step is None:
+            self.without_step += bool(values)
+        else:
+            self.stitcher.add(step, values, where)
+
+    def record(self) -> Record:
+        """What was read, with how it was read in its provenance."""
+        total = self._total()
+        if self.without_step:
+            self.notes.append(f"{self.without_step} rows have values but no {self.plan.axis!r:.60}; they were left out")
+        reader = {
+            "format": self.form.name,
+            "step": self.plan.axis or POSITION,
+            "mapped": dict(self.plan.signals),
+            "ignored": list(self.plan.ignored),
+            "stitched": [*self.stitcher.notes(), *self.notes],
+        }
+        builder = Builder({} if total is None else {"total_steps": total}, {"reader": reader})
+        for step, row in self.stitcher.rows():
+            builder.append(step, row)
+        # Steps may be counted from 0 or from 1.
+        reached = total is None or self.last is None or self.last >= total - 1
+        return builder.record(complete=reached and not self.cut)
+
+    def _step(self, row: Row, where: str) -> int | None:
+        if self.plan.axis is None:
+            self.position += 1
+            return self.position - 1
+        step: int | None = self._checked(whole, row, self.plan.axis, where)
+        self.last = step if step is not None else self.last
+        return step
+
+    def _values(self, row: Row, where: str) -> Iterator[tuple[str, float]]:
+        for column, signal in self.plan.signals.items():
+            value = self._checked(number, row, column, where)
+            if value is not None:
+                yield signal, value
+
+    def _checked(self, reads: Any, row: Row, column: str, where: str) -> Any:
+        cell: Cell = row.cells.get(column)
+        try:
+            return reads(cell)
+        except ValueError as error:
+            raise RecordError(f"{self.path}, {where}: column {column!r:.60} holds {cell!r:.60}; {error}") from error
+
+    def _state(self, row: Row) -> None:
+        """Note the planned total that a row states, and the step that a summary was written at."""
+        if self.plan.axis is None or self.plan.axis_role != STEP:
+            return
+        summary = row.kind == "summary"
+        for column in row.cells if summary else self.plan.totals:
+            cell = row.cells.get(column)
+            # Two that differ are as good as any number of them: neither is the plan.
+            if role(column) == TOTAL and isinstance(cell, int | float) and 0 < cell < 2**63 and len(self.totals) < 2:
+                self.totals.add(int(cell))
+        if summary:
+            steps = [row.cells.get(name) for name in (self.plan.axis, "global_step")]
+            self.last = next((step for step in steps if type(step) is int), self.last)
+
+    def _total(self) -> int | None:
+        """The planned total, when the log states one and the same throughout and its steps do not pass it."""
+        if len(self.totals) != 1:
+            return None
+        (total,) = self.totals
+        return total if self.last is None or self.last <= total else None

@@ -1,0 +1,180 @@
+"""Columns are read as signals by one table of names, and by what the caller adds to it."""
+
+from pathlib import Path
+
+import pytest
+
+from probes import read
+from probes.readers.columns import EPOCH, NAMES, STEP, TOTAL, mapping_of, plain, role
+from probes.record import RecordError
+from probes.signals import BY_NAME, UnknownSignalError
+from tests.logs import csv_of, lines_of, made_of, points, written
+
+
+@pytest.mark.parametrize(
+    ("column", "signal"),
+    [
+        ("loss", "loss"),
+        ("Loss", "loss"),
+        (" loss ", "loss"),
+        ("train_loss", "loss"),
+        ("train/loss", "loss"),
+        ("Train Loss", "loss"),
+        ("train_loss_step", "loss"),
+        ("training-loss", "loss"),
+        ("eval_loss", "val_loss"),
+        ("val_loss", "val_loss"),
+        ("val/loss", "val_loss"),
+        ("validation/loss", "val_loss"),
+        ("valid_loss", "val_loss"),
+        ("eval_wikitext_loss", "val_loss"),
+        ("learning_rate", "lr"),
+        ("lr", "lr"),
+        ("lr-Adam", "lr"),
+        ("lr-AdamW/pg1", "lr"),
+        ("train/learning_rate", "lr"),
+        ("grad_norm", "grad_norm"),
+        ("gradient_norm", "grad_norm"),
+        ("train/grad_norm", "grad_norm"),
+        ("grad_2.0_norm_total", "grad_norm"),
+    ],
+)
+def test_a_column_alone_is_read_as(tmp_path: Path, column: str, signal: str) -> None:
+    """The names that people write, in their spellings."""
+    record = read(written(tmp_path, csv_of(step=[3], **{column: [0.5]})))
+    assert points(record, signal) == {3: 0.5}
+
+
+@pytest.mark.parametrize(
+    "column", ["step", "global_step", "current_steps", "trainer/global_step", "_step", "Step", "iteration", "iter"]
+)
+def test_a_column_that_counts_steps(tmp_path: Path, column: str) -> None:
+    """Is never mistaken for a signal."""
+    record = read(written(tmp_path, csv_of(**{column: [5, 10]}, loss=[4.0, 3.0])))
+    assert (points(record, "loss"), made_of(record)["step"]) == ({5: 4.0, 10: 3.0}, column)
+
+
+@pytest.mark.parametrize("column", ["test_loss", "val_loss_step", "accuracy", "loss_scale", "epoch_time", "my_metric"])
+def test_what_is_not_known_is_ignored_and_listed(tmp_path: Path, column: str) -> None:
+    """A guess would be worse."""
+    record = read(written(tmp_path, csv_of(step=[0], loss=[4.0], **{column: [1.0]})))
+    assert (list(record.tables), made_of(record)["ignored"]) == (["loss"], [column])
+
+
+def test_what_was_mapped_is_said(tmp_path: Path) -> None:
+    """Column by column, in the record's provenance, where no detector looks."""
+    record = read(written(tmp_path, csv_of(epoch=[0], step=[3], loss=[4.0], lr=[0.1], seconds=[7])))
+    assert record.provenance == {
+        "reader": {
+            "format": "CSV",
+            "step": "step",
+            "mapped": {"loss": "loss", "lr": "lr"},
+            "ignored": ["epoch", "seconds"],
+            "stitched": [],
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("columns", "mapped"),
+    [
+        (["loss", "train_loss"], {"loss": "loss", "train_loss": "train_loss"}),
+        (["train_loss", "loss"], {"loss": "loss", "train_loss": "train_loss"}),
+        (["train_loss_step", "train_loss_epoch"], {"train_loss_step": "loss", "train_loss_epoch": "train_loss"}),
+        (["train_loss_epoch"], {"train_loss_epoch": "loss"}),
+        (["eval_a_loss", "eval_b_loss"], {"eval_a_loss": "val_loss"}),
+        (["eval_a_loss", "eval_loss"], {"eval_loss": "val_loss"}),
+        (["lr-Adam", "lr-Adam-momentum"], {"lr-Adam": "lr"}),
+    ],
+)
+def test_of_several_columns_for_a_signal_the_better_name_is_taken(
+    tmp_path: Path, columns: list[str], mapped: dict[str, str]
+) -> None:
+    """A training loss beside the batch's is the full split's; of equals, the first."""
+    record = read(written(tmp_path, csv_of(step=[0], **{column: [1.0] for column in columns})))
+    assert made_of(record)["mapped"] == mapped
+
+
+def test_a_column_of_words_is_no_signal(tmp_path: Path) -> None:
+    """Nor is one of truths or of lists: by what stands in it first."""
+    record = read(written(tmp_path, lines_of({"loss": 4.0, "lr": "fast", "grad_norm": True, "val_loss": [1.0]})))
+    assert made_of(record)["ignored"] == ["lr", "grad_norm", "val_loss"]
+
+
+def test_an_epoch_that_repeats_counts_no_steps(tmp_path: Path) -> None:
+    """Several batches an epoch are so many points, by their position."""
+    rows = [{"epoch": i // 3, "loss": 4.0 - i} for i in range(4)]
+    assert points(read(written(tmp_path, lines_of(*rows))), "loss") == {0: 4.0, 1: 3.0, 2: 2.0, 3: 1.0}
+
+
+def test_an_epoch_in_two_rows_is_one_step(tmp_path: Path) -> None:
+    """When one holds the training loss and the other validation's."""
+    rows = [{"epoch": 1, "train_loss": 4.0}, {"epoch": 1, "val_loss": 4.5}, {"epoch": 2, "train_loss": 3.0}]
+    record = read(written(tmp_path, lines_of(*rows)))
+    assert (points(record, "loss"), points(record, "val_loss")) == ({1: 4.0, 2: 3.0}, {1: 4.5})
+
+
+def test_a_fraction_of_an_epoch_counts_no_steps(tmp_path: Path) -> None:
+    """Steps are whole."""
+    rows = [{"epoch": 0.5, "loss": 4.0}, {"epoch": 1.0, "loss": 3.0}]
+    assert points(read(written(tmp_path, lines_of(*rows))), "loss") == {0: 4.0, 1: 3.0}
+
+
+def test_rows_without_a_step_in_a_log_that_has_them_are_left_out(tmp_path: Path) -> None:
+    """Where they belong is not known, and it is said."""
+    record = read(written(tmp_path, lines_of({"step": 1, "loss": 4.0}, {"loss": 3.0}, {"note": 1.0})))
+    assert (points(record, "loss"), made_of(record)["stitched"]) == (
+        {1: 4.0},
+        ["1 rows have values but no 'step'; they were left out"],
+    )
+
+
+def test_a_mapping_adds_to_the_table(tmp_path: Path) -> None:
+    """And comes before it."""
+    path = written(tmp_path, csv_of(n=[7], mine=[4.0], loss=[3.0], other=[1.0]))
+    record = read(path, {"loss": "mine", "val_loss": "other", "step": "n"})
+    assert (made_of(record)["mapped"], made_of(record)["ignored"]) == ({"mine": "loss", "other": "val_loss"}, ["loss"])
+    assert points(record, "loss") == {7: 4.0}
+
+
+def test_a_mapped_column_that_holds_no_number_is_refused_with_its_line(tmp_path: Path) -> None:
+    """It was asked for, so it cannot be passed over."""
+    with pytest.raises(RecordError, match="log, line 2: column 'mine' holds 'high'; it must be a number, or empty"):
+        read(written(tmp_path, csv_of(step=[0], mine=["high"])), {"loss": "mine"})
+
+
+def test_an_unknown_signal_in_a_mapping_is_an_error(tmp_path: Path) -> None:
+    """With the nearest one."""
+    with pytest.raises(UnknownSignalError, match="did you mean 'val_loss'"):
+        read(written(tmp_path, csv_of(step=[0], loss=[1.0])), {"val_los": "loss"})
+
+
+def test_a_signal_mapped_twice_is_an_error() -> None:
+    """One of the two would be lost."""
+    with pytest.raises(RecordError, match="loss is given two columns, 'a' and 'b'"):
+        mapping_of(["loss=a", "loss=b"])
+
+
+def test_a_column_may_have_an_equals_sign_in_its_name() -> None:
+    """The first one separates."""
+    assert mapping_of(["loss=a=b"]) == {"loss": "a=b"}
+
+
+def test_a_log_with_no_column_that_is_known_says_what_to_do(tmp_path: Path) -> None:
+    """It would be judged by nothing."""
+    with pytest.raises(RecordError, match="has no column that is known here, only step, energy; name one, as --map"):
+        read(written(tmp_path, csv_of(step=[0], energy=[1.0])))
+
+
+def test_the_table_names_only_signals_that_exist() -> None:
+    """Of the whole run, and each of its names as it is compared."""
+    signals = [signal for signal, _ in NAMES if signal not in (STEP, EPOCH, TOTAL)]
+    assert [signal for signal in signals if BY_NAME[signal].scope != "run"] == []
+    assert [
+        name for _, names in NAMES for name in names if plain(name.replace("*", "x")) != name.replace("*", "x")
+    ] == []
+
+
+def test_a_name_that_nobody_knows_has_no_role() -> None:
+    """So it takes nobody's place."""
+    assert (role("energy"), role("train/loss"), role("_step")) == (None, "loss", STEP)
