@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from probes.detectors.loss_spike import DETECTOR
+from probes.record import Record, Table
 from tests.judging import found, symptoms, why_not
 from tests.records import hand_made
 
@@ -51,12 +52,19 @@ def test_it_stays_quiet_in_noise_as_wide_as_the_jump() -> None:
 
 
 def test_a_window_that_is_itself_sick_hides_nothing() -> None:
-    """Eight bumps among the twenty points before it, each too small to count: a mean and a sigma would follow them."""
-    losses = with_jump(150, 1.5, sigma=0.01)
-    losses[131:147:2] += 0.6
-    window = losses[130:150]
-    assert losses[150] < window.mean() + 6 * window.std()
+    """Eight bumps among the twenty points before it, each too small to count: a mean would follow them."""
+    losses = with_jump(150, 0.95, sigma=0.002)
+    losses[131:147:2] += 0.7
+    mean = losses[130:150].mean()
+    assert losses[150] - mean < 0.25 * (losses[0] - mean)
     assert symptoms(DETECTOR, hand_made({"loss": losses.tolist()})) == [("loss-spike", "", 150)]
+
+
+def test_it_stays_quiet_on_an_outlier_where_nothing_was_learned() -> None:
+    """There is nothing to give back: a level loss with one batch ten sigma off."""
+    losses = 1 + 0.01 * np.random.default_rng(0).standard_normal(POINTS)
+    losses[120] += 0.1
+    assert found(DETECTOR, hand_made({"loss": losses.tolist()})) == []
 
 
 def test_a_spike_that_is_far_worse_is_told_again() -> None:
@@ -73,4 +81,18 @@ def test_it_stays_quiet_where_nothing_was_learned_yet() -> None:
 
 def test_it_cannot_judge_twenty_points() -> None:
     """There is no window before any of them."""
-    assert why_not(DETECTOR, hand_made({"loss": [1.0] * 20})) == "20 points of loss; 21 are needed"
+    assert why_not(DETECTOR, hand_made({"loss": [1.0] * 20})) == "20 finite points of loss; 21 are needed"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_stays_quiet_on_a_hundred_thousand_steps_of_noise(seed: int) -> None:
+    """Where next to nothing was learned, and where a lot was: the more points, the more chances to be misled."""
+    rng = np.random.default_rng(seed)
+    level = 1 + 0.05 * rng.standard_normal(100_000)
+    fallen = level + 3 * np.exp(-np.arange(100_000) / 10_000)
+    assert [found(DETECTOR, in_memory(losses)) for losses in (level, fallen)] == [[], []]
+
+
+def in_memory(losses: np.ndarray) -> Record:
+    """A record of a loss alone, made at once."""
+    return Record({}, np.arange(len(losses)), {"loss": Table(("",), losses[:, None])})
