@@ -53,10 +53,10 @@ def test_it_stays_quiet_in_noise_as_wide_as_the_jump() -> None:
 
 def test_a_window_that_is_itself_sick_hides_nothing() -> None:
     """Eight bumps among the twenty points before it, each too small to count: a mean would follow them."""
-    losses = with_jump(150, 0.95, sigma=0.002)
-    losses[131:147:2] += 0.7
+    losses = with_jump(150, 0.84, sigma=0.002)
+    losses[131:147:2] += 0.6
     mean = losses[130:150].mean()
-    assert losses[150] - mean < 0.25 * (losses[0] - mean)
+    assert losses[150] - mean < 0.25 * (losses[2] - mean)
     assert symptoms(DETECTOR, hand_made({"loss": losses.tolist()})) == [("loss-spike", "", 150)]
 
 
