@@ -107,6 +107,8 @@ class _Reading:
 
     def _checked(self, reads: Any, row: Row, column: str, where: str) -> Any:
         cell: Cell = row.cells.get(column)
+        if cell is None or (reads is number and type(cell) is float):
+            return cell
         try:
             return reads(cell)
         except ValueError as error:

@@ -63,7 +63,7 @@ class Survey:
     filled         column -> in how many points something stands
     numeric        columns that hold a number where they hold something first
     points         rows that are points of the curves
-    epoch_is_step  whether the epochs are whole and none holds the same loss twice, so that they can count steps
+    epoch_is_step  whether nothing else counts steps and epochs can: they are whole and none holds a loss twice
     """
 
     filled: dict[str, int] = field(default_factory=dict)
@@ -87,6 +87,7 @@ class Survey:
                 self.filled[column] = 0
                 if is_number(cell):
                     self.numeric.add(column)
+                    self.epoch_is_step &= role(column) != STEP
             self.filled[column] += 1
         if self.epoch_is_step:
             self.epoch_is_step = self._counts(row)

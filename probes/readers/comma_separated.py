@@ -48,7 +48,7 @@ def rows(path: Path) -> Iterator[Row]:
         texts = _split(line, delimiter)
         if len(texts) != len(header):
             raise RecordError(f"{path}, line {count} has {len(texts)} cells; it must have {len(header)}, as the header")
-        if [text.strip() for text in texts] == header:
+        if texts[0].strip() == header[0] and [text.strip() for text in texts] == header:
             continue  # two logs, one behind the other
         cells = dict(zip(header, map(_cell, texts), strict=True))
         yield Row(count, cells, "summary" if summarises(cells) else "point")
