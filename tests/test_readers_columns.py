@@ -178,3 +178,10 @@ def test_the_table_names_only_signals_that_exist() -> None:
 def test_a_name_that_nobody_knows_has_no_role() -> None:
     """So it takes nobody's place."""
     assert (role("energy"), role("train/loss"), role("_step")) == (None, "loss", STEP)
+
+
+def test_the_page_lists_the_names_of_the_table() -> None:
+    """Row by row."""
+    page = (Path(__file__).parents[1] / "docs" / "logs.md").read_text(encoding="utf-8")
+    listed = page.partition("<!-- names -->")[2].partition("<!-- end of names -->")[0].splitlines()[3:]
+    assert listed == [f"| `{signal}` | {', '.join(f'`{name}`' for name in names)} |" for signal, names in NAMES]

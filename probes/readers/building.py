@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from probes.readers.columns import POSITION, STEP, TOTAL, Plan, Survey, plan, role
-from probes.readers.rows import Cell, Format, Row, number, whole
-from probes.readers.stitching import Stitcher, bucket_for
+from probes.readers.rows import Cell, Format, Row, number, summarises, whole
+from probes.readers.stitching import MOST_NOTES, Stitcher, bucket_for
 from probes.record import Builder, Record, RecordError
 
 
@@ -63,7 +63,8 @@ class _Reading:
             return
         self._state(row)
         if row.kind == "summary":
-            self.notes += [f"{where}: it sums up the run and was left out"] if "train_runtime" in row.cells else []
+            if summarises(row.cells) and len(self.notes) < MOST_NOTES:
+                self.notes.append(f"{where}: it sums up the run and was left out")
             return
         step = self._step(row, where)
         values = dict(self._values(row, where))
@@ -107,8 +108,6 @@ class _Reading:
 
     def _checked(self, reads: Any, row: Row, column: str, where: str) -> Any:
         cell: Cell = row.cells.get(column)
-        if cell is None or (reads is number and type(cell) is float):
-            return cell
         try:
             return reads(cell)
         except ValueError as error:
