@@ -57,6 +57,15 @@ def test_a_trainer_that_stopped_before_its_total_is_incomplete(tmp_path: Path, r
     assert read(written(tmp_path, json.dumps(state))).complete is complete
 
 
+@pytest.mark.parametrize(("last", "complete"), [(37, False), (38, False), (39, True), (40, True)])
+def test_a_planned_run_is_complete_whether_steps_count_from_0_or_from_1(
+    tmp_path: Path, last: int, complete: bool
+) -> None:
+    """The last of forty steps is 39 or 40."""
+    rows = [{"step": step, "loss": 4.0, "total_steps": 40} for step in (0, last)]
+    assert read(written(tmp_path, lines_of(*rows))).complete is complete
+
+
 def test_last_log_of_a_trainer_may_come_before_its_last_step(tmp_path: Path) -> None:
     """What counts is the step that the trainer reached, not the one it logged last."""
     state = {**STATE, "log_history": STATE["log_history"][:5], "global_step": 45, "max_steps": 45}
@@ -115,12 +124,13 @@ def test_an_object_of_lists_may_state_its_steps(tmp_path: Path) -> None:
 def test_plain_csv(tmp_path: Path, delimiter: str, end: str, mark: str) -> None:
     """Padded or not, with any usual delimiter, from any system."""
     text = mark + "step,loss\n1,4.5\n2,4.25\n".replace(",", delimiter).replace("\n", end)
-    assert points(read(written(tmp_path, text)), "loss") == {1: 4.5, 2: 4.25}
+    record = read(written(tmp_path, text))
+    assert (points(record, "loss"), made_of(record)["step"]) == ({1: 4.5, 2: 4.25}, "step")
 
 
 def test_quoted_names_and_cells(tmp_path: Path) -> None:
     """As spreadsheets write them, the delimiter in between included."""
-    text = '"Step","note","Train Loss"\n"1","a, b","4.5"\n'
+    text = '"Step", "note", "Train Loss"\n"1", "a, b", "4.5"\n'
     assert points(read(written(tmp_path, text)), "loss") == {1: 4.5}
 
 
@@ -155,6 +165,11 @@ def test_an_empty_cell_was_not_measured(tmp_path: Path, nothing: str) -> None:
     assert (points(record, "loss"), record.sites("nonfinite_count")) == ({1: 4.0}, ())
 
 
+def test_a_word_for_nothing_in_json_was_not_measured(tmp_path: Path) -> None:
+    """Even where it stands first in its column."""
+    assert points(read(written(tmp_path, lines_of({"loss": "null"}, {"loss": 4.0}))), "loss") == {1: 4.0}
+
+
 def test_format_is_told_by_content_not_by_name(tmp_path: Path) -> None:
     """CSV in a file called .json, and the other way round."""
     assert made_of(read(written(tmp_path, KERAS, "log.json")))["format"] == "CSV"
@@ -186,5 +201,6 @@ def test_a_cut_trainer_state_is_refused_and_says_where(tmp_path: Path, text: str
 
 
 def test_a_log_without_rows_cannot_be_judged(tmp_path: Path) -> None:
-    """A header alone is a run that has not begun."""
-    assert len(read(written(tmp_path, "step,loss,lr\n")).steps) == 0
+    """A header alone is a run that has not begun; one with half a row is a run that was killed at once."""
+    begun, killed = (read(written(tmp_path, "step,loss,lr\n" + rest)) for rest in ("", "0"))
+    assert (len(begun.steps), len(killed.steps), killed.complete) == (0, 0, False)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from probes import read
+from probes.readers import columns
 from probes.readers.columns import EPOCH, NAMES, STEP, TOTAL, mapping_of, plain, role
 from probes.record import RecordError
 from probes.signals import BY_NAME, UnknownSignalError
@@ -54,6 +55,25 @@ def test_a_column_that_counts_steps(tmp_path: Path, column: str) -> None:
     assert (points(record, "loss"), made_of(record)["step"]) == ({5: 4.0, 10: 3.0}, column)
 
 
+def test_of_several_columns_that_count_steps_the_fullest_is_taken(tmp_path: Path) -> None:
+    """As where one is written at evaluations alone."""
+    text = csv_of(step=["", 1], global_step=[5, 10], loss=[4.0, 3.0])
+    assert points(read(written(tmp_path, text)), "loss") == {5: 4.0, 10: 3.0}
+
+
+def test_a_planned_total_is_ignored_where_steps_are_not_what_is_counted(tmp_path: Path) -> None:
+    """Epochs do not add up to it."""
+    record = read(written(tmp_path, csv_of(epoch=[0, 1], max_steps=[500, 500], loss=[4.0, 3.0])))
+    assert (record.facts, made_of(record)["ignored"]) == ({}, ["max_steps"])
+
+
+def test_ever_new_names_do_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a number of them they are not even listed."""
+    monkeypatch.setattr(columns, "MOST_COLUMNS", 3)
+    rows = [{"loss": 4.0, f"x{i}": 1.0} for i in range(10)]
+    assert made_of(read(written(tmp_path, lines_of(*rows))))["ignored"] == ["x0", "x1"]
+
+
 @pytest.mark.parametrize("column", ["test_loss", "val_loss_step", "accuracy", "loss_scale", "epoch_time", "my_metric"])
 def test_what_is_not_known_is_ignored_and_listed(tmp_path: Path, column: str) -> None:
     """A guess would be worse."""
@@ -76,7 +96,7 @@ def test_what_was_mapped_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "mapped"),
+    ("names", "mapped"),
     [
         (["loss", "train_loss"], {"loss": "loss", "train_loss": "train_loss"}),
         (["train_loss", "loss"], {"loss": "loss", "train_loss": "train_loss"}),
@@ -88,10 +108,10 @@ def test_what_was_mapped_is_said(tmp_path: Path) -> None:
     ],
 )
 def test_of_several_columns_for_a_signal_the_better_name_is_taken(
-    tmp_path: Path, columns: list[str], mapped: dict[str, str]
+    tmp_path: Path, names: list[str], mapped: dict[str, str]
 ) -> None:
     """A training loss beside the batch's is the full split's; of equals, the first."""
-    record = read(written(tmp_path, csv_of(step=[0], **{column: [1.0] for column in columns})))
+    record = read(written(tmp_path, csv_of(step=[0], **{column: [1.0] for column in names})))
     assert made_of(record)["mapped"] == mapped
 
 

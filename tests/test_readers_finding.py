@@ -1,5 +1,6 @@
 """A folder is searched for logs, by what the files hold."""
 
+import json
 import os
 from pathlib import Path
 from threading import Thread
@@ -10,7 +11,7 @@ from probes import read
 from probes.readers import FORMATS, find
 from probes.record import RecordError
 from probes.recorder import Recorder
-from tests.logs import KERAS, KERAS_HISTORY, LIGHTNING, TRAINER_LOG, TRAINER_STATE, points, written
+from tests.logs import KERAS, KERAS_HISTORY, LIGHTNING, STATE, TRAINER_LOG, TRAINER_STATE, points, written
 
 NO_LOGS = {
     "README.md": "# a model\n\nIts loss was 4.2, then 4.1.\n",
@@ -55,7 +56,7 @@ def test_find_does_not_pass_over_a_damaged_log(tmp_path: Path) -> None:
     assert [path.name for path in find(tmp_path)] == ["history", "log"]
 
 
-@pytest.mark.parametrize("text", [KERAS, TRAINER_STATE, TRAINER_LOG, KERAS_HISTORY, LIGHTNING])
+@pytest.mark.parametrize("text", [KERAS, TRAINER_STATE, json.dumps(STATE), TRAINER_LOG, KERAS_HISTORY, LIGHTNING])
 def test_every_log_is_recognised_by_one_format_alone(text: str) -> None:
     """So their order cannot matter."""
     assert sum(form.recognises(text.encode()) for form in FORMATS) == 1

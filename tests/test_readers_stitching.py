@@ -112,6 +112,26 @@ def test_a_thinned_run_that_was_resumed_is_cut_at_the_step() -> None:
     assert (max(steps), stitcher.rows()[-1], 0 in steps, 99 in steps) == (105, (105, {"loss": -1.0}), True, True)
 
 
+def test_a_step_logged_twice_at_the_end_of_a_bucket_is_still_one_step() -> None:
+    """The last bucket stays whole until the next one is full."""
+    stitcher = Stitcher(["loss"], bucket=10)
+    for step, value in enumerate([0.0, 5.0, -5.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]):
+        stitcher.add(step, {"loss": value}, "")
+    stitcher.add(9, {"loss": 2.0}, "")
+    assert (stitcher.rows()[-1], len(stitcher.notes())) == ((9, {"loss": 2.0}), 1)
+
+
+def test_a_run_that_begins_again_is_thinned_as_if_it_were_the_first() -> None:
+    """However long the one before it was."""
+    again, fresh = Stitcher(["loss"], bucket=10), Stitcher(["loss"], bucket=10)
+    for step, value in enumerate(curve(1000)):
+        again.add(step, {"loss": value}, "")
+    for step, value in enumerate(curve(1000)):
+        again.add(step, {"loss": value}, "")
+        fresh.add(step, {"loss": value}, "")
+    assert again.rows() == fresh.rows()
+
+
 def test_a_long_log_keeps_its_spike_and_its_nan(tmp_path: Path) -> None:
     """Three hundred thousand lines, in bounded rows and in seconds; that it was thinned is said."""
     losses: list[object] = list(curve(300_000))

@@ -25,8 +25,6 @@ def recognises(head: bytes) -> bool:
     if len(found) == 1:
         return any(role(name) for name in header)
     cells = [_cell(text) for text in _split(found[1], delimiter)]
-    if len(header) == 1 and not role(header[0]):
-        return False
     cut = len(cells) < len(header) and head.count(b"\n") == 1
     return cut or (len(cells) == len(header) and (found[1] == found[0] or any(map(is_number, cells))))
 
