@@ -25,6 +25,7 @@ from probes.signals import UnknownSignalError
 HEALTHY, UNHEALTHY, UNREADABLE, UNDETERMINED, USAGE = range(5)
 """Exit codes."""
 GRAVEST_FIRST = (UNREADABLE, UNHEALTHY, UNDETERMINED, HEALTHY)
+STDIN = "standard input"
 CODES = {"healthy": HEALTHY, "unhealthy": UNHEALTHY, "undetermined": UNDETERMINED}
 
 
@@ -209,11 +210,11 @@ def _expanded(paths: Sequence[str]) -> list[str]:
 def _read(path: str, mapping: dict[str, str]) -> Record | str:
     """The record, or why there is none, which has been said on stderr."""
     try:
-        return read_stream(sys.stdin.buffer, "standard input", mapping) if path == "-" else read(path, mapping)
+        return read_stream(sys.stdin.buffer, STDIN, mapping) if path == "-" else read(path, mapping)
     except OSError as error:
         problem = f"{path} cannot be opened ({error.strerror or error}); give the file of a record"
     except ValueError as error:  # RecordError, and a path that no file can have
-        problem = str(error) if path in str(error) else f"{path}: {error}"
+        problem = str(error) if path in str(error) or path == "-" else f"{path}: {error}"
         problem += "; docs/logs.md says what can be read"
     _say(f"probes: {problem}", sys.stderr)
     return problem

@@ -265,7 +265,7 @@ def test_a_damaged_log_on_standard_input_is_called_by_that_name(
 ) -> None:
     """Not by that of the file it was put into."""
     given(monkeypatch, b'{"loss": 4.0}\n[1]\n{"loss": 3.0}\n')
-    assert (main(["diagnose", "-"]), "probes: -: standard input, line 2 is [1]" in capsys.readouterr().err) == (2, True)
+    assert (main(["diagnose", "-"]), "probes: standard input, line 2 is [1]" in capsys.readouterr().err) == (2, True)
 
 
 def test_every_log_in_a_folder_is_judged(folder: Path, capsys: Printed) -> None:

@@ -134,6 +134,13 @@ def test_quoted_names_and_cells(tmp_path: Path) -> None:
     assert points(read(written(tmp_path, text)), "loss") == {1: 4.5}
 
 
+def test_a_column_without_a_title_is_called_by_its_place(tmp_path: Path) -> None:
+    """As the index of a data frame; the header that comes again with a second file is no row."""
+    text = ",step,loss\n0,5,4.5\n"
+    record = read(written(tmp_path, text + text))
+    assert (points(record, "loss"), made_of(record)["ignored"]) == ({5: 4.5}, ["column 1"])
+
+
 def test_our_own_record_comes_back_as_it_is(tmp_path: Path) -> None:
     """`read` takes what `Record.load` takes, with all of its facts."""
     save(changed(), tmp_path / "run.jsonl")

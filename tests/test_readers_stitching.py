@@ -118,7 +118,10 @@ def test_a_step_logged_twice_at_the_end_of_a_bucket_is_still_one_step() -> None:
     for step, value in enumerate([0.0, 5.0, -5.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]):
         stitcher.add(step, {"loss": value}, "")
     stitcher.add(9, {"loss": 2.0}, "")
-    assert (stitcher.rows()[-1], len(stitcher.notes())) == ((9, {"loss": 2.0}), 1)
+    assert (stitcher.rows()[-1], stitcher.notes()[0][-36:]) == (
+        (9, {"loss": 2.0}),
+        "replaced the earlier ones, in 1 rows",
+    )
 
 
 def test_a_run_that_begins_again_is_thinned_as_if_it_were_the_first() -> None:

@@ -31,6 +31,7 @@ def recognises(head: bytes) -> bool:
 
 def rows(path: Path) -> Iterator[Row]:
     """One row a line; a last line without its newline is a cut, since its last number may be. Raises RecordError."""
+    titles: list[str] = []
     header: list[str] = []
     delimiter = ","
     for count, line, whole in lines(path):
@@ -38,7 +39,8 @@ def rows(path: Path) -> Iterator[Row]:
             continue
         if not header:
             delimiter = _delimiter(line)
-            header = _header(_split(line, delimiter), path)
+            titles = _stripped(_split(line, delimiter))
+            header = _header(titles, path)
             continue
         if not whole:
             yield Row(count, {}, "cut")
@@ -46,7 +48,7 @@ def rows(path: Path) -> Iterator[Row]:
         texts = _split(line, delimiter)
         if len(texts) != len(header):
             raise RecordError(f"{path}, line {count} has {len(texts)} cells; it must have {len(header)}, as the header")
-        if texts[0].strip() == header[0] and [text.strip() for text in texts] == header:
+        if texts[0].strip() == titles[0] and _stripped(texts) == titles:
             continue  # two logs, one behind the other
         cells = dict(zip(header, map(_cell, texts), strict=True))
         yield Row(count, cells, "summary" if summarises(cells) else "point")
@@ -63,12 +65,16 @@ def _split(line: str, delimiter: str) -> list[str]:
         return []
 
 
-def _header(texts: list[str], path: Path) -> list[str]:
-    header = [text.strip() for text in texts]
-    twice = [name for name in dict.fromkeys(header) if name and header.count(name) > 1]
+def _stripped(texts: list[str]) -> list[str]:
+    return [text.strip() for text in texts]
+
+
+def _header(titles: list[str], path: Path) -> list[str]:
+    """The names of the columns; one without a title, as the index of a data frame, is called by its place."""
+    twice = [name for name in dict.fromkeys(titles) if name and titles.count(name) > 1]
     if twice:
         raise RecordError(f"{path}, line 1: column {twice[0]!r:.60} stands there twice; rename one of the two")
-    return [name or f"column {place}" for place, name in enumerate(header, start=1)]
+    return [name or f"column {place}" for place, name in enumerate(titles, start=1)]
 
 
 def _cell(text: str) -> Cell:
