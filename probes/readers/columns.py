@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import lru_cache
 
 from probes.readers.rows import Row, is_empty, is_number, whole
 from probes.record import RecordError
@@ -39,14 +39,14 @@ MOST_COLUMNS = 10_000
 """Different names in one log; those beyond are not listed, so that a log of ever new names does not fill the memory."""
 
 
-@cache
+@lru_cache(maxsize=MOST_COLUMNS)
 def plain(name: str) -> str:
     """A column's name as the table writes it: `train/loss`, ` Train Loss ` and `train.loss` are `train_loss`."""
     letters = (letter if letter.isalnum() else "_" for letter in name.strip().lower())
     return "_".join(part for part in "".join(letters).split("_") if part)
 
 
-@cache
+@lru_cache(maxsize=MOST_COLUMNS)
 def role(name: str) -> str | None:
     """The first row of the table that knows a name; None when none does."""
     return next((row for row, patterns in NAMES if _rank(name, patterns) is not None), None)
