@@ -1,7 +1,8 @@
 """The pytest plugin: an experiment trains once a session, tests assert on its run, a dashboard is drawn at the end.
 
-Idle unless a project offers experiments by the hook below. The hooks only translate between pytest and `offers`,
-`session`, `store`, `closing`, `rollcall` and `terminal`, none of which knows pytest.
+Logs that were asked for are judged as tests of their own. Idle unless a project offers experiments by the hook below or
+asks for logs. The hooks only translate between pytest and `offers`, `session`, `store`, `closing`, `rollcall`, `logs`
+and `terminal`, none of which knows pytest.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from uuid import uuid4
 import pytest
 
 from probes.experiment import Experiment
-from probes.gate import offers, terminal
+from probes.gate import logs, offers, terminal
 from probes.gate.closing import Closing, close
 from probes.gate.rollcall import RollCall
 from probes.gate.session import Run, Session
@@ -33,10 +34,15 @@ ANNOUNCEMENT, FAILURE = "probes_run", "probes_failure"
 """The user properties of a test report that announce a run its test used, or a training that failed it."""
 WORKER_INPUT = "probes_session"
 """What the controller tells its workers: the session they belong to."""
+LOGS_INPUT = "probes_logs"
+"""And the logs that were asked for, so that all of them collect the same."""
+LOG_ROW = "probes_log"
+"""The attribute of a test report that holds a judged log's line in the table at the end."""
 RAN_TO_ITS_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
 SESSION = pytest.StashKey[Session]()
 USED = pytest.StashKey[dict[str, Run]]()
+POLICY = pytest.StashKey[logs.Policy]()
 
 
 class Hooks:
@@ -59,12 +65,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--dashboard", metavar="PATH", dest="probes_dashboard", help=where + " (default: from the ini file)"
     )
     parser.addini("probes_dashboard", where + ", relative to the root", type="string", default=DASHBOARD)
+    group = parser.getgroup("diagnose", "logs of training runs under test (docs/logs.md)")
+    for option, settings in logs.OPTIONS.items():
+        group.addoption(option, **settings)
+    for name, what in logs.INI.items():
+        parser.addini(name, what, type="args", default=[])
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     identity = _worker_input(config).get(WORKER_INPUT) or uuid4().hex
     config.stash[SESSION] = Session(lambda: _offered(config), lambda: _open_store(config, identity))
+    policy = config.stash[POLICY] = _policy(config)
+    if policy.paths and config.args_source is not config.ArgsSource.ARGS:
+        config.args, config.args_source = [], config.ArgsSource.ARGS  # nothing beside the logs was asked for
     if _is_worker(config):
         config.option.cacheclear = False  # once a session is enough; a worker would clear what another has just trained
     else:
@@ -93,6 +107,48 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
         items[0].config.stash[SESSION].deselected += len(items)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if isinstance(collector, pytest.Session):
+        report.result = [*report.result, *(_log_file(collector, path) for path in collector.config.stash[POLICY].paths)]
+    return report
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    return _log_file(parent, file_path) if parent.config.stash[POLICY].comes_upon(file_path) else None
+
+
+class LogFile(pytest.File):
+    """A log, with the one test there is to it."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        yield LogItem.from_parent(self, name="diagnosis")
+
+
+class LogItem(pytest.Item):
+    """Passes when the log is healthy or its cause allowed; an error when it cannot be read, skipped when not judged."""
+
+    judgement: logs.Judgement
+
+    def setup(self) -> None:
+        self.judgement = logs.judge(self.path, self.nodeid.rpartition("::")[0], self.config.stash[POLICY])
+        self.user_properties += self.judgement.properties
+        if self.judgement.outcome == "error":
+            pytest.fail(self.judgement.text, pytrace=False)
+
+    def runtest(self) -> None:
+        if self.judgement.outcome == "failed":
+            pytest.fail(self.judgement.text, pytrace=False)
+        if self.judgement.outcome == "skipped":
+            pytest.skip(self.judgement.text)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return self.path, None, self.nodeid.rpartition("::")[0]
+
+
 @pytest.fixture
 def run(request: pytest.FixtureRequest) -> Callable[[str], Run]:
     """`run("healthy")` is the run of the experiment of that name; it trains once a session, whoever asks."""
@@ -106,6 +162,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         used = item.stash.get(USED, {})
         remedy = item.config.stash[SESSION].remedy
         report.sections += [(f"probes: {name}", terminal.section(run, remedy(run))) for name, run in used.items()]
+    if isinstance(item, LogItem) and (judgement := getattr(item, "judgement", None)):
+        setattr(report, LOG_ROW, list(judgement.row))
     return report
 
 
@@ -116,6 +174,7 @@ class Controller:
         self.config, self.identity, self.page = config, identity, page
         self.rollcall, self.lost, self.closing = RollCall(), list[str](), Closing()
         self.on_file, self.only_failures = frozenset[str](), False
+        self.log_rows: dict[str, list[str]] = {}
 
     def pytest_sessionstart(self) -> None:
         if self.config.getoption("lf", False) and self.config.cache:
@@ -127,6 +186,7 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput[WORKER_INPUT] = self.identity
+        node.workerinput[LOGS_INPUT] = list(map(str, self.config.stash[POLICY].paths))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
@@ -142,6 +202,8 @@ class Controller:
         # The phase of a test's last report; xdist's own, of a worker that crashed, has no name for its phase.
         if report.when not in ("setup", "call") and (node := getattr(report, "node", None)):
             self.rollcall.arrive(self._place(node), report.nodeid)
+        if row := getattr(report, LOG_ROW, None):
+            self.log_rows[report.nodeid] = row
         mine = self.config.stash[SESSION]
         for name, value in report.user_properties:
             if name == ANNOUNCEMENT:
@@ -153,7 +215,7 @@ class Controller:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         mine = self.config.stash[SESSION]
         used = mine.arrived or mine.failures
-        if not used and not _implemented(self.config):
+        if not used and not _implemented(self.config) and not self.config.stash[POLICY]:
             self.rollcall.dead.clear()
             return
         stopped = bool(session.shouldstop or session.shouldfail) or session.exitstatus not in RAN_TO_ITS_END
@@ -168,6 +230,7 @@ class Controller:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         lines = [
+            *logs.table(self.log_rows.values()),
             *terminal.ending(self.closing, self._shown),
             *terminal.losses(self.lost, self.rollcall.dead),
         ]
@@ -307,9 +370,24 @@ def _page(config: pytest.Config) -> Path | None:
     return page
 
 
+def _policy(config: pytest.Config) -> logs.Policy:
+    found = _worker_input(config).get(LOGS_INPUT)
+    try:
+        return logs.policy(config.option, config.getini, config.invocation_params.dir, found)
+    except logs.LogsError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _log_file(parent: pytest.Collector, path: Path) -> LogFile:
+    """The log's node; its id is the path, from the root where it is below that."""
+    below = path.is_relative_to(parent.config.rootpath)
+    name = (path.relative_to(parent.config.rootpath) if below else path).as_posix()
+    return LogFile.from_parent(parent, path=path, name=name, nodeid=name)
+
+
 def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
-def _worker_input(config: pytest.Config) -> dict[str, str]:
+def _worker_input(config: pytest.Config) -> dict[str, Any]:
     return getattr(config, "workerinput", {})

@@ -1,0 +1,365 @@
+"""Logs as tests: which are collected under what name, what becomes of each, and what is said of it."""
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from probes import readers
+from probes.record import Record
+from probes.recorder import save
+from tests.conftest import Project
+from tests.logs import csv_of
+from tests.records import changed, hand_made, sound, thorough
+
+LOSSES = sound()["loss"]
+SICK = changed(loss=[200.0, *LOSSES[1:]])
+SHORT = hand_made({"loss": [4.2, 4.1]})
+FLAT = hand_made({"loss": [3.0] * 40})
+TWICE_SICK = changed(loss=[200.0, *LOSSES[1:]], lr=[0.0] * 40)
+LOOSE = changed(lr=[0.0] * 40, grad_norm=[30.0] + [1.0] * 39)
+CONSEQUENCE = thorough(
+    update_weight_ratio={"up": [0.9] + [0.01] * 39, "down": [0.01] * 40}, dead_fraction={"ffn": [0.9] * 40}
+)
+"""Of no-warmup, which explains its dead neurons."""
+COLLECT = ("--collect-only", "-q")
+
+
+@pytest.fixture
+def logs(project: Project) -> Project:
+    """A project without experiments, with a test and a folder of two logs, one of them sick."""
+    project.conftest("")
+    project.tests("def test_it(): pass")
+    kept(project, changed(), "healthy")
+    kept(project, SICK, "sick")
+    return project
+
+
+def kept(project: Project, record: Record, name: str, folder: str = "out") -> None:
+    """Keep the record in the project."""
+    (project.pytester.path / folder).mkdir(exist_ok=True)
+    save(record, project.pytester.path / folder / f"{name}.jsonl")
+
+
+def written(project: Project, name: str, text: str) -> None:
+    (project.pytester.path / name).write_text(text, encoding="utf-8")
+
+
+def collected(result: pytest.RunResult) -> list[str]:
+    """Node ids, as they were printed."""
+    return [line for line in result.outlines if "::" in line]
+
+
+# Which
+
+
+def test_a_log_is_a_test_that_passes_when_healthy_and_fails_when_not(logs: Project) -> None:
+    """Alone: the project's own tests were not asked for."""
+    result = logs.run("--diagnose", "out/healthy.jsonl", "out/sick.jsonl", "-v")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["out/healthy.jsonl::diagnosis PASSED*", "out/sick.jsonl::diagnosis FAILED*"])
+
+
+def test_a_folder_stands_for_its_logs_sorted_and_each_once(logs: Project) -> None:
+    """However often and in whatever order it was named; a text that is no log is passed over."""
+    written(logs, "out/notes.txt", "the loss was 4\n")
+    result = logs.run("--diagnose=out/sick.jsonl", "--diagnose", "out", "out/sick.jsonl", *COLLECT)
+    assert collected(result) == ["out/healthy.jsonl::diagnosis", "out/sick.jsonl::diagnosis"]
+
+
+@pytest.mark.parametrize("args", [("test_it.py", "--diagnose", "out"), ("--diagnose=out", "test_it.py")])
+def test_what_is_named_as_well_runs_as_well(logs: Project, args: tuple[str, ...]) -> None:
+    """Tests named before the option, or after its `=`."""
+    logs.run(*args).assert_outcomes(passed=2, failed=1)
+
+
+def test_paths_of_a_project_stand_back_as_well(logs: Project) -> None:
+    """Its testpaths are no wish of whoever types the command."""
+    logs.pytester.makeini("[pytest]\ntestpaths = test_it.py")
+    result = logs.run("--diagnose", "out/healthy.jsonl")
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("testpaths:*")
+
+
+def test_a_log_in_a_folder_that_pytest_never_enters_is_judged(logs: Project) -> None:
+    """Also when all the rest is named beside it."""
+    kept(logs, SICK, "sick", "build")
+    logs.run(".", "--diagnose", "build").assert_outcomes(passed=1, failed=1)
+
+
+def test_a_log_outside_the_project_goes_by_its_whole_path(logs: Project, tmp_path: Path) -> None:
+    """There is no shorter name that is the same from everywhere."""
+    path = tmp_path / "far.jsonl"
+    save(changed(), path)
+    assert collected(logs.run(f"--diagnose={path}", *COLLECT)) == [f"{path}::diagnosis"]
+
+
+def test_paths_start_where_the_command_is_typed(logs: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names start at the root all the same."""
+    monkeypatch.chdir(logs.pytester.path / "out")
+    logs.pytester.makeini("[pytest]")
+    assert collected(logs.run("--diagnose", "sick.jsonl", *COLLECT)) == ["out/sick.jsonl::diagnosis"]
+
+
+def test_k_selects_by_path(logs: Project) -> None:
+    """Folder and file, as they are printed."""
+    logs.run("test_it.py", "--diagnose", "out", "-k", "out/sick").assert_outcomes(failed=1, deselected=2)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["nowhere.csv"], "'nowhere.csv' does not exist; give logs or folders of them"),
+        ([""], "'' does not exist"),
+        (["out/healthy.jsonl", "empty"], "'empty' holds no log of a format that is known"),
+        (["out", "test_it.py::test_it"], "*what else is to run stands before --diagnose"),
+    ],
+)
+def test_a_path_without_a_log_is_an_error_before_anything_runs(logs: Project, args: list[str], said: str) -> None:
+    """A usage error, and no test was even collected."""
+    (logs.pytester.path / "empty").mkdir()
+    result = logs.run("--diagnose", *args)
+    result.stderr.fnmatch_lines([f"ERROR: --diagnose: {said}*"])
+    assert (result.ret, "collected" in result.stdout.str()) == (pytest.ExitCode.USAGE_ERROR, False)
+
+
+def test_logs_are_collected_by_themselves_where_a_pattern_names_them(logs: Project) -> None:
+    """Beside the tests, each once though it was asked for too."""
+    logs.pytester.makeini("[pytest]\ndiagnose_files = out/*.jsonl *.csv")
+    assert collected(logs.run(*COLLECT)) == [
+        "out/healthy.jsonl::diagnosis",
+        "out/sick.jsonl::diagnosis",
+        "test_it.py::test_it",
+    ]
+    logs.run(".", "--diagnose", "out").assert_outcomes(passed=2, failed=1)
+    logs.run("-k", "out/sick").assert_outcomes(failed=1, deselected=2)
+
+
+def test_without_option_and_pattern_nothing_is_judged(logs: Project) -> None:
+    """Not even said."""
+    result = logs.run()
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*probes =*")
+
+
+# What becomes of each
+
+
+def test_a_log_that_cannot_be_read_is_an_error_with_its_reason(logs: Project) -> None:
+    """No traceback, and the others are judged."""
+    written(logs, "out/cut.json", '{"log_history": [{"step": 1, "loss": 4')
+    written(logs, "notes.txt", "the loss was 4\n")
+    result = logs.run("--diagnose", "out", "notes.txt")
+    result.assert_outcomes(passed=1, failed=1, errors=2)
+    result.stdout.fnmatch_lines(["*ERROR at setup of notes.txt*", "unreadable: *notes.txt is of no format that is kn*"])
+    result.stdout.fnmatch_lines(["out/cut.json * unreadable *"])
+    result.stdout.no_fnmatch_line("*.py:*")
+
+
+def test_a_log_that_cannot_be_opened_is_an_error_with_its_reason(
+    logs: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that went away after it was collected."""
+
+    def gone(*_: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(readers, "read", gone)
+    result = logs.run("--diagnose", "out/sick.jsonl")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["unreadable: *sick.jsonl cannot be opened (No such file or directory)"])
+
+
+def test_a_log_that_says_too_little_is_skipped_with_the_reason(logs: Project) -> None:
+    """Which names the log, since a summary of what was skipped names only the reason."""
+    kept(logs, SHORT, "short")
+    result = logs.run("--diagnose", "out/short.jsonl", "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED*out/short.jsonl: undetermined: cannot judge: 2 points of loss; 20 are need*"])
+
+
+def test_strictly_a_log_that_says_too_little_fails(logs: Project) -> None:
+    """And says under which rule; a healthy one still passes."""
+    kept(logs, SHORT, "short")
+    result = logs.run("--diagnose", "out/short.jsonl", "out/healthy.jsonl", "--diagnose-strict")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["undetermined: cannot judge: *(--diagnose-strict)"])
+
+
+def test_a_log_in_which_something_is_wrong_that_has_no_name_fails(logs: Project) -> None:
+    """Everything was there to judge it by: that it was not called healthy is an alarm."""
+    kept(logs, FLAT, "flat")
+    result = logs.run("--diagnose", "out/flat.jsonl")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["undetermined: the loss did not fall"])
+
+
+# What is allowed
+
+
+def test_a_cause_that_is_allowed_passes_and_the_end_says_so(logs: Project) -> None:
+    """Allowed, not gone."""
+    result = logs.run("--diagnose", "out/sick.jsonl", "--allow", "bad-init")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["out/sick.jsonl  unhealthy  bad-init  allowed: initial-loss-high, step 0: *"])
+
+
+def test_another_cause_that_is_allowed_helps_nothing(logs: Project) -> None:
+    """Neither for this log nor for another."""
+    logs.run("--diagnose", "out/sick.jsonl", "--allow", "overfit").assert_outcomes(failed=1)
+
+
+def test_a_project_commits_what_it_allows(logs: Project) -> None:
+    """In its pyproject.toml; an option adds to it."""
+    kept(logs, TWICE_SICK, "twice")
+    logs.pytester.makepyprojecttoml('[tool.pytest]\ndiagnose_allow = ["bad-init"]')
+    logs.run("--diagnose", "out").assert_outcomes(passed=2, failed=1)
+    logs.run("--diagnose", "out", "--allow", "lr-zero").assert_outcomes(passed=3)
+
+
+def test_a_further_cause_that_is_not_allowed_fails(logs: Project) -> None:
+    """What is allowed does not cover for it."""
+    kept(logs, TWICE_SICK, "twice")
+    result = logs.run("--diagnose", "out/twice.jsonl", "--allow", "lr-zero")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["unhealthy: lr-zero: allowed, but not bad-init: initial-loss-high, step 0: *"])
+
+
+def test_a_further_cause_that_follows_from_one_that_is_allowed_passes(logs: Project) -> None:
+    """Allowing a cause is allowing what it explains; not the other way round."""
+    kept(logs, CONSEQUENCE, "consequence")
+    logs.run("--diagnose", "out/consequence.jsonl", "--allow", "no-warmup").assert_outcomes(passed=1)
+    logs.run("--diagnose", "out/consequence.jsonl", "--allow", "dead-neurons").assert_outcomes(failed=1)
+
+
+def test_a_finding_that_no_cause_explains_fails_beside_a_cause_that_is_allowed(logs: Project) -> None:
+    """Alone it would be an alarm, and so it is here."""
+    kept(logs, LOOSE, "loose")
+    result = logs.run("--diagnose", "out/loose.jsonl", "--allow", "lr-zero")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["unhealthy: lr-zero: allowed, but no cause explains first-gradient-large, step 0: *"])
+
+
+@pytest.mark.parametrize("setting", ["option", "ini"])
+def test_allowing_what_is_no_cause_is_an_error_that_names_the_nearest(logs: Project, setting: str) -> None:
+    """Whether or not anything is judged: a policy with a slip in it is none."""
+    if setting == "ini":
+        logs.pytester.makeini("[pytest]\ndiagnose_allow = overfitt")
+    result = logs.run(*(["--allow", "overfitt"] if setting == "option" else []))
+    result.stderr.fnmatch_lines(["ERROR: --allow or diagnose_allow: there is no cause 'overfitt'; did you mean 'over*"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_a_pattern_that_is_empty_is_an_error(logs: Project) -> None:
+    """It fits nothing."""
+    logs.pytester.makepyprojecttoml('[tool.pytest]\ndiagnose_files = [""]')
+    logs.run().stderr.fnmatch_lines(["ERROR: diagnose_files: a pattern is empty; *"])
+
+
+# Columns
+
+
+def test_a_column_is_read_as_the_signal_it_is_said_to_be(logs: Project) -> None:
+    """And the command that draws it says so too."""
+    written(logs, "log.csv", csv_of(step=range(40), loss=[4.0] * 40, mine=LOSSES))
+    logs.run("--diagnose", "log.csv").assert_outcomes(failed=1)
+    logs.run("--diagnose", "log.csv", "--diagnose-map", "loss=mine").assert_outcomes(passed=1)
+    result = logs.run("--diagnose", "log.csv", "--diagnose-map", "step=step", "--diagnose-map", "lr=mine")
+    result.stdout.fnmatch_lines(["draw it: * render *log.csv --map step=step --map lr=mine -o page.html"])
+
+
+@pytest.mark.parametrize(("pair", "said"), [("loss", "'loss' is no SIGNAL=COLUMN*"), ("los=x", "*'loss'*")])
+def test_a_mapping_of_no_signal_is_an_error(logs: Project, pair: str, said: str) -> None:
+    """With the nearest name."""
+    result = logs.run("--diagnose", "out", "--diagnose-map", pair)
+    result.stderr.fnmatch_lines([f"ERROR: --diagnose-map: {said}"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+# What is said
+
+
+def test_a_red_log_prints_its_diagnosis_where_it_is_and_how_to_draw_it(logs: Project) -> None:
+    """The reason first, which the summary repeats."""
+    result = logs.run("--diagnose", "out")
+    path = logs.pytester.path / "out/sick.jsonl"
+    result.stdout.fnmatch_lines(
+        [
+            "*_ out/sick.jsonl _*",
+            "unhealthy: bad-init: initial-loss-high, step 0: *",
+            "verdict: unhealthy",
+            "  remedy: *",
+            f"record: {path}",
+            f"draw it: python -m probes render {path} -o page.html",
+            "FAILED out/sick.jsonl::diagnosis - *unhealthy: bad-init*",
+        ]
+    )
+
+
+def test_the_end_has_a_line_for_every_log(logs: Project) -> None:
+    """Sorted, in columns."""
+    logs.run("--diagnose", "out").stdout.fnmatch_lines(
+        [
+            "*= probes =*",
+            "out/healthy.jsonl  healthy    -         * detectors judged, none found anything",
+            "out/sick.jsonl     unhealthy  bad-init  initial-loss-high, step 0: *",
+        ],
+        consecutive=True,
+    )
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
+def test_junit_has_the_verdict_with_its_evidence(logs: Project, workers: tuple[str, ...]) -> None:
+    """As properties of each log, from workers as well."""
+    kept(logs, SHORT, "short")
+    written(logs, "out/cut.json", '{"log_history": [{"step": 1, "loss": 4')
+    result = logs.run("--diagnose", "out", "--junitxml=junit.xml", *workers)
+    result.assert_outcomes(passed=1, failed=1, skipped=1, errors=1)
+    result.stdout.fnmatch_lines(["out/sick.jsonl     unhealthy *"])
+    properties = {
+        case.attrib["classname"]: {p.attrib["name"]: p.attrib["value"] for p in case.iter("property")}
+        for case in ET.parse(logs.pytester.path / "junit.xml").iter("testcase")
+    }
+    assert properties["out.cut.json"].pop("evidence")
+    assert properties == {
+        "out.cut.json": {"verdict": "unreadable"},
+        "out.healthy.jsonl": {"verdict": "healthy"},
+        "out.short.jsonl": {
+            "verdict": "undetermined",
+            "evidence": "cannot judge: 2 points of loss; 20 are needed",
+        },
+        "out.sick.jsonl": {
+            "verdict": "unhealthy",
+            "cause": "bad-init",
+            "first_step": "0",
+            "evidence": "initial-loss-high, step 0: 200, limit 5.359",
+        },
+    }
+
+
+def test_names_in_a_log_do_not_steer_the_terminal(logs: Project) -> None:
+    """Nor does the name of its file."""
+    written(logs, "out/\x1b[2Jlog.csv", csv_of(step=range(3), loss=["x\x1b[2J", 1, 2]))
+    result = logs.run("--diagnose", "out")
+    assert "\x1b[2J" not in "\n".join(line for line in result.outlines if line.startswith(("unreadable", "out/\ufffd")))
+    result.stdout.fnmatch_lines(["out/\ufffd[[]2Jlog.csv *"])
+
+
+# Workers
+
+
+def test_a_log_whose_worker_reports_something_that_is_lost_fails_the_session(logs: Project) -> None:
+    """Though no experiment is on offer: a gate that lost a result must not be green."""
+    logs.tests(
+        """
+        import numpy, time
+
+        def test_lost(record_property):
+            time.sleep(0.5)  # until the other worker is done: xdist gives up when one goes down before that
+            record_property("scalar", numpy.float64(1.0))
+            assert 0
+        """
+    )
+    result = logs.run_on_workers("-o", "diagnose_files=healthy.jsonl")
+    result.stdout.fnmatch_lines(["1 of the collected tests never reported; *", "  test_it.py::test_lost"])
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
