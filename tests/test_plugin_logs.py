@@ -50,6 +50,14 @@ def collected(result: pytest.RunResult) -> list[str]:
     return [line for line in result.outlines if "::" in line]
 
 
+def junit_properties(project: Project) -> dict[str, dict[str, str]]:
+    """Those of each log."""
+    return {
+        case.attrib["classname"]: {p.attrib["name"]: p.attrib["value"] for p in case.iter("property")}
+        for case in ET.parse(project.pytester.path / "junit.xml").iter("testcase")
+    }
+
+
 # Which
 
 
@@ -205,8 +213,10 @@ def test_a_cause_that_is_allowed_passes_and_the_end_says_so(logs: Project) -> No
 
 
 def test_another_cause_that_is_allowed_helps_nothing(logs: Project) -> None:
-    """Neither for this log nor for another."""
-    logs.run("--diagnose", "out/sick.jsonl", "--allow", "overfit").assert_outcomes(failed=1)
+    """Nor is it mentioned."""
+    result = logs.run("--diagnose", "out/sick.jsonl", "--allow", "overfit")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["unhealthy: bad-init: initial-loss-high, step 0: *"])
 
 
 def test_a_project_commits_what_it_allows(logs: Project) -> None:
@@ -316,10 +326,7 @@ def test_junit_has_the_verdict_with_its_evidence(logs: Project, workers: tuple[s
     result = logs.run("--diagnose", "out", "--junitxml=junit.xml", *workers)
     result.assert_outcomes(passed=1, failed=1, skipped=1, errors=1)
     result.stdout.fnmatch_lines(["out/sick.jsonl     unhealthy *"])
-    properties = {
-        case.attrib["classname"]: {p.attrib["name"]: p.attrib["value"] for p in case.iter("property")}
-        for case in ET.parse(logs.pytester.path / "junit.xml").iter("testcase")
-    }
+    properties = junit_properties(logs)
     assert properties["out.cut.json"].pop("evidence")
     assert properties == {
         "out.cut.json": {"verdict": "unreadable"},
@@ -337,6 +344,20 @@ def test_junit_has_the_verdict_with_its_evidence(logs: Project, workers: tuple[s
     }
 
 
+def test_evidence_has_each_finding_once_the_decisive_one_first(logs: Project) -> None:
+    """As it was when it was first found, though it was found again when it had become worse."""
+    falling = [*LOSSES[:20], 0.1, 0.01, *[0.001] * 18]
+    kept(logs, thorough(train_loss=falling, val_loss=falling), "leak")
+    logs.run("--diagnose", "out/leak.jsonl", "--junitxml=junit.xml")
+    assert junit_properties(logs)["out.leak.jsonl"] == {
+        "verdict": "unhealthy",
+        "cause": "mask-leak",
+        "first_step": "20",
+        "evidence": "loss-below-floor at train_loss, step 20: 0.1, limit 0.2; "
+        "loss-below-floor at val_loss, step 20: 0.1, limit 0.15",
+    }
+
+
 def test_names_in_a_log_do_not_steer_the_terminal(logs: Project) -> None:
     """Nor does the name of its file."""
     written(logs, "out/\x1b[2Jlog.csv", csv_of(step=range(3), loss=["x\x1b[2J", 1, 2]))
@@ -346,6 +367,20 @@ def test_names_in_a_log_do_not_steer_the_terminal(logs: Project) -> None:
 
 
 # Workers
+
+
+def test_workers_judge_what_was_there_at_the_start(logs: Project) -> None:
+    """A trainer that writes on meanwhile does not make them differ."""
+    logs.conftest(
+        """
+        import pathlib, pytest
+
+        @pytest.hookimpl(optionalhook=True)
+        def pytest_configure_node(node):
+            pathlib.Path("out/late.jsonl").write_bytes(pathlib.Path("out/sick.jsonl").read_bytes())
+        """
+    )
+    logs.run_on_workers("--diagnose", "out").assert_outcomes(passed=1, failed=1)
 
 
 def test_a_log_whose_worker_reports_something_that_is_lost_fails_the_session(logs: Project) -> None:

@@ -15,6 +15,7 @@ from probes.gate.terminal import COLOUR, Part
 
 if TYPE_CHECKING:
     from probes.diagnosis import Diagnosis
+    from probes.findings import Finding
     from probes.record import Record
 
 Outcome = Literal["passed", "failed", "skipped", "error"]
@@ -214,17 +215,18 @@ def _not_allowed(diagnosis: Diagnosis, allowed: frozenset[str]) -> str:
 
 
 def _properties(diagnosis: Diagnosis) -> Iterator[tuple[str, object]]:
-    """Builtins only: a NumPy number in a report is lost on its way from a worker, and the report with it."""
-    yield "verdict", str(diagnosis.verdict)
+    """Of a finding that was repeated because it got worse, the first is evidence enough."""
+    yield "verdict", diagnosis.verdict
     if diagnosis.cause:
-        yield "cause", str(diagnosis.cause)
-    evidence = diagnosis.causes[0].evidence if diagnosis.causes else diagnosis.findings
+        yield "cause", diagnosis.cause
+    evidence: dict[str, Finding] = {}
+    for finding in diagnosis.causes[0].evidence if diagnosis.causes else diagnosis.findings:
+        evidence.setdefault(finding.place, finding)
     if evidence:
-        yield "first_step", int(evidence[0].step)
-        firsts = {finding.place: finding for finding in reversed(evidence)}
-        yield "evidence", "; ".join(str(finding) for finding in reversed(firsts.values()))
+        yield "first_step", next(iter(evidence.values())).step
+        yield "evidence", "; ".join(map(str, evidence.values()))
     elif diagnosis.reason:
-        yield "evidence", str(diagnosis.reason)
+        yield "evidence", diagnosis.reason
 
 
 def _unreadable(name: str, reason: str) -> Judgement:
