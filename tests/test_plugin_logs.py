@@ -1,12 +1,13 @@
 """Logs as tests: which are collected under what name, what becomes of each, and what is said of it."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from probes import readers
-from probes.record import Record
+from probes.record import Record, Stop
 from probes.recorder import save
 from tests.conftest import Project
 from tests.logs import csv_of
@@ -316,6 +317,24 @@ def test_the_end_has_a_line_for_every_log(logs: Project) -> None:
         ],
         consecutive=True,
     )
+
+
+def test_a_red_log_says_what_was_done_to_its_steps_and_who_ended_the_run(logs: Project) -> None:
+    """Who doubts a verdict looks there first."""
+    written(logs, "log.csv", csv_of(step=[*range(5), *range(3, 38)], loss=[4.0] * 40))
+    kept(logs, replace(SICK, stopped=Stop(39, 100, "bad-init"), complete=False), "ended")
+    result = logs.run("--diagnose", "log.csv", "out/ended.jsonl")
+    result.stdout.fnmatch_lines(["undetermined: the loss did not fall", "note: *resumed*"])
+    result.stdout.fnmatch_lines(["unhealthy: bad-init: *", f"{Stop(39, 100, 'bad-init')}"])
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("healthy", "\x1b[32mhealthy"), ("sick", "\x1b[31munhealthy"), ("cut", "\x1b[31munreadable")]
+)
+def test_verdicts_are_coloured_where_colours_are(logs: Project, name: str, code: str) -> None:
+    """What has none is red."""
+    written(logs, "out/cut.jsonl", '{"log_history": [{"step": 1, "loss": 4')
+    assert f"out/{name}.jsonl  {code}" in logs.run("--diagnose", f"out/{name}.jsonl", "--color=yes").stdout.str()
 
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
