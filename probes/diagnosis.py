@@ -118,16 +118,25 @@ class Diagnosis:
                 f"  {cause.meaning}",
                 f"  remedy: {cause.remedy}",
             ]
-        for f in self.findings:
+        for f, worst in _worst_of_each(self.findings):
             began = "" if f.onset is None else f", began at step {f.onset}"
+            observed = f"{f.observed:.6g}" + ("" if worst is f else f" ({worst.observed:.6g} at step {worst.step})")
             lines += [
                 f"finding: {f.place}",
-                f"  first step {f.step}{began}, observed {f.observed:.6g}, limit {f.limit:.6g}, {f.worse} is worse",
+                f"  first step {f.step}{began}, observed {observed}, limit {f.limit:.6g}, {f.worse} is worse",
                 f"  limit from: {f.source}",
             ]
         lines += [f"judged: {', '.join(self.judged)}"] if self.judged else []
         lines += [f"not judged: {name}: {why}" for name, why in self.not_judged.items()]
         return "\n".join(lines)
+
+
+def _worst_of_each(findings: Sequence[Finding]) -> list[tuple[Finding, Finding]]:
+    """The first finding of each symptom at each site, and the worst that it became."""
+    repeated: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        repeated.setdefault((finding.symptom, finding.site), []).append(finding)
+    return [(same[0], max(same, key=lambda f: f.strength)) for same in repeated.values()]
 
 
 def diagnose(record: Record) -> Diagnosis:

@@ -126,6 +126,13 @@ def test_the_text_of_a_diagnosis_holds_all_its_evidence() -> None:
     assert "remedy: look at the named site" in text
 
 
+def test_the_text_of_a_diagnosis_tells_a_finding_that_got_worse_once() -> None:
+    """Where it was first seen, and the worst it became."""
+    text = str(diagnose(thorough(train_loss=[*[1.0] * 30, 0.19, 0.1, 0.05, *[0.01] * 7])))
+    assert text.count("finding: ") == 1
+    assert "first step 30, observed 0.19 (0.01 at step 33), limit 0.19999, below is worse" in text
+
+
 def test_the_text_of_a_diagnosis_says_what_was_not_judged_and_why() -> None:
     """Silence is not health."""
     assert "not judged: schedule: lr was not recorded" in str(diagnose(changed(lr=None)))
