@@ -92,7 +92,8 @@ def judge(trained: Sequence[Trained]) -> tuple[Outcome, ...]:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for one in pool.map(_judge, trained, chunksize=4):
             outcomes.append(one)
-            print(f"\r{len(outcomes)} of {len(trained)} runs judged", end="", file=sys.stderr, flush=True)
+            if sys.stderr.isatty() or len(outcomes) == len(trained):
+                print(f"\r{len(outcomes)} of {len(trained)} runs judged", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return tuple(outcomes)
 
