@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from model import HEALTHY
-from model.seeds import LENGTH_SEEDS
+from model import HEALTHY, OVERFIT
+from model.seeds import LENGTH_SEEDS, SWEEP_SEEDS
 from probes.record import Record, RecordError
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -26,6 +26,14 @@ def test_the_length_of_healthy_held_on_seeds_that_did_not_choose_it() -> None:
     seeds = f"{LENGTH_SEEDS[0]}-{LENGTH_SEEDS[-1]}"
     (held,) = re.findall(rf"^\| {HEALTHY.steps} \| {seeds} \| (\d+) of 20 \|", WHY, re.MULTILINE)
     assert (seeds, int(held) >= 18) == ("20-39", True)
+
+
+def test_the_length_of_the_overfit_run_is_one_at_which_every_sweep_seed_overfits() -> None:
+    """Smoothed val ends at least 5 % above its minimum, and none was called before it (`scripts/overfit.py`)."""
+    multiple, seeds = OVERFIT.steps // HEALTHY.steps, f"{SWEEP_SEEDS[0]}-{SWEEP_SEEDS[-1]}"
+    row = rf"^\| {multiple} \| {seeds} \| ([\d.]+) to [\d.]+ \| [^|]+ \| (\d+) of 10 \| (\d+) of 10 \|"
+    ((least, called, before),) = re.findall(row, WHY, re.MULTILINE)
+    assert (float(least) >= 1.05, called, before) == (True, "10", "0")
 
 
 @pytest.mark.parametrize("blank", ["\n", " \n"])
