@@ -30,17 +30,28 @@ from model.seeds import SWEEP_SEEDS
 from probes import Experiment, Record, diagnose
 from probes.gate.store import Store
 from probes.smoothing import WINDOW, centred_mean
+from probes.turning import trend_of
 from scripts.sweep import write
 
 HEAD = (
-    "times HEALTHY", "seeds", "smoothed val, end over minimum", "minimum (t*) at step", "called overfit",
+    "times HEALTHY", "seeds", "smoothed val, end over minimum", "the trend's, end over minimum",
+    "before t*, highest over its minimum so far", "noise of val in the first third", "and between neighbours",
+    "minimum (t*) at step", "called overfit",
     "called before t*", "called after t* by steps, median and most", "tax, last quarter over third",
     "tax, last quarter over t*", "tax on training rows",
 )  # fmt: skip
 
 
+NEIGHBOURS = 21
+"""Evaluations whose centred mean is what val wanders around."""
+
+
 class Outcome(NamedTuple):
     end_over_minimum: float
+    trend_rise: float
+    highest_before: float  # smoothed val over its minimum so far, at any time before t*
+    noise: float  # relative standard deviation around the mean of NEIGHBOURS evaluations
+    correlation: float  # of that between one evaluation and the next
     best: int  # t*, step
     called: int | None  # step of the finding
     over_third: float
@@ -55,9 +66,17 @@ def outcome(config: Config) -> Outcome:
     best = int(smooth.argmin())
     held_out, rows = (tax(record, split) for split in ("val", "train"))
     third, last = held_out[len(val) // 2 : 3 * len(val) // 4].mean(), held_out[3 * len(val) // 4 :].mean()
+    trend = trend_of(steps, val)
+    assert trend is not None
+    waves = val[NEIGHBOURS // 2 : -(NEIGHBOURS // 2)] / centred_mean(val, NEIGHBOURS) - 1
+    waves = waves[NEIGHBOURS : len(val) // 3]  # past the first steep fall, at all but the peak rate
     called = [finding.step for finding in diagnose(record).findings if finding.symptom == "val-loss-rising"]
     return Outcome(
         float(smooth[-1] / smooth[best]),
+        trend.rise,
+        float((smooth / np.minimum.accumulate(smooth))[: best + 1].max()),
+        float(waves.std()),
+        float(np.corrcoef(waves[1:], waves[:-1])[0, 1]),
         int(steps[best + WINDOW // 2]),
         called[0] if called else None,
         float(last / third),
@@ -86,6 +105,10 @@ def row(multiple: int, seeds: list[int], outcomes: list[Outcome]) -> tuple[str, 
         str(multiple),
         f"{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else str(seeds[0]),
         between([o.end_over_minimum for o in outcomes], ".3f"),
+        between([o.trend_rise for o in outcomes], ".3f"),
+        between([o.highest_before for o in outcomes], ".3f"),
+        between([o.noise for o in outcomes], ".1%"),
+        between([o.correlation for o in outcomes], ".2f"),
         between([o.best for o in outcomes], "d"),
         f"{len(called)} {of}",
         f"{sum(delay < 0 for delay in delays)} {of}",

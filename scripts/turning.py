@@ -26,11 +26,12 @@ STEPS = np.arange(2, RUN, 3)
 """Of a run of 16 times HEALTHY: an evaluation every third step."""
 TIME = STEPS + 1.0
 END = 0.10
-"""Rise of a curve's end over its minimum: trends of ten such runs rose by 7 to 21 %."""
+"""Rise of a curve's end over its minimum: trends of runs of 24 times HEALTHY rise by 8 to 20 % (`scripts/overfit.py`)."""
 SIGMA = np.interp(TIME, [0, RUN / 2, RUN], [0.045, 0.033, 0.012])
-"""Relative standard deviation of an evaluation around its trend, which falls with the learning rate: as measured."""
+"""Relative standard deviation of an evaluation around its trend, which falls with the learning rate: at peak rates a
+little above what `scripts/overfit.py` prints, whose mean of neighbours follows part of the noise."""
 CORRELATION = 0.62
-"""Between the noise of neighbouring evaluations: as measured."""
+"""Between the noise of neighbouring evaluations: the upper end of what `scripts/overfit.py` prints."""
 DRAWS = 100
 LEVEL_CURVES = 60
 """Of each length in LENGTHS, with the noise of peak learning rates throughout."""
