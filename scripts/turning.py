@@ -26,7 +26,7 @@ STEPS = np.arange(2, RUN, 3)
 """Of a run of 16 times HEALTHY: an evaluation every third step."""
 TIME = STEPS + 1.0
 END = 0.10
-"""Rise of a curve's end over its minimum: trends of runs of 24 times HEALTHY rise by 8 to 20 % (`scripts/overfit.py`)."""
+"""Rise of a curve's end over its minimum: those of 24 times HEALTHY rise by 8 to 20 % (`scripts/overfit.py`)."""
 SIGMA = np.interp(TIME, [0, RUN / 2, RUN], [0.045, 0.033, 0.012])
 """Relative standard deviation of an evaluation around its trend, which falls with the learning rate: at peak rates a
 little above what `scripts/overfit.py` prints, whose mean of neighbours follows part of the noise."""
