@@ -14,76 +14,110 @@ from model.params import Array
 Ids = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+SHORTEST = 0.75
+"""Rows are attended to together when the shortest is at least this share of the longest: little is spent on padding."""
 
-class Layout(NamedTuple):
-    """Where the N packed tokens of a batch stand in its B rows of at most T positions."""
 
-    positions: Ids  # [N] position within the row
-    slots: Ids  # [N] index into the flattened [B, T]
+class Rows(NamedTuple):
+    """Neighbouring rows of a batch, padded to the longest of them. B rows of at most T positions hold N tokens."""
+
+    packed: slice  # where the N tokens stand among those of the batch
+    spread: Ids  # [B, T] the token at each place; padding repeats its row's last one, and is seen by nobody
+    places: Ids  # [N] index into the flattened [B, T]
     visible: Bools  # [B, T, T] may this query see this key; padding is seen by nobody and sees nothing
 
     @staticmethod
-    def of(lengths: Ids, mask: Mask) -> Layout:
-        """The layout of rows of the given lengths [B]. `all-ones` lets every real token see every real token."""
-        longest = int(lengths.max())
-        real = np.arange(longest) < lengths[:, None]
-        seen = np.ones((longest, longest), np.bool_)
-        if mask == "causal":
-            seen = np.tril(seen)
-        rows, positions = np.nonzero(real)
-        return Layout(positions, rows * longest + positions, seen & real[:, None, :] & real[:, :, None])
+    def of(start: int, lengths: Ids, mask: Mask) -> Rows:
+        T = int(lengths.max())
+        positions = np.arange(T)
+        real = positions < lengths[:, None]
+        causal = np.tri(T, dtype=np.bool_) if mask == "causal" else np.ones((T, T), np.bool_)
+        first = np.cumsum(lengths) - lengths
+        spread = first[:, None] + np.minimum(positions, lengths[:, None] - 1)
+        return Rows(
+            slice(start, start + int(lengths.sum())),
+            spread,
+            np.flatnonzero(real),
+            causal & real[:, None, :] & real[:, :, None],
+        )
 
 
-HIDDEN = -1e30
-"""Added to the score of a key that a query may not see: its weight is exactly 0. Finite, so that a query that sees
-no key, which is padding, yields no NaN."""
+Layout = tuple[Rows, ...]
+"""Where the tokens of a batch stand in its rows, in groups of rows of about equal length."""
+
+
+def layout_of(lengths: Ids, mask: Mask) -> Layout:
+    """The layout of rows of the given lengths, best sorted. `all-ones` lets every real token see every real token."""
+    groups: list[Rows] = []
+    begin = tokens = 0
+    for end in range(1, len(lengths) + 1):
+        if end == len(lengths) or min(lengths[begin : end + 1]) < SHORTEST * max(lengths[begin : end + 1]):
+            groups.append(Rows.of(tokens, lengths[begin:end], mask))
+            begin, tokens = end, groups[-1].packed.stop
+    return tuple(groups)
+
+
+UNSHIFTED = 60.0
+"""Scores within +-60 need no shift before exp: e^60 times a row of any length this side of 10^12 is a float32."""
 
 
 class AttentionPattern(Module):
-    """Softmax over the visible keys: scores [B, H, T, T], visible [B, T, T] bool -> weights [B, H, T, T]."""
+    """Softmax over the visible keys: scores [B, H, T, T], visible [B, T, T] bool -> weights [B, H, T, T].
+
+    Overwrites the scores. A query that sees no key, which is padding, gets weights of 0.
+    """
 
     def forward(self, scores: Array, *, visible: Bools) -> tuple[Array, Array]:
-        hidden = self.buffer("hidden", visible.shape, scores)
-        np.logical_not(visible, out=hidden)
-        hidden *= HIDDEN
-        pattern = np.add(scores, hidden[:, None], out=self.buffer("pattern", scores.shape, scores))
-        pattern -= pattern.max(axis=-1, keepdims=True)
-        np.exp(pattern, out=pattern)
-        pattern /= pattern.sum(axis=-1, keepdims=True)
+        if not max(scores.max(), -scores.min()) <= UNSHIFTED:
+            scores -= scores.max(axis=-1, keepdims=True, where=visible[:, None], initial=-np.inf)
+            np.minimum(scores, 0, out=scores)  # hidden keys may lie above
+        pattern = np.exp(scores, out=scores)
+        weight = self.buffer("visible", visible.shape, scores)
+        weight[...] = visible
+        pattern *= weight[:, None]
+        total = pattern @ np.ones(pattern.shape[-1], pattern.dtype)
+        pattern *= (1 / np.maximum(total, np.finfo(total.dtype).tiny))[..., None]
         return pattern, pattern
 
     def backward(self, dpattern: Array, pattern: Array) -> Array:
-        """Overwrites dpattern with dscores = pattern (dpattern - sum over keys of dpattern pattern)."""
-        dpattern -= np.einsum("bhqk,bhqk->bhq", dpattern, pattern)[..., None]
-        dpattern *= pattern
-        return dpattern
+        """dscores = pattern (dpattern - sum over keys of dpattern pattern)."""
+        dscores: Array = np.subtract(dpattern, np.vecdot(dpattern, pattern)[..., None], out=dpattern)
+        dscores *= pattern
+        return dscores
 
 
 class Rotary:
-    """Turns each pair of a head's components by position * base^(-2i/D) (Su et al. 2021), as a complex factor."""
+    """Turns each pair of a head's components by position * base^(-2i/D) (Su et al. 2021), as a complex factor.
 
-    def __init__(self, d_head: int, base: float, dtype: npt.DTypeLike) -> None:
-        self._frequencies = base ** (-np.arange(0, d_head, 2) / d_head)  # [D/2]
+    The factor also scales, by D^(-1/4) in Q and in K, so that their product is the score over sqrt(D).
+    """
+
+    def __init__(self, n_heads: int, d_head: int, base: float, dtype: npt.DTypeLike) -> None:
+        self._frequencies = np.tile(base ** (-np.arange(0, d_head, 2) / d_head), 2 * n_heads)  # Q's heads, then K's
+        self._scale = d_head**-0.25
         self._complex = np.result_type(dtype, np.complex64)
+        self._turns = self._back = np.empty((0, len(self._frequencies)), self._complex)  # [T, C]
 
-    def turns(self, positions: Ids) -> Array:
-        """Unit complex factors [N, 1, 1, D/2], to be broadcast over Q and K and over heads."""
-        longest = np.arange(positions.max() + 1)
-        factors: Array = np.exp(1j * longest[:, None] * self._frequencies).astype(self._complex)
-        return factors[positions][:, None, None]
+    def turn(self, qkv: Array, back: bool = False) -> None:
+        """Turn Q and K of [B, T, 3 C] in place, or `back` by the conjugate, as the backward pass does."""
+        T = qkv.shape[1]
+        if len(self._turns) < T:
+            angles = np.arange(2 * T)[:, None] * self._frequencies
+            self._turns = (self._scale * np.exp(1j * angles)).astype(self._complex)
+            self._back = self._turns.conj()
+        pairs: Array = qkv.view(self._complex)[..., : len(self._frequencies)]
+        pairs *= (self._back if back else self._turns)[:T]
 
-    def rotate(self, qk: Array, turns: Array) -> None:
-        """Turn [N, 2, H, D] in place; the backward pass turns by the conjugate."""
-        pairs: Array = qk.view(self._complex)
-        pairs *= turns
+
+class RowsCache(NamedTuple):
+    qkv: Array  # [3, B, H, T, D] Q and K turned
+    pattern: Array  # [B, H, T, T]
 
 
 class AttentionCache(NamedTuple):
     layout: Layout
     x: Array  # [N, C] what went into the projections
-    turns: Array  # [N, 1, 1, D/2]
-    qkv: Array  # [3, B, H, T, D] Q and K rotated
-    pattern: Array  # [B, H, T, T]
+    rows: list[RowsCache]
     context: Array  # [N, C]
 
 
@@ -96,57 +130,59 @@ class Attention(Module):
         self.n_heads, self.rotary = n_heads, rotary
 
     def forward(self, x: Array, layout: Layout) -> tuple[Array, AttentionCache]:
-        N, C = x.shape
-        packed, _ = self.qkv(x)
-        packed = packed.reshape(N, 3, self.n_heads, -1)
-        turns = self.rotary.turns(layout.positions)
-        self.rotary.rotate(packed[:, :2], turns)
-        qkv = self._spread("qkv", packed, layout)
-        q, k, v = qkv
-        B, H, T, D = q.shape
-        scores = np.matmul(q, k.swapaxes(-1, -2), out=self.buffer("scores", (B, H, T, T), x))
-        scores *= D**-0.5
-        pattern, _ = self.pattern(scores, visible=layout.visible)
-        padded = self.buffer("context", (B, T, 1, H, D), x)
-        np.matmul(pattern, v, out=_by_head(padded)[0])
-        context = self._pack("packed_context", padded, layout).reshape(N, C)
+        qkv, _ = self.qkv(x)
+        context = self.buffer("context", x.shape, x)
+        caches = [self._attend(i, rows, qkv[rows.packed], context[rows.packed]) for i, rows in enumerate(layout)]
         y, _ = self.out(context)
-        return y, AttentionCache(layout, x, turns, qkv, pattern, context)
+        return y, AttentionCache(layout, x, caches, context)
+
+    def _attend(self, i: int, rows: Rows, qkv: Array, context: Array) -> RowsCache:
+        """Fills context [N, C] from Q, K and V together [N, 3 C], for the i-th group of rows."""
+        padded = self._spread(f"qkv {i}", qkv, rows)
+        self.rotary.turn(padded)
+        q, k, v = by_head = self._by_head(padded, 3)
+        B, H, T, _ = q.shape
+        scores = np.matmul(q, k.swapaxes(-1, -2), out=self.buffer(f"scores {i}", (B, H, T, T), qkv))
+        pattern, _ = self.pattern(scores, visible=rows.visible)
+        mixed = self.buffer("mixed", (B, T, context.shape[1]), qkv)
+        np.matmul(pattern, v, out=self._by_head(mixed, 1)[0])
+        _pack(mixed, rows, out=context)
+        return RowsCache(by_head, pattern)
 
     def backward(self, dy: Array, cache: AttentionCache) -> Array:
-        layout, x, turns, (q, k, v), pattern, context = cache
-        N, C = x.shape
-        B, H, T, D = q.shape
-        dpacked = self.out.backward(dy, context).reshape(N, 1, H, D)
-        (dcontext,) = self._spread("dcontext", dpacked, layout)
-        dpattern = np.matmul(dcontext, v.swapaxes(-1, -2), out=self.buffer("scores", (B, H, T, T), x))
+        layout, x, caches, context = cache
+        dcontext = self.out.backward(dy, context)
+        dqkv = self.buffer("dqkv", (len(x), 3 * x.shape[1]), x)
+        for rows, row_cache in zip(layout, caches, strict=True):
+            self._attend_backward(rows, dcontext[rows.packed], row_cache, dqkv[rows.packed])
+        return self.qkv.backward(dqkv, x)
+
+    def _attend_backward(self, rows: Rows, dcontext: Array, cache: RowsCache, dqkv: Array) -> None:
+        """Fills dqkv [N, 3 C] from dcontext [N, C]."""
+        (q, k, v), pattern = cache
+        B, _, T, _ = q.shape
+        (dmixed,) = self._by_head(self._spread("mixed", dcontext, rows), 1)
+        dpattern = np.matmul(dmixed, v.swapaxes(-1, -2), out=self.buffer("dpattern", pattern.shape, pattern))
         dscores = self.pattern.backward(dpattern, pattern)
-        dscores *= D**-0.5
-        dpadded = self.buffer("dqkv", (B, T, 3, H, D), x)
-        dq, dk, dv = _by_head(dpadded)
+        dpadded = self.buffer("dpadded", (B, T, dqkv.shape[1]), pattern)
+        dq, dk, dv = self._by_head(dpadded, 3)
         np.matmul(dscores, k, out=dq)
         np.matmul(dscores.swapaxes(-1, -2), q, out=dk)
-        np.matmul(pattern.swapaxes(-1, -2), dcontext, out=dv)
-        dqkv = self._pack("packed_dqkv", dpadded, layout)
-        self.rotary.rotate(dqkv[:, :2], turns.conj())
-        return self.qkv.backward(dqkv.reshape(N, 3 * C), x)
+        np.matmul(pattern.swapaxes(-1, -2), dmixed, out=dv)
+        self.rotary.turn(dpadded, back=True)
+        _pack(dpadded, rows, out=dqkv)
 
-    def _spread(self, name: str, packed: Array, layout: Layout) -> Array:
-        """Packed [N, parts, H, D] -> padded with zeros, by head [parts, B, H, T, D]."""
-        B, T, _ = layout.visible.shape
-        padded = self.buffer(name, (B, T, *packed.shape[1:]), packed)
-        padded[...] = 0
-        padded.reshape(B * T, *packed.shape[1:])[layout.slots] = packed
-        return _by_head(padded)
+    def _spread(self, name: str, packed: Array, rows: Rows) -> Array:
+        """Packed [N, width] -> padded [B, T, width]."""
+        padded = self.buffer(name, (*rows.spread.shape, packed.shape[1]), packed)
+        return np.take(packed, rows.spread, axis=0, out=padded, mode="clip")
 
-    def _pack(self, name: str, padded: Array, layout: Layout) -> Array:
-        """Padded [B, T, parts, H, D] -> [N, parts, H, D]: the reverse of `_spread`."""
-        B, T, *rest = padded.shape
-        packed = self.buffer(name, (len(layout.slots), *rest), padded)
-        np.take(padded.reshape(B * T, *rest), layout.slots, axis=0, out=packed, mode="clip")
-        return packed
+    def _by_head(self, padded: Array, parts: int) -> Array:
+        """[B, T, parts H D] seen as [parts, B, H, T, D]."""
+        B, T, _ = padded.shape
+        return padded.reshape(B, T, parts, self.n_heads, -1).transpose(2, 0, 3, 1, 4)
 
 
-def _by_head(padded: Array) -> Array:
-    """[B, T, parts, H, D] seen as [parts, B, H, T, D]."""
-    return padded.transpose(2, 0, 3, 1, 4)
+def _pack(padded: Array, rows: Rows, out: Array) -> None:
+    """Padded [B, T, width] -> packed [N, width]: the reverse of spreading."""
+    np.take(padded.reshape(-1, padded.shape[-1]), rows.places, axis=0, out=out, mode="clip")

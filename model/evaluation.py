@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from model.batches import Batch
+from model.batches import Batch, shortest_first
 from model.config import Mask
 from model.corpus import COMPOSITIONAL_TENSES, SEQUENCES, Sequence, Split, verb_token_mask
 from model.gpt import MiniGPT
@@ -49,8 +49,8 @@ class Evaluation:
 
 
 def _chunks(ids: Ids, mask: Mask) -> list[Batch]:
-    by_length = sorted(ids.tolist(), key=lambda i: (len(SEQUENCES[i].text), i))
-    return [Batch.of(np.array(by_length[i : i + CHUNK_ROWS]), mask) for i in range(0, len(by_length), CHUNK_ROWS)]
+    by_length = shortest_first(ids)
+    return [Batch.of(by_length[i : i + CHUNK_ROWS], mask) for i in range(0, len(by_length), CHUNK_ROWS)]
 
 
 def _groups(part: str, ids: Ids) -> dict[str, Bools]:

@@ -94,7 +94,7 @@ class MiniGPT(Module):
 
     def __init__(self, model: config.Model, params: Params) -> None:
         super().__init__()
-        rotary = Rotary(model.d_model // model.n_heads, model.rope_base, model.dtype)
+        rotary = Rotary(model.n_heads, model.d_model // model.n_heads, model.rope_base, model.dtype)
         self.embed = Embedding(params["embed.weight"])
         self.blocks = [_block(f"blocks.{i}", model, params, rotary) for i in range(model.n_layers)]
         self.norm = _norm("norm", model, params)

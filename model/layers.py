@@ -17,9 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from model import memory
 from model.params import Array, Param
 
 Ids = npt.NDArray[np.int64]
+
+GROWTH = 2
+"""A buffer that is too small grows by this factor, so that what it leaves behind is no more than it takes."""
 
 
 class Module:
@@ -44,7 +48,7 @@ class Module:
         size = prod(shape)
         held = self._buffers.get(name)
         if held is None or held.size < size:
-            held = self._buffers[name] = np.empty(size, like.dtype)
+            held = self._buffers[name] = memory.empty(size * GROWTH if held is not None else size, like.dtype)
         return held[:size].reshape(shape)
 
 
@@ -87,7 +91,7 @@ class Linear(Module):
         np.matmul(dy.T, x, out=self.weight.grad)
         self.weight.filled()
         if self.bias is not None:
-            dy.sum(axis=0, out=self.bias.grad)
+            _sum_over_tokens(dy, out=self.bias.grad)
             self.bias.filled()
         return np.matmul(dy, self.weight.data, out=self.buffer("dx", x.shape, x))
 
@@ -121,8 +125,8 @@ class LayerNorm(Module):
         self.scale, self.shift, self.eps = scale, shift, eps  # [C], [C]
 
     def forward(self, x: Array) -> tuple[Array, LayerNormCache]:
-        xhat = np.subtract(x, x.mean(axis=1, keepdims=True), out=self.buffer("xhat", x.shape, x))
-        variance = np.einsum("nc,nc->n", xhat, xhat)[:, None] / x.shape[1]
+        xhat = np.subtract(x, _mean(x), out=self.buffer("xhat", x.shape, x))
+        variance = np.vecdot(xhat, xhat)[:, None] / x.shape[1]
         rstd = 1 / np.sqrt(variance + self.eps)
         xhat *= rstd
         y = np.multiply(xhat, self.scale.data, out=self.buffer("y", x.shape, x))
@@ -134,53 +138,67 @@ class LayerNorm(Module):
         xhat, rstd = cache
         np.einsum("nc,nc->c", dy, xhat, out=self.scale.grad)
         self.scale.filled()
-        dy.sum(axis=0, out=self.shift.grad)
+        _sum_over_tokens(dy, out=self.shift.grad)
         self.shift.filled()
-        dx = np.multiply(dy, self.scale.data, out=self.buffer("dx", dy.shape, dy))
-        along = np.einsum("nc,nc->n", dx, xhat)[:, None] / xhat.shape[1]
-        dx -= dx.mean(axis=1, keepdims=True)  # what moves the mean changes nothing
-        dx -= np.multiply(xhat, along, out=self.buffer("along", dy.shape, dy))  # nor does what stretches the vector
+        dx = np.multiply(dy, self.scale.data, out=dy)
+        along = np.vecdot(dx, xhat)[:, None] / xhat.shape[1]
+        dx -= _mean(dx)  # what moves the mean changes nothing
+        dx -= np.multiply(xhat, along, out=xhat)  # nor does what stretches the vector
         dx *= rstd
         return dx
+
+
+def _mean(x: Array) -> Array:
+    """Mean over the last axis, [N, C] -> [N, 1], as a product: faster by far than a reduction along short rows."""
+    mean: Array = (x @ np.ones(x.shape[1], x.dtype))[:, None] / x.shape[1]
+    return mean
+
+
+def _sum_over_tokens(x: Array, out: Array) -> None:
+    """[N, C] -> [C], as a product, which runs along the rows."""
+    np.matmul(np.ones(len(x), x.dtype), x, out=out)
 
 
 GELU_SLOPE = float(np.sqrt(2 / np.pi))
 GELU_CUBIC = 0.044715
 
 
+class GeluCache(NamedTuple):
+    x: Array  # [N, F]
+    gate: Array  # [N, F]
+    y: Array  # [N, F]
+
+
 class Gelu(Module):
-    """x Phi(x) in its tanh form (Hendrycks and Gimpel 2016): x (1 + tanh(u)) / 2, u = sqrt(2/pi) (x + 0.044715 x^3)."""
+    """x Phi(x) in its tanh form (Hendrycks and Gimpel 2016): x gate, gate = (1 + tanh(u)) / 2, u = a x + b x^3,
+    a = sqrt(2/pi), b = 0.044715 a."""
 
-    def forward(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
-        tanh = np.multiply(x, x, out=self.buffer("tanh", x.shape, x))
-        tanh *= GELU_CUBIC * GELU_SLOPE
-        tanh += GELU_SLOPE
-        tanh *= x
-        np.tanh(tanh, out=tanh)
-        y = np.add(tanh, 1, out=self.buffer("y", x.shape, x))
-        y *= x
-        y *= 0.5
-        return y, (x, tanh)
+    def forward(self, x: Array) -> tuple[Array, GeluCache]:
+        gate = np.multiply(x, x, out=self.buffer("gate", x.shape, x))
+        gate *= GELU_CUBIC * GELU_SLOPE
+        gate += GELU_SLOPE
+        gate *= x
+        np.tanh(gate, out=gate)
+        gate += 1
+        gate *= 0.5
+        y = np.multiply(gate, x, out=self.buffer("y", x.shape, x))
+        return y, GeluCache(x, gate, y)
 
-    def backward(self, dy: Array, cache: tuple[Array, Array]) -> Array:
-        """dy/dx = (1 + tanh + (1 - tanh^2) x du/dx) / 2."""
-        x, tanh = cache
-        du = np.multiply(x, x, out=self.buffer("du", x.shape, x))
-        du *= 3 * GELU_CUBIC * GELU_SLOPE
-        du += GELU_SLOPE
-        du *= x
-        dx = np.multiply(tanh, tanh, out=self.buffer("dx", x.shape, x))
-        np.subtract(1, dx, out=dx)
-        dx *= du
-        dx += tanh
-        dx += 1
-        dx *= 0.5
-        dx *= dy
-        return dx
+    def backward(self, dy: Array, cache: GeluCache) -> Array:
+        """dy/dx = gate + x dgate/dx, and x dgate/dx = y (1 - gate) 2 du/dx, since tanh' = 1 - tanh^2."""
+        x, gate, y = cache
+        du = np.multiply(x, x, out=x)
+        du *= 2 * 3 * GELU_CUBIC * GELU_SLOPE
+        du += 2 * GELU_SLOPE
+        y *= du
+        gate *= np.subtract(1, y, out=du)
+        gate += y
+        return np.multiply(dy, gate, out=dy)
 
 
 class CrossEntropyCache(NamedTuple):
-    log_probs: Array  # [N, V]
+    exp: Array  # [N, V]
+    total: Array  # [N] its sum over the vocabulary
     targets: Ids  # [N]
 
 
@@ -189,15 +207,15 @@ class CrossEntropy(Module):
 
     def forward(self, logits: Array, targets: Ids) -> tuple[Array, CrossEntropyCache]:
         largest = logits.max(axis=1, keepdims=True)
-        log_probs = np.subtract(logits, largest, out=self.buffer("log_probs", logits.shape, logits))
-        exp = np.exp(log_probs, out=self.buffer("exp", logits.shape, logits))
-        log_probs -= np.log(exp.sum(axis=1, keepdims=True))
-        return -log_probs[np.arange(len(targets)), targets], CrossEntropyCache(log_probs, targets)
+        shifted = np.subtract(logits, largest, out=self.buffer("shifted", logits.shape, logits))
+        exp = np.exp(shifted, out=self.buffer("exp", logits.shape, logits))
+        total = exp @ np.ones(exp.shape[1], exp.dtype)
+        return np.log(total) - shifted[np.arange(len(targets)), targets], CrossEntropyCache(exp, total, targets)
 
     def backward(self, cache: CrossEntropyCache) -> Array:
-        """Gradient of the mean over tokens: (softmax - one-hot) / N."""
-        log_probs, targets = cache
-        dlogits = np.exp(log_probs, out=self.buffer("exp", log_probs.shape, log_probs))
-        dlogits[np.arange(len(targets)), targets] -= 1
-        dlogits /= len(targets)
+        """Gradient of the mean over tokens: (softmax - one-hot) / N. Overwrites exp."""
+        dlogits, total, targets = cache
+        N = len(targets)
+        dlogits /= N * total[:, None]
+        dlogits[np.arange(N), targets] -= 1 / N
         return dlogits

@@ -6,7 +6,7 @@ from math import cos, inf, pi, sqrt
 
 import numpy as np
 
-from model import config
+from model import config, memory
 from model.params import Array, Params
 
 SAFE_SQUARE = 1e-30
@@ -43,10 +43,10 @@ class AdamW:
 
     def __init__(self, params: Params, optimizer: config.Optimizer) -> None:
         self.params, self.config = params, optimizer
-        self.update: Array = np.zeros_like(params.flat)
-        self._m: Array = np.zeros_like(params.flat)
-        self._v: Array = np.zeros_like(params.flat)
-        self._scratch: Array = np.zeros_like(params.flat)
+        self.update: Array = memory.zeros(params.flat.size, params.flat.dtype)
+        self._m: Array = memory.zeros(params.flat.size, params.flat.dtype)
+        self._v: Array = memory.zeros(params.flat.size, params.flat.dtype)
+        self._scratch: Array = memory.zeros(params.flat.size, params.flat.dtype)
         self._count = 0
 
     def step(self, lr: float) -> float:

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model import memory
+
 Array = npt.NDArray[Any]
 """A floating-point array of the run's dtype; its shape stands in the comment or docstring beside it."""
 
@@ -51,8 +53,8 @@ class Params(Mapping[str, Param]):
             raise ValueError("matrices must come before vectors, so that weight decay covers one slice")
         self._offsets = dict(zip(shapes, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
         self._shapes = dict(shapes)
-        self.flat: Array = np.zeros(sum(sizes), dtype)
-        self.flat_grad: Array = np.zeros_like(self.flat)
+        self.flat = memory.zeros(sum(sizes), dtype)
+        self.flat_grad = memory.zeros(sum(sizes), dtype)
         self.n_decayed = sum(size for size, rank in zip(sizes, ranks, strict=True) if rank > 1)
         data, grad = self.views(self.flat), self.views(self.flat_grad)
         self._params = {name: Param(name, data[name], grad[name]) for name in shapes}

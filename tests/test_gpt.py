@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model import HEALTHY, build
-from model.attention import Layout
+from model.attention import layout_of
 from model.batches import Batch
 from model.config import change
 from model.corpus import SEQUENCES
@@ -49,7 +49,7 @@ def test_init_scale_multiplies_every_matrix_and_nothing_else():
 
 
 def logits_of_first_row(specimen, tokens, lengths, mask):
-    layout = Layout.of(np.array(lengths), mask)
+    layout = layout_of(np.array(lengths), mask)
     return specimen.model(tokens, layout)[0][: lengths[0]].copy()
 
 
@@ -92,16 +92,21 @@ def test_padding_never_counts_in_the_loss(double):
 
 def test_rotary_positions_make_scores_depend_on_distance_alone(double):
     """The same Q and K, both moved along by five positions, give the same product."""
-    rotary, rng = double.model.blocks[0].attn.rotary, np.random.default_rng(0)
-    qk = rng.standard_normal((2, 2, 1, 16))
+    rotary, token = double.model.blocks[0].attn.rotary, np.random.default_rng(0).standard_normal(3 * 64)
+    turned = np.tile(token, (1, 13, 1))
+    rotary.turn(turned)
+    q, k = (turned[0, :, part * 64 : part * 64 + 16] for part in range(2))
+    assert q[7] @ k[3] == pytest.approx(q[12] @ k[8], abs=1e-12)
+    assert q[7] @ k[3] != pytest.approx(q[7] @ k[4], abs=1e-3)
 
-    def score(positions):
-        turned = qk.copy()
-        rotary.rotate(turned, rotary.turns(np.array(positions)))
-        return float(turned[0, 0, 0] @ turned[1, 1, 0])
 
-    assert score([7, 3]) == pytest.approx(score([12, 8]), abs=1e-12)
-    assert score([7, 3]) != pytest.approx(score([7, 4]), abs=1e-3)
+def test_rotary_positions_scale_scores_by_the_root_of_the_width_of_a_head(double):
+    """Q and K carry half of 1 / sqrt(d_head) each; at position 0 nothing is turned, and V is left alone."""
+    qkv = np.random.default_rng(0).standard_normal((1, 1, 3 * 64))
+    turned = qkv.copy()
+    double.model.blocks[0].attn.rotary.turn(turned)
+    np.testing.assert_allclose(turned[..., :128], qkv[..., :128] * 16**-0.25)
+    np.testing.assert_array_equal(turned[..., 128:], qkv[..., 128:])
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4, -1e4])
