@@ -5,7 +5,8 @@ The gradient of x is dx. A backward pass writes its parameters' gradients in pla
 hooks fire: after a call, with the module, its arguments and its output. Dimension legend: `model.config`.
 
 What a module returns lies in a buffer of its own, which its next call overwrites: at this size the page faults of
-fresh arrays would cost more than the arithmetic. Whoever wants to keep an output copies it.
+fresh arrays would cost more than the arithmetic. Whoever wants to keep an output copies it. A backward pass may do its
+work in its cache and in dy, which nobody needs after it.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Linear(Module):
         np.matmul(dy.T, x, out=self.weight.grad)
         self.weight.filled()
         if self.bias is not None:
-            _sum_over_tokens(dy, out=self.bias.grad)
+            dy.sum(axis=0, out=self.bias.grad)
             self.bias.filled()
         return np.matmul(dy, self.weight.data, out=self.buffer("dx", x.shape, x))
 
@@ -138,7 +139,7 @@ class LayerNorm(Module):
         xhat, rstd = cache
         np.einsum("nc,nc->c", dy, xhat, out=self.scale.grad)
         self.scale.filled()
-        _sum_over_tokens(dy, out=self.shift.grad)
+        dy.sum(axis=0, out=self.shift.grad)
         self.shift.filled()
         dx = np.multiply(dy, self.scale.data, out=dy)
         along = np.vecdot(dx, xhat)[:, None] / xhat.shape[1]
@@ -152,11 +153,6 @@ def _mean(x: Array) -> Array:
     """Mean over the last axis, [N, C] -> [N, 1], as a product: faster by far than a reduction along short rows."""
     mean: Array = (x @ np.ones(x.shape[1], x.dtype))[:, None] / x.shape[1]
     return mean
-
-
-def _sum_over_tokens(x: Array, out: Array) -> None:
-    """[N, C] -> [C], as a product, which runs along the rows."""
-    np.matmul(np.ones(len(x), x.dtype), x, out=out)
 
 
 GELU_SLOPE = float(np.sqrt(2 / np.pi))
