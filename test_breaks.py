@@ -5,15 +5,16 @@ bad initialisation, a loss spike without warmup), the measurement stands (docs/w
 """
 
 from dataclasses import replace
+from functools import partial
 from math import sqrt
 
 import numpy as np
 import pytest
 
-from model import BREAKS, HEALTHY, build, remedied
+from model import BREAKS, HEALTHY, remedied
 from model.config import diff, from_dict
-from model.seeds import TEST_SEED
-from probes import diagnose, watch
+from probes import diagnose
+from probes.online import CONFIRMATIONS, Online
 from probes.smoothing import centred_mean
 
 SIGNATURES = {
@@ -190,10 +191,11 @@ def test_break_mask_leak_is_not_mistaken_for_overfitting(run):
 # Ended early
 
 
-def test_break_that_is_certain_can_be_ended_early():
-    """The leak is seen within a few evaluations of its crossing, and the record says what that saved."""
-    record = watch(build(replace(BREAKS["mask-leak"].apply(HEALTHY), seed=TEST_SEED)), stop_when_certain=True)
-    assert record.stopped is not None
-    assert (record.stopped.cause, record.complete) == ("mask-leak", False)
-    assert record.stopped.step <= BREAKS["mask-leak"].certain_by + 3 * HEALTHY.eval_every
-    assert len(record.steps) == record.stopped.step + 1
+def test_break_that_is_certain_can_be_ended_early(broken, brk):
+    """Judged as the record grows, it is certain of its cause within a few evaluations of its deadline."""
+    record, online = broken.record, Online()
+    evaluated = record.series("val_loss")[0].tolist()
+    answers = ((step, online.certain(partial(record.prefix, step))) for step in evaluated)
+    step, cause = next((step, cause) for step, cause in answers if cause)
+    assert cause == brk.cause
+    assert step <= brk.certain_by + CONFIRMATIONS * HEALTHY.eval_every
