@@ -1,0 +1,182 @@
+"""The wheel, built here and installed into an environment of its own: what it holds, and what it does elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distribution, distributions
+from math import nan
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.logs import csv_of, curve
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ("probes", "model", "calibration", "scripts", "tests", "examples")
+BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
+PASSES = "def test_it(): pass\n"
+
+
+def dependencies(of: Distribution) -> dict[str, Distribution]:
+    """Everything that a distribution asks for, and what that asks for, without the extras."""
+    wanted = [Requirement(text) for text in of.requires or ()]
+    names = [r.name for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""})]
+    direct = {name: distribution(name) for name in names}
+    return {name: found for one in direct.values() for name, found in dependencies(one).items()} | direct
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """An environment that holds the wheel and what its metadata asks for, and a project outside the repository."""
+
+    python: Path
+    project: Path
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`python ARGUMENTS` in the project; nothing of this process' environment says where the repository is."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
+        command = [str(self.python), *arguments]
+        return subprocess.run(command, cwd=self.project, env=kept, capture_output=True, text=True, check=False)
+
+    def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.run("-m", "pytest", "-p", "no:cacheprovider", *arguments)
+
+    def write(self, **files: str) -> None:
+        for name, text in files.items():
+            (self.project / f"{name}.py").write_text(text, encoding="utf-8")
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.project.rglob("*") if "__pycache__" not in path.parts)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy, so that nothing is left in the repository; the network is not asked."""
+    copy, built = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
+    for name in SOURCES:
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    done = subprocess.run([sys.executable, "-c", BUILD, built], cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = built.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its dependencies are those installed here, by links; only what the metadata asks for is there."""
+    home = tmp_path_factory.mktemp("environment")
+    venv.create(home, symlinks=True)
+    python = home / "bin" / "python"
+    (packages,) = home.glob("lib/*/site-packages")
+    (asking,) = distributions(path=[str(wheel)])
+    for found in dependencies(asking).values():
+        for top in {file.parts[0] for file in found.files or ()} - {"..", "__pycache__"}:
+            (packages / top).symlink_to(str(found.locate_file(top)))
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps", wheel]
+    subprocess.run(pip, check=True)
+    return python
+
+
+@pytest.fixture
+def elsewhere(python: Path, tmp_path: Path) -> Elsewhere:
+    return Elsewhere(python, tmp_path)
+
+
+def test_the_wheel_holds_probes_and_nothing_else(wheel: Path) -> None:
+    """Every file of the package, the page's style and script and the marker of types among them; no specimen."""
+    held = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    package = {path for path in (ROOT / "probes").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert held == {path.relative_to(ROOT).as_posix() for path in package}
+    assert {"probes/py.typed", "probes/page/page.css", "probes/page/page.js"} <= held
+
+
+def test_the_plugin_is_called_by_the_name_of_its_module(wheel: Path) -> None:
+    """pytest takes a plugin that a conftest names and one that a distribution names for the same by that alone."""
+    with ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
+        assert archive.read(name).decode().split("\n")[:2] == ["[pytest11]", "probes.plugin = probes.plugin"]
+
+
+def test_it_is_the_wheel_that_is_tried(elsewhere: Elsewhere) -> None:
+    """And the specimen is not there."""
+    code = "import importlib.util, probes; print(importlib.util.find_spec('model'), probes.__file__)"
+    assert elsewhere.run("-c", code).stdout.startswith(f"None {elsewhere.python.parents[1]}")
+
+
+def test_idle_it_loads_nothing_writes_nothing_and_says_nothing(elsewhere: Elsewhere) -> None:
+    """In a project that never asks for it; the end of the session, where a page would be drawn, included."""
+    elsewhere.write(
+        conftest="import sys\n\ndef pytest_unconfigure():\n    print({'numpy', 'pygal'} & set(sys.modules))\n",
+        test_it="def test_it(pytestconfig): assert pytestconfig.pluginmanager.has_plugin('probes.plugin')\n",
+    )
+    done = elsewhere.pytest("-q")
+    assert (re.sub(r"\d+\.\d+s", "...", done.stdout), done.stderr, done.returncode, elsewhere.files()) == (
+        ".                                                                        [100%]\n1 passed in ...\nset()\n",
+        "",
+        0,
+        ["conftest.py", "test_it.py"],
+    )
+
+
+@pytest.mark.parametrize("conftest", ["pytest_plugins = ['probes.plugin']\n", ""])
+def test_a_conftest_may_name_the_plugin_as_well(elsewhere: Elsewhere, conftest: str) -> None:
+    """Loaded once either way; `run` is its fixture."""
+    elsewhere.write(conftest=conftest, test_it="def test_it(run): assert callable(run)\n")
+    done = elsewhere.pytest("-q")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture
+def logs(elsewhere: Elsewhere) -> Path:
+    """A loss that falls, and one that is lost on the way."""
+    folder, losses = elsewhere.project / "runs", curve(60)
+    folder.mkdir()
+    (folder / "good.csv").write_text(csv_of(step=range(60), loss=losses), encoding="utf-8")
+    (folder / "bad.csv").write_text(csv_of(step=range(60), loss=[*losses[:40], *[nan] * 20]), encoding="utf-8")
+    return folder
+
+
+def test_diagnose_gives_a_red_and_a_green_item(elsewhere: Elsewhere, logs: Path) -> None:
+    """With the table of what the logs hold at the end."""
+    elsewhere.write(test_it=PASSES)
+    done = elsewhere.pytest("-v", "--diagnose", "runs")
+    assert re.findall(r"^(\S+::\S+) (\w+)", done.stdout, re.MULTILINE) == [
+        ("runs/bad.csv::diagnosis", "FAILED"),
+        ("runs/good.csv::diagnosis", "PASSED"),
+    ]
+    assert "non-finite: non-finite at loss, step 40" in done.stdout
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(("log", "code", "said"), [("good", 0, "healthy"), ("bad", 1, "unhealthy: non-finite")])
+def test_the_command_line_judges(elsewhere: Elsewhere, logs: Path, log: str, code: int, said: str) -> None:
+    """By its exit code."""
+    done = elsewhere.run("-m", "probes", "diagnose", f"runs/{log}.csv")
+    assert (done.returncode, done.stderr) == (code, "")
+    assert done.stdout.startswith(f"runs/{log}.csv: {said}")
+
+
+def test_the_command_line_draws(elsewhere: Elsewhere, logs: Path) -> None:
+    """With the style that lies in the wheel."""
+    done = elsewhere.run("-m", "probes", "render", "runs", "-o", "page.html")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "page.html\n", "")
+    style = (ROOT / "probes" / "page" / "page.css").read_text(encoding="utf-8")
+    assert style.strip() in (elsewhere.project / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_specimen_is_watched(elsewhere: Elsewhere) -> None:
+    """The example, copied: all that watching imports is asked for by the wheel."""
+    shutil.copy(ROOT / "examples" / "mlp.py", elsewhere.project)
+    done = elsewhere.run("mlp.py", "--out", ".")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert elsewhere.files() == ["mlp.html", "mlp.jsonl", "mlp.py", "mlp.sidecar.json"]
