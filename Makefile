@@ -2,6 +2,7 @@
 # make test    set up, pass all tests
 # make calibrate  train many runs per condition and publish how often the diagnosis is right; takes hours
 # make parity  the specimen against PyTorch, in an environment of its own
+# make bench   what it costs, beside what it is compared with; takes minutes on a machine that does nothing else
 
 PYTHON ?= python3
 VENV   := .venv
@@ -11,7 +12,7 @@ PARITY := .venv-parity
 EXPERIMENTS := test_healthy.py test_breaks.py test_overfit.py
 
 .DEFAULT_GOAL := experiments
-.PHONY: experiments test lint types parity sweep calibrate clean
+.PHONY: experiments test lint types parity bench sweep calibrate clean
 
 experiments: $(VENV)/ready
 	$(BIN)/python -m pytest $(EXPERIMENTS)
@@ -29,7 +30,10 @@ types: $(VENV)/ready
 	$(BIN)/python -m mypy
 
 parity: $(PARITY)/ready
-	$(PARITY)/bin/python -m pytest tests/test_parity.py
+	$(PARITY)/bin/python -m pytest tests/test_parity.py tests/test_bench_peer.py
+
+bench: $(VENV)/ready $(PARITY)/ready
+	$(PARITY)/bin/python scripts/bench.py
 
 sweep: $(VENV)/ready
 	$(BIN)/python scripts/sweep.py --write

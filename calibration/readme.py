@@ -19,7 +19,7 @@ from calibration.tally import HEALTHY_RUN, LABELLED, alarms, grouped
 
 README = Path("README.md")
 """Below the root of the project."""
-PLACE = re.compile(r"(?<=<!-- accuracy -->\n).*?(?=\n<!-- end of accuracy -->)", re.DOTALL)
+BLOCK = "accuracy"
 NOT_JUDGED = "It is not judged yet: `make calibrate` trains hundreds of runs, which takes hours, and judges them."
 STALE = (
     "**These figures are stale:** a threshold, a detector or a config has changed since. They are replaced by judging "
@@ -36,19 +36,27 @@ def block(entries: Sequence[Entry], present: str) -> str:
     return "\n\n".join(_paragraphs(entries[-1], present)) if entries else NOT_JUDGED
 
 
-def shown(readme: str) -> str:
-    """What stands between the markers now. Raises NoPlaceError without markers."""
-    if found := PLACE.search(readme):
+def shown(readme: str, name: str = BLOCK) -> str:
+    """What stands between the markers of a name now. Raises NoPlaceError without markers."""
+    if found := _place(name).search(readme):
         return found[0]
-    raise NoPlaceError("README.md has no <!-- accuracy --> with an <!-- end of accuracy --> after it")
+    raise NoPlaceError(f"README.md has no <!-- {name} --> with an <!-- end of {name} --> after it")
+
+
+def put(block: str, name: str, root: Path = history.ROOT) -> None:
+    """Replace what stands between the markers of a name. Raises NoPlaceError without markers."""
+    readme = (root / README).read_text(encoding="utf-8")
+    shown(readme, name)
+    (root / README).write_text(_place(name).sub(lambda _: block, readme), encoding="utf-8")
 
 
 def write(root: Path = history.ROOT) -> None:
     """Put the block into its place. Raises NoPlaceError without markers."""
-    readme = (root / README).read_text(encoding="utf-8")
-    shown(readme)
-    new = block(history.load(root), digest())
-    (root / README).write_text(PLACE.sub(lambda _: new, readme), encoding="utf-8")
+    put(block(history.load(root), digest()), BLOCK, root)
+
+
+def _place(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<=<!-- {name} -->\n).*?(?=\n<!-- end of {name} -->)", re.DOTALL)
 
 
 def _paragraphs(entry: Entry, present: str) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""What things cost, measured beside what they are compared with; `scripts/bench.py` puts it into one table."""

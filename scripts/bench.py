@@ -1,0 +1,67 @@
+"""What it costs, beside what it is compared with, in one table.
+
+    python scripts/bench.py            measure everything, some minutes; print the table, write reports/bench.json
+    python scripts/bench.py --quick    leave out what takes minutes; writes nothing
+    python scripts/bench.py --readme   measure nothing; copy the figures of reports/bench.json into README.md
+
+What is compared takes turns on one thread, by CPU time; ratios are of medians, with an interval from order statistics.
+Run it on a machine that does nothing else, in the environment of `make parity`, which has PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from time import perf_counter
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench import memory, report, step, suite, training
+from bench.figures import Figure, Section
+from bench.machine import machine
+from bench.report import Report
+
+SECTIONS = (
+    step.SECTION,
+    memory.SECTION,
+    training.EXPERIMENTS_SECTION,
+    suite.SECTION,
+    training.CALIBRATION_SECTION,
+)
+
+
+def measure(section: Section) -> Iterator[Figure]:
+    """Its figures as they come, told on stderr; at the end those that did not."""
+    start, there = perf_counter(), set()
+    print(f"{section.title} ...", file=sys.stderr, flush=True)
+    for figure in section.measure():
+        there.add(figure.name)
+        name, measured, _, _, verdict, _ = figure.cells()
+        print(f"  {perf_counter() - start:5.0f} s  {name}: {measured}, {verdict}", file=sys.stderr, flush=True)
+        yield figure
+    yield from (figure for figure in section.figures if figure.name not in there)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--quick", action="store_true", help="leave out what takes minutes; writes nothing")
+    only.add_argument("--readme", action="store_true", help="copy the figures of reports/bench.json into README.md")
+    arguments = parser.parse_args()
+    if arguments.readme:
+        report.write_readme()
+        return
+    commit, figures = report.commit(), list[Figure]()
+    for section in SECTIONS:
+        figures += section.figures if arguments.quick and section.slow else measure(section)
+    found = Report(date.today().isoformat(), commit, machine(), tuple(figures))
+    if not arguments.quick:
+        report.save(found)
+    print(found.table())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""Figures say whether they are met, products are those of the step, and the README says what is on file."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import model
+from bench import memory, products, report, step, training
+from bench.figures import Figure, Section
+from bench.report import Report
+from bench.rows import LENGTHS, LONGEST, full_length, padded
+from calibration import readme
+from calibration.conditions import Planned
+from model import HEALTHY, build
+from model.corpus import SEQUENCES
+from scripts import bench
+
+RATIO = Figure("step / peer", "x", "a peer", 0.7)
+SPEEDUP = Figure("two / one", "x", "the same runs", 1.7, at_least=True)
+STEPS = replace(HEALTHY, eval_every=HEALTHY.steps)
+
+
+@pytest.mark.parametrize(
+    ("figure", "measured", "low", "high", "verdict"),
+    [
+        (RATIO, 0.65, 0.6, 0.7, "met"),
+        (RATIO, 0.65, 0.6, 0.71, "inconclusive"),
+        (RATIO, 0.77, 0.71, 0.8, "missed by 10 %"),
+        (RATIO, 0.7, None, None, "met"),
+        (SPEEDUP, 1.9, 1.7, 2.0, "met"),
+        (SPEEDUP, 1.72, 1.6, 1.9, "inconclusive"),
+        (SPEEDUP, 1.53, 1.5, 1.6, "missed by 10 %"),
+        (Figure("looking", "%", "", 0.05), 0.081, 0.06, 0.1, "missed by 3.1 points"),
+        (Figure("memory", "KiB", "", 64.0), 1564.0, None, None, "missed by 1,500 KiB"),
+        (Figure("memory", "KiB", "", 64.0), -3.0, None, None, "met"),
+        (Figure("larger step", "x", ""), 0.8, 0.7, 0.9, "–"),
+        (RATIO, None, None, None, "not measured"),
+    ],
+)
+def test_a_target_is_met_or_missed_only_when_the_whole_interval_says_so(figure, measured, low, high, verdict):
+    """And how far it was missed is said."""
+    assert replace(figure, measured=measured, low=low, high=high).verdict == verdict
+
+
+def test_a_ratio_is_that_of_the_medians_within_its_interval():
+    """Ours over the peer's."""
+    found = RATIO.ratio(ours=[0.5] * 59 + [9.0], peer=[1.0] * 60)
+    assert (found.measured, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_a_row_shows_figure_measured_interval_target_verdict_and_peer():
+    """In units."""
+    assert replace(RATIO, measured=0.654, low=0.6, high=0.69).cells() == (
+        "step / peer", "0.65 x", "0.60 to 0.69", "≤ 0.70 x", "met", "a peer",
+    )  # fmt: skip
+    assert SPEEDUP.failed("no second core").cells() == (
+        "two / one", "–", "–", "≥ 1.70 x", "not measured", "the same runs; no second core",
+    )  # fmt: skip
+
+
+def made(*figures: Figure) -> Report:
+    return Report("2026-01-02", "abc", {"CPU": "Any", "cores": "2"}, figures)
+
+
+def test_what_was_measured_is_read_as_it_was_written(tmp_path):
+    """The file holds the verdict too, for those who read nothing else."""
+    written = made(replace(RATIO, measured=0.6, low=0.5, high=0.65, note="n"), SPEEDUP)
+    report.save(written, tmp_path)
+    assert report.load(tmp_path) == written
+    rows = json.loads((tmp_path / report.FILE).read_text(encoding="utf-8"))["figures"]
+    assert [row["verdict"] for row in rows] == ["met", "not measured"]
+
+
+def test_the_readme_shows_targets_and_ratios(tmp_path):
+    """Between its markers, with the machine; what else is reported stays in the file."""
+    (tmp_path / readme.README).write_text("a\n<!-- cost -->\nx\n<!-- end of cost -->\nb\n", encoding="utf-8")
+    report.save(made(replace(RATIO, measured=0.6), Figure("runs", "/min", "", measured=31.0)), tmp_path)
+    report.write_readme(tmp_path)
+    text = (tmp_path / readme.README).read_text(encoding="utf-8")
+    assert "| step / peer | 0.60 x | – | ≤ 0.70 x | met | a peer |" in text
+    assert "at commit `abc` on 2026-01-02" in text
+    assert "runs" not in text
+    assert (text.startswith("a\n<!-- cost -->\n"), text.endswith("\n<!-- end of cost -->\nb\n")) == (True, True)
+
+
+def test_the_readme_says_what_is_on_file():
+    """Its figures are written by a command, never by hand."""
+    text = (report.ROOT / readme.README).read_text(encoding="utf-8")
+    assert readme.shown(text, report.BLOCK) == report.block(report.load())
+
+
+def test_the_table_fits_a_terminal():
+    """Every figure, measured and missed by a tenth or more, in 120 columns."""
+    planned = [figure for section in bench.SECTIONS for figure in section.figures]
+    values = [(each.target or 2.0) * (0.5 if each.at_least else 2.0) for each in planned]
+    wide = [
+        replace(each, measured=value, low=0.99 * value, high=1.01 * value)
+        for each, value in zip(planned, values, strict=True)
+    ]
+    assert max(map(len, made(*wide).table().splitlines())) <= 120
+
+
+def test_names_of_figures_are_their_own():
+    """Two of one name would be one in the eyes of whoever reads the file."""
+    names = [figure.name for section in bench.SECTIONS for figure in section.figures]
+    assert len(names) == len(set(names))
+
+
+def test_what_a_section_did_not_measure_is_listed(capsys):
+    """After what it did."""
+    section = Section("A section", (RATIO, SPEEDUP), lambda: iter([SPEEDUP.value(1.9)]))
+    assert [figure.verdict for figure in bench.measure(section)] == ["met", "not measured"]
+    assert "two / one: 1.90 x, met" in capsys.readouterr().err
+
+
+def test_quick_leaves_out_what_is_slow_and_writes_nothing(monkeypatch, capsys):
+    """It is listed as not measured."""
+    slow = Section("Slow", (SPEEDUP,), lambda: pytest.fail("measured"), slow=True)
+    monkeypatch.setattr(bench, "SECTIONS", (Section("Fast", (RATIO,), lambda: iter([RATIO.value(0.6)])), slow))
+    monkeypatch.setattr(report, "save", lambda found: pytest.fail("written"))
+    monkeypatch.setattr(sys, "argv", ["bench.py", "--quick"])
+    bench.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines if "x  " in line] == ["step / peer", "two / one"]
+
+
+def test_contenders_take_turns_and_who_goes_first_does_too():
+    """What slows the machine for a while slows all of them."""
+    log: list[tuple[str, int]] = []
+    contenders = {name: (lambda i, name=name: log.append((name, i))) for name in "ab"}
+    seconds = step.interleaved(contenders, warmup=1, pairs=2)
+    assert log == [("b", 0), ("a", 0), ("a", 1), ("b", 1), ("b", 2), ("a", 2)]
+    assert {name: len(each) for name, each in seconds.items()} == {"a": 2, "b": 2}
+
+
+def test_padding_has_no_target():
+    """And each row its own tokens, the targets one ahead."""
+    ids = np.array([int(LENGTHS.argmin()), int(LENGTHS.argmax())])
+    tokens, targets = padded(ids, -100)
+    short = int(LENGTHS.min())
+    assert tokens.shape == targets.shape == (2, LENGTHS.max())
+    assert (targets[0, short:] == -100).all()
+    assert (targets[0, : short - 1] == tokens[0, 1:short]).all()
+    assert (targets[1] >= 0).all()
+
+
+def test_rows_of_full_length_leave_no_padding():
+    """Whatever the batch."""
+    specimen = build(STEPS)
+    full_length(specimen)
+    run = specimen.steps()
+    drawn = {int(i) for _ in range(3) for i in next(run).batch_ids}
+    assert drawn == set(LONGEST)
+    assert {len(SEQUENCES[i].text) for i in drawn} == {int(LENGTHS.max()) + 1}
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return products.record(STEPS, 3)
+
+
+def test_the_recorded_steps_are_the_steps(recorded):
+    """Same batches, same rate."""
+    steps = build(STEPS).steps()
+    for theirs in recorded:
+        ours = next(steps)
+        assert (theirs.batch_ids == ours.batch_ids).all()
+        assert theirs.lr == ours.lr
+
+
+def test_recorded_products_are_those_of_weights_and_of_attention(recorded):
+    """Per matrix one forward and two backward; no one-hot rows of an embedding are among them."""
+    model_, N = HEALTHY.model, int(LENGTHS[recorded[0].batch_ids].sum())
+    C, F, V, L = model_.d_model, model_.d_ff, model_.vocab_size, model_.n_layers
+    flat = [product.flops for product in recorded[0].products if product.out.ndim == 2]
+    assert sum(flat) == 6 * N * (L * (4 * C * C + 2 * C * F) + V * C)
+    batched = sum(product.flops for product in recorded[0].products if product.out.ndim > 2)
+    real = 12 * L * C * int((LENGTHS[recorded[0].batch_ids].astype(int) ** 2).sum())
+    assert real <= batched <= 32 * 12 * L * C * int(LENGTHS.max()) ** 2
+
+
+def test_products_made_again_change_nothing_that_they_read(recorded):
+    """So the thousandth time takes what the first took."""
+    before = [(product.a.copy(), product.b.copy()) for product in recorded[0].products]
+    products.replay(recorded[0].products)
+    for product, (a, b) in zip(recorded[0].products, before, strict=True):
+        assert np.array_equal(product.a, a, equal_nan=True)
+        assert np.array_equal(product.b, b, equal_nan=True)
+    last = recorded[0].products[-1]
+    np.testing.assert_allclose(last.out, last.a @ last.b, rtol=1e-5, atol=1e-6)
+
+
+def test_the_model_that_everybody_uses_is_never_recorded(recorded):
+    """Neither its modules nor its arrays."""
+    assert sys.modules["model"] is model
+    assert sys.modules["model.train"].build is build
+    specimen = build(STEPS)
+    next(specimen.steps())
+    assert type(specimen.params.flat) is np.ndarray
+    assert recorded
+    assert products.Telling.heard == []
+
+
+def test_products_that_cannot_be_heard_are_an_error(monkeypatch):
+    """Rather than a floor that is too low."""
+    monkeypatch.setattr(products, "FRESH", ())
+    with pytest.raises(products.MissingProductsError, match=r"heard matrix products of 0 operations"):
+        products.record(STEPS, 1)
+
+
+def test_memory_is_asked_early_and_late():
+    """Where nothing grows with the steps, the two differ by what the interpreter caches."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from bench.memory import peaks; print(*peaks('traced', 15, 30))"],
+        cwd=memory.ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    early, late = map(float, done.stdout.split())
+    assert early > 1024
+    assert abs(late - early) < early
+
+
+def test_a_run_of_a_calibration_is_trained_where_nobody_keeps_records(tmp_path):
+    """Whole, and under the plan's name."""
+    short = replace(HEALTHY, steps=15, eval_every=15)
+    training._train(tmp_path, Planned("healthy-0", "healthy", short))
+    (path,) = tmp_path.glob("healthy-0-*.jsonl")
+    assert path.read_text(encoding="utf-8").splitlines()[-1] == '{"end":{"complete":true}}'
+
+
+def test_all_experiments_of_the_test_files_are_trained(pytestconfig):
+    """The same five, on the seed of the test files."""
+    offered = pytestconfig.hook.pytest_probes_experiments(config=pytestconfig)[0]
+    ours = {run.name: run.experiment().fingerprint for run in training.experiments()}
+    if pytestconfig.getoption("seed") == model.seeds.TEST_SEED:
+        assert ours == {name: experiment.fingerprint for name, experiment in offered.items()}
