@@ -13,8 +13,13 @@ from model import BREAKS, HEALTHY, Config, build
 from model.config import change
 from model.train import Specimen
 
-SHORT = replace(HEALTHY, steps=60, eval_every=3)
-SPIKE_AT = 45
+SHORT = replace(HEALTHY, steps=24, eval_every=24)
+"""Long enough to be judged; what most faults do shows in the first steps."""
+LEAKING = BREAKS["mask-leak"].apply(replace(HEALTHY, steps=60, eval_every=20))
+"""The leak takes some forty steps to be found and used."""
+STANDING_STILL = replace(SHORT, eval_every=1)
+"""Ten evaluations within half a run are asked of a loss that is to be called still."""
+SPIKE_AT = 20
 
 
 def leaf(name: str, value: Any, config: Config = SHORT) -> Specimen:
@@ -35,7 +40,7 @@ def summed_loss() -> Specimen:
     specimen = build(SHORT)
     entropy = specimen.model.cross_entropy
     of_mean = entropy.backward
-    entropy.backward = lambda log_probs: of_mean(log_probs) * len(log_probs.log_probs)  # type: ignore[method-assign,assignment]
+    entropy.backward = lambda cache: of_mean(cache) * len(cache.targets)  # type: ignore[method-assign,assignment]
     return specimen
 
 
@@ -63,8 +68,8 @@ SABOTAGED: Mapping[str, tuple[Callable[[], Specimen], str]] = {
     "summed-loss": (summed_loss, "summed-loss"),
     "no-warmup": (lambda: build(BREAKS["no-warmup"].apply(SHORT)), "no-warmup"),
     "constant-rate": (constant_rate, "schedule-never-stepped"),
-    "mask-leak": (lambda: build(BREAKS["mask-leak"].apply(SHORT)), "mask-leak"),
-    "tiny-rate": (lambda: leaf("optimizer.lr_max", 1e-6), "learns-nothing"),
+    "mask-leak": (lambda: build(LEAKING), "mask-leak"),
+    "tiny-rate": (lambda: leaf("optimizer.lr_max", 1e-6, STANDING_STILL), "learns-nothing"),
     "wild-update": (wild_update, "unstable-training"),
     "silent-ffn": (lambda: write(build(SHORT), 1, "blocks.1.ffn.up.bias", shift=-30), "dead-neurons"),
     "sharp-heads": (lambda: write(build(SHORT), 12, *QK), "saturated-attention"),
