@@ -15,7 +15,7 @@ from probes.online import CONFIRMATIONS, Online
 from probes.record import Stop
 from tests.records import FACTS, STEPS, hand_made, sound
 
-SHORT = replace(HEALTHY, steps=30, eval_every=3)
+SHORT = replace(HEALTHY, steps=12, eval_every=3, optimizer=replace(HEALTHY.optimizer, warmup_steps=3))
 DOOMED = change(SHORT, "model.init_scale", 100.0)
 
 SICK = hand_made({"lr": [0.0] * STEPS, **{k: v for k, v in sound().items() if k != "lr"}}, **FACTS)
@@ -107,8 +107,8 @@ def test_causes_that_keep_changing_cost_no_more_than_confirming_each() -> None:
 def test_a_doomed_run_ends_early_and_says_what_that_saved(tmp_path: Path) -> None:
     """At its third evaluation; in memory and on disk."""
     record = watch(build(DOOMED), tmp_path / "run.jsonl", stop_when_certain=True)
-    assert record.stopped == Stop(8, 30, "bad-init")
-    assert str(record.stopped) == "stopped after step 8 of 30, certain of bad-init: 21 steps (70%) saved"
+    assert record.stopped == Stop(8, 12, "bad-init")
+    assert str(record.stopped) == "stopped after step 8 of 12, certain of bad-init: 3 steps (25%) saved"
     assert (len(record.steps), record.complete) == (9, False)
     loaded = Record.load(tmp_path / "run.jsonl")
     assert (loaded.stopped, loaded.complete) == (record.stopped, False)
@@ -117,12 +117,12 @@ def test_a_doomed_run_ends_early_and_says_what_that_saved(tmp_path: Path) -> Non
 def test_a_healthy_run_is_trained_to_its_end() -> None:
     """Looking at it changes nothing."""
     record = watch(build(SHORT), stop_when_certain=True)
-    assert (record.stopped, record.complete, len(record.steps)) == (None, True, 30)
+    assert (record.stopped, record.complete, len(record.steps)) == (None, True, 12)
 
 
 def test_without_being_asked_a_doomed_run_goes_on() -> None:
     """The record of an experiment is the whole of it."""
-    assert len(watch(build(DOOMED)).steps) == 30
+    assert len(watch(build(DOOMED)).steps) == 12
 
 
 def test_a_run_of_no_declared_length_says_no_more_than_it_knows() -> None:
@@ -151,5 +151,5 @@ def test_what_was_made_of_a_run_before_does_not_reach_its_judges() -> None:
 
 def test_an_evaluation_is_what_asks() -> None:
     """A specimen that never evaluates is never judged on the way."""
-    specimen: Any = build(replace(DOOMED, eval_every=30))
-    assert len(watch(specimen, stop_when_certain=True).steps) == 30
+    specimen: Any = build(replace(DOOMED, eval_every=12))
+    assert len(watch(specimen, stop_when_certain=True).steps) == 12
