@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import json
 import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from probes.causes import BY_NAME, CAUSES, Cause
-from probes.diagnosis import Diagnosis, diagnose
+from probes.diagnosis import diagnose
 from probes.findings import printable
+from probes.outputs.data import Entry, document, dumped, entry, unjudged
 from probes.readers import find, read, read_stream
 from probes.readers.columns import how_it_was_read, mapping_of
 from probes.record import Record, RecordError
-from probes.recorder import encode
 from probes.signals import UnknownSignalError
 
 HEALTHY, UNHEALTHY, UNREADABLE, UNDETERMINED, USAGE = range(5)
@@ -66,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     judging = commands.add_parser("diagnose", help="print a verdict per path")
     _add_logs(judging)
     judging.add_argument("--columns", action="store_true", help="show which columns of a log were read as which signal")
-    judging.add_argument("--json", action="store_true", help="print the diagnoses as one JSON list")
+    judging.add_argument("--json", action="store_true", help="print the diagnoses as one JSON document")
     judging.set_defaults(run=_diagnose)
     drawing = commands.add_parser("render", help="draw the runs on one HTML page")
     _add_logs(drawing)
@@ -88,22 +86,20 @@ def _add_logs(command: argparse.ArgumentParser) -> None:
 
 def _diagnose(arguments: argparse.Namespace) -> int:
     codes: list[int] = []
-    entries: list[dict[str, Any]] = []
+    entries: list[Entry] = []
     mapping = _mapping(arguments.map)
     for path in _expanded(arguments.paths):
         found = _read(path, mapping)
         if isinstance(found, str):
             codes.append(UNREADABLE)
-            entries.append({"path": path, "verdict": None, "error": found})
+            entries.append(unjudged(path, path, found))
             continue
         diagnosis = diagnose(found)
         codes.append(CODES[diagnosis.verdict])
-        stopped = asdict(found.stopped) if found.stopped else None
-        reader = found.provenance.get("reader")
-        entries.append({"path": path, **_as_data(diagnosis), "stopped": stopped, "reader": reader})
+        entries.append(entry(path, path, found, diagnosis))
         if not arguments.json:
             _say(f"{path}: {diagnosis.verdict}: {diagnosis.headline}", sys.stdout)
-            for line in how_it_was_read(reader, arguments.columns):
+            for line in how_it_was_read(found.provenance.get("reader"), arguments.columns):
                 _say(f"  {line}", sys.stdout)
             if found.stopped:
                 _say(f"  {found.stopped}", sys.stdout)
@@ -111,23 +107,8 @@ def _diagnose(arguments: argparse.Namespace) -> int:
                 for line in str(diagnosis).split("\n"):
                     _say(f"  {line}", sys.stdout)
     if arguments.json:
-        print(json.dumps(json.loads(encode(entries)), indent=1))  # through `encode`, which spells non-finite values
+        print(dumped(document(entries)), end="")
     return next(code for code in GRAVEST_FIRST if code in codes)
-
-
-def _as_data(diagnosis: Diagnosis) -> dict[str, Any]:
-    return {
-        "verdict": diagnosis.verdict,
-        "cause": diagnosis.cause,
-        "headline": diagnosis.headline,
-        "reason": diagnosis.reason,
-        "alarm": diagnosis.alarm,
-        "margin": diagnosis.margin,
-        "causes": [asdict(cause) for cause in diagnosis.causes],
-        "findings": [asdict(finding) for finding in diagnosis.findings],
-        "judged": diagnosis.judged,
-        "not_judged": diagnosis.not_judged,
-    }
 
 
 def _render(arguments: argparse.Namespace) -> int:

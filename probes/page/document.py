@@ -28,7 +28,7 @@ def document(body: str, title: str = TITLE) -> str:
 
     Its policy allows the one style sheet and the one script it contains, by their hashes.
     """
-    style, script = _style(), _asset("page.js")
+    style, script = stylesheet(), _asset("page.js")
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -46,7 +46,7 @@ def document(body: str, title: str = TITLE) -> str:
 
 
 @cache
-def _style() -> str:
+def stylesheet() -> str:
     """The style sheet, and one rule per legend entry: what is unchecked is not drawn."""
     keys = [*map(str, range(MOST_LINES)), "r", "k"]
     rules = [f".view:has(.k{key}>label>input:not(:checked)) .s{key}{{display:none}}" for key in keys]
