@@ -1,88 +1,61 @@
 """The pytest plugin: an experiment trains once a session, tests assert on its run, a dashboard is drawn at the end.
 
 Logs that were asked for are judged as tests of their own. Idle unless a project offers experiments by the hook below or
-asks for logs. The hooks only translate between pytest and `offers`, `session`, `store`, `closing`, `rollcall`, `logs`
-and `terminal`, none of which knows pytest.
+asks for logs. The hooks only translate between pytest and `probes.gate`, which does not know it.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from probes.experiment import Experiment
-from probes.gate import logs, offers, terminal
-from probes.gate.closing import Closing, close
-from probes.gate.rollcall import RollCall
+from probes.gate import host, logs, offers, places, terminal
+from probes.gate.ending import Ending
+from probes.gate.hearing import LOG, NOTE, Hearing
 from probes.gate.session import Run, Session
-from probes.gate.store import Store, TrainingError
 
-if TYPE_CHECKING:
-    from probes.gate.store import OnStep
-
-DASHBOARD = "reports/dashboard.html"
-ANNOUNCEMENT, FAILURE = "probes_run", "probes_failure"
-"""The user properties of a test report that announce a run its test used, or a training that failed it."""
-WORKER_INPUT = "probes_session"
-"""What the controller tells its workers: the session they belong to."""
-LOGS_INPUT = "probes_logs"
-"""And the logs that were asked for, so that all of them collect the same."""
-LOG_ROW = "probes_log"
-"""The attribute of a test report that holds a judged log's line in the table at the end."""
+WORKER_INPUT, LOGS_INPUT = "probes_session", "probes_logs"
+"""What the controller tells its workers: their session, and the logs that all of them are to collect."""
 RAN_TO_ITS_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+WRONG_SETTINGS = (offers.OfferError, logs.LogsError, places.PlaceError)
 
 SESSION = pytest.StashKey[Session]()
 USED = pytest.StashKey[dict[str, Run]]()
 POLICY = pytest.StashKey[logs.Policy]()
 
 
-class Hooks:
-    """What a project may implement in a conftest.py."""
-
-    @staticmethod
-    def pytest_probes_experiments(config: pytest.Config) -> dict[str, Experiment]:  # type: ignore[empty-body]
-        """Return the experiments that tests may ask for, by name; those of several implementations are merged."""
-
-
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    pluginmanager.add_hookspecs(Hooks)
+    pluginmanager.add_hookspecs(offers.Hooks)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("probes", "training runs under test")
-    group.addoption("--retrain", action="store_true", help="train every experiment afresh, once")
-    where = "where to draw the runs that tests used; `off` draws nothing"
-    group.addoption(
-        "--dashboard", metavar="PATH", dest="probes_dashboard", help=where + " (default: from the ini file)"
-    )
-    parser.addini("probes_dashboard", where + ", relative to the root", type="string", default=DASHBOARD)
-    group = parser.getgroup("diagnose", "logs of training runs under test (docs/logs.md)")
-    for option, settings in logs.OPTIONS.items():
-        group.addoption(option, **settings)
-    for name, what in logs.INI.items():
-        parser.addini(name, what, type="args", default=[])
+    host.add_settings(parser)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    identity = _worker_input(config).get(WORKER_INPUT) or uuid4().hex
-    config.stash[SESSION] = Session(lambda: _offered(config), lambda: _open_store(config, identity))
-    policy = config.stash[POLICY] = _policy(config)
+    told = host.told(config)
+    identity = told.get(WORKER_INPUT) or uuid4().hex
+    store = partial(host.open_store, config, identity, pytest.PytestCacheWarning)
+    config.stash[SESSION] = Session(partial(_offered, config), store)
+    with _usage():
+        policy = logs.policy(config.option, config.getini, config.invocation_params.dir, told.get(LOGS_INPUT))
+    config.stash[POLICY] = policy
     if policy.paths and config.args_source is not config.ArgsSource.ARGS:
         config.args, config.args_source = [], config.ArgsSource.ARGS  # nothing beside the logs was asked for
-    if _is_worker(config):
+    if host.is_worker(config):
         config.option.cacheclear = False  # once a session is enough; a worker would clear what another has just trained
     else:
-        config.pluginmanager.register(Controller(config, identity, _page(config)), "probes-controller")
+        config.pluginmanager.register(Controller(config, identity), "probes-controller")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -92,19 +65,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
-    if not _is_worker(config) and _offered(config):  # an offer that cannot be used is an error before any test runs
+    if not host.is_worker(config) and _offered(config):  # an offer that cannot be used is an error before any test runs
         _ = config.stash[SESSION].store  # and a folder that cannot be written a warning
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    if not _implemented(config):
-        return None
-    return terminal.header(_offered(config), config.stash[SESSION].store)
+    return terminal.header(_offered(config), config.stash[SESSION].store) if host.implemented(config) else None
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     if items:
         items[0].config.stash[SESSION].deselected += len(items)
+
+
+# Logs
 
 
 @pytest.hookimpl(wrapper=True)
@@ -121,6 +95,12 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return _log_file(parent, file_path) if parent.config.stash[POLICY].comes_upon(file_path) else None
 
 
+def _log_file(parent: pytest.Collector, path: Path) -> LogFile:
+    """The log's node; its id is the path, from the root where it is below that."""
+    name = places.shown(path, parent.config.rootpath)
+    return LogFile.from_parent(parent, path=path, name=name, nodeid=name)
+
+
 class LogFile(pytest.File):
     """A log, with the one test there is to it."""
 
@@ -131,7 +111,7 @@ class LogFile(pytest.File):
 class LogItem(pytest.Item):
     """Passes when the log is healthy or its cause allowed; an error when it cannot be read, skipped when not judged."""
 
-    judgement: logs.Judgement
+    judgement: logs.Judgement | None = None
 
     def setup(self) -> None:
         self.judgement = logs.judge(self.path, self.nodeid.rpartition("::")[0], self.config.stash[POLICY])
@@ -140,6 +120,7 @@ class LogItem(pytest.Item):
             pytest.fail(self.judgement.text, pytrace=False)
 
     def runtest(self) -> None:
+        assert self.judgement
         if self.judgement.outcome == "failed":
             pytest.fail(self.judgement.text, pytrace=False)
         if self.judgement.outcome == "skipped":
@@ -149,39 +130,49 @@ class LogItem(pytest.Item):
         return self.path, None, self.nodeid.rpartition("::")[0]
 
 
+# Experiments
+
+
 @pytest.fixture
 def run(request: pytest.FixtureRequest) -> Callable[[str], Run]:
     """`run("healthy")` is the run of the experiment of that name; it trains once a session, whoever asks."""
     return partial(_use, request.node)
 
 
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """`note("a sentence")` is said at the end of the session and stands at the top of the dashboard."""
+    return lambda sentence: request.node.user_properties.append((NOTE, sentence))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    config, used = item.config, item.stash.get(USED, {}).values()
     if report.failed:
-        used = item.stash.get(USED, {})
-        remedy = item.config.stash[SESSION].remedy
-        report.sections += [(f"probes: {name}", terminal.section(run, remedy(run))) for name, run in used.items()]
-    if isinstance(item, LogItem) and (judgement := getattr(item, "judgement", None)):
-        setattr(report, LOG_ROW, list(judgement.row))
+        report.sections += terminal.sections(used, config.stash[SESSION].remedy)
+        host.embed(config, report, ((run.name, run.record, run.diagnosis) for run in used))
+    if isinstance(item, LogItem) and item.judgement:
+        setattr(report, LOG, item.judgement.announcement(config.stash[SESSION].deselected))
+        host.embed(config, report, item.judgement.runs if report.when == "call" else ())
     return report
 
 
 class Controller:
     """The process that hears of every test: alone, or handing tests to workers."""
 
-    def __init__(self, config: pytest.Config, identity: str, page: Path | None) -> None:
-        self.config, self.identity, self.page = config, identity, page
-        self.rollcall, self.lost, self.closing = RollCall(), list[str](), Closing()
-        self.on_file, self.only_failures = frozenset[str](), False
-        self.log_rows: dict[str, list[str]] = {}
+    def __init__(self, config: pytest.Config, identity: str) -> None:
+        self.config, self.identity = config, identity
+        with _usage():
+            where = places.places(config.option, config.getini, config.rootpath, config.invocation_params.dir)
+        self.ending = Ending(Hearing(config.stash[SESSION]), where, os.environ)
 
     def pytest_sessionstart(self) -> None:
         if self.config.getoption("lf", False) and self.config.cache:
-            self.on_file = frozenset(self.config.cache.get("cache/lastfailed", {}))
+            self.ending.on_file = self.config.cache.get("cache/lastfailed", {})
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self._collected([item.nodeid for item in session.items])
+        self.ending.collected(item.nodeid for item in session.items)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -190,85 +181,49 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
-        self.rollcall.expect(self._place(node), ids)
-        self._collected(ids)
+        self.ending.rollcall.expect(self._place(node), ids)
+        self.ending.collected(ids)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         if error:
-            self.rollcall.dead.append(f"{node.gateway.id} went down: {error}")
+            self.ending.rollcall.dead.append(f"{node.gateway.id} went down: {error}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         # The phase of a test's last report; xdist's own, of a worker that crashed, has no name for its phase.
         if report.when not in ("setup", "call") and (node := getattr(report, "node", None)):
-            self.rollcall.arrive(self._place(node), report.nodeid)
-        if row := getattr(report, LOG_ROW, None):
-            self.log_rows[report.nodeid] = row
-        mine = self.config.stash[SESSION]
-        for name, value in report.user_properties:
-            if name == ANNOUNCEMENT:
-                mine.hear(str(value))
-            elif name == FAILURE:
-                mine.hear_failure(str(value))
+            self.ending.rollcall.arrive(self._place(node), report.nodeid)
+        outcome = "error" if report.failed and report.when != "call" else report.outcome
+        self.ending.hearing.hear(report.nodeid, outcome, report.user_properties, getattr(report, LOG, None))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        mine = self.config.stash[SESSION]
-        used = mine.arrived or mine.failures
-        if not used and not _implemented(self.config) and not self.config.stash[POLICY]:
-            self.rollcall.dead.clear()
+        config, status = self.config, session.exitstatus
+        if not any((self.ending.hearing, host.implemented(config), config.stash[POLICY])):
+            self.ending.rollcall.dead.clear()
             return
-        stopped = bool(session.shouldstop or session.shouldfail) or session.exitstatus not in RAN_TO_ITS_END
-        self.lost = [] if stopped else self.rollcall.lost()
-        if used:
-            self.closing = close(mine, self.page, self._reasons(stopped), lambda name: self._fetch(name, stopped))
-        wrong = self.closing.errors or self.lost or self.rollcall.dead
-        if wrong and session.exitstatus == pytest.ExitCode.OK:
+        stopped = bool(session.shouldstop or session.shouldfail) or status not in RAN_TO_ITS_END
+        named = any("::" in arg for arg in config.args)
+        if not self.ending.come(stopped, named, self._train) and status == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if session.exitstatus == pytest.ExitCode.OK:
-            shutil.rmtree(_makeshift_folder(self.identity), ignore_errors=True)
+            shutil.rmtree(places.makeshift_folder(self.identity), ignore_errors=True)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        lines = [
-            *logs.table(self.log_rows.values()),
-            *terminal.ending(self.closing, self._shown),
-            *terminal.losses(self.lost, self.rollcall.dead),
-        ]
-        if lines:
+        if lines := list(self.ending.lines()):
             terminalreporter.section("probes")
         for line in lines:
-            for text, markup in line:
+            for text, markup in [*line, ("\n", {})]:
                 terminalreporter.write(text, **markup)
-            terminalreporter.line("")
+        for command in self.ending.commands():
+            terminalreporter.line(command)
 
-    def _collected(self, ids: Sequence[str]) -> None:
-        """`--lf` leaves tests out only when a failure on file is among those it can run."""
-        self.only_failures |= not self.on_file.isdisjoint(ids)
+    def _train(self, name: str) -> Run:
+        return self.config.stash[SESSION].train(name, host.progress(self.config, name))
 
     def _place(self, node: Any) -> object:
         """Under --dist each every kind of worker runs every test; otherwise one worker runs it."""
         return id(node.gateway.spec) if self.config.getoption("dist") == "each" else None
-
-    def _reasons(self, stopped: bool) -> list[str]:
-        """Why this session is not all of its tests, as far as only pytest can tell."""
-        reasons = {
-            "only named tests ran": any("::" in arg for arg in self.config.args),
-            "only the last failures ran": self.only_failures,
-            "the session stopped early": stopped,
-            "tests were lost": bool(self.lost),
-        }
-        return [reason for reason, holds in reasons.items() if holds]
-
-    def _fetch(self, name: str, stopped: bool) -> Run | None:
-        """An experiment no test asked for; somebody who stops a session does not wait for it to train."""
-        mine = self.config.stash[SESSION]
-        if stopped and not mine.store.has(name, mine.experiments[name]):
-            return None
-        return _train(self.config, name)
-
-    def _shown(self, path: Path) -> str:
-        here = self.config.invocation_params.dir
-        return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
 
 
 def _use(item: pytest.Item, name: str) -> Run:
@@ -276,118 +231,19 @@ def _use(item: pytest.Item, name: str) -> Run:
     __tracebackhide__ = True
     used = item.stash.setdefault(USED, {})
     if name not in used:
-        try:
-            used[name] = _train(item.config, name)
-        except (offers.UnknownExperimentError, TrainingError) as error:
-            if isinstance(error, TrainingError):
-                item.user_properties.append((FAILURE, item.config.stash[SESSION].failed(name, error)))
-            raise error.with_traceback(None) from error.__cause__
-        item.user_properties.append((ANNOUNCEMENT, item.config.stash[SESSION].announce(used[name])))
+        used[name] = item.config.stash[SESSION].use(name, host.progress(item.config, name), item.user_properties)
     return used[name]
 
 
-def _train(config: pytest.Config, name: str) -> Run:
-    try:
-        with _progress(config, name) as on_step:
-            return config.stash[SESSION].run(name, on_step)
-    except KeyboardInterrupt:
-        config.stash[SESSION].interrupted(name)
-        raise
+def _offered(config: pytest.Config) -> dict[str, Experiment]:
+    with _usage():
+        return offers.gather(host.answers(config))
 
 
 @contextmanager
-def _progress(config: pytest.Config, name: str) -> Iterator[OnStep | None]:
-    """A line on the terminal that says how far a training is, gone again at its end; None without a terminal."""
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    if _is_worker(config) or reporter is None or not reporter.isatty:
-        yield None
-        return
-    line = terminal.StatusLine(reporter, config.pluginmanager.getplugin("capturemanager"))
+def _usage() -> Iterator[None]:
+    """Options, settings and offers that cannot be used are the user's to put right."""
     try:
-        yield terminal.Progress(name, line.write)
-    finally:
-        line.clear()
-
-
-def _offered(config: pytest.Config) -> dict[str, Experiment]:
-    try:
-        return offers.gather(_ask(config))
-    except offers.OfferError as error:
+        yield
+    except WRONG_SETTINGS as error:
         raise pytest.UsageError(str(error)) from error
-
-
-def _ask(config: pytest.Config) -> Iterator[tuple[str, object]]:
-    """Every implementation's answer beside its name; one at a time, since a hook call does not tell who answered."""
-    implementations = _implemented(config)
-    for one in implementations:
-        others = [other.plugin for other in implementations if other is not one]
-        caller = config.pluginmanager.subset_hook_caller(offers.HOOK, others)
-        try:
-            answers = caller(config=config)
-        except Exception as error:
-            raise offers.OfferError(offers.raised(one.plugin_name, error)) from error
-        yield one.plugin_name, answers[0] if answers else None
-
-
-def _implemented(config: pytest.Config) -> list[Any]:
-    return list(config.hook.pytest_probes_experiments.get_hookimpls())
-
-
-def _open_store(config: pytest.Config, identity: str) -> Store:
-    """In pytest's cache where there is one; what cannot be written there is read from there all the same."""
-    makeshift, retrain = _makeshift_folder(identity), config.getoption("retrain")
-    cache = getattr(config, "cache", None)
-    if cache is None:
-        return Store(makeshift, identity, retrain)
-    shelf = Path(config.rootpath, config.getini("cache_dir"), "d", "probes")
-    try:
-        folder = cache.mkdir("probes")
-        with tempfile.TemporaryFile(dir=folder):
-            return Store(folder, identity, retrain)
-    except OSError as error:
-        if not _is_worker(config):
-            text = f"records cannot be kept in pytest's cache ({error}); those of this session go to {makeshift}"
-            config.issue_config_time_warning(pytest.PytestCacheWarning(text), stacklevel=2)
-        return Store(makeshift, identity, retrain, shelf)
-
-
-def _makeshift_folder(identity: str) -> Path:
-    """Where records are kept when pytest's cache is off or read-only: the same for all processes of a session."""
-    return Path(tempfile.gettempdir(), f"probes-{identity}")
-
-
-def _page(config: pytest.Config) -> Path | None:
-    given = config.getoption("probes_dashboard")
-    target = config.getini("probes_dashboard") if given is None else given
-    if target.lower() == "off":
-        return None
-    wanted = "name a file, or say off"
-    if not target.strip():
-        raise pytest.UsageError(f"--dashboard or probes_dashboard is empty; {wanted}")
-    page = Path(config.rootpath if given is None else config.invocation_params.dir, target)
-    if page.is_dir():
-        raise pytest.UsageError(f"--dashboard or probes_dashboard: {page} is a folder; {wanted}")
-    return page
-
-
-def _policy(config: pytest.Config) -> logs.Policy:
-    found = _worker_input(config).get(LOGS_INPUT)
-    try:
-        return logs.policy(config.option, config.getini, config.invocation_params.dir, found)
-    except logs.LogsError as error:
-        raise pytest.UsageError(str(error)) from error
-
-
-def _log_file(parent: pytest.Collector, path: Path) -> LogFile:
-    """The log's node; its id is the path, from the root where it is below that."""
-    below = path.is_relative_to(parent.config.rootpath)
-    name = (path.relative_to(parent.config.rootpath) if below else path).as_posix()
-    return LogFile.from_parent(parent, path=path, name=name, nodeid=name)
-
-
-def _is_worker(config: pytest.Config) -> bool:
-    return hasattr(config, "workerinput")
-
-
-def _worker_input(config: pytest.Config) -> dict[str, Any]:
-    return getattr(config, "workerinput", {})

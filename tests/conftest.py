@@ -73,6 +73,10 @@ class Project:
     def page(self) -> Path:
         return self.pytester.path / "reports/dashboard.html"
 
+    @property
+    def document(self) -> Path:
+        return self.pytester.path / "reports/diagnosis.json"
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_blas_thread() -> Iterator[None]:
@@ -92,6 +96,8 @@ def project(ours: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPat
     """A project that offers `healthy`, its reference, and `stuck`, whose learning rate is zero."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
+        monkeypatch.delenv(name, raising=False)  # what these tests do is no news for whoever runs them
     shutil.copy(tiny_specimen.__file__, pytester.path)
     made = Project(pytester)
     made.offers('offer("healthy", "reference")', 'offer("stuck", lr=0.0)')

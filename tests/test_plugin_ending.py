@@ -118,7 +118,8 @@ def test_the_page_can_be_left_out_and_the_runs_are_still_listed(project: Project
 
 def test_where_nothing_is_drawn_the_reference_is_not_trained_for_it(project: Project) -> None:
     project.tests("def test_stuck(run): run('stuck')")
-    project.run("--dashboard", "off").stdout.fnmatch_lines(["partial: no test asked for healthy"])
+    result = project.run("--dashboard", "off")
+    result.stdout.fnmatch_lines(["diagnosis: reports/diagnosis.json (partial: no test asked for healthy)"])
     assert project.builds("healthy") == 0
 
 

@@ -24,6 +24,7 @@ class Closing:
     failures  trainings that did not come to their end
     lacks     why they are not everything; empty when they are
     page      the page that was written, None when none was
+    document  the diagnosed runs as data, where they were written
     errors    what could not be done, each with its reason; the session has failed when there are any
     """
 
@@ -31,6 +32,7 @@ class Closing:
     failures: Sequence[Failure] = ()
     lacks: Sequence[str] = ()
     page: Path | None = None
+    document: Path | None = None
     errors: list[str] = field(default_factory=list)
 
     def attempt(self, what: str, action: Callable[[], Run | Path | None]) -> Run | Path | None:
@@ -43,12 +45,19 @@ class Closing:
             return None
 
 
-def close(session: Session, page: Path | None, reasons: Sequence[str], fetch: Callable[[str], Run | None]) -> Closing:
+def close(
+    session: Session,
+    page: Path | None,
+    reasons: Sequence[str],
+    fetch: Callable[[str], Run | None],
+    notes: Sequence[str] = (),
+) -> Closing:
     """Read back what tests used, and draw it; with the reference, if no test asked for that.
 
     page     where to draw; None: nowhere
     reasons  why the session is partial, beyond what `session` itself can tell
     fetch    gets the run of an experiment that no test asked for; it may train, or decline by None
+    notes    sentences that tests left
     """
     closing = Closing(failures=list(session.failures.values()), lacks=[*reasons, *_shortfall(session)])
     found = {
@@ -62,7 +71,8 @@ def close(session: Session, page: Path | None, reasons: Sequence[str], fetch: Ca
     names = dict.fromkeys([*session.experiments, *found])
     closing.runs = [run for run in map(found.get, names) if isinstance(run, Run)]
     if page and (drawable := list(_drawable(closing))):
-        drawn = closing.attempt(f"no dashboard at {page}", lambda: _draw(drawable, page, reference, _notes(closing)))
+        sentences = [*_notes(closing), *notes]
+        drawn = closing.attempt(f"no dashboard at {page}", lambda: _draw(drawable, page, reference, sentences))
         closing.page = page if drawn else None
     return closing
 
@@ -70,7 +80,7 @@ def close(session: Session, page: Path | None, reasons: Sequence[str], fetch: Ca
 def _shortfall(session: Session) -> Iterator[str]:
     if session.deselected:
         yield f"{session.deselected} {'test' if session.deselected == 1 else 'tests'} deselected"
-    if missing := session.missing():
+    if (session.arrived or session.failures) and (missing := session.missing()):
         yield f"no test asked for {', '.join(missing)}"
 
 
@@ -78,11 +88,11 @@ def _drawable(closing: Closing) -> Iterator[tuple[str, Record]]:
     """The records of the runs, and what trainings that failed have left."""
     yield from ((run.name, run.record) for run in closing.runs)
     for failure in closing.failures:
-        if failure.how == "failed" and failure.partial and (record := _remains(Path(failure.partial))):
+        if failure.how == "failed" and failure.partial and (record := remains(Path(failure.partial))):
             yield failure.name, record
 
 
-def _remains(partial: Path) -> Record | None:
+def remains(partial: Path) -> Record | None:
     """The incomplete record of a training that failed; None when it holds no step or cannot be read."""
     from probes.record import Record
 

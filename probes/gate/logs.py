@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from probes.causes import BY_NAME
 from probes.gate.terminal import COLOUR, Part
+from probes.outputs.data import Entry, entry, first_step, plain, unjudged
 
 if TYPE_CHECKING:
     from probes.diagnosis import Diagnosis
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from probes.record import Record
 
 Outcome = Literal["passed", "failed", "skipped", "error"]
+ALLOWED = "allowed: "
+"""What the words for a log that passes, though something is wrong with it, begin with."""
 UNREADABLE = "unreadable"
 """What stands where a verdict would, of a log that could not be read."""
 
@@ -77,14 +81,22 @@ class Judgement:
     """What became of one log.
 
     row         name, verdict, cause and headline, as they stand in the table at the end
+    entry       the same and all the rest, as data
+    runs        name, record and diagnosis; nothing of a log that could not be read
     properties  verdict, cause, first_step and evidence, those that there are, in builtins
     text        what is said of a log that is red or skipped; the first line is the reason
     """
 
     outcome: Outcome
     row: Sequence[str]
+    entry: Entry
+    runs: Sequence[tuple[str, Record, Diagnosis]]
     properties: Sequence[tuple[str, object]]
     text: str
+
+    def announcement(self, deselected: int) -> str:
+        """What other processes need to know of a log, and of the tests that were left out: one line of JSON."""
+        return json.dumps(plain({"row": self.row, "entry": self.entry, "deselected": deselected}))
 
 
 # Which logs, by which rules
@@ -179,6 +191,8 @@ def judge(path: Path, name: str, policy: Policy) -> Judgement:
     return Judgement(
         outcome,
         _printable(name, diagnosis.verdict, cause, why),
+        {**entry(name, name, record, diagnosis), "outcome": outcome, "allowed": why.startswith(ALLOWED)},
+        [(name, record, diagnosis)],
         tuple(_properties(diagnosis)),
         "\n".join(_printable(f"{name}: {first_line}" if outcome == "skipped" else first_line, *details)),
     )
@@ -197,7 +211,7 @@ def decide(diagnosis: Diagnosis, policy: Policy) -> tuple[Outcome, str]:
         return "failed", headline
     if further := _not_allowed(diagnosis, policy.allowed):
         return "failed", f"allowed, but {further}"
-    return "passed", f"allowed: {headline}"
+    return "passed", f"{ALLOWED}{headline}"
 
 
 def _not_allowed(diagnosis: Diagnosis, allowed: frozenset[str]) -> str:
@@ -223,7 +237,7 @@ def _properties(diagnosis: Diagnosis) -> Iterator[tuple[str, object]]:
     for finding in diagnosis.causes[0].evidence if diagnosis.causes else diagnosis.findings:
         evidence.setdefault(finding.place, finding)
     if evidence:
-        yield "first_step", next(iter(evidence.values())).step
+        yield "first_step", first_step(diagnosis)
         yield "evidence", "; ".join(map(str, evidence.values()))
     elif diagnosis.reason:
         yield "evidence", diagnosis.reason
@@ -234,6 +248,8 @@ def _unreadable(name: str, reason: str) -> Judgement:
     return Judgement(
         "error",
         (*_printable(name), UNREADABLE, "-", reason),
+        {**unjudged(name, name, reason), "outcome": "error", "allowed": False},
+        (),
         (("verdict", UNREADABLE), ("evidence", reason)),
         f"{UNREADABLE}: {reason}",
     )

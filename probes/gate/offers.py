@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from probes.experiment import Experiment
 
@@ -24,6 +25,14 @@ class UnknownExperimentError(LookupError):
     """Nobody offers an experiment of this name; the message lists those on offer and how to offer one."""
 
 
+class Hooks:
+    """What a project may implement in a conftest.py."""
+
+    @staticmethod
+    def pytest_probes_experiments(config: Any) -> dict[str, Experiment]:  # type: ignore[empty-body]
+        """Return the experiments that tests may ask for, by name; those of several implementations are merged."""
+
+
 def gather(offers: Iterable[tuple[str, object]]) -> dict[str, Experiment]:
     """All experiments by name, from pairs of who offers them and what was offered.
 
@@ -39,6 +48,23 @@ def gather(offers: Iterable[tuple[str, object]]) -> dict[str, Experiment]:
             offered_by[name] = who
             experiments[name] = experiment
     return experiments
+
+
+def answers(
+    implementations: Sequence[Any], call: Callable[[list[object]], list[object]]
+) -> Iterator[tuple[str, object]]:
+    """Every implementation's answer beside its name; one at a time, since a hook call does not tell who answered.
+
+    call  calls the hook without the plugins it is given
+    Raises OfferError for an implementation that raises.
+    """
+    for one in implementations:
+        others = [other.plugin for other in implementations if other is not one]
+        try:
+            answered = call(others)
+        except Exception as error:
+            raise OfferError(raised(one.plugin_name, error)) from error
+        yield one.plugin_name, answered[0] if answered else None
 
 
 def raised(who: str, error: Exception) -> str:

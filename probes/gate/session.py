@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from probes.diagnosis import Diagnosis
     from probes.gate.store import Kept, OnStep, Store, TrainingError
     from probes.record import Record
+
+
+Progressing = AbstractContextManager["OnStep | None"]
+"""What is entered for a training: to be told of each step, or None."""
+ANNOUNCEMENT, FAILURE = "probes_run", "probes_failure"
+"""The user properties of a test report that announce a run its test used, and a training that failed it."""
 
 
 @dataclass(frozen=True)
@@ -91,26 +98,55 @@ class Session:
             self._runs[name] = _run(name, kept)
         return self._runs[name]
 
+    def use(self, name: str, progress: Progressing, properties: list[tuple[str, object]]) -> Run:
+        """A test's run; what other processes need to know of it becomes a property of the test's report.
+
+        Raises UnknownExperimentError, TrainingError, without a trace of how it came about in here.
+        """
+        __tracebackhide__ = True
+        from probes.gate.store import TrainingError
+
+        try:
+            run = self.train(name, progress)
+        except TrainingError as error:
+            properties.append((FAILURE, self.failed(name, error)))
+            raise error.with_traceback(None) from error.__cause__
+        except offers.UnknownExperimentError as error:
+            raise error.with_traceback(None) from None
+        properties.append((ANNOUNCEMENT, self.announce(run)))
+        return run
+
+    def train(self, name: str, progress: Progressing) -> Run:
+        """`run`, with a line that says how far it is; whoever interrupts it is told what is left of it."""
+        try:
+            with progress as on_step:
+                return self.run(name, on_step)
+        except KeyboardInterrupt:
+            self.interrupted(name)
+            raise
+
     def announce(self, run: Run) -> str:
         """What other processes need to know of a run: one line of JSON."""
         arrival = Arrival(run.name, str(run.path), run.seconds, run.cached, self.deselected)
         return json.dumps(arrival.__dict__)
 
-    def hear(self, announcement: str) -> None:
-        """Take note of a run that a test used, in this process or in another."""
+    def hear(self, announcement: str) -> str:
+        """Take note of a run that a test used, in this process or in another; returns its name."""
         arrival = Arrival(**json.loads(announcement))
         self.deselected = max(self.deselected, arrival.deselected)
         self.arrived.setdefault(arrival.name, arrival)
+        return arrival.name
 
     def failed(self, name: str, error: TrainingError) -> str:
         """What other processes need to know of a training that failed: one line of JSON."""
         partial = str(error.partial) if error.partial else None
         return json.dumps(Failure(name, "failed", error.reason, partial).__dict__)
 
-    def hear_failure(self, announcement: str) -> None:
-        """Take note of an experiment that a test asked for in vain."""
+    def hear_failure(self, announcement: str) -> str:
+        """Take note of an experiment that a test asked for in vain; returns its name."""
         failure = Failure(**json.loads(announcement))
         self.failures.setdefault(failure.name, failure)
+        return failure.name
 
     def interrupted(self, name: str) -> None:
         """Take note of a training that was stopped under way."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from probes.experiment import Experiment
     from probes.gate.closing import Closing
     from probes.gate.session import Failure, Run
-    from probes.gate.store import Store
+    from probes.gate.store import OnStep, Store
 
 Part = tuple[str, Mapping[str, bool]]
 """A piece of a line and its markup: {} or {"green": True}."""
@@ -30,8 +30,12 @@ def header(experiments: Mapping[str, Experiment], store: Store) -> str:
     return "probes: " + (", ".join(parts) or "no experiments on offer")
 
 
-def section(run: Run, remedy: Sequence[str]) -> str:
-    """What stands under the report of a failed test about one of the runs it used, with the project's own remedy."""
+def sections(runs: Iterable[Run], remedy: Callable[[Run], Sequence[str]]) -> list[tuple[str, str]]:
+    """What stands under the report of a failed test about the runs it used, with the project's own remedy."""
+    return [(f"probes: {run.name}", _section(run, remedy(run))) for run in runs]
+
+
+def _section(run: Run, remedy: Sequence[str]) -> str:
     command = f"python -m probes render {shlex.quote(str(run.path))} -o page.html"
     return "\n".join([str(run.diagnosis), *remedy, f"record: {run.path}", f"draw it: {command}"])
 
@@ -63,15 +67,17 @@ def _row(run: Run) -> tuple[str, ...]:
 
 
 def ending(closing: Closing, shown: Callable[[Path], str]) -> Iterator[list[Part]]:
-    """Everything said at the end: the table, where the page is, what it lacks, what went wrong."""
+    """Said of experiments at the end: the table, where page and document are, what they lack, what went wrong."""
     yield from table(closing.runs)
     for failure in closing.failures:
         yield from _failure(failure)
     partial = f"partial: {'; '.join(closing.lacks)}" if closing.lacks else ""
-    if closing.page:
-        yield [(f"dashboard: {shown(closing.page)}" + (f" ({partial})" if partial else ""), {})]
-    elif partial:
-        yield [(partial, {})]
+    written = {"dashboard": closing.page, "diagnosis": closing.document}
+    places = [f"{what}: {shown(path)}" for what, path in written.items() if path]
+    if places and partial:
+        places[0] += f" ({partial})"
+    for line in places or filter(None, [partial]):
+        yield [(line, {})]
     for error in closing.errors:
         yield [(f"error: {error}", {"red": True})]
 
@@ -82,6 +88,14 @@ def _failure(failure: Failure) -> Iterator[list[Part]]:
     yield [(f"{failure.name}  ", {}), (failure.how, {"red": True}), (reason, {})]
     if failure.partial:
         yield [(f"  what it recorded until then is kept at {failure.partial}", {})]
+
+
+def notes(sentences: Iterable[str]) -> Iterator[list[Part]]:
+    """What tests left to be said, a line each."""
+    for sentence in sentences:
+        from probes.findings import printable  # which loads numpy: not where there is nothing to say
+
+        yield [(f"note: {printable(sentence)}", {})]
 
 
 def losses(lost: Sequence[str], dead: Sequence[str]) -> Iterator[list[Part]]:
@@ -136,3 +150,16 @@ class StatusLine:
         if self._written:
             self.write("")
             self.write("", erase=False)
+
+
+@contextmanager
+def progress(name: str, reporter: Any, capture: Any) -> Iterator[OnStep | None]:
+    """A line on the terminal that says how far a training is, gone again at its end; None without a terminal."""
+    if reporter is None or not reporter.isatty:
+        yield None
+        return
+    line = StatusLine(reporter, capture)
+    try:
+        yield Progress(name, line.write)
+    finally:
+        line.clear()

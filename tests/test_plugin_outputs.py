@@ -1,0 +1,359 @@
+"""What a session leaves for others: a JSON document, a summary, annotations, panels in pytest-html's report."""
+
+from __future__ import annotations
+
+import json
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import OFFER, Project
+from tests.records import changed
+from tests.test_outputs import parsed, rows, valid
+from tests.test_plugin import BOTH
+from tests.test_plugin_logs import SHORT, SICK, kept, written
+
+RED = "    def test_red(run): assert run('stuck').diagnosis.verdict == 'healthy'\n"
+
+
+@pytest.fixture
+def logs(project: Project) -> Project:
+    """A project without experiments, with a folder of four logs."""
+    project.conftest("")
+    kept(project, changed(), "healthy")
+    kept(project, SICK, "sick")
+    kept(project, SHORT, "short")
+    written(project, "out/torn.json", '{"log_history": [{"step": 1, "loss": 4')
+    return project
+
+
+def document(project: Project) -> dict[str, Any]:
+    """What the session wrote, held against its schema."""
+    return valid(project.document.read_text(encoding="utf-8"))
+
+
+def runs(project: Project) -> dict[str, dict[str, Any]]:
+    return {run["name"]: run for run in document(project)["runs"]}
+
+
+# The document
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
+def test_every_run_is_in_the_document_with_the_tests_that_used_it(project: Project, workers: tuple[str, ...]) -> None:
+    """From workers as well; the gravest outcome of its tests is the run's."""
+    project.tests(BOTH + "\n" + RED)
+    result = project.run(*workers)
+    result.stdout.fnmatch_lines(["dashboard: reports/dashboard.html", "diagnosis: reports/diagnosis.json"])
+    found = runs(project)
+    assert {name: (run["kind"], run["verdict"], run["cause"]) for name, run in found.items()} == {
+        "healthy": ("experiment", "healthy", None),
+        "stuck": ("experiment", "unhealthy", "lr-zero"),
+    }
+    assert found["stuck"]["tests"] == {"test_it.py::test_stuck": "passed", "test_it.py::test_red": "failed"}
+    assert (found["healthy"]["outcome"], found["stuck"]["outcome"]) == ("passed", "failed")
+    (record,) = project.kept("stuck-*.jsonl")
+    assert found["stuck"]["path"] == record.relative_to(project.pytester.path).as_posix()
+    content = document(project)
+    assert (content["page"], content["partial"]) == ("reports/dashboard.html", [])
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
+def test_every_log_is_in_the_document_with_what_became_of_it(logs: Project, workers: tuple[str, ...]) -> None:
+    """Though nothing is drawn."""
+    logs.run("--diagnose", "out", *workers).stdout.fnmatch_lines(["diagnosis: reports/diagnosis.json"])
+    found = runs(logs)
+    assert {name: (run["verdict"], run["outcome"], run["allowed"]) for name, run in found.items()} == {
+        "out/healthy.jsonl": ("healthy", "passed", False),
+        "out/short.jsonl": ("undetermined", "skipped", False),
+        "out/sick.jsonl": ("unhealthy", "failed", False),
+        "out/torn.json": (None, "error", False),
+    }
+    assert found["out/sick.jsonl"]["tests"] == {"out/sick.jsonl::diagnosis": "failed"}
+    assert found["out/sick.jsonl"]["first_step"] == 0
+    assert "torn.json" in found["out/torn.json"]["error"]
+    assert document(logs)["page"] is None
+
+
+def test_a_cause_that_is_allowed_is_said_to_be(logs: Project) -> None:
+    logs.run("--diagnose", "out", "--allow", "bad-init")
+    sick = runs(logs)["out/sick.jsonl"]
+    assert (sick["verdict"], sick["outcome"], sick["allowed"]) == ("unhealthy", "passed", True)
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
+def test_a_document_of_some_logs_says_that_it_is_partial(logs: Project, workers: tuple[str, ...]) -> None:
+    """As the end of the session does."""
+    result = logs.run("--diagnose", "out", "-k", "sick", *workers)
+    result.stdout.fnmatch_lines(["diagnosis: reports/diagnosis.json (partial: 3 tests deselected)"])
+    assert document(logs)["partial"] == ["3 tests deselected"]
+
+
+def test_a_document_of_some_experiments_says_that_it_is_partial(project: Project) -> None:
+    """The reference is in it, and no test is said to have used it."""
+    project.tests(BOTH)
+    project.run("-k", "stuck")
+    assert document(project)["partial"] == ["1 test deselected", "no test asked for healthy"]
+    assert (runs(project)["healthy"]["tests"], runs(project)["healthy"]["outcome"]) == ({}, None)
+
+
+def test_a_training_that_failed_is_in_the_document_with_what_it_left(project: Project) -> None:
+    """Diagnosed, as on the dashboard."""
+    project.offers('offer("healthy", "reference")', 'offer("mortal", dies_at=22)')
+    project.tests("def test_mortal(run): run('mortal')")
+    project.run()
+    mortal = runs(project)["mortal"]
+    assert mortal["error"] == "failed in training: ArithmeticError: told to die at step 22"
+    assert (mortal["verdict"], mortal["complete"], mortal["outcome"]) == ("healthy", False, "failed")
+
+
+def test_a_training_that_left_nothing_is_in_the_document_all_the_same(project: Project) -> None:
+    project.offers('offer("stillborn", dies_at=0)')
+    project.tests("def test_it(run): run('stillborn')")
+    project.run()
+    assert (runs(project)["stillborn"]["verdict"], runs(project)["stillborn"]["outcome"]) == (None, "failed")
+
+
+def test_a_run_that_failed_its_fixture_is_an_error(project: Project) -> None:
+    """Not a failure."""
+    project.tests(
+        """
+        import pytest
+
+        @pytest.fixture
+        def healed(run):
+            assert run("stuck").diagnosis.verdict == "healthy"
+
+        def test_it(healed): pass
+        """
+    )
+    project.run()
+    assert runs(project)["stuck"]["outcome"] == "error"
+
+
+@pytest.mark.parametrize("args", [("--collect-only",), ("-k", "nothing")])
+def test_where_nothing_ran_nothing_is_written(project: Project, args: tuple[str, ...]) -> None:
+    project.tests(BOTH)
+    project.run(*args)
+    assert not project.document.exists()
+
+
+@pytest.mark.parametrize("setting", ["option", "ini"])
+def test_the_document_can_be_moved(logs: Project, setting: str) -> None:
+    if setting == "ini":
+        logs.pytester.makeini("[pytest]\nprobes_diagnosis_json = elsewhere/it.json")
+    result = logs.run("--diagnose", "out", *(["--diagnosis-json", "elsewhere/it.json"] if setting == "option" else []))
+    result.stdout.fnmatch_lines(["diagnosis: elsewhere/it.json"])
+    assert len(json.loads((logs.pytester.path / "elsewhere/it.json").read_bytes())["runs"]) == 4
+    assert not logs.document.exists()
+
+
+def test_the_document_can_be_left_out(logs: Project) -> None:
+    logs.run("--diagnose", "out", "--diagnosis-json", "off").stdout.no_fnmatch_line("diagnosis: *")
+    assert not logs.document.exists()
+
+
+def test_a_folder_is_no_place_for_the_document(logs: Project) -> None:
+    result = logs.run("--diagnosis-json", ".")
+    result.stderr.fnmatch_lines(["ERROR: --diagnosis-json or probes_diagnosis_json: * is a folder; name a file, or*"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_a_document_that_cannot_be_written_fails_the_session(logs: Project) -> None:
+    """Whoever reads it would read an old one."""
+    written(logs, "taken", "")
+    result = logs.run("--diagnose", "out/healthy.jsonl", "--diagnosis-json", "taken/it.json")
+    result.stdout.fnmatch_lines(["error: no diagnosis at *taken/it.json: *", "*1 passed*"])
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+# Notes
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
+def test_a_note_is_said_at_the_end_on_the_page_and_in_the_document(project: Project, workers: tuple[str, ...]) -> None:
+    """Each once, whoever leaves it."""
+    project.tests(
+        """
+        def test_one(run, note):
+            run("healthy"), run("stuck")
+            note("it cost <3 %")
+
+        def test_two(note):
+            note("it cost <3 %")
+        """
+    )
+    result = project.run(*workers)
+    assert [line for line in result.outlines if line.startswith("note: ")] == ["note: it cost <3 %"]
+    assert '<p class="note" role="note">it cost &lt;3 %</p>' in project.page.read_text(encoding="utf-8")
+    assert document(project)["notes"] == ["it cost <3 %"]
+
+
+def test_a_note_is_said_where_no_run_was_used(logs: Project) -> None:
+    """And cannot steer the terminal."""
+    logs.tests("def test_it(note): note('it was \\x1b[2Jquick')")
+    logs.run().stdout.fnmatch_lines(["*= probes =*", "note: it was \ufffd[[]2Jquick"])
+    assert not logs.document.exists()
+
+
+# GitHub
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
+def test_a_summary_is_written_where_it_is_asked_for(
+    project: Project, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
+) -> None:
+    """Once, by the process that reports."""
+    path = project.pytester.path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
+    project.tests(BOTH)
+    project.run(*workers)
+    text = path.read_text(encoding="utf-8")
+    assert [row[:3] for row in rows(text)] == [["stuck", "unhealthy", "lr-zero"], ["healthy", "healthy", ""]]
+    assert text.count("###") == 1
+    assert "Dashboard: reports/dashboard.html" in text
+
+
+def test_a_summary_that_cannot_be_written_is_told_and_fails_nothing(
+    logs: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says nothing of the tests."""
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(logs.pytester.path / "nowhere/summary.md"))
+    result = logs.run("--diagnose", "out/healthy.jsonl")
+    result.stdout.fnmatch_lines(["note: no summary at *nowhere/summary.md: No such file or directory"])
+    assert result.ret == pytest.ExitCode.OK
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
+def test_red_runs_are_annotated_under_github(
+    logs: Project, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
+) -> None:
+    """Errors, then a warning for what was not judged; each at the beginning of a line, once."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(logs.pytester.path.parent))
+    lines = [line for line in logs.run("--diagnose", "out", *workers).outlines if line.startswith("::")]
+    root = logs.pytester.path.name
+    assert [(kind, at["file"], at["title"]) for kind, at, _ in map(parsed, lines)] == [
+        ("error", f"{root}/out/sick.jsonl", "out/sick.jsonl: bad-init"),
+        ("error", f"{root}/out/torn.json", "out/torn.json: not judged"),
+        ("warning", f"{root}/out/short.jsonl", "out/short.jsonl: undetermined"),
+    ]
+
+
+def test_strictly_what_was_not_judged_is_an_error(logs: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    result = logs.run("--diagnose", "out/short.jsonl", "--diagnose-strict")
+    result.stdout.fnmatch_lines(["::error file=out/short.jsonl,title=out/short.jsonl%3A undetermined::*"])
+
+
+def test_an_experiment_is_annotated_at_the_test_that_it_turned_red(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one, which expects what it finds, is none of anybody's business."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    project.offers('offer("stuck", lr=0.0)', 'offer("other", lr=0.0)')
+    project.tests(RED + "    def test_other(run): assert run('other').diagnosis.cause == 'lr-zero'")
+    lines = [line for line in project.run().outlines if line.startswith("::")]
+    assert [line.partition("::lr-zero")[0] for line in lines] == ["::error file=test_it.py,title=stuck%3A lr-zero"]
+
+
+@pytest.mark.parametrize("value", [None, "false"])
+def test_elsewhere_nothing_is_annotated(logs: Project, monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+    if value:
+        monkeypatch.setenv("GITHUB_ACTIONS", value)
+    logs.run("--diagnose", "out").stdout.no_fnmatch_line("::*")
+
+
+# pytest-html
+
+
+class Blob(HTMLParser):
+    """The data that pytest-html's page is made from."""
+
+    data: dict[str, Any]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "data-jsonblob":
+                self.data = json.loads(value or "")
+
+
+def embedded(project: Project, *args: str) -> dict[str, list[str]]:
+    """Node id -> what stands in the report of it beside pytest-html's own."""
+    project.run("-p", "metadata", "-p", "html", "--html=report.html", *args)
+    blob = Blob()
+    blob.feed((project.pytester.path / "report.html").read_text(encoding="utf-8"))
+    tests = blob.data["tests"].items()
+    return {nodeid: [extra["content"] for one in tries for extra in one["extras"]] for nodeid, tries in tests}
+
+
+@pytest.mark.parametrize("args", [(), ("--self-contained-html",), ("-p", "xdist", "-n2")])
+def test_the_report_has_the_panels_of_each_log(logs: Project, args: tuple[str, ...]) -> None:
+    """Drawn, not linked: the diagnosis and the loss; nothing of one that could not be read."""
+    found = embedded(logs, "--diagnose", "out", *args)
+    assert {nodeid: len(pieces) for nodeid, pieces in found.items()} == {
+        "out/healthy.jsonl::diagnosis": 1,
+        "out/short.jsonl::diagnosis": 1,
+        "out/sick.jsonl::diagnosis": 1,
+        "out/torn.json::diagnosis": 0,
+    }
+    (piece,) = found["out/sick.jsonl::diagnosis"]
+    assert piece.count('<svg xmlns="http://www.w3.org/2000/svg"') == 3
+    assert "bad-init: initial-loss-high, step 0: 200" in unescape(piece)
+
+
+def test_the_report_has_the_panels_of_the_runs_that_a_red_test_used(project: Project) -> None:
+    """And of no green one's."""
+    project.tests(BOTH + "\n" + RED)
+    found = embedded(project)
+    assert {nodeid: len(pieces) for nodeid, pieces in found.items()} == {
+        "test_it.py::test_healthy": 0,
+        "test_it.py::test_stuck": 0,
+        "test_it.py::test_red": 1,
+    }
+    assert ">stuck</h2>" in found["test_it.py::test_red"][0]
+
+
+def test_panels_of_several_tests_share_no_id_and_style_nothing_else(project: Project) -> None:
+    """On one page they are drawn for both; every rule stands inside of their own element's."""
+    project.tests(RED + RED.replace("test_red", "test_too"))
+    one, two = (piece for (piece,) in embedded(project).values())
+    ids = [{word.partition('"')[0] for word in piece.split(' id="')[1:]} for piece in (one, two)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+    style = one.partition("<style>")[2].partition("</style>")[0]
+    depth, outside = 0, ""
+    for letter in style:
+        depth += {"{": 1, "}": -1}.get(letter, 0)
+        outside += letter if depth == 0 else ""
+    assert (outside.strip(" }"), depth) == (".probes", 0)
+    assert ":root" not in style
+
+
+def test_a_report_keeps_what_others_put_into_it(project: Project) -> None:
+    project.conftest(
+        OFFER.format(offers='offer("stuck", lr=0.0)')
+        + """
+import pytest
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    report.extras = [{"name": "", "format_type": "html", "content": "mine", "mime_type": None, "extension": None}]
+    return report
+"""
+    )
+    project.tests(RED)
+    (pieces,) = embedded(project).values()
+    assert "mine" in pieces
+    assert any(">stuck</h2>" in piece for piece in pieces)
+
+
+def test_without_a_report_nothing_is_drawn_for_it(logs: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though pytest-html is there."""
+    monkeypatch.setattr("probes.outputs.panels.panels", None)
+    logs.run("-p", "metadata", "-p", "html", "--diagnose", "out/sick.jsonl").assert_outcomes(failed=1)
+    assert not Path(logs.pytester.path / "report.html").exists()
