@@ -19,37 +19,43 @@ from model.corpus import COMPOSITIONAL_TENSES, SEQUENCES, encode, verb_token_mas
 from probes import Inspector
 
 ROOT = Path(__file__).parent.parent
-SHORT = replace(HEALTHY, steps=15, eval_every=5, seed=7)
+SHORT = replace(HEALTHY, steps=8, eval_every=3, seed=7, optimizer=replace(HEALTHY.optimizer, warmup_steps=3))
 
-TRAIN_AND_HASH = """
-import hashlib, sys
-from dataclasses import replace
-from model import HEALTHY, build
-specimen = build(replace(HEALTHY, steps=15, eval_every=5, seed=7))
-losses = [(step.loss, step.grad_norm, step.evaluation) for step in specimen.steps()]
-print(hashlib.sha256(repr(losses).encode() + specimen.params.flat.tobytes()).hexdigest())
-"""
+TRAIN_AND_HASH = "from tests.test_train import SHORT, Trained; print(Trained(SHORT).digest)"
 
 
-def digest(config):
-    specimen = build(config)
-    losses = [(step.loss, step.grad_norm, step.evaluation) for step in specimen.steps()]
-    return hashlib.sha256(repr(losses).encode() + specimen.params.flat.tobytes()).hexdigest()
+class Trained:
+    """A run to its end, and what came of it."""
+
+    def __init__(self, config):
+        self.specimen = build(config)
+        self.losses = [(step.loss, step.grad_norm, step.evaluation) for step in self.specimen.steps()]
+        self.flat = self.specimen.params.flat.copy()
+
+    @property
+    def digest(self):
+        return hashlib.sha256(repr(self.losses).encode() + self.flat.tobytes()).hexdigest()
 
 
-def test_same_config_trains_to_the_same_bits_in_one_process():
+@pytest.fixture(scope="module")
+def trained():
+    """SHORT to its end; not to be trained or written to."""
+    return Trained(SHORT)
+
+
+def test_same_config_trains_to_the_same_bits_in_one_process(trained):
     """Nothing leaks from one run into the next."""
-    assert digest(SHORT) == digest(SHORT)
+    assert Trained(SHORT).digest == trained.digest
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
-def test_same_config_trains_to_the_same_bits_in_another_process(threads):
+def test_same_config_trains_to_the_same_bits_in_another_process(trained, threads):
     """Whatever number of BLAS threads the environment asks for, the code trains on one."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
     output = subprocess.run(
         [sys.executable, "-c", TRAIN_AND_HASH], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
-    assert output.stdout.strip() == digest(SHORT)
+    assert output.stdout.strip() == trained.digest
 
 
 def test_seed_decides_split_initialisation_and_batches():
@@ -71,11 +77,17 @@ def test_an_epoch_holds_no_row_twice():
     assert first.tolist() != second.tolist()
 
 
-def test_batches_are_drawn_from_the_training_split_only():
+@pytest.fixture(scope="module")
+def epoch():
+    """An epoch of 17 batches of 30 rows out of 512: who trained, and the rows of each batch."""
+    specimen = build(change(replace(SHORT, steps=17, eval_every=17), "data.batch_size", 30))
+    return specimen, [step.batch_ids for step in specimen.steps()]
+
+
+def test_batches_are_drawn_from_the_training_split_only(epoch):
     """No validation row is ever trained on."""
-    specimen = build(SHORT)
-    seen = {i for step in specimen.steps() for i in step.batch_ids.tolist()}
-    assert seen <= set(specimen.split.train.tolist())
+    specimen, batches = epoch
+    assert set(np.concatenate(batches).tolist()) <= set(specimen.split.train.tolist())
 
 
 def test_first_character_is_read_and_never_predicted():
@@ -125,17 +137,15 @@ def test_compositional_class_losses_are_means_over_the_compositional_tenses_alon
     assert evaluation[f"val_loss_by_class_compositional/{name}"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_evaluations_come_at_their_cadence_and_after_the_last_step():
-    """17 steps, every 5: after steps 4, 9, 14 and the last."""
-    config = replace(SHORT, steps=17)
-    assert [s.index for s in build(config).steps() if s.evaluation is not None] == [4, 9, 14, 16]
+def test_evaluations_come_at_their_cadence_and_after_the_last_step(trained):
+    """8 steps, every 3: after steps 2, 5 and the last."""
+    assert [i for i, (_, _, evaluation) in enumerate(trained.losses) if evaluation is not None] == [2, 5, 7]
 
 
-def test_evaluation_describes_the_parameters_after_the_update():
-    """Evaluating again right after the step gives the same numbers."""
-    specimen = build(SHORT)
-    *_, last = specimen.steps()
-    assert dict(last.evaluation) == dict(specimen.evaluate(specimen.model))
+def test_evaluation_describes_the_parameters_after_the_update(trained):
+    """Evaluating again after the last step gives the same numbers."""
+    _, _, last = trained.losses[-1]
+    assert dict(last) == dict(trained.specimen.evaluate(trained.specimen.model))
 
 
 def test_views_of_a_step_refuse_to_be_written():
@@ -146,12 +156,10 @@ def test_views_of_a_step_refuse_to_be_written():
             views["embed.weight"][0, 0] = 1.0
 
 
-def test_training_a_specimen_twice_is_refused():
+def test_training_a_specimen_twice_is_refused(trained):
     """A second pass would start from trained weights and look like a first."""
-    specimen = build(SHORT)
-    list(specimen.steps())
     with pytest.raises(RuntimeError, match="build another one"):
-        next(specimen.steps())
+        next(trained.specimen.steps())
 
 
 @pytest.mark.parametrize(
@@ -163,10 +171,10 @@ def test_no_leaf_that_can_go_wrong_is_a_fact(leaf, value):
     assert build(change(SHORT, leaf, value)).facts() == build(SHORT).facts()
 
 
-def test_tokens_per_batch_is_what_the_batches_of_an_epoch_predict_on_average():
-    """17 batches of 30 rows out of 512."""
-    specimen = build(change(replace(SHORT, steps=17, eval_every=17), "data.batch_size", 30))
-    predicted = [len(Batch.of(step.batch_ids, "causal").targets) for step in specimen.steps()]
+def test_tokens_per_batch_is_what_the_batches_of_an_epoch_predict_on_average(epoch):
+    """All 17 of them."""
+    specimen, batches = epoch
+    predicted = [len(Batch.of(ids, "causal").targets) for ids in batches]
     assert specimen.facts()["tokens_per_batch"] == pytest.approx(np.mean(predicted), rel=0.02)
 
 
@@ -198,7 +206,7 @@ def test_logits_are_the_callers_to_keep():
     np.testing.assert_array_equal(kept, before)
 
 
-def test_runs_that_take_turns_train_to_the_bits_they_have_alone():
+def test_runs_that_take_turns_train_to_the_bits_they_have_alone(trained):
     """One that was begun first ends first: it must not give the other its threads back half-way."""
     first, second = build(replace(SHORT, seed=3)), build(SHORT)
     first_steps, second_steps = first.steps(), second.steps()
@@ -207,9 +215,8 @@ def test_runs_that_take_turns_train_to_the_bits_they_have_alone():
     for _ in first_steps:
         pass
     losses += [step.loss for step in second_steps]
-    alone = build(SHORT)
-    assert losses == [step.loss for step in alone.steps()]
-    assert second.params.flat.tobytes() == alone.params.flat.tobytes()
+    assert losses == [loss for loss, _, _ in trained.losses]
+    assert second.params.flat.tobytes() == trained.flat.tobytes()
 
 
 def test_training_takes_one_blas_thread_and_gives_the_others_back_between_steps():
