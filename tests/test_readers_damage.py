@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes import diagnose, read
-from probes.readers import comma_separated, json_columns, json_lines, json_scanner, rows
+from probes.readers import comma_separated, json_columns, json_lines, json_scanner, lines
 from probes.record import RecordError
 from tests.logs import KERAS, KERAS_HISTORY, LIGHTNING, TRAINER_LOG, TRAINER_STATE, csv_of, lines_of, points, written
 
@@ -106,7 +106,7 @@ def test_what_says_too_little_is_not_judged(tmp_path: Path, text: str, reason: s
 
 def test_a_line_without_end_is_not_taken_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No line of a log is so long."""
-    monkeypatch.setattr(rows, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(lines, "LONGEST_LINE", 1000)
     with pytest.raises(RecordError, match="line 2 is longer than 1000 bytes"):
         read(written(tmp_path, '{"loss": 4.0}\n' + " " * 2000))
 

@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from probes.readers import comma_separated, json_columns, json_lines, trainer_state
+from probes.readers.blocks import Format
 from probes.readers.building import build
 from probes.readers.finding import head_of, logs_in, ours
-from probes.readers.rows import Format
 from probes.record import Record, RecordError
 
 FORMATS: tuple[Format, ...] = (

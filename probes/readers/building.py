@@ -7,20 +7,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from probes.readers.assembling import record_of
+from probes.readers.blocks import Block, Format, Piece, measured, whole_numbers
 from probes.readers.columns import POSITION, STEP, TOTAL, Plan, Survey, plan, role
-from probes.readers.rows import Cell, Format, Row, number, summarises, whole
+from probes.readers.rows import Cell, Row, number, summarises, whole
 from probes.readers.stitching import MOST_NOTES, Stitcher, bucket_for
-from probes.record import Builder, Record, RecordError
+from probes.record import Record, RecordError
 
 
 def build(form: Format, path: Path, mapping: Mapping[str, str]) -> Record:
     """Read a log of a known format. Raises RecordError where it is damaged, or when the mapping does not fit it."""
     survey = Survey()
-    for row in form.rows(path):
-        survey.see(row)
+    for piece in form.pieces(path):
+        survey.see(piece)
     reading = _Reading(form, path, _planned(path, survey, mapping), survey)
-    for row in form.rows(path):
-        reading.take(row)
+    for piece in form.pieces(path):
+        reading.take(piece)
     return reading.record()
 
 
@@ -37,7 +41,7 @@ def _planned(path: Path, survey: Survey, mapping: Mapping[str, str]) -> Plan:
 
 @dataclass
 class _Reading:
-    """The second pass: every row by the plan."""
+    """The second pass: every row by the plan, many at once where nothing is to be said of any of them."""
 
     form: Format
     path: Path
@@ -54,8 +58,37 @@ class _Reading:
         signals = list(self.plan.signals.values())
         self.stitcher = Stitcher(signals, bucket_for(self.survey.points, len(signals)))
 
-    def take(self, row: Row) -> None:
-        """Take in one row."""
+    def take(self, piece: Piece) -> None:
+        """Take in some rows."""
+        if not isinstance(piece, Block):
+            self._take(piece)
+        elif not self._take_at_once(piece):
+            for row in piece.rows():
+                self._take(row)
+
+    def _take_at_once(self, block: Block) -> bool:
+        """Take in a block whose rows all have a step and only numbers, in order; whether it is one."""
+        for column in self.plan.totals:
+            for cell in block.columns.get(column, ()):
+                self._note_total(cell)
+        axis, count = self.plan.axis, len(block.numbers)
+        if axis is None:
+            steps = np.arange(self.position, self.position + count)
+        elif (whole := whole_numbers(block.columns.get(axis, [None]))) is not None:
+            steps = whole
+        else:
+            return False
+        there = {signal: block.columns[name] for name, signal in self.plan.signals.items() if name in block.columns}
+        values = {signal: found for signal, cells in there.items() if (found := measured(cells)) is not None}
+        if len(values) < len(there) or not self.stitcher.extend(steps, values):
+            return False
+        if axis is None:
+            self.position += count
+        else:
+            self.last = int(steps[-1])
+        return True
+
+    def _take(self, row: Row) -> None:
         where = f"{self.form.unit} {row.number}"
         if row.kind == "cut":
             self.cut = True
@@ -75,7 +108,7 @@ class _Reading:
 
     def record(self) -> Record:
         """What was read, with how it was read in its provenance."""
-        total = self._total()
+        total, series = self._total(), self.stitcher.series()
         if self.without_step:
             self.notes.append(f"{self.without_step} rows have values but no {self.plan.axis!r:.60}; they were left out")
         reader = {
@@ -85,12 +118,10 @@ class _Reading:
             "ignored": list(self.plan.ignored),
             "stitched": [*self.stitcher.notes(), *self.notes],
         }
-        builder = Builder({} if total is None else {"total_steps": total}, {"reader": reader})
-        for step, row in self.stitcher.rows():
-            builder.append(step, row)
+        facts = {} if total is None else {"total_steps": total}
         # Steps may be counted from 0 or from 1.
         reached = total is None or self.last is None or self.last >= total - 1
-        return builder.record(complete=reached and not self.cut)
+        return record_of(series, facts, {"reader": reader}, complete=reached and not self.cut)
 
     def _step(self, row: Row, where: str) -> int | None:
         if self.plan.axis is None:
@@ -119,13 +150,16 @@ class _Reading:
             return
         summary = row.kind == "summary"
         for column in row.cells if summary else self.plan.totals:
-            cell = row.cells.get(column)
-            # Two that differ are as good as any number of them: neither is the plan.
-            if role(column) == TOTAL and isinstance(cell, int | float) and 0 < cell < 2**63 and len(self.totals) < 2:
-                self.totals.add(int(cell))
+            if role(column) == TOTAL:
+                self._note_total(row.cells.get(column))
         if summary:
             steps = [row.cells.get(name) for name in (self.plan.axis, "global_step")]
             self.last = next((step for step in steps if type(step) is int), self.last)
+
+    def _note_total(self, cell: Cell) -> None:
+        # Two that differ are as good as any number of them: neither is the plan.
+        if isinstance(cell, int | float) and 0 < cell < 2**63 and len(self.totals) < 2:
+            self.totals.add(int(cell))
 
     def _total(self) -> int | None:
         """The planned total, when the log states one and the same throughout and its steps do not pass it."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
+from probes.readers.blocks import Block, Piece
 from probes.readers.rows import Row, is_empty, is_number, whole
 from probes.record import RecordError
 from probes.signals import known
@@ -73,10 +74,21 @@ class Survey:
     _epoch: int | None = None
     _seen: set[str] = field(default_factory=set)
 
-    def see(self, row: Row) -> None:
-        """Take in one row."""
-        if row.kind != "point":
+    def see(self, piece: Piece) -> None:
+        """Take in some rows: by column once every column is known, and what there is to find out about them is."""
+        if not isinstance(piece, Block):
             return
+        counts = {name: len(cells) - cells.count(None) for name, cells in piece.columns.items()}
+        if self.epoch_is_step or any(count and name not in self.filled for name, count in counts.items()):
+            for row in piece.rows():
+                self._see(row)
+            return
+        self.points += len(piece.numbers)
+        for name, count in counts.items():
+            if count:
+                self.filled[name] += count
+
+    def _see(self, row: Row) -> None:
         self.points += 1
         for column, cell in row.cells.items():
             if cell is None:

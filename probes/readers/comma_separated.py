@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from probes.readers.blocks import Block, Format, Piece, gathered
 from probes.readers.columns import role
-from probes.readers.rows import NOT_MEASURED, Cell, Format, Row, first_lines, is_number, lines, summarises
+from probes.readers.lines import Batch, batches, first_lines
+from probes.readers.rows import NOT_MEASURED, Cell, Row, is_number, summarises
 from probes.record import RecordError
 
 DELIMITERS = ",;\t"
@@ -29,28 +32,75 @@ def recognises(head: bytes) -> bool:
     return cut or (len(cells) == len(header) and (found[1] == found[0] or any(map(is_number, cells))))
 
 
-def rows(path: Path) -> Iterator[Row]:
+def pieces(path: Path) -> Iterator[Piece]:
     """One row a line; a last line without its newline is a cut, since its last number may be. Raises RecordError."""
-    titles: list[str] = []
-    header: list[str] = []
-    delimiter = ","
-    for count, line, whole in lines(path):
+    head = None
+    for batch in batches(path):
+        if head is None:
+            head, batch = _below_head(batch, path)
+            if head is None:
+                continue
+        block = _block(batch, head)
+        if block is None:
+            yield from gathered(_rows(path, batch, head))
+        else:
+            yield block
+
+
+class _Head(NamedTuple):
+    """The line of names: as it stands there, and as the columns are called."""
+
+    delimiter: str
+    titles: list[str]
+    names: list[str]
+
+
+def _below_head(batch: Batch, path: Path) -> tuple[_Head | None, Batch]:
+    """The first line that holds names, and the lines below it."""
+    for place, line in enumerate(batch.lines, start=1):
+        delimiter = _delimiter(line)
+        titles = _stripped(_split(line, delimiter)) if line.strip() else []
+        if titles:
+            below = Batch(batch.first + place, batch.lines[place:], batch.whole)
+            return _Head(delimiter, titles, _names(titles, path)), below
+    return None, batch
+
+
+def _block(batch: Batch, head: _Head) -> Block | None:
+    """All lines at once; None when one of them may be no plain point, and has to be looked at by itself."""
+    text = "\n".join(batch.lines)
+    if not batch.whole or not batch.lines or not all(map(str.strip, batch.lines)):
+        return None
+    try:
+        table = list(csv.reader(batch.lines, delimiter=head.delimiter, skipinitialspace=True))
+    except csv.Error:
+        return None
+    if set(map(len, table)) != {len(head.names)} or len(table) != len(batch.lines) or "train_runtime" in head.names:
+        return None
+    columns = list(zip(*table, strict=True))
+    if head.titles[0] in map(str.strip, columns[0]):
+        return None
+    cells = map(_exact_cells if "_" in text else _cells, columns)
+    numbers = range(batch.first, batch.first + len(table))
+    return Block(numbers, dict(zip(head.names, cells, strict=True)))
+
+
+def _rows(path: Path, batch: Batch, head: _Head) -> Iterator[Row]:
+    """The lines one by one."""
+    for count, line in enumerate(batch.lines, batch.first):
         if not line.strip():
             continue
-        if not header:
-            delimiter = _delimiter(line)
-            titles = _stripped(_split(line, delimiter))
-            header = _header(titles, path)
-            continue
-        if not whole:
+        if not batch.whole:
             yield Row(count, {}, "cut")
             return
-        texts = _split(line, delimiter)
-        if len(texts) != len(header):
-            raise RecordError(f"{path}, line {count} has {len(texts)} cells; it must have {len(header)}, as the header")
-        if texts[0].strip() == titles[0] and _stripped(texts) == titles:
+        texts = _split(line, head.delimiter)
+        if len(texts) != len(head.names):
+            raise RecordError(
+                f"{path}, line {count} has {len(texts)} cells; it must have {len(head.names)}, as the header"
+            )
+        if texts[0].strip() == head.titles[0] and _stripped(texts) == head.titles:
             continue  # two logs, one behind the other
-        cells = dict(zip(header, map(_cell, texts), strict=True))
+        cells = dict(zip(head.names, map(_cell, texts), strict=True))
         yield Row(count, cells, "summary" if summarises(cells) else "point")
 
 
@@ -69,7 +119,7 @@ def _stripped(texts: list[str]) -> list[str]:
     return [text.strip() for text in texts]
 
 
-def _header(titles: list[str], path: Path) -> list[str]:
+def _names(titles: list[str], path: Path) -> list[str]:
     """The names of the columns; one without a title, as the index of a data frame, is called by its place."""
     twice = [name for name in dict.fromkeys(titles) if name and titles.count(name) > 1]
     if twice:
@@ -85,4 +135,16 @@ def _cell(text: str) -> Cell:
         return None if text.strip().lower() in NOT_MEASURED else text
 
 
-FORMAT = Format("CSV", recognises, rows, "line")
+def _cells(texts: Sequence[str]) -> list[Cell]:
+    """As `_cell` reads each; no text holds an underscore, which `float` would pass over."""
+    try:
+        return [float(text) if text else None for text in texts]
+    except ValueError:
+        return _exact_cells(texts)
+
+
+def _exact_cells(texts: Sequence[str]) -> list[Cell]:
+    return list(map(_cell, texts))
+
+
+FORMAT = Format("CSV", recognises, pieces, "line")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
+from probes.readers.blocks import Block, Format
 from probes.readers.columns import LOSSES, role
-from probes.readers.rows import HEAD, Format
+from probes.readers.lines import HEAD
 from probes.record import RecordError
 from probes.record_file import MAGIC
 
@@ -56,7 +57,7 @@ def _is_log(path: Path, formats: Iterable[Format]) -> bool:
 
 def _tells_of_a_loss(form: Format, path: Path, head: bytes) -> bool:
     try:
-        rows = islice(form.rows(path), LOOKED_AT)
-        return any(role(column) in LOSSES for row in rows for column in row.cells)
+        rows = chain.from_iterable(piece.rows() if isinstance(piece, Block) else [piece] for piece in form.pieces(path))
+        return any(role(column) in LOSSES for row in islice(rows, LOOKED_AT) for column in row.cells)
     except (RecordError, OSError):
         return b"loss" in head.lower()  # a damaged log is not passed over in silence

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from probes.readers.rows import BOM, Format, Row
+from probes.readers.blocks import ROWS, Block, Format
+from probes.readers.lines import BOM
 from probes.record import RecordError
 
 LARGEST = 256 * 1_048_576
@@ -22,7 +23,7 @@ def recognises(head: bytes) -> bool:
     return text.startswith(b'{"') and any(start in text for start in NUMBERS)
 
 
-def rows(path: Path) -> Iterator[Row]:
+def pieces(path: Path) -> Iterator[Block]:
     """Row i holds the i-th value of every list. Raises RecordError when it is cut, too large, or its lists differ."""
     columns = _lists(_object(path))
     if not columns:
@@ -35,8 +36,9 @@ def rows(path: Path) -> Iterator[Row]:
                 f"{path}: {name!r:.60} has {length} values and {longest!r:.60} {lengths[longest]}; "
                 "all lists must be of one length, with null where nothing was measured"
             )
-    for number, cells in enumerate(zip(*columns.values(), strict=True), start=1):
-        yield Row(number, dict(zip(columns, cells, strict=True)))
+    for begin in range(0, lengths[longest], ROWS):
+        block = {name: values[begin : begin + ROWS] for name, values in columns.items()}
+        yield Block(range(begin + 1, begin + 1 + len(block[longest])), block)
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -55,4 +57,4 @@ def _lists(value: dict[str, Any]) -> dict[str, list[Any]]:
     return {name: cells for name, cells in value.items() if isinstance(cells, list)}
 
 
-FORMAT = Format("JSON object of lists", recognises, rows, "entry")
+FORMAT = Format("JSON object of lists", recognises, pieces, "entry")

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from probes.readers.rows import Format, Row, first_lines, lines, summarises
+from probes.readers.blocks import Format, Piece, blocks_of, gathered
+from probes.readers.lines import Batch, batches, first_lines
+from probes.readers.rows import Row, summarises
 from probes.record import RecordError
+
+_decode = json.JSONDecoder().raw_decode
 
 
 def recognises(head: bytes) -> bool:
@@ -26,15 +30,37 @@ def _object(line: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def rows(path: Path) -> Iterator[Row]:
+def pieces(path: Path) -> Iterator[Piece]:
     """One row a line; a last line that is no JSON and lacks its newline is a cut. Raises RecordError for others."""
-    for count, line, whole in lines(path):
+    for batch in batches(path):
+        points = _points(batch.lines)
+        if points is None:
+            yield from gathered(_rows(path, batch))
+        else:
+            yield from blocks_of(range(batch.first, batch.first + len(points)), points)
+
+
+def _points(lines: list[str]) -> list[dict[str, Any]] | None:
+    """The lines as objects; None unless each is one object, nothing else, and a point."""
+    try:
+        decoded = [_decode(line) for line in lines]
+    except (ValueError, RecursionError):
+        return None
+    points = [value for value, _ in decoded]
+    if any(end != len(line) for (_, end), line in zip(decoded, lines, strict=True)) or set(map(type, points)) != {dict}:
+        return None
+    return None if any(map(summarises, points)) else points
+
+
+def _rows(path: Path, batch: Batch) -> Iterator[Row]:
+    """The lines one by one."""
+    for count, line in enumerate(batch.lines, batch.first):
         if not line.strip():
             continue
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            if not whole:
+            if not batch.whole:
                 yield Row(count, {}, "cut")
                 return
             raise RecordError(f"{path}, line {count} is damaged: {error}; it must be one JSON object") from error
@@ -43,4 +69,4 @@ def rows(path: Path) -> Iterator[Row]:
         yield Row(count, value, "summary" if summarises(value) else "point")
 
 
-FORMAT = Format("JSON lines", recognises, rows, "line")
+FORMAT = Format("JSON lines", recognises, pieces, "line")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any, TextIO
 
-CHUNK = 65_536
+CHUNK = 262_144
 LONGEST_VALUE = 16 * 1_048_576
 """Characters in one value; what is longer is no row of a log."""
 BEHIND = tuple(",:]} \t\r\n")
 """What may stand behind a value; behind "0" or "0." there may be more of the number, which is not read yet."""
+
+_COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 
 
 class BadJsonError(ValueError):
@@ -58,6 +62,27 @@ class Scanner:
                 raise BadJsonError(f"there is no end to a value within {LONGEST_VALUE} characters")
             self._more(wanted)
             wanted *= 2
+
+    def values(self) -> Iterator[list[Any]]:
+        """The values of the list that begins here, some at a time. Raises BadJsonError when it is not whole."""
+        self.take("[")
+        while self.peek() != "]":
+            yield [self.value(), *self._following()]
+            if self.peek() != "]":
+                self.take(",]")
+        self.take("]")
+
+    def _following(self) -> Iterator[Any]:
+        """The values behind a comma, as far as the text at hand is enough to tell."""
+        while comma := _COMMA.match(self._text, self._at):
+            try:
+                value, end = self._decoder.raw_decode(self._text, comma.end())
+            except (ValueError, RecursionError):
+                return
+            if self._text[end : end + 1] not in BEHIND:
+                return
+            self._at = end
+            yield value
 
     def _more(self, wanted: int) -> bool:
         try:

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from math import inf, isfinite, nan
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from probes.record import RecordError
-
-HEAD = 65_536
-"""Bytes from the beginning of a file by which its format is recognised."""
-LONGEST_LINE = 1_048_576
-"""Bytes in a line of a log; what is longer is no log, and is not taken into memory to find that out."""
-BOM = b"\xef\xbb\xbf"
 NOT_MEASURED = frozenset({"", "null", "none", "na", "n/a", "-"})
 NONFINITE = {
     "nan": nan, "+nan": nan, "-nan": nan,
@@ -26,8 +17,7 @@ Cell = Any
 Kind = Literal["point", "summary", "cut"]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row of a log.
 
     number   which line of the file it is, or which entry of its list; from 1
@@ -38,21 +28,6 @@ class Row:
     number: int
     cells: Mapping[str, Cell]
     kind: Kind = "point"
-
-
-@dataclass(frozen=True)
-class Format:
-    """One way of writing a log.
-
-    recognises   whether a file that begins with these bytes (at most HEAD) is written this way
-    rows         the rows of a file; raises RecordError where it is damaged
-    unit         what rows are counted in: "line" or "entry"
-    """
-
-    name: str
-    recognises: Callable[[bytes], bool]
-    rows: Callable[[Path], Iterator[Row]]
-    unit: str
 
 
 def number(cell: Cell) -> float | None:
@@ -99,33 +74,3 @@ def is_empty(cell: Cell) -> bool:
 def summarises(cells: Mapping[str, Cell]) -> bool:
     """Whether a row sums up a run of Hugging Face's trainer: its train_loss is the mean of the run, no point of it."""
     return cells.get("train_runtime") is not None
-
-
-def lines(path: Path) -> Iterator[tuple[int, str, bool]]:
-    """Number, text and whether it is whole (ended by a newline), of each line. Raises RecordError where none can be."""
-    with open(path, "rb") as file:
-        count = 0
-        while line := file.readline(LONGEST_LINE + 1):
-            count += 1
-            if len(line) > LONGEST_LINE:
-                raise RecordError(
-                    f"{path}, line {count} is longer than {LONGEST_LINE} bytes, which no line of a log is"
-                )
-            whole_line = line.endswith(b"\n")
-            try:
-                text = (line.removeprefix(BOM) if count == 1 else line).decode()
-            except UnicodeDecodeError as error:
-                if whole_line:
-                    raise RecordError(
-                        f"{path}, line {count} is damaged: it is no UTF-8 text ({error.reason})"
-                    ) from error
-                text = line.decode(errors="replace")
-            yield count, text.strip("\r\n"), whole_line
-
-
-def first_lines(head: bytes) -> list[str]:
-    """The first two lines in the head of a text file that are not blank and whole, or end the file; [] of no text."""
-    if b"\0" in head:
-        return []
-    found = [line.decode(errors="replace") for line in head.removeprefix(BOM).splitlines() if line.strip()]
-    return found[:2]

@@ -10,12 +10,18 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from math import isfinite
+
+import numpy as np
+import numpy.typing as npt
+
+from probes.record import Column, Steps
 
 CAP = 200_000
 """Points of all signals together that are kept of a log; a longer one is thinned, or memory would have no bound."""
 KEPT_PER_BUCKET = 4
 """First, lowest, highest and first non-finite value."""
+WAITING = 4096
+"""Points of a signal that are thinned together, at least; whenever it is done, the same are kept."""
 MOST_NOTES = 10
 """Jumps that are told of one by one."""
 
@@ -27,7 +33,10 @@ def bucket_for(rows: int, signals: int) -> int:
 
 
 class Series:
-    """One signal's points so far, by increasing step; those before `closed` are thinned already."""
+    """One signal's points so far, by increasing step; those before `closed` are thinned already.
+
+    The points of the last bucket stay whole, since the next one may replace the last of them.
+    """
 
     def __init__(self, bucket: int) -> None:
         self.steps, self.values = array("q"), array("d")
@@ -43,33 +52,53 @@ class Series:
             return True
         self.steps.append(step)
         self.values.append(value)
-        # The points of the last bucket stay whole: the next one may replace the last of them.
-        if self.bucket and len(self.steps) - self.closed >= 2 * self.bucket:
-            self._thin()
+        self._thin(at_least=WAITING)
         return False
+
+    def extend(self, steps: Steps, values: Column) -> None:
+        """Take in points that come later than the last step and increase."""
+        self.steps.frombytes(steps.tobytes())
+        self.values.frombytes(values.tobytes())
+        self._thin(at_least=WAITING)
 
     def cut(self, step: int) -> None:
         """Forget the points from a step on."""
+        self._thin()
         at = bisect_left(self.steps, step)
         del self.steps[at:], self.values[at:]
         self.closed = min(self.closed, at)
 
-    def _thin(self) -> None:
-        begin, end = self.closed, self.closed + self.bucket
-        kept = [begin + i for i in worth_keeping(self.values[begin:end])]
-        self.steps[begin:end] = array("q", (self.steps[i] for i in kept))
-        self.values[begin:end] = array("d", (self.values[i] for i in kept))
-        self.closed += len(kept)
-        self.left_out += self.bucket - len(kept)
+    def arrays(self) -> tuple[Steps, Column]:
+        """Steps and values, thinned as far as they can be."""
+        self._thin()
+        return np.array(self.steps, dtype=np.int64), np.array(self.values)
+
+    def _thin(self, at_least: int = 0) -> None:
+        waiting = len(self.steps) - self.closed
+        if not self.bucket or waiting < max(2 * self.bucket, at_least):
+            return
+        begin, end = self.closed, self.closed + (waiting // self.bucket - 1) * self.bucket
+        steps, values = np.array(self.steps[begin:end], dtype=np.int64), np.array(self.values[begin:end])
+        kept = worth_keeping(values.reshape(-1, self.bucket)).ravel()
+        self.steps[begin:end] = array("q", steps[kept].tobytes())
+        self.values[begin:end] = array("d", values[kept].tobytes())
+        self.closed += int(kept.sum())
+        self.left_out += len(kept) - int(kept.sum())
 
 
-def worth_keeping(values: Iterable[float]) -> list[int]:
-    """Positions of the first, the lowest, the highest and the first non-finite of some values, in order."""
-    numbered = list(enumerate(values))
-    finite = [(value, at) for at, value in numbered if isfinite(value)]
-    lost = [at for at, value in numbered if not isfinite(value)]
-    extremes = [min(finite)[1], max(finite)[1]] if finite else []
-    return sorted({0, *extremes, *lost[:1]})
+def worth_keeping(values: Column) -> npt.NDArray[np.bool_]:
+    """Of each row the first, the lowest, the highest and the first non-finite value: [n, m] -> [n, m].
+
+    Of equals the first is the lowest and the last is the highest.
+    """
+    finite = np.isfinite(values)
+    kept = np.zeros(values.shape, dtype=bool)
+    kept[:, 0] = True
+    some, lost = np.flatnonzero(finite.any(axis=1)), np.flatnonzero(~finite.all(axis=1))
+    kept[some, np.where(finite, values, np.inf)[some].argmin(axis=1)] = True
+    kept[some, values.shape[1] - 1 - np.where(finite, values, -np.inf)[some, ::-1].argmax(axis=1)] = True
+    kept[lost, finite[lost].argmin(axis=1)] = True
+    return kept
 
 
 class Stitcher:
@@ -88,13 +117,23 @@ class Stitcher:
         again = [self._series[signal].put(step, value) for signal, value in row.items()]
         self._repeats += any(again)
 
-    def rows(self) -> list[tuple[int, dict[str, float]]]:
-        """Step and values of every row, steps increasing."""
-        rows: dict[int, dict[str, float]] = {}
-        for signal, series in self._series.items():
-            for step, value in zip(series.steps, series.values, strict=True):
-                rows.setdefault(step, {})[signal] = value
-        return sorted(rows.items(), key=lambda pair: pair[0])
+    def extend(self, steps: Steps, row_of: Mapping[str, tuple[Steps, Column]]) -> bool:
+        """Put many rows where they belong, if each signal's come in the order of its steps; whether they do.
+
+        steps [n]; signal -> the rows in which it was measured and its values there: ([m], [m]).
+        """
+        added = {signal: (steps[at], values) for signal, (at, values) in row_of.items() if len(at)}
+        for signal, (own, _) in added.items():
+            before = self._series[signal].steps
+            if (before and before[-1] >= own[0]) or (np.diff(own) <= 0).any():
+                return False
+        for signal, points in added.items():
+            self._series[signal].extend(*points)
+        return True
+
+    def series(self) -> dict[str, tuple[Steps, Column]]:
+        """Steps and values of every signal, the steps increasing."""
+        return {signal: series.arrays() for signal, series in self._series.items()}
 
     def notes(self) -> list[str]:
         """What was done, in sentences."""

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from probes.readers.blocks import Format, Piece, blocks_of, gathered, last_number
 from probes.readers.json_scanner import BadJsonError, Scanner
-from probes.readers.rows import BOM, Format, Row, summarises
+from probes.readers.lines import BOM
+from probes.readers.rows import Row, summarises
 from probes.record import RecordError
 
 HISTORY = "log_history"
@@ -21,15 +23,15 @@ def recognises(head: bytes) -> bool:
     return text[:1] == b"[" and text[1:].lstrip()[:1] == b"{"
 
 
-def rows(path: Path) -> Iterator[Row]:
+def pieces(path: Path) -> Iterator[Piece]:
     """One row an entry, and a summary of what the object says beside them. Raises RecordError when it is cut."""
     count = 0
     try:
         with open(path, encoding="utf-8-sig") as file:
             scanner = Scanner(file)
-            for row in _object(scanner) if scanner.peek() == "{" else _entries(scanner):
-                count = row.number
-                yield row
+            for piece in _object(scanner) if scanner.peek() == "{" else _history(scanner):
+                count = last_number(piece)
+                yield piece
             if extra := scanner.peek():
                 raise BadJsonError(f"{extra!r} follows its end")
     except BadJsonError as error:
@@ -37,7 +39,7 @@ def rows(path: Path) -> Iterator[Row]:
         raise RecordError(f"{path} is cut off or damaged {where}: {error}; give the whole file") from error
 
 
-def _object(scanner: Scanner) -> Iterator[Row]:
+def _object(scanner: Scanner) -> Iterator[Piece]:
     stated: dict[str, Any] = {}
     count = 0
     scanner.take("{")
@@ -45,9 +47,9 @@ def _object(scanner: Scanner) -> Iterator[Row]:
         key = scanner.value()
         scanner.take(":")
         if key == HISTORY:
-            for row in _entries(scanner):
-                count = row.number
-                yield row
+            for piece in _history(scanner):
+                count = last_number(piece)
+                yield piece
         else:
             stated[str(key)] = scanner.value()
         if scanner.peek() != "}":
@@ -56,18 +58,22 @@ def _object(scanner: Scanner) -> Iterator[Row]:
     yield Row(count, stated, "summary")
 
 
-def _entries(scanner: Scanner) -> Iterator[Row]:
-    count = 0
-    scanner.take("[")
-    while scanner.peek() != "]":
-        count += 1
-        entry = scanner.value()
+def _history(scanner: Scanner) -> Iterator[Piece]:
+    count = 1
+    for entries in scanner.values():
+        if all(isinstance(entry, dict) and not summarises(entry) for entry in entries):
+            yield from blocks_of(range(count, count + len(entries)), entries)
+        else:
+            yield from gathered(_rows(count, entries))
+        count += len(entries)
+
+
+def _rows(first: int, entries: list[Any]) -> Iterator[Row]:
+    """The entries one by one."""
+    for count, entry in enumerate(entries, first):
         if not isinstance(entry, dict):
             raise BadJsonError(f"entry {count} is {entry!r:.60}, which is no object")
         yield Row(count, entry, "summary" if summarises(entry) else "point")
-        if scanner.peek() != "]":
-            scanner.take(",]")
-    scanner.take("]")
 
 
-FORMAT = Format("Hugging Face trainer state", recognises, rows, "entry")
+FORMAT = Format("Hugging Face trainer state", recognises, pieces, "entry")

@@ -1,0 +1,122 @@
+"""Points of a log that follow each other, by column: what a long log is read in, without an object for every row."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from types import NoneType
+from typing import NamedTuple
+
+import numpy as np
+
+from probes.readers.rows import Cell, Row
+from probes.record import Column, Steps
+
+ROWS = 2048
+"""In a block that is gathered row by row."""
+CELLS = 1_048_576
+"""In a block at most: of a log whose every row has other columns, most cells are empty."""
+
+
+class Block(NamedTuple):
+    """Rows that are points of the curves.
+
+    numbers   where each row stands, as in `Row`
+    columns   column -> what stands there in each of the rows, None where nothing does
+    """
+
+    numbers: Sequence[int]
+    columns: Mapping[str, Sequence[Cell]]
+
+    def rows(self) -> Iterator[Row]:
+        for place, number in enumerate(self.numbers):
+            yield Row(number, {name: cells[place] for name, cells in self.columns.items()})
+
+
+Piece = Block | Row
+"""A row by itself is a summary or a cut."""
+
+
+def last_number(piece: Piece) -> int:
+    """Where its last row stands."""
+    return piece.numbers[-1] if isinstance(piece, Block) else piece.number
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way of writing a log.
+
+    recognises   whether a file that begins with these bytes (at most HEAD) is written this way
+    pieces       all that is in a file, in its order; raises RecordError where it is damaged, after what stands before
+    unit         what rows are counted in: "line" or "entry"
+    """
+
+    name: str
+    recognises: Callable[[bytes], bool]
+    pieces: Callable[[Path], Iterator[Piece]]
+    unit: str
+
+
+def gathered(rows: Iterable[Row]) -> Iterator[Piece]:
+    """The rows, points that follow each other as blocks."""
+    numbers: list[int] = []
+    points: list[Mapping[str, Cell]] = []
+    try:
+        for row in rows:
+            if row.kind != "point" or len(points) == ROWS:
+                yield from blocks_of(numbers, points)
+                numbers, points = [], []
+            if row.kind == "point":
+                numbers.append(row.number)
+                points.append(row.cells)
+            else:
+                yield row
+    except ValueError:
+        yield from blocks_of(numbers, points)
+        raise
+    yield from blocks_of(numbers, points)
+
+
+def blocks_of(numbers: Sequence[int], points: Sequence[Mapping[str, Cell]]) -> Iterator[Block]:
+    """One block of these points, or several where it would be all but empty."""
+    columns = dict.fromkeys(chain.from_iterable(points))
+    if len(points) > 1 and len(points) * len(columns) > CELLS:
+        half = len(points) // 2
+        yield from blocks_of(numbers[:half], points[:half])
+        yield from blocks_of(numbers[half:], points[half:])
+    elif points:
+        yield Block(numbers, {name: [cells.get(name) for cells in points] for name in columns})
+
+
+def measured(cells: Sequence[Cell]) -> tuple[Steps, Column] | None:
+    """The places where numbers stand, and the numbers; None unless all the rest are None."""
+    kinds = set(map(type, cells))
+    if not kinds <= {float, int, NoneType}:
+        return None
+    at = np.arange(len(cells))
+    if NoneType in kinds:
+        at = np.flatnonzero([cell is not None for cell in cells])
+        cells = [cell for cell in cells if cell is not None]
+    try:
+        return at, np.frombuffer(array("d", cells))
+    except OverflowError:
+        return None
+
+
+def whole_numbers(cells: Sequence[Cell]) -> Steps | None:
+    """The cells as whole numbers of at most 64 bits; None unless every one is such a number, of one type."""
+    kinds = set(map(type, cells))
+    try:
+        if kinds == {int}:
+            return np.frombuffer(array("q", cells), dtype=np.int64)
+    except OverflowError:
+        return None
+    if kinds != {float}:
+        return None
+    values = np.frombuffer(array("d", cells))
+    if not (np.isfinite(values) & (values == np.trunc(values)) & (values >= -(2.0**63)) & (values < 2.0**63)).all():
+        return None
+    return values.astype(np.int64)
