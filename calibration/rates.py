@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import binomtest
 
 CONFIDENCE = 0.95
 DRAWS = 10_000
@@ -20,13 +19,19 @@ class Interval(NamedTuple):
 
 def exact(count: int, total: int) -> Interval:
     """The two-sided 95 % interval of a rate (Clopper and Pearson 1934). Raises ValueError for no runs."""
-    interval = binomtest(count, total).proportion_ci(CONFIDENCE, method="exact")
-    return Interval(float(interval.low), float(interval.high))
+    return _exact(count, total, "two-sided")
 
 
 def at_most(count: int, total: int) -> float:
     """The one-sided 95 % upper bound of a rate (Clopper and Pearson 1934). Raises ValueError for no runs."""
-    return float(binomtest(count, total, alternative="less").proportion_ci(CONFIDENCE, method="exact").high)
+    return _exact(count, total, "less").high
+
+
+def _exact(count: int, total: int, alternative: str) -> Interval:
+    from scipy.stats import binomtest  # takes longer to import than everything else here together
+
+    interval = binomtest(count, total, alternative=alternative).proportion_ci(CONFIDENCE, method="exact")
+    return Interval(float(interval.low), float(interval.high))
 
 
 def over_groups(counts: Sequence[tuple[int, int]]) -> Interval:
