@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,11 @@ from probes.specimen import HookedModule, HookedParam, Model
 from probes.welford import Welford
 
 ForwardHook = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]
+OutputHook = Callable[[Any], None]
 BackwardHook = Callable[["ParamView", Any], None]
+During = Literal["training", "evaluation"] | None
+SKIPPED: Mapping[During, bool | None] = {"training": False, "evaluation": True, None: None}
+"""The value of a model's `training` in passes that a hook is not called in."""
 
 
 class HookError(RuntimeError):
@@ -93,17 +97,42 @@ class Inspector:
         self._statistics: dict[str, SiteStatistics] = {}
 
     def register_forward(
-        self, name: str, module: HookedModule | None = None, hook: ForwardHook | None = None
+        self,
+        name: str,
+        module: HookedModule | None = None,
+        hook: ForwardHook | None = None,
+        during: During = None,
     ) -> HookHandle:
         """Watch a module under a name; without a module, the model's site of that name.
 
+        With `during`, only in passes of that kind, by the model's `training`; the others then cost next to nothing.
+
         Raises KeyError when the model has no such site, ValueError when statistics are already kept under the name.
         """
-        target = _lookup(self._model.sites, name, "site") if module is None else module
-        observe = hook or self._statistics_hook(name)
+        if hook is None:
+            return self.register_output(name, module, None, during)
+        model, skipped, observe = self._model, SKIPPED[during], hook
 
         def fire(module: HookedModule, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            _call(name, observe, module, _read_only(args), _read_only(kwargs), _read_only(output))
+            if model.training != skipped:
+                _call(name, observe, module, _read_only(args), _read_only(kwargs), _read_only(output))
+
+        return self._attach(self._site(name, module), "forward_hooks", fire)
+
+    def register_output(
+        self,
+        name: str,
+        module: HookedModule | None = None,
+        hook: OutputHook | None = None,
+        during: During = None,
+    ) -> HookHandle:
+        """Like `register_forward`, for a hook that is called as hook(output): cheaper, since less is protected."""
+        target, observe = self._site(name, module), hook or self._statistics_hook(name)
+        model, skipped = self._model, SKIPPED[during]
+
+        def fire(module: HookedModule, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:  # noqa: ARG001
+            if model.training != skipped:
+                _call(name, observe, _read_only(output))
 
         return self._attach(target, "forward_hooks", fire, "" if hook else name)
 
@@ -116,9 +145,15 @@ class Inspector:
         """
         target = _lookup(self._params, name, "parameter") if param is None else param
         observe = hook or self._statistics_hook(name)
+        last: tuple[Any, Any] = (None, None)
+        views: tuple[Any, ...] = ()
 
         def fire(param: HookedParam, grad: Any) -> None:
-            _call(name, observe, ParamView(name, _read_only(param.data)), _read_only(grad))
+            nonlocal last, views
+            if param.data is not last[0] or grad is not last[1]:  # most training loops write the same arrays every step
+                last = param.data, grad
+                views = ParamView(name, _read_only(param.data)), _read_only(grad)
+            _call(name, observe, *views)
 
         return self._attach(target, "backward_hooks", fire, "" if hook else name)
 
@@ -144,7 +179,10 @@ class Inspector:
     ) -> None:
         self.remove_all()
 
-    def _attach(self, owner: Any, attribute: str, fire: Callable[..., None], kept_as: str) -> HookHandle:
+    def _site(self, name: str, module: HookedModule | None) -> HookedModule:
+        return _lookup(self._model.sites, name, "site") if module is None else module
+
+    def _attach(self, owner: Any, attribute: str, fire: Callable[..., None], kept_as: str = "") -> HookHandle:
         handle = HookHandle(owner, attribute, fire, self._forget)
         self._handles[handle] = kept_as
         return handle
@@ -177,7 +215,7 @@ def _read_only(value: Any) -> Any:
     """The same array behind a view that refuses to be written, also inside tuples, lists and mappings."""
     if isinstance(value, np.ndarray):
         view = value.view()
-        view.flags.writeable = False
+        view.setflags(write=False)
         return view
     if isinstance(value, tuple):
         inner = map(_read_only, value)

@@ -5,7 +5,8 @@ Which hook goes where is decided by the kind that the specimen declares for each
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from math import inf, isfinite, sqrt
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from probes.inspector import Inspector, ParamView
-from probes.signals import SIGNALS, Reading, known
+from probes.signals import SIGNALS, Reading, Signal, known
 from probes.specimen import Specimen, Step, check
 from probes.spectral import SpectralNorm
 
@@ -23,39 +24,73 @@ DEAD_BELOW = -3.0
 SAFE_SQUARE = 1e-30
 """Below it, squares of float32 entries may have been rounded to nothing (the smallest normal float32 is 1e-38)."""
 
+NEEDS = {
+    "grad_norm_by_layer": ("gradient",),
+    "activation": ("layer",),
+    "grad_activation_ratio": ("layer", "gradient"),
+    "dead_fraction": ("ffn",),
+    "attention_entropy": ("attention",),
+    "nonfinite_count": ("layer", "gradient"),
+}
+"""Where there must be hooks for a signal: on sites of a kind, on gradients. The others are read off the step."""
+
 Floats = npt.NDArray[np.floating[Any]]
 
 
 class Seen:
-    """Attaches to a specimen through an inspector; `readings(step)` measures every signal and clears the view."""
+    """Attaches to a specimen through an inspector; `readings(step)` measures the signals and clears the view.
 
-    def __init__(self, specimen: Specimen, inspector: Inspector, sites: Mapping[str, str]) -> None:
+    Only the hooks that the given rows of the table of signals need are put on.
+    """
+
+    def __init__(
+        self,
+        specimen: Specimen,
+        inspector: Inspector,
+        sites: Mapping[str, str],
+        signals: Iterable[Signal] = SIGNALS,
+    ) -> None:
         check(specimen, sites)
         self.step: Step
-        self._model = specimen.model
+        self._signals = tuple(signals)
         self._layers = [name for name, kind in sites.items() if kind == "layer"]
         self._matrices = [name for name, kind in sites.items() if kind == "matrix"]
         self._params_of = {
             layer: [name for name in specimen.params if name.startswith(layer + ".")] for layer in self._layers
         }
-        self._layer_of = {name: layer for layer, names in self._params_of.items() for name in names}
-        self._sizes = {name: param.data.size for name, param in specimen.params.items()}
+        layer_of = {name: layer for layer, names in self._params_of.items() for name in names}
+        self._gradient_site = {name: f"{layer_of.get(name, name)}.grad" for name in specimen.params}
+        self._size_of = {
+            layer: sum(specimen.params[name].data.size for name in names) for layer, names in self._params_of.items()
+        }
         self._weight_norms: dict[str, float] = {}
         self._spectral = SpectralNorm()
         self._clear()
-        hooks = {"layer": self._see_layer, "ffn": self._see_ffn, "attention": self._see_attention}
-        for name, kind in sites.items():
-            if kind in hooks:
-                inspector.register_forward(name, hook=_with_name(hooks[kind], name))
-        for name in specimen.params:
-            inspector.register_backward(name, hook=self._see_gradient)
+        self._attach(specimen, inspector, sites)
+
+    def _attach(self, specimen: Specimen, inspector: Inspector, sites: Mapping[str, str]) -> None:
+        needs = {need for signal in self._signals for need in NEEDS.get(signal.name, ())}
+        wanted = {name: kind for name, kind in sites.items() if kind in needs}
+        at_evaluations = [name for name, kind in wanted.items() if kind in ("ffn", "attention")]
+        for name in at_evaluations[:1]:
+            inspector.register_output(name, hook=self._forget_evaluation, during="training")
+        for name, kind in wanted.items():
+            if kind == "layer":
+                inspector.register_output(name, hook=partial(self._see_layer, name), during="training")
+            elif kind == "ffn":
+                inspector.register_output(name, hook=partial(self._see_ffn, name), during="evaluation")
+            elif kind == "attention":
+                inspector.register_forward(name, hook=partial(self._see_attention, name), during="evaluation")
+        if "gradient" in needs:
+            for name in specimen.params:
+                inspector.register_backward(name, hook=self._see_gradient)
 
     def readings(self, step: Step) -> dict[str, Reading]:
-        """One reading for every row of the table of signals."""
+        """One reading for every signal."""
         self.step = step
         _check_evaluation(step.evaluation or {})
         evaluated = step.evaluation is not None
-        readings = {s.name: s.measure(self) if s.cadence == "step" or evaluated else None for s in SIGNALS}
+        readings = {s.name: s.measure(self) if evaluated or s.cadence == "step" else None for s in self._signals}
         self._clear()
         return readings
 
@@ -70,9 +105,8 @@ class Seen:
     def grad_activation_ratios(self) -> Reading:
         ratios = {}
         for layer, square in self._layer_squares().items():
-            size = sum(self._sizes[name] for name in self._params_of[layer])
             if self._magnitude.get(layer, 0.0) > 0:
-                ratios[layer] = sqrt(square / size) / self._magnitude[layer]
+                ratios[layer] = sqrt(square / self._size_of[layer]) / self._magnitude[layer]
         return ratios or None
 
     def update_weight_ratios(self) -> Reading:
@@ -102,53 +136,52 @@ class Seen:
     def nonfinite_counts(self) -> Reading:
         """In the order of computation: activations, the loss, gradients from the last layer back to the first."""
         counts = {**self._nonfinite, "loss": int(not isfinite(self.step.loss))}
+        counts |= dict.fromkeys(map(self._gradient_site.__getitem__, self._squares), 0)
         for name, count in self._bad_grads.items():
-            site = f"{self._layer_of.get(name, name)}.grad"
-            counts[site] = counts.get(site, 0) + count
+            counts[self._gradient_site[name]] += count
         return counts
 
     # What the hooks do. They keep numbers and reduced arrays, never views.
 
-    def _see_layer(self, name: str, output: Floats, _: Mapping[str, Any]) -> None:
-        if self._model.training:
-            self._highest.clear()  # of a forward pass that somebody else made since the last step
-            self._entropy.clear()
-            self._magnitude[name] = mean_magnitude(output)
-            self._nonfinite[name] = self._count_nonfinite(output, self._magnitude[name])
+    def _see_layer(self, name: str, output: Floats) -> None:
+        mean = self._magnitude[name] = mean_magnitude(output)
+        self._nonfinite[name] = 0 if isfinite(mean) else count_nonfinite(output)
 
     def _see_gradient(self, param: ParamView, grad: Floats) -> None:
-        self._squares[param.name] = norm(grad) ** 2
-        self._bad_grads[param.name] = self._count_nonfinite(grad, self._squares[param.name])
+        square = self._squares[param.name] = norm_squared(grad)
+        if not isfinite(square):  # a finite one proves that every value is finite
+            self._bad_grads[param.name] = count_nonfinite(grad)
 
-    def _see_ffn(self, name: str, output: Floats, _: Mapping[str, Any]) -> None:
-        if not self._model.training:
-            highest = output.max(axis=tuple(range(output.ndim - 1)))
-            self._highest[name] = np.maximum(self._highest[name], highest) if name in self._highest else highest
+    def _see_ffn(self, name: str, output: Floats) -> None:
+        highest = output.max(axis=tuple(range(output.ndim - 1)))
+        self._highest[name] = np.maximum(self._highest[name], highest) if name in self._highest else highest
 
-    def _see_attention(self, name: str, output: Floats, kwargs: Mapping[str, Any]) -> None:
-        if self._model.training:
-            return
+    def _see_attention(self, name: str, _module: Any, _args: Any, kwargs: Mapping[str, Any], output: Floats) -> None:
+        ones = np.ones(output.shape[-1], output.dtype)
         visible = np.broadcast_to(kwargs["visible"], (len(output), *output.shape[-2:]))
-        keys = visible.sum(axis=-1)  # [B, Tq]
+        keys = visible.astype(output.dtype) @ ones  # [B, Tq]; a product sums along short rows faster than a reduction
         judged = keys >= 2
         judged[:, 0] = False
-        surprise = np.log(np.maximum(output, np.finfo(output.dtype).tiny))
-        entropy = -np.einsum("bhqk,bhqk->bhq", output, surprise)
-        weights = judged / np.log(np.maximum(keys, 2))
+        surprise = np.maximum(output, np.finfo(output.dtype).tiny)
+        np.log(surprise, out=surprise)
+        surprise *= output
+        weights = judged / np.log(np.maximum(keys, 2), dtype=np.float64)
         total, queries = self._entropy.get(name, (0.0, 0))
-        self._entropy[name] = (total + np.einsum("bhq,bq->h", entropy, weights), queries + int(judged.sum()))
+        total = total - np.einsum("bhq,bq->h", surprise @ ones, weights)
+        self._entropy[name] = (total, queries + int(np.count_nonzero(judged)))
+
+    def _forget_evaluation(self, _: Floats) -> None:
+        """A training pass begins: forward passes since the last step were somebody else's."""
+        self._highest.clear()
+        self._entropy.clear()
 
     def _layer_squares(self) -> dict[str, float]:
+        squares = self._squares
         return {
-            layer: sum(self._squares[name] for name in names)
+            layer: sum(map(squares.__getitem__, names))
             for layer, names in self._params_of.items()
-            if names and all(name in self._squares for name in names)
+            if names and squares.keys() >= set(names)
         }
-
-    @staticmethod
-    def _count_nonfinite(array: Floats, reduced: float) -> int:
-        """Counts only when a reduction over the array came out non-finite: a finite one proves there are none."""
-        return 0 if isfinite(reduced) else int(array.size - np.isfinite(array).sum())
 
     def _clear(self) -> None:
         self._magnitude: dict[str, float] = {}
@@ -161,19 +194,27 @@ class Seen:
 
 def mean_magnitude(array: Floats) -> float:
     """Mean of |x|; in float64 where the sum leaves float32's range."""
-    magnitudes = np.abs(array)
-    with np.errstate(over="ignore"):
-        mean = float(magnitudes.mean())
-    return mean if isfinite(mean) else float(magnitudes.mean(dtype=np.float64))
+    magnitudes = np.abs(array).ravel()
+    total = float(np.einsum("i->", magnitudes))  # faster than sum(), and silent when it overflows
+    return (total if isfinite(total) else float(magnitudes.sum(dtype=np.float64))) / array.size
 
 
-def norm(array: Floats) -> float:
-    """L2 norm; in float64 where the square leaves float32's range, above or below."""
+def norm_squared(array: Floats) -> float:
+    """Square of the L2 norm; in float64 where it leaves float32's range, above or below."""
     square = float(np.vdot(array, array))
     if not SAFE_SQUARE < square < inf:
         wide = array.astype(np.float64)
         square = float(np.vdot(wide, wide))
-    return sqrt(square)
+    return square
+
+
+def norm(array: Floats) -> float:
+    """L2 norm."""
+    return sqrt(norm_squared(array))
+
+
+def count_nonfinite(array: Floats) -> int:
+    return int(array.size - np.isfinite(array).sum())
 
 
 def _check_evaluation(evaluation: Mapping[str, float]) -> None:
@@ -184,7 +225,3 @@ def _check_evaluation(evaluation: Mapping[str, float]) -> None:
         if signal.cadence != "evaluation" or (site == "") != (signal.scope == "run"):
             form = name if signal.scope == "run" else f"{name}/<{signal.scope}>"
             raise ValueError(f"evaluation[{key!r}]: {name} has cadence {signal.cadence} and is written {form!r}")
-
-
-def _with_name(see: Any, name: str) -> Any:
-    return lambda module, args, kwargs, output: see(name, output, kwargs)  # noqa: ARG005

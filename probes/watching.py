@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController, threadpool_info
+from threadpoolctl import LibController, ThreadpoolController, threadpool_info
 
 from probes.inspector import Inspector
 from probes.record import Record, Stop
 from probes.recorder import Recorder
 from probes.seen import Seen
+from probes.signals import SIGNALS, Signal
 from probes.specimen import Specimen, Step
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def _online() -> Online:
     return Online()
 
 
-def watched_steps(specimen: Specimen, recorder: Recorder) -> Generator[Step, None, None]:
+def watched_steps(
+    specimen: Specimen, recorder: Recorder, signals: Iterable[Signal] = SIGNALS
+) -> Generator[Step, None, None]:
     """The specimen's own steps, each recorded before it is passed on; hooks are on for as long as this is running.
 
     Raises ValueError when the recorder's facts name no sites to put hooks on.
@@ -70,12 +73,26 @@ def watched_steps(specimen: Specimen, recorder: Recorder) -> Generator[Step, Non
     if "sites" not in recorder.facts:
         raise ValueError("the specimen's facts() has no 'sites', the kind of each site; see probes.specimen.Specimen")
     with Inspector(specimen.model, specimen.params) as inspector:
-        seen, threads = Seen(specimen, inspector, recorder.facts["sites"]), ThreadpoolController()
+        seen = Seen(specimen, inspector, recorder.facts["sites"], signals)
+        libraries = ThreadpoolController().select(user_api="blas").lib_controllers
         for step in specimen.steps():
-            with threads.limit(limits=1, user_api="blas"):  # so that the record's bits, too, are the same every time
+            with _one_thread(libraries):  # so that the record's bits, too, are the same every time
                 readings = seen.readings(step)
             recorder.log(step.index, **readings)
             yield step
+
+
+@contextmanager
+def _one_thread(libraries: Sequence[LibController]) -> Iterator[None]:
+    """What threadpoolctl's own limit does; that asks each library for its name and version as well, every time."""
+    before = [library.num_threads for library in libraries]
+    for library in libraries:
+        library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for library, threads in zip(libraries, before, strict=True):
+            library.set_num_threads(threads)
 
 
 def _provenance(specimen: Specimen) -> dict[str, Any]:

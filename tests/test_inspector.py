@@ -204,6 +204,40 @@ def test_reset_forgets_magnitudes_too(inspector, mlp):
     assert (site["mean_abs"], site["max_abs"]) == pytest.approx((outputs[1].mean(), outputs[1].max()))
 
 
+@pytest.mark.parametrize(("during", "calls"), [("training", 2), ("evaluation", 3), (None, 5)])
+@pytest.mark.parametrize("register", ["register_forward", "register_output"])
+def test_hook_is_called_in_passes_of_the_kind_it_is_for(inspector, mlp, register, during, calls):
+    """Two training passes, three others."""
+    called = []
+    getattr(inspector, register)("hidden", hook=lambda *_: called.append(1), during=during)
+    for mlp.model.training in (True, False, False, True, False):
+        mlp.loss()
+    assert len(called) == calls
+
+
+def test_output_hook_is_handed_the_output_alone(inspector, mlp):
+    """hook(output), behind a view that refuses to be written."""
+    seen = []
+    inspector.register_output("out", hook=lambda *handed: seen.append([(a.shape, a.flags.writeable) for a in handed]))
+    mlp.loss()
+    assert seen == [[((64, 4), False)]]
+
+
+def test_backward_hook_sees_new_arrays_when_the_loop_makes_new_ones(inspector, mlp):
+    """Weights and gradients that are other arrays at every call, and then the same one again."""
+    param, seen = mlp.params["out.weight"], []
+    inspector.register_backward("w", param, lambda p, g: seen.append((float(p.data[0, 0]), float(g[0, 0]))))
+    (fire,) = param.backward_hooks
+    kept = np.full((4, 16), 9.0)
+    for value in (1.0, 2.0):
+        param.data = np.full((4, 16), value)
+        fire(param, np.full((4, 16), -value))
+    fire(param, kept)
+    kept[...] = 10.0
+    fire(param, kept)
+    assert seen == [(1.0, -1.0), (2.0, -2.0), (2.0, 9.0), (2.0, 10.0)]
+
+
 def test_site_can_be_found_by_its_name(inspector, mlp):
     """Without a module the model's own site of that name is watched."""
     inspector.register_forward("out")

@@ -10,8 +10,8 @@ from model import HEALTHY, build
 from model.config import change
 from model.corpus import SEQUENCES
 from probes import Inspector, diagnose, watch
-from probes.seen import Seen, norm
-from probes.signals import SIGNALS
+from probes.seen import Seen, mean_magnitude, norm
+from probes.signals import BY_NAME, SIGNALS
 
 SHORT = replace(HEALTHY, steps=15, eval_every=5)
 LAYERS = ("embed", "blocks.0", "blocks.1", "norm")
@@ -281,3 +281,45 @@ def test_forward_pass_between_two_steps_is_not_taken_for_an_evaluation():
 def test_norm_of_a_gradient_too_small_for_float32_squares_is_not_zero():
     """Tiny is not the same as dead."""
     assert norm(np.full(100, 1e-25, np.float32)) == pytest.approx(1e-24)
+
+
+def test_mean_magnitude_whose_sum_leaves_float32_is_still_a_number():
+    """A layer that blows up is the one to be seen."""
+    assert mean_magnitude(np.full((100, 8), -1e38, np.float32)) == pytest.approx(1e38)
+
+
+HOOKS = {
+    "activation": 4,
+    "grad_norm_by_layer": 27,
+    "grad_activation_ratio": 31,
+    "nonfinite_count": 31,
+    "dead_fraction": 3,
+    "attention_entropy": 3,
+}
+"""Hooks on a specimen of two blocks, none for other signals. Beside sites of evaluations there is one to forget by."""
+
+
+@pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.name)
+def test_signal_on_its_own_puts_on_the_hooks_it_needs_and_reads_the_same(look, signal):
+    """No hook more, and the value it has beside all the others."""
+    specimen = build(SHORT)
+    with Inspector(specimen.model, specimen.params) as inspector:
+        seen = Seen(specimen, inspector, specimen.facts()["sites"], [signal])
+        parts = [*specimen.model.sites.values(), *specimen.params.values()]
+        attached = [h for part in parts for kind in ("forward", "backward") for h in getattr(part, f"{kind}_hooks", ())]
+        readings = [seen.readings(step) for step, _ in zip(specimen.steps(), range(5), strict=False)]
+    assert len(attached) == HOOKS.get(signal.name, 0)
+    np.testing.assert_equal(readings[4], {signal.name: look.readings[signal.name]})
+
+
+def test_forward_pass_between_two_steps_is_forgotten_when_no_layer_is_looked_at():
+    """A neuron that spoke when somebody else asked, and is silent now, is dead."""
+    specimen = build(replace(SHORT, eval_every=1))
+    weights = specimen.params.views(specimen.params.flat)
+    with Inspector(specimen.model, specimen.params) as inspector:
+        seen = Seen(specimen, inspector, specimen.facts()["sites"], [BY_NAME["dead_fraction"]])
+        steps = specimen.steps()
+        seen.readings(next(steps))
+        specimen.logits(np.arange(64))
+        weights["blocks.1.ffn.up.bias"][:16] = -50
+        assert seen.readings(next(steps))["dead_fraction"]["blocks.1.ffn.up"] == 16 / 256

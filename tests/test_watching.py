@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from model import HEALTHY, build
-from probes import Record, diagnose, watch
-from probes.signals import UnknownSignalError
+from probes import Record, Recorder, diagnose, watch
+from probes.signals import BY_NAME, UnknownSignalError
+from probes.watching import watched_steps
 from tests.mlp import MLP
 
 SHORT = replace(HEALTHY, steps=15, eval_every=5)
@@ -159,3 +161,17 @@ def test_record_does_not_say_which_other_packages_were_loaded(monkeypatch):
     scipys = {**numpys, "version": "0.2", "filepath": "/x/scipy.libs/b.so"}
     monkeypatch.setattr("probes.watching.threadpool_info", lambda: [scipys, numpys])
     assert watch(MLP(total_steps=1)).provenance["hardware"]["blas"] == ["openblas 0.3"]
+
+
+def blas_threads():
+    return {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
+
+
+def test_signals_are_measured_on_one_blas_thread_and_the_others_come_back():
+    """Two add up in another order; the training itself may have as many as it likes."""
+    mlp = MLP(total_steps=2)
+    measuring = []
+    signal = replace(BY_NAME["loss"], measure=lambda _: measuring.append(blas_threads()))
+    with threadpool_limits(2, "blas"):
+        between = [blas_threads() for _ in watched_steps(mlp, Recorder(**mlp.facts()), [signal])]
+    assert (measuring, between) == ([{1}, {1}], [{2}, {2}])
