@@ -110,8 +110,7 @@ class Recorder:
         if cells.sites == RUN:
             return cells.values[0]
         layout = self._layouts.get(name)
-        bare = layout is None and cells.sites == positions(len(cells.sites))
-        if cells.sites != layout and not bare:
+        if cells.sites != layout and not (layout is None and cells.sites == positions(len(cells.sites))):
             moved[name] = cells.sites
         return cells.values
 
@@ -167,9 +166,9 @@ def save(record: Record, path: str | Path) -> None:
 def encode(value: Json) -> str:
     """Compact JSON in which NaN and the infinities are strings; NumPy scalars and arrays become plain numbers."""
     try:
-        return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_plain)
+        return ENCODER.encode(value)
     except ValueError:
-        return json.dumps(_strings_for_nonfinite(value), ensure_ascii=False, separators=(",", ":"), default=_plain)
+        return ENCODER.encode(_strings_for_nonfinite(value))
 
 
 def _plain(value: Json) -> Json:
@@ -178,6 +177,9 @@ def _plain(value: Json) -> Json:
     if hasattr(value, "tolist"):
         return _strings_for_nonfinite(value.tolist())
     raise TypeError(f"a record cannot hold {value!r}, a {type(value).__name__}")
+
+
+ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_plain)
 
 
 def _strings_for_nonfinite(value: Json) -> Json:
