@@ -27,21 +27,20 @@ class SpectralNorm:
 
     def __call__(self, name: str, matrix: npt.NDArray[Any]) -> float:
         """Estimate for `matrix` [m, n]; NaN when it holds a value that is not finite, 0 when it is zero."""
-        wide = np.asarray(matrix, dtype=np.float64)
-        largest = float(np.abs(wide).max(initial=0.0))
+        largest = float(np.abs(matrix).max(initial=0.0))
         if largest == 0 or not np.isfinite(largest):
             return 0.0 if largest == 0 else float("nan")
-        wide = wide / largest  # so that no square overflows or vanishes
+        wide = np.divide(matrix, largest, dtype=np.float64)  # so that no square overflows or vanishes
         fresh = self._rng.standard_normal((wide.shape[1], FRESH if name in self._vectors else WARM + FRESH))
         block = np.hstack([self._vectors[name], fresh]) if name in self._vectors else fresh
         sigma = 0.0
         for _ in range(MAX_ITERATIONS):
             block = np.linalg.qr(block)[0]  # [n, k]
             image = wide @ block
-            _, values, right = np.linalg.svd(image, full_matrices=False)
-            previous, sigma = sigma, float(values[0])
+            squares, turn = np.linalg.eigh(image.T @ image)  # ascending
+            self._vectors[name] = block @ turn[:, -WARM:]
+            previous, sigma = sigma, float(np.sqrt(squares[-1]))
             if abs(sigma - previous) <= TOLERANCE * sigma:
                 break
-            self._vectors[name] = (block @ right.T)[:, :WARM]
-            block = wide.T @ image
+            block = wide.T @ (wide @ (wide.T @ image))  # two powers at a time: making a basis costs more than a product
         return sigma * largest
