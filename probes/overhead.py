@@ -19,7 +19,7 @@ CONFIDENCE = 0.99
 
 @dataclass(frozen=True)
 class Overhead:
-    """Share of a bare step that looking adds: the estimate, and an interval for it at CONFIDENCE."""
+    """Share of the bare time that looking adds: the estimate, and an interval for it at CONFIDENCE."""
 
     estimate: float
     low: float
@@ -44,9 +44,7 @@ class Overhead:
         return "inconclusive" if self.high > budget else "within"
 
     def __str__(self) -> str:
-        return (
-            f"looking adds {self.estimate:.1%} to a step ({CONFIDENCE:.0%} interval {self.low:.1%} to {self.high:.1%})"
-        )
+        return f"{self.estimate:.1%} ({CONFIDENCE:.0%} interval {self.low:.1%} to {self.high:.1%})"
 
 
 def lower_rank(n: int) -> int | None:

@@ -49,6 +49,6 @@ def test_build_fails_only_when_the_whole_interval_is_above_the_budget(budget, ve
     assert Overhead(0.07, 0.05, 0.09).judge(budget) == verdict
 
 
-def test_overhead_reads_as_a_sentence():
-    """With its interval."""
-    assert str(Overhead(0.07, 0.05, 0.09)) == "looking adds 7.0% to a step (99% interval 5.0% to 9.0%)"
+def test_overhead_is_never_printed_without_its_interval():
+    """Nor the interval without its confidence."""
+    assert str(Overhead(0.07, 0.05, 0.09)) == "7.0% (99% interval 5.0% to 9.0%)"
