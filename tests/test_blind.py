@@ -31,7 +31,7 @@ from tests.test_dashboard import Page
 from tests.tiny_specimen import TinySpecimen
 
 RUNS = ("01", "02", "03")
-SHORT = replace(HEALTHY, steps=12, eval_every=3, optimizer=replace(HEALTHY.optimizer, warmup_steps=3))
+SHORT = replace(HEALTHY, steps=6, eval_every=2, optimizer=replace(HEALTHY.optimizer, warmup_steps=3))
 REAL = [brk.cause for brk in BREAKS.values()]
 TINY = ("one", "other", "third")
 
