@@ -99,7 +99,7 @@ class TestNothingScoresBelow:
         predictor, floor = real
         assert predictor.loss() == pytest.approx(floor, abs=1e-12)
 
-    @settings(max_examples=50)
+    @settings(max_examples=20)
     @given(seed=seeds, size=sizes, mixed=st.booleans())
     def test_no_step_away_from_the_optimum_gains_on_a_real_split(self, real, seed, size, mixed):
         """Steps of 1e-6 to 1 in random directions, with and without a share of the uniform distribution."""
