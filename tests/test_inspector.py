@@ -224,7 +224,7 @@ def test_output_hook_is_handed_the_output_alone(inspector, mlp):
 
 
 def test_backward_hook_sees_new_arrays_when_the_loop_makes_new_ones(inspector, mlp):
-    """Weights and gradients that are other arrays at every call, and then the same one again."""
+    """Both are new, then the gradient alone, then neither, then the weight alone."""
     param, seen = mlp.params["out.weight"], []
     inspector.register_backward("w", param, lambda p, g: seen.append((float(p.data[0, 0]), float(g[0, 0]))))
     (fire,) = param.backward_hooks
@@ -235,7 +235,9 @@ def test_backward_hook_sees_new_arrays_when_the_loop_makes_new_ones(inspector, m
     fire(param, kept)
     kept[...] = 10.0
     fire(param, kept)
-    assert seen == [(1.0, -1.0), (2.0, -2.0), (2.0, 9.0), (2.0, 10.0)]
+    param.data = np.full((4, 16), 3.0)
+    fire(param, kept)
+    assert seen == [(1.0, -1.0), (2.0, -2.0), (2.0, 9.0), (2.0, 10.0), (3.0, 10.0)]
 
 
 def test_site_can_be_found_by_its_name(inspector, mlp):
