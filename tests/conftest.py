@@ -57,8 +57,9 @@ class Project:
     def run(self, *args: str) -> pytest.RunResult:
         return self.pytester.runpytest_inprocess("-p", "probes.plugin", *args)
 
-    def run_on_workers(self, *args: str) -> pytest.RunResult:
-        return self.run("-p", "xdist", "-n2", *args)
+    def run_on_workers(self, *args: str, workers: int = 2) -> pytest.RunResult:
+        """On one where the second would have nothing to do with what is tested."""
+        return self.run("-p", "xdist", f"-n{workers}", *args)
 
     def builds(self, name: str) -> int:
         """How often the experiment was built, and so trained."""

@@ -189,7 +189,7 @@ def test_a_training_that_failed_has_a_line_of_its_own_and_its_remains_are_drawn(
 def test_a_training_that_failed_on_a_worker_is_told_as_well(project: Project) -> None:
     project.offers('offer("healthy", "reference")', 'offer("mortal", dies_at=5)')
     project.tests("def test_healthy(run): run('healthy')\ndef test_mortal(run): run('mortal')")
-    project.run_on_workers().stdout.fnmatch_lines(["mortal  failed*told to die at step 5"])
+    project.run_on_workers(workers=1).stdout.fnmatch_lines(["mortal  failed*told to die at step 5"])
 
 
 def test_a_cache_that_cannot_be_written_is_read_and_nothing_else(project: Project, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]

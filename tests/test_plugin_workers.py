@@ -51,14 +51,14 @@ def test_workers_retrain_once_a_session_to_the_same_bytes(project: Project) -> N
 
 def test_what_workers_leave_out_makes_the_page_partial(project: Project) -> None:
     project.tests(MANY)
-    result = project.run_on_workers("-k", "stuck")
+    result = project.run_on_workers("-k", "stuck", workers=1)
     result.stdout.fnmatch_lines(["dashboard: * (partial: 4 tests deselected; no test asked for healthy)"])
     assert project.builds("healthy") == 1
 
 
 def test_a_failure_on_a_worker_prints_the_diagnosis(project: Project) -> None:
     project.tests("def test_stuck(run): assert run('stuck').diagnosis.verdict == 'healthy'")
-    project.run_on_workers().stdout.fnmatch_lines(
+    project.run_on_workers(workers=1).stdout.fnmatch_lines(
         ["*probes: stuck*", "cause 1: lr-zero*", "draw it: python -m probes *"]
     )
 
@@ -71,7 +71,7 @@ def test_workers_share_a_folder_where_there_is_no_cache(project: Project) -> Non
 
 def test_a_worker_does_not_clear_the_cache_another_trains_into(project: Project) -> None:
     project.tests("def test_it(pytestconfig, run): assert run('healthy') and not pytestconfig.option.cacheclear")
-    project.run_on_workers("--cache-clear").assert_outcomes(passed=1)
+    project.run_on_workers("--cache-clear", workers=1).assert_outcomes(passed=1)
 
 
 def test_a_worker_that_dies_fails_the_session(project: Project) -> None:
@@ -127,7 +127,7 @@ def test_a_worker_that_dies_in_training_leaves_the_training_to_another(project: 
 
 def test_a_report_lost_on_the_way_fails_the_session_and_is_named(project: Project) -> None:
     project.tests(LOST_ON_THE_WAY)
-    result = project.run_on_workers()
+    result = project.run_on_workers(workers=1)
     result.stdout.fnmatch_lines(
         ["1 of the collected tests never reported; whether they passed is not known:", "  test_it.py::test_last"]
     )
@@ -144,7 +144,7 @@ def test_where_every_worker_runs_every_test_one_loss_is_a_loss(project: Project)
 def test_where_no_experiment_is_offered_workers_are_not_counted(project: Project) -> None:
     project.conftest("")
     project.tests(LOST_ON_THE_WAY)
-    project.run_on_workers().stdout.no_fnmatch_line("*never reported*")
+    project.run_on_workers(workers=1).stdout.no_fnmatch_line("*never reported*")
 
 
 @pytest.mark.parametrize("args", [["--dist=each"], ["--dist=loadscope"]])
@@ -159,7 +159,7 @@ def test_a_session_that_stops_at_a_failure_lost_nothing(project: Project) -> Non
     project.tests(
         "import pytest\n@pytest.mark.parametrize('n', range(9))\ndef test_it(run, n): assert not run('stuck')"
     )
-    result = project.run_on_workers("-x")
+    result = project.run_on_workers("-x", workers=1)
     result.stdout.no_fnmatch_line("*never reported*")
     result.stdout.fnmatch_lines(["dashboard: *the session stopped early*"])
     assert result.ret != pytest.ExitCode.OK
