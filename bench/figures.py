@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from probes.overhead import Overhead
 
-Unit = Literal["x", "%", "s", "KiB", "/min"]
+Unit = Literal["x", "%", "s", "KiB", "KB", "/min"]
 NONE = "–"
 
 
@@ -67,7 +67,7 @@ class Figure:
         off = abs(self.measured - self.target)
         if self.unit == "%":
             return f"{100 * off:.1f} points"
-        return shown(off, self.unit) if self.unit == "KiB" else f"{off / self.target:.0%}".replace("%", " %")
+        return shown(off, self.unit) if self.unit in ("KiB", "KB") else f"{off / self.target:.0%}".replace("%", " %")
 
     def cells(self) -> tuple[str, ...]:
         """The row as text: figure, measured, interval, target, verdict, peer."""
@@ -77,8 +77,11 @@ class Figure:
             if self.low is None or self.high is None
             else " to ".join(shown(end, self.unit).split()[0] for end in (self.low, self.high))
         )
+        against = (
+            "; ".join(filter(None, (self.peer, self.note))) if self.measured is not None else self.note or self.peer
+        )
         target = NONE if self.target is None else f"{'≥' if self.at_least else '≤'} {shown(self.target, self.unit)}"
-        return (self.name, measured, interval, target, self.verdict, "; ".join(filter(None, (self.peer, self.note))))
+        return (self.name, measured, interval, target, self.verdict, against)
 
     def row(self) -> dict[str, Any]:
         """Builtins only, for JSON; with the verdict, which nobody reads back."""

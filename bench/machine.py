@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ def machine() -> dict[str, str]:
         "Python": platform.python_version(),
         "NumPy": np.__version__,
         "BLAS": _blas(),
-        "torch": _torch(),
+        "torch": torch_version() or "not importable",
     }
 
 
@@ -40,8 +39,10 @@ def _blas() -> str:
     return ", ".join(f"{b['internal_api']} {b['version']} {b.get('architecture', '')}".strip() for b in ours)
 
 
-def _torch() -> str:
+def torch_version() -> str | None:
+    """None where it cannot be imported."""
     try:
-        return version("torch")
-    except PackageNotFoundError:
-        return "not importable"
+        import torch
+    except ImportError:
+        return None
+    return str(torch.__version__)

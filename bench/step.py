@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from time import process_time
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from bench.figures import Figure, Section
+from bench.machine import torch_version
 from bench.products import RecordedStep, record, replay
 from bench.rows import LENGTHS, full_length
 from model import HEALTHY, Config, build
 from model.config import Model
 
-WARMUP, PAIRS = 10, 100
-TORCH, PRODUCTS = "PyTorch eager", "same shapes and BLAS"
+WARMUP, PAIRS, PAIRS_OF_LARGER = 5, 100, 40
+TORCH, PRODUCTS = "PyTorch eager", "alone, same BLAS"
 OVER_TORCH, OVER_PRODUCTS = 0.7, 2.2
 LARGER = replace(HEALTHY, model=Model(d_model=256, n_heads=16, d_ff=1024, n_layers=4))
 """Four times the width, by as many more heads of the same width, and twice the depth."""
@@ -44,7 +44,7 @@ def interleaved(contenders: Mapping[str, Contender], warmup: int, pairs: int) ->
     return {name: each[warmup:] for name, each in seconds.items()}
 
 
-def times(config: Config, longest_rows: bool = False, pairs: int = PAIRS) -> dict[str, list[float]]:
+def times(config: Config, pairs: int, longest_rows: bool = False) -> dict[str, list[float]]:
     """Of our step, its products and, where torch can be imported, the peer's step, on the same batches."""
     steps = WARMUP + pairs
     config = replace(config, steps=steps + 1, eval_every=steps + 1)
@@ -54,15 +54,11 @@ def times(config: Config, longest_rows: bool = False, pairs: int = PAIRS) -> dic
         if longest_rows:
             full_length(specimen)
         contenders: dict[str, Contender] = {"products": lambda i: replay(recorded[i].products)}
-        if torch_is_there():
+        if torch_version():
             contenders["torch"] = _peer(config, specimen, recorded)
         run = specimen.steps()
         contenders["ours"] = lambda _: next(run)
         return interleaved(contenders, WARMUP, pairs)
-
-
-def torch_is_there() -> bool:
-    return find_spec("torch") is not None
 
 
 def _peer(config: Config, specimen: Any, recorded: Sequence[RecordedStep]) -> Contender:
@@ -86,16 +82,16 @@ def _figures(size: str, over_torch: float | None, over_products: float | None) -
 
 
 SIZES = (
-    (HEALTHY, _figures("", OVER_TORCH, OVER_PRODUCTS)),
-    (LARGER, _figures("larger ", None, None)),
+    (HEALTHY, PAIRS, _figures("", OVER_TORCH, OVER_PRODUCTS)),
+    (LARGER, PAIRS_OF_LARGER, _figures("larger ", None, None)),
 )
 
 
 def _measure() -> Iterator[Figure]:
-    for config, (over_torch, full, over_products) in SIZES:
-        drawn = times(config)
+    for config, pairs, (over_torch, full, over_products) in SIZES:
+        drawn = times(config, pairs)
         yield _against_torch(over_torch, drawn)
-        yield _against_torch(full, times(config, longest_rows=True))
+        yield _against_torch(full, times(config, pairs, longest_rows=True))
         yield over_products.ratio(drawn["ours"], drawn["products"])
 
 
@@ -105,4 +101,4 @@ def _against_torch(figure: Figure, seconds: Mapping[str, Sequence[float]]) -> Fi
     return figure.ratio(seconds["ours"], seconds["torch"])
 
 
-SECTION = Section("One training step", sum((figures for _, figures in SIZES), ()), _measure)
+SECTION = Section("One training step", sum((figures for *_, figures in SIZES), ()), _measure)

@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 USERS = ROOT / ".venv" / "bin" / "python"
 """The environment of the tests; that of parity, which has torch, starts more slowly. Where there is none, this one."""
 WARM_ROUNDS = 5
-WHOLE = Figure("pytest, cold", "s", "one process", 60.0)
-WORKERS = Figure("pytest -n 2, cold", "s", "two workers")
+WHOLE = Figure("pytest, cold", "s", "1 process", 60.0)
+WORKERS = Figure("pytest -n 2, cold", "s", "2 workers")
 FASTER = Figure("pytest -n 2 / pytest", "x", "both cold", 1.0)
 WARM = Figure("pytest -k break, warm", "s", f"median of {WARM_ROUNDS}", 3.0)
 

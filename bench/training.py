@@ -23,7 +23,7 @@ from probes.gate.store import Store
 CORES = 2
 CALIBRATION_RUNS = 12
 """Healthy runs of the choosing seeds: enough that two workers end at nearly the same time."""
-EXPERIMENTS = Figure("training all experiments, cold", "s", "two processes", 30.0)
+EXPERIMENTS = Figure("training all experiments, cold", "s", "2 processes", 30.0)
 ONE, TWO = (
     Figure(f"calibration runs, {workers}", "/min", "HEALTHY, recorded") for workers in ("one worker", "two workers")
 )

@@ -19,7 +19,7 @@ from time import perf_counter
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import memory, report, step, suite, training
+from bench import looking, memory, report, scale, step, suite, training
 from bench.figures import Figure, Section
 from bench.machine import machine
 from bench.report import Report
@@ -27,6 +27,8 @@ from bench.report import Report
 SECTIONS = (
     step.SECTION,
     memory.SECTION,
+    looking.SECTION,
+    scale.SECTION,
     training.EXPERIMENTS_SECTION,
     suite.SECTION,
     training.CALIBRATION_SECTION,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import model
-from bench import memory, products, report, step, training
+from bench import looking, memory, products, report, scale, step, training
 from bench.figures import Figure, Section
 from bench.report import Report
 from bench.rows import LENGTHS, LONGEST, full_length, padded
@@ -17,7 +17,10 @@ from calibration import readme
 from calibration.conditions import Planned
 from model import HEALTHY, build
 from model.corpus import SEQUENCES
+from probes.overhead import Overhead
+from probes.signals import SIGNALS
 from scripts import bench
+from scripts.scale import Measured
 
 RATIO = Figure("step / peer", "x", "a peer", 0.7)
 SPEEDUP = Figure("two / one", "x", "the same runs", 1.7, at_least=True)
@@ -58,7 +61,7 @@ def test_a_row_shows_figure_measured_interval_target_verdict_and_peer():
         "step / peer", "0.65 x", "0.60 to 0.69", "≤ 0.70 x", "met", "a peer",
     )  # fmt: skip
     assert SPEEDUP.failed("no second core").cells() == (
-        "two / one", "–", "–", "≥ 1.70 x", "not measured", "the same runs; no second core",
+        "two / one", "–", "–", "≥ 1.70 x", "not measured", "no second core",
     )  # fmt: skip
 
 
@@ -94,14 +97,63 @@ def test_the_readme_says_what_is_on_file():
 
 
 def test_the_table_fits_a_terminal():
-    """Every figure, measured and missed by a tenth or more, in 120 columns."""
+    """Every figure, measured and missed by far, each signal among them, in 120 columns."""
     planned = [figure for section in bench.SECTIONS for figure in section.figures]
     values = [(each.target or 2.0) * (0.5 if each.at_least else 2.0) for each in planned]
     wide = [
         replace(each, measured=value, low=0.99 * value, high=1.01 * value)
         for each, value in zip(planned, values, strict=True)
     ]
+    wide += [
+        Figure(f"+ {signal.name}", "%", "bare evaluation", measured=0.1, low=0.09, high=0.11) for signal in SIGNALS
+    ]
     assert max(map(len, made(*wide).table().splitlines())) <= 120
+
+
+def test_looking_is_judged_with_the_record_on_disk_and_signals_are_told_one_by_one(monkeypatch):
+    """First what has a target; then each signal, at steps and at evaluations, under a name of its own."""
+    cost = Overhead(0.03, 0.02, 0.04)
+    monkeypatch.setattr(
+        looking, "looking_costs", lambda: [("loss", cost), (looking.EVERY, cost), (looking.ON_DISK, cost)]
+    )
+    monkeypatch.setattr(looking, "evaluation_costs", lambda rounds: [("val_loss", cost), (looking.EVERY, cost)])
+    monkeypatch.setattr(looking, "_evaluation", lambda: replace(looking.EVALUATION, measured=6.0, low=3.0, high=9.0))
+    first, *others = looking.SECTION.measure()
+    assert (first.name, first.measured, first.low, first.high, first.verdict) == (
+        looking.OVERALL.name, 0.03, 0.02, 0.04, "met",
+    )  # fmt: skip
+    assert [figure.name for figure in others if figure.name.startswith("+")] == [
+        "+ loss", "+ every signal", "+ val_loss", "+ every signal, at evaluations",
+    ]  # fmt: skip
+
+
+def test_the_share_of_evaluations_counts_the_steps_between_them():
+    """One that takes six steps, after every third, takes two thirds of a run."""
+    share = looking.share(replace(looking.EVALUATION, measured=6.0, low=3.0, high=9.0))
+    assert (share.measured, share.low, share.high) == pytest.approx((2 / 3, 1 / 2, 3 / 4))
+
+
+def test_an_evaluation_is_timed_beside_a_step(monkeypatch):
+    """And takes longer."""
+    monkeypatch.setattr(looking, "ROUNDS", 8)
+    assert looking._evaluation().low > 1
+
+
+def test_rows_of_scale_that_have_a_target_are_figures():
+    """Under names of their own, whatever length they are of."""
+    found = [
+        Measured("diagnose CSV, 100,000 steps", 0.8, "s", 1.0),
+        Measured("its peak memory", 60.0, "MiB"),
+        Measured("diagnose CSV, 1,000,000 steps", 6.0, "s"),
+        Measured("CPU over that of a tenth", 7.5, "x", 10.0),
+        Measured("memory over that of a tenth", 1.2, "x", 1.1),
+    ]
+    shown = [figure.cells() for figure in scale.adapted(found, scale._of_log("CSV"))]
+    assert [(name, measured, verdict) for name, measured, _, _, verdict, _ in shown] == [
+        ("diagnose CSV, 100,000 steps", "0.8 s", "met"),
+        ("CSV x 10, CPU", "7.50 x", "met"),
+        ("CSV x 10, peak memory", "1.20 x", "missed by 9 %"),
+    ]
 
 
 def test_names_of_figures_are_their_own():
