@@ -1,7 +1,7 @@
 # make         set up, run the experiments, print where the dashboard is
 # make test    set up, pass all tests
 # make calibrate  train many runs per condition and publish how often the diagnosis is right; takes hours
-# make parity  the specimen against PyTorch, in an environment of its own
+# make parity  the specimen against PyTorch, and the PyTorch example, in an environment of its own
 # make bench   what it costs, beside what it is compared with; takes minutes on a machine that does nothing else
 
 PYTHON ?= python3
@@ -20,7 +20,7 @@ experiments: $(VENV)/ready
 
 test: $(VENV)/ready lint types
 	$(BIN)/python -m pytest -n auto --dist loadfile --benchmark-disable
-	$(BIN)/python -m pytest test_healthy.py -k looking_at_a_step --dashboard off
+	$(BIN)/python -m pytest test_healthy.py tests/test_reductions.py -k "looking_at_a_step or within_its_budget" --dashboard off
 
 lint: $(VENV)/ready
 	$(BIN)/python -m ruff check .
@@ -30,7 +30,7 @@ types: $(VENV)/ready
 	$(BIN)/python -m mypy
 
 parity: $(PARITY)/ready
-	$(PARITY)/bin/python -m pytest tests/test_parity.py tests/test_bench_peer.py
+	$(PARITY)/bin/python -m pytest tests/test_parity.py tests/test_bench_peer.py tests/test_torch_example.py
 
 bench: $(VENV)/ready $(PARITY)/ready
 	$(PARITY)/bin/python scripts/bench.py

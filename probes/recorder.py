@@ -18,12 +18,13 @@ from typing import Any, Self, TextIO
 
 from probes.record import RUN, Builder, Cells, Record, RecordError, Stop, positions
 from probes.record_file import SCHEMA, numbers_for_strings
+from probes.reductions import Reductions
 from probes.signals import SIGNALS, Reading
 
 Json = Any
 
 
-class Recorder:
+class Recorder(Reductions):
     """Keeps a record in memory and, when given a path, on disk as well; a context manager.
 
     facts: whatever detectors may know of the run besides its signals (`docs/record.md` lists the names they use):
@@ -41,6 +42,7 @@ class Recorder:
         overwrite: bool = False,
         **facts: Json,
     ) -> None:
+        super().__init__()
         header = encode(_header(facts, provenance or {}))
         written = json.loads(header)  # what is kept in memory is what the file says, and no later change reaches it
         self._builder = Builder(numbers_for_strings(written["facts"]), written["provenance"])
@@ -67,13 +69,16 @@ class Recorder:
     def log(self, step: int, **readings: Reading) -> None:
         """Add one row: a number for a run's signal, a mapping from site to number for the others.
 
+        What arrays were handed over since the last row (`probes.reductions`) is part of it.
+
         Raises UnknownSignalError for a name that is not in the table of signals, RecordError for a step that does
         not come after the last one, for a reading that is not made of numbers, or once the recorder is closed. A
         refused row leaves no trace.
         """
         if self._closed:
             raise RecordError(f"step {step} was logged after the recorder was closed")
-        row = self._builder.append(step, readings)
+        row = self._builder.append(step, self._merged(readings))
+        self._forget()
         if self._file is None:
             return
         moved: dict[str, tuple[str, ...]] = {}

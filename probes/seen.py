@@ -157,18 +157,10 @@ class Seen:
         self._highest[name] = np.maximum(self._highest[name], highest) if name in self._highest else highest
 
     def _see_attention(self, name: str, _module: Any, _args: Any, kwargs: Mapping[str, Any], output: Floats) -> None:
-        ones = np.ones(output.shape[-1], output.dtype)
         visible = np.broadcast_to(kwargs["visible"], (len(output), *output.shape[-2:]))
-        keys = visible.astype(output.dtype) @ ones  # [B, Tq]; a product sums along short rows faster than a reduction
-        judged = keys >= 2
-        judged[:, 0] = False
-        surprise = np.maximum(output, np.finfo(output.dtype).tiny)
-        np.log(surprise, out=surprise)
-        surprise *= output
-        weights = judged / np.log(np.maximum(keys, 2), dtype=np.float64)
-        total, queries = self._entropy.get(name, (0.0, 0))
-        total = total - np.einsum("bhq,bq->h", surprise @ ones, weights)
-        self._entropy[name] = (total, queries + int(np.count_nonzero(judged)))
+        entropies, queries = entropies_by_head(output, visible)
+        total, count = self._entropy.get(name, (0.0, 0))
+        self._entropy[name] = (total + entropies, count + queries)
 
     def _forget_evaluation(self, _: Floats) -> None:
         """A training pass begins: forward passes since the last step were somebody else's."""
@@ -190,6 +182,22 @@ class Seen:
         self._nonfinite: dict[str, int] = {}
         self._highest: dict[str, Floats] = {}
         self._entropy: dict[str, tuple[Any, int]] = {}
+
+
+def entropies_by_head(weights: Floats, visible: npt.NDArray[np.bool_]) -> tuple[Floats, int]:
+    """The entropy of attention [B, H, Tq, Tk] over ln(visible keys), summed over queries: [H], and over how many.
+
+    visible: [B, Tq, Tk]. A first position and a query that sees a single key have no choice, and are left out.
+    """
+    ones = np.ones(weights.shape[-1], weights.dtype)
+    keys = visible.astype(weights.dtype) @ ones  # [B, Tq]; a product sums along short rows faster than a reduction
+    judged = keys >= 2
+    judged[:, 0] = False
+    surprise = np.maximum(weights, np.finfo(weights.dtype).tiny)
+    np.log(surprise, out=surprise)
+    surprise *= weights
+    shares = judged / np.log(np.maximum(keys, 2), dtype=np.float64)
+    return -np.einsum("bhq,bq->h", surprise @ ones, shares), int(np.count_nonzero(judged))
 
 
 def mean_magnitude(array: Floats) -> float:
