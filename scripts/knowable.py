@@ -24,16 +24,19 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from probes import detectors
 from probes.diagnosis import Diagnosis, diagnose
 from probes.readers import read
 from tests.faults import CASES, GPT, own, rows_of
 from tests.knowable import BY_NAME as TABLE
-from tests.knowable import ROWS, SETS, Known, met
+from tests.knowable import ROWS, SETS, WELL, Known, Row, met
 from tests.log_files import FORMATS, VARIANTS, kept, write
 
 PAGE = Path(__file__).parents[1] / "docs" / "what-can-be-known.md"
 PLACE = r"(?<=<!-- {0} -->\n).*?(?=\n<!-- end of {0} -->)"
 FULL = "all four"
+TOO_SHORT = TABLE["too short"]
+DETECTORS = {detector.name for detector in detectors.DETECTORS}
 AS_KNOWN = "as can be known"
 
 
@@ -51,7 +54,7 @@ def said(diagnosis: Diagnosis) -> str:
     return f"alarm, {diagnosis.reason}" if diagnosis.alarm else "cannot judge"
 
 
-def gap(known: Known, diagnosis: Diagnosis) -> str:
+def gap(row: Row, known: Known, diagnosis: Diagnosis) -> str:
     """How a diagnosis differs from what can be known, "" when it does not."""
     if known.verdict == "unhealthy":
         if met(known, diagnosis.cause):
@@ -60,9 +63,12 @@ def gap(known: Known, diagnosis: Diagnosis) -> str:
             return f"OTHER CAUSE: {said(diagnosis)}"
         return f"UNNAMED: {said(diagnosis)}" if diagnosis.alarm else f"MISSED: {said(diagnosis)}"
     if diagnosis.alarm:
-        return f"FALSE ALARM: {said(diagnosis)}"
+        return f"{'FALSE ALARM' if row.name in WELL else 'UNFOUNDED'}: {said(diagnosis)}"
     if diagnosis.verdict != known.verdict:
         return "BY DEFAULT: healthy" if known.verdict == "undetermined" else "TIMID: cannot judge"
+    missing = known.what[0].partition(":")[0] if known.kind == "not judged" else ""
+    if missing in DETECTORS and missing not in diagnosis.not_judged:
+        return f"UNSAID: that {missing} could not judge"
     return "NO NOTE" if known.kind == "note" else ""
 
 
@@ -76,12 +82,17 @@ def matrix(names: list[str], folder: Path) -> Iterator[tuple[str, str, str, str]
             else:
                 diagnosis = judged(name, signals, "as it is", folder)
             if diagnosis:
-                yield name, signals, "as it is", gap(row.cell(present), diagnosis) or AS_KNOWN
+                yield name, signals, "as it is", gap(row, row.cell(present), diagnosis) or AS_KNOWN
         known = row.cell(SETS[FULL])
         for variant in list(VARIANTS)[1:]:
             if diagnosis := judged(name, FULL, variant, folder):
-                sick = known.verdict == "unhealthy"
-                yield name, FULL, variant, f"({said(diagnosis)})" if sick else gap(known, diagnosis) or AS_KNOWN
+                if known.verdict == "unhealthy":
+                    text = f"({said(diagnosis)})"
+                elif diagnosis.core:
+                    text = gap(row, known, diagnosis)
+                else:
+                    text = gap(TOO_SHORT, TOO_SHORT.cell(SETS[FULL]), diagnosis)
+                yield name, FULL, variant, text or AS_KNOWN
 
 
 def report(names: list[str], folder: Path) -> Iterator[str]:
@@ -125,6 +136,14 @@ def page(text: str) -> str:
     return text
 
 
+LEGEND = """
+FALSE ALARM  at a run that is in order            UNFOUNDED  an alarm at a sick run, which its log does not bear out
+OTHER CAUSE  named, but not as can be known       UNNAMED    an alarm, but no cause
+MISSED       no alarm, though it can be known     NO NOTE    healthy, without the remark
+BY DEFAULT   healthy, where nothing can be known  TIMID      no verdict, where one can be known
+UNSAID       healthy, and what was not judged is not listed"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", help="all when left out")
@@ -138,6 +157,7 @@ def main() -> None:
         with TemporaryDirectory() as folder:
             for line in report(arguments.cases or list(CASES), Path(folder)):
                 print(line)
+            print(LEGEND)
 
 
 if __name__ == "__main__":

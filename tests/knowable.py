@@ -36,7 +36,8 @@ class Known(NamedTuple):
 
     kind     one of        unhealthy; `what` are the causes that cannot be told apart, a single one is named
              note          healthy; `what` is what to remark
-             not judged    healthy as far as it goes; `what` is what is missing, and the diagnosis must say so
+             not judged    healthy as far as it goes; `what` is what is missing; a detector that it names must be
+                           listed as not having judged
              cannot judge  no verdict, and no alarm; `what` is the reason
              healthy       nothing found, and enough was there to look
     needs    the signals besides the loss
@@ -192,7 +193,7 @@ ROWS: tuple[Row, ...] = (
               "has no norm"),
     )),
     Row("corrupted-labels", "a share of the labels is wrong", (
-        not_judged("labels: nothing says what loss right ones would give", "a harder task stalls at the same level; "
+        not_judged("nothing says what loss right labels would give", "a harder task stalls at the same level; "
                    "training loss above val_loss, where that split is clean, is dropout's signature too. Once they are "
                    "memorised it is `overfit`"),
     )),
@@ -208,7 +209,7 @@ ROWS: tuple[Row, ...] = (
               "over; a small set of good data, evaluated too late to see its minimum, looks the same"),
     )),
     Row("no-warmup", "the rate starts at its peak, and the first updates overwrite the initialisation", (
-        not_judged("warmup: no lr", "the loss falls more slowly, and no curve says more slowly than what"),
+        not_judged("schedule: no lr", "the loss falls more slowly, and no curve says more slowly than what"),
         note("lr starts at its peak", "a constant rate and a bare cosine start there too and are as good below some "
              "rate; a loss that first rises far above its start is `diverged or lr-too-high`", needs=LR),
         named("no-warmup", needs=OWN, why="the first update changes what a layer computes more than twofold"),
@@ -234,12 +235,12 @@ ROWS: tuple[Row, ...] = (
         named("schedule-never-stepped", needs=OWN, why="the record declares a schedule that is not constant"),
     )),
     Row("mask-leak", "the model sees what it is to predict", (
-        not_judged("leak: no floor", "a loss that falls fast and far is what one hopes for; val_loss falls with it"),
+        not_judged("floor: none is stated", "a loss that falls fast and far is what one hopes for; val_loss falls too"),
         named("mask-leak", needs=OWN, why="full-split loss below the split's entropy floor, a bound"),
     )),
     Row("bad-init", "the weights start far too large", (
-        not_judged("first loss: no vocab_size", "a first loss is high only against ln V; a steep fall from it is what "
-                   "a regression in large units and a new head on old weights begin with"),
+        not_judged("initial-loss: no vocab_size", "a first loss is high only against ln V; a steep fall from it is "
+                   "what a regression in large units and a new head on old weights begin with"),
         named("bad-init", needs=OWN, why="the first loss against ln V"),
     )),
     Row("healthy", "nothing is wrong", (
@@ -263,6 +264,9 @@ ROWS: tuple[Row, ...] = (
                "through 0 changes its sign once"),
     )),
 )  # fmt: skip
+
+WELL = ("healthy", "learned before", "too short", "reinforcement learning")
+"""Rows of runs that are in order, or are not for this to judge; the others are faults."""
 
 BY_NAME: Mapping[str, Row] = {row.name: row for row in ROWS}
 

@@ -5,11 +5,14 @@ from math import isnan, log
 import numpy as np
 import pytest
 
+from probes.diagnosis import diagnose
 from probes.readers import read
 from probes.smoothing import centred_mean
-from tests.faults import CASES, SEEN, rows_of
+from tests.faults import CASES, GPT, SEEN, classes, own, rows_of
+from tests.knowable import BY_NAME, SETS
 from tests.log_files import FORMATS, VARIANTS, kept, noisy, thinned, write
 from tests.logs import points
+from tests.small_net import Adam, cosine
 
 
 def series(name, signal):
@@ -104,6 +107,56 @@ def test_dead_gradients_are_exactly_zero_and_dead_losses_too():
     assert (filtered["loss"], isnan(filtered["grad_norm"])) == (0.0, True)
     easy, norms = series("easy", "loss"), series("easy", "grad_norm")
     assert (0 in easy, 0 < easy[easy > 0].min() < 2e-4, 0 in norms) == (True, True, False)
+
+
+@pytest.mark.parametrize("name", of("non-finite"))
+def test_what_overflows_stays_so(name):
+    """From its first NaN on."""
+    first, *_, last = series(name, "loss")
+    assert (np.isfinite(first), isnan(last)) == (True, True)
+
+
+@pytest.mark.parametrize("name", of("lr-too-low"))
+def test_what_is_slow_is_still_falling(name):
+    """In its last quarter, and not by half in all."""
+    loss = series(name, "loss")
+    assert 0.5 * loss[:50].mean() < loss[900:].mean() < loss[600:900].mean() < loss[300:600].mean()
+
+
+def test_what_can_hardly_be_seen_is_there_beside_a_run_in_order():
+    """A higher loss than the same data give at a good rate, on good labels, or on a schedule that goes on."""
+    good = float(np.median([row["loss"] for row in classes(cosine(0.01), optimizer=Adam)[-120:]]))
+    for name in ("constant-too-high", "wild-rate", "corrupted", "ended-early", "far-start"):
+        assert level(series(name, "loss"), 0.9, 1) > 1.1 * good, name
+
+
+def test_rates_are_what_their_rows_say():
+    """Zero throughout, zero too soon, and never moved."""
+    assert set(series("zero-rate", "lr")) == {0.0}
+    assert (series("ended-early", "lr") == 0).mean() == pytest.approx(0.75)
+    assert len(set(series("never-stepped", "lr"))) == 1
+
+
+def test_a_policy_learns_while_its_loss_says_nothing():
+    """Its sign changes hundreds of times."""
+    loss, reward = series("bandit", "loss"), series("bandit", "reward")
+    assert (np.diff(np.sign(loss)) != 0).sum() > 200
+    assert level(reward, 0.5, 1) > 1.5 * reward[:20].mean()
+
+
+def test_frequencies_alone_are_soon_learned():
+    """Far from any ln K, and no further."""
+    loss = series("blind-skewed", "loss")
+    assert level(loss, 0.5, 0.75) == pytest.approx(level(loss, 0.75, 1), rel=0.02)
+    assert 1.15 * log(2.5) < level(loss, 0.5, 1) < 0.85 * log(4)
+
+
+@pytest.mark.parametrize("name", GPT)
+def test_our_own_record_tells_what_the_table_says_it_does(name):
+    """Of MiniGPT, which leaves one."""
+    known = BY_NAME[CASES[name].row].cell(SETS["own record"])
+    diagnosis = diagnose(own(name))
+    assert (diagnosis.verdict, diagnosis.cause in (None, *known.causes)) == (known.verdict, True)
 
 
 @pytest.mark.parametrize("name", of("healthy"))
