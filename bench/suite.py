@@ -55,9 +55,9 @@ def _children() -> float:
 
 def _measure() -> Iterator[Figure]:
     with TemporaryDirectory() as one, TemporaryDirectory() as two:
-        whole = took(["--benchmark-disable"], Path(one))
+        whole = took([], Path(one))
         yield WHOLE.value(whole.wall, str(whole))
-        workers = took(["--benchmark-disable", "-n", "2"], Path(two))
+        workers = took(["-n", "2"], Path(two))
         yield WORKERS.value(workers.wall, str(workers))
         yield FASTER.value(workers.wall / whole.wall)
         warm = [took(["-k", "break"], Path(one)) for _ in range(WARM_ROUNDS)]

@@ -35,19 +35,31 @@ SECTIONS = (
 )
 
 
+FAILED = "failed, as told above"
+
+
 def measure(section: Section) -> Iterator[Figure]:
-    """Its figures as they come, told on stderr; at the end those that did not."""
-    start, there = perf_counter(), set()
-    print(f"{section.title} ...", file=sys.stderr, flush=True)
-    for figure in section.measure():
-        there.add(figure.name)
-        name, measured, _, _, verdict, _ = figure.cells()
-        print(f"  {perf_counter() - start:5.0f} s  {name}: {measured}, {verdict}", file=sys.stderr, flush=True)
-        yield figure
-    yield from (figure for figure in section.figures if figure.name not in there)
+    """Its figures as they come, told on stderr; at the end those that did not. A failure costs no other section."""
+    start, there, why = perf_counter(), set(), ""
+    tell(f"{section.title} ...")
+    try:
+        for figure in section.measure():
+            there.add(figure.name)
+            name, measured, _, _, verdict, _ = figure.cells()
+            tell(f"  {perf_counter() - start:5.0f} s  {name}: {measured}, {verdict}")
+            yield figure
+    except Exception as error:
+        tell(f"{section.title}: {type(error).__name__}: {error}")
+        why = FAILED
+    yield from (figure.failed(why) for figure in section.figures if figure.name not in there)
 
 
-def main() -> None:
+def tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """1 when something could not be measured; nothing is written then."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--quick", action="store_true", help="leave out what takes minutes; writes nothing")
@@ -55,15 +67,17 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.readme:
         report.write_readme()
-        return
+        return 0
     commit, figures = report.commit(), list[Figure]()
     for section in SECTIONS:
         figures += section.figures if arguments.quick and section.slow else measure(section)
     found = Report(date.today().isoformat(), commit, machine(), tuple(figures))
-    if not arguments.quick:
-        report.save(found)
     print(found.table())
+    failed = any(figure.note == FAILED for figure in figures)
+    if not (arguments.quick or failed):
+        report.save(found)
+    return int(failed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

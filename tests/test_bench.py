@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import model
-from bench import looking, memory, products, report, scale, step, training
+from bench import looking, memory, products, report, scale, step, suite, training
 from bench.figures import Figure, Section
 from bench.report import Report
 from bench.rows import LENGTHS, LONGEST, full_length, padded
@@ -169,13 +169,45 @@ def test_what_a_section_did_not_measure_is_listed(capsys):
     assert "two / one: 1.90 x, met" in capsys.readouterr().err
 
 
+def test_what_went_wrong_in_a_section_costs_no_other(monkeypatch, capsys):
+    """It is told, the rest is measured, nothing is written and the exit code says so."""
+
+    def fails():
+        yield SPEEDUP.value(1.9)
+        raise RuntimeError("no second core")
+
+    other = Figure("other", "s", "")
+    monkeypatch.setattr(
+        bench,
+        "SECTIONS",
+        (Section("A", (SPEEDUP, RATIO), fails), Section("B", (other,), lambda: iter([other.value(2.0)]))),
+    )
+    monkeypatch.setattr(report, "save", lambda found: pytest.fail("written"))
+    monkeypatch.setattr(sys, "argv", ["bench.py"])
+    assert bench.main() == 1
+    shown = capsys.readouterr()
+    assert "A: RuntimeError: no second core" in shown.err
+    assert [line.split("  ")[0] for line in shown.out.splitlines()[3:6]] == ["two / one", "step / peer", "other"]
+
+
+def test_all_that_was_measured_is_written(monkeypatch):
+    """With the commit and the machine."""
+    written = []
+    monkeypatch.setattr(bench, "SECTIONS", (Section("A", (RATIO,), lambda: iter([RATIO.value(0.6)])),))
+    monkeypatch.setattr(report, "save", written.append)
+    monkeypatch.setattr(sys, "argv", ["bench.py"])
+    assert bench.main() == 0
+    assert written[0].figures == (RATIO.value(0.6),)
+    assert written[0].machine["NumPy"] == np.__version__
+
+
 def test_quick_leaves_out_what_is_slow_and_writes_nothing(monkeypatch, capsys):
     """It is listed as not measured."""
     slow = Section("Slow", (SPEEDUP,), lambda: pytest.fail("measured"), slow=True)
     monkeypatch.setattr(bench, "SECTIONS", (Section("Fast", (RATIO,), lambda: iter([RATIO.value(0.6)])), slow))
     monkeypatch.setattr(report, "save", lambda found: pytest.fail("written"))
     monkeypatch.setattr(sys, "argv", ["bench.py", "--quick"])
-    bench.main()
+    assert bench.main() == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines if "x  " in line] == ["step / peer", "two / one"]
 
@@ -273,6 +305,34 @@ def test_memory_is_asked_early_and_late():
     early, late = map(float, done.stdout.split())
     assert early > 1024
     assert abs(late - early) < early
+
+
+def test_a_session_of_pytest_is_timed_and_one_that_fails_is_none(tmp_path):
+    """Its cache and page lie where they were asked for."""
+    took = suite.took(["tests/test_welford.py"], tmp_path)
+    assert took.cpu > 0
+    assert str(took) == f"CPU {took.cpu:.3g} s"
+    assert (tmp_path / "cache" / "v").is_dir()
+    with pytest.raises(
+        suite.PytestFailedError, match=r"(?s)pytest tests/nothing.py failed:.*not found: tests/nothing.py"
+    ):
+        suite.took(["tests/nothing.py"], tmp_path)
+
+
+def test_the_suite_is_timed_from_cold_and_from_what_it_has_left(monkeypatch):
+    """Workers start as cold as the one process; `-k break` finds the records of the first."""
+    asked = []
+
+    def took(arguments, folder):
+        asked.append((tuple(arguments), folder))
+        return suite.Took(wall=float(len(asked)), cpu=2.0 * len(asked))
+
+    monkeypatch.setattr(suite, "took", took)
+    figures = {figure.name: figure.measured for figure in suite.SECTION.measure()}
+    (whole, one), (workers, two), *warm = asked
+    assert (whole, workers, one != two) == ((), ("-n", "2"), True)
+    assert warm == [(("-k", "break"), one)] * suite.WARM_ROUNDS
+    assert list(figures.values()) == [1.0, 2.0, 2.0, 5.0]
 
 
 def test_a_run_of_a_calibration_is_trained_where_nobody_keeps_records(tmp_path):
