@@ -216,3 +216,29 @@ def test_half_a_log_is_its_first_half_and_few_signals_are_those_asked_for():
     rows = [{"step": 0, "loss": 1.0, "lr": 0.1}, {"step": 1, "val_loss": 1.0}]
     assert VARIANTS["first half"](rows) == rows[:1]
     assert kept(rows, {"loss"}) == [{"step": 0, "loss": 1.0}]
+
+
+LOOKS_SICK = {
+    "steady-gap": lambda log: log("val_loss")[-1] > 1.5 * level(log("loss"), 0.9, 1),
+    "past-its-best": lambda log: risen("past-its-best") > 0.01,
+    "full-batch": lambda log: log("loss")[-1] > 0.4 and log("grad_norm")[-1] < 1e-9,
+    "outlying-row": lambda log: (log("grad_norm") > 20 * np.median(log("grad_norm"))).sum() == 1,
+    "half-precision": lambda log: np.isinf(log("grad_norm")).sum() == 3,
+    "clipped": lambda log: np.median(log("grad_norm")) == 0.5,
+    "dropout": lambda log: log("val_loss")[-1] < 0.97 * level(log("loss"), 0.9, 1),
+    "density": lambda log: log("loss")[:20].mean() > 0 > log("loss")[-20:].mean(),
+    "restarts": lambda log: (np.diff(log("lr")) > 0).sum() == 3,
+    "high-peak": lambda log: level(log("loss"), 0.3, 0.4) > 1.05 * level(log("loss"), 0.1, 0.2),
+    "mid-schedule": lambda log: log("lr")[-1] > 0.5 * log("lr").max(),
+    "decayed-to-a-tenth": lambda log: set(log("lr")[600:]) == {0.1 * 0.1},
+    "killed-and-resumed": lambda log: (np.diff(log("step")) < 0).sum() == 1,
+    "fine-tuned": lambda log: log("loss")[0] < 0.6 * 1.386,
+    "hard": lambda log: level(log("loss"), 0.9, 1) > 0.85 * level(log("loss"), 0, 0.1),
+    "small-batches": lambda log: np.std(log("loss")[600:]) > 0.5 * np.mean(log("loss")[600:]),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS_SICK)
+def test_what_is_in_order_has_what_makes_it_look_sick(name):
+    """Or it would try nothing."""
+    assert LOOKS_SICK[name](lambda signal: series(name, signal))
