@@ -257,7 +257,7 @@ CASES: Mapping[str, Case] = {
     "peak-too-high": Case("lr-too-high, under a schedule", lambda: classes(cosine(0.5, warmup=400), optimizer=Adam)),
     "peak-too-high-plain": Case("lr-too-high, under a schedule", lambda: classes(cosine(4.0, warmup=600))),
     "peak-far-too-high": Case("lr-too-high, for good", lambda: classes(cosine(1.0, warmup=400), optimizer=Adam)),
-    "constant-too-high": Case("lr-too-high, constant", lambda: classes(constant(0.3), optimizer=Adam)),
+    "constant-too-high": Case("lr-too-high, constant", lambda: classes(constant(0.2), optimizer=Adam)),
     "overflow": Case("non-finite", lambda: regression(lambda step: 0.02 if step < 400 else 3.0)),
     "overflow-at-once": Case("non-finite", lambda: regression(constant(0.5))),
     "overflow-filtered": Case("non-finite, filtered from the loss", filtered),

@@ -91,7 +91,7 @@ OVERFLOW = "an infinite gradient norm of half precision counts as non-finite alt
 FALSE_ALARMS = {
     FLAT: {
         "peak-too-high": "loss",
-        "constant-too-high": "loss all 10th 50th half",
+        "constant-too-high": "50th",
         "blind-regression": "loss all 10th 50th noise half",
         "blind-in-millions": "loss all 10th 50th noise half",
         "corrupted": "10th 50th",
