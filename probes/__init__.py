@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from probes.readers import read
     from probes.record import Record, RecordError
     from probes.recorder import Recorder
+    from probes.regression import regressed
     from probes.watching import watch
 
 _HOMES = {
@@ -28,6 +29,7 @@ _HOMES = {
     "Recorder": "probes.recorder",
     "diagnose": "probes.diagnosis",
     "read": "probes.readers",
+    "regressed": "probes.regression",
     "render": "probes.dashboard",
     "watch": "probes.watching",
 }
@@ -42,6 +44,7 @@ __all__ = [
     "Recorder",
     "diagnose",
     "read",
+    "regressed",
     "render",
     "watch",
 ]

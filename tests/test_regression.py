@@ -1,0 +1,313 @@
+"""Comparing two runs: quiet where one is as good as the other; naming what is worse, since when and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf, nan
+from typing import Any
+
+import numpy as np
+import pytest
+
+import probes
+from probes.record import Record
+from probes.regression import TOLERANCE, Regression, regressed
+from tests.records import hand_made
+
+STEPS = 200
+CELL = STEPS / 50
+
+
+def curve(rate: float = 30.0, end: float = 1.0, start: float = 4.0, steps: int = STEPS) -> list[float]:
+    return [end + (start - end) * float(np.exp(-i / rate)) for i in range(steps)]
+
+
+def made(every: int = 1, steps: int = STEPS, **signals: Any) -> Record:
+    """A run with all that is compared, some of it replaced or (None) left out, and one row out of `every` kept."""
+    everything: dict[str, Any] = {
+        "loss": curve(steps=steps),
+        "val_loss": curve(end=1.2, steps=steps),
+        "grad_norm": [1.0] * steps,
+        "activation": {"embed": [0.5] * steps, "block": [2.0] * steps},
+        "update_weight_ratio": {"up": [0.01] * steps},
+        "dead_fraction": {"ffn": [0.1] * steps},
+    }
+    rows = {name: values for name, values in {**everything, **signals}.items() if values is not None}
+    thin = {
+        name: {site: v[::every] for site, v in one.items()} if isinstance(one, dict) else one[::every]
+        for name, one in rows.items()
+    }
+    return hand_made(thin, steps=range(0, steps, every))
+
+
+def noisy(values: Sequence[float], share: float, seed: int) -> list[float]:
+    noise = np.random.default_rng(seed).normal(1.0, share, len(values))
+    return [float(value * factor) for value, factor in zip(values, noise, strict=True)]
+
+
+def names(result: Regression) -> list[str]:
+    return [difference.signal for difference in result.differences]
+
+
+BASELINE = made()
+
+
+# Quiet
+
+
+def test_a_run_is_no_worse_than_itself() -> None:
+    """Though everything is looked at."""
+    result = regressed(BASELINE, BASELINE, 1e-6)
+    assert not result
+    assert result.compared == (
+        "loss", "val_loss", "grad_norm", "activation at embed", "activation at block", "update_weight_ratio at up",
+        "dead_fraction at ffn",
+    )  # fmt: skip
+    assert result.not_compared == {}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_is_no_regression(seed: int) -> None:
+    """A fifth of the value on each side, on every signal."""
+    runs = [
+        made(
+            loss=noisy(curve(), 0.2, side),
+            val_loss=noisy(curve(end=1.2), 0.2, side + 1),
+            grad_norm=noisy([1.0] * STEPS, 0.2, side + 2),
+            dead_fraction={"ffn": noisy([0.1] * STEPS, 0.2, side + 3)},
+        )
+        for side in (100 * seed, 100 * seed + 50)
+    ]
+    assert not regressed(*runs)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param(made(steps=2 * STEPS), id="longer"),
+        pytest.param(made(steps=STEPS // 2), id="shorter"),
+        pytest.param(made(every=7), id="less often"),
+        pytest.param(made(loss=curve(end=0.5), val_loss=curve(rate=10.0)), id="better"),
+        pytest.param(made(dead_fraction={"ffn": [0.0] * STEPS}), id="fewer dead"),
+        pytest.param(made(loss=curve(end=1.3)), id="within the tolerance"),
+    ],
+)
+def test_a_run_as_good_is_no_regression(record: Record) -> None:
+    """Longer, shorter, with another cadence; better; a little worse."""
+    assert not regressed(record, BASELINE)
+
+
+def test_of_a_baseline_that_hardly_learns_no_speed_is_asked() -> None:
+    """A run that ends within the tolerance need not reach any of its levels."""
+    assert not regressed(made(loss=[2.1] * STEPS, val_loss=None), made(loss=curve(start=2.1, end=2.0), val_loss=None))
+
+
+def test_near_the_end_of_a_fall_no_speed_is_asked() -> None:
+    """Where a curve is flat a small difference in level is a large one in time: half of this fall is twice its end."""
+    slow, fast = (made(loss=curve(rate, start=3.0), val_loss=None) for rate in (60.0, 30.0))
+    assert not regressed(slow, fast)
+
+
+def test_what_the_grid_cannot_tell_apart_is_no_difference_in_speed() -> None:
+    """Both fall at once, the one at step 4, the other at step 7: within a cell."""
+    late, early = (made(loss=[4.0] * start + [1.0] * (STEPS - start), val_loss=None) for start in (7, 4))
+    assert not regressed(late, early)
+
+
+def test_one_point_is_not_where_a_short_run_ends() -> None:
+    """Of ten points the last three are."""
+    losses = [4.0, 3.0, 2.5, 2.0, 1.6, 1.4, 1.2, 1.1, 1.0, 1.0]
+    assert not regressed(hand_made({"loss": [*losses[:-1], 2.0]}), hand_made({"loss": losses}))
+
+
+def test_what_is_0_in_both_is_equal() -> None:
+    dead = made(grad_norm=[0.0] * STEPS, dead_fraction={"ffn": [1.0] * STEPS})
+    assert not regressed(dead, dead)
+
+
+def test_losses_of_both_signs_are_not_compared_by_ratio() -> None:
+    """Half as much again of what is below zero is no more."""
+    below = {"loss": curve(end=-1.0), "val_loss": curve(end=-2.0)}
+    assert not regressed(made(**below), made(**below))
+    assert "loss" not in names(regressed(made(loss=curve(end=-0.5)), made(loss=curve(end=-1.0))))
+
+
+def test_what_is_not_finite_in_both_at_once_is_no_regression() -> None:
+    torn = made(loss=[*curve()[:150], *[nan] * 50])
+    assert not regressed(torn, torn)
+
+
+# Fires
+
+
+def test_a_loss_that_ends_higher_is_named_with_where_it_left_the_baseline() -> None:
+    """Twice the baseline's from step 120 on."""
+    val_loss = curve(end=1.2)
+    (difference,) = regressed(made(val_loss=[*val_loss[:120], *(2 * v for v in val_loss[120:])]), BASELINE).differences
+    assert (difference.signal, difference.what) == ("val_loss", "level at the end")
+    assert difference.step == pytest.approx(120, abs=CELL)
+    assert difference.ratio == pytest.approx(2, rel=0.01)
+    assert difference.observed == pytest.approx(2.4, rel=0.01)
+
+
+def test_a_run_that_learns_at_half_the_speed_is_named_though_it_ends_as_low() -> None:
+    """At the step at which the baseline was there."""
+    (difference,) = regressed(made(loss=curve(rate=60.0)), made(loss=curve(rate=30.0)), 0.3).differences
+    assert (difference.signal, difference.ratio) == ("loss", pytest.approx(2, rel=0.1))
+    assert difference.baseline < difference.observed == pytest.approx(2 * difference.baseline, rel=0.1)
+    assert difference.step == pytest.approx(difference.baseline, abs=1)
+    assert "of the baseline's fall" in difference.what
+
+
+def test_speed_is_counted_from_where_both_begin() -> None:
+    """A run that was resumed at step 1000."""
+    slow, fast = (hand_made({"loss": curve(rate)}, steps=range(1000, 1200)) for rate in (60.0, 30.0))
+    (difference,) = regressed(slow, fast, 0.3).differences
+    assert difference.ratio == pytest.approx(2, rel=0.1)
+    assert 1010 < difference.observed < 1100
+
+
+def test_a_run_that_halts_on_its_way_is_late_at_the_later_level() -> None:
+    """It makes half of the fall in time and three quarters late."""
+    halting = [max(value, 1.9) for value in curve(30.0, 0.3)[:100]] + curve(20.0, 0.3, 1.9)[:100]
+    (difference,) = regressed(made(loss=halting), made(loss=curve(30.0, 0.3))).differences
+    assert difference.what.startswith("step at which 75% of the baseline's fall is made")
+
+
+def test_a_dip_is_no_level_that_was_reached() -> None:
+    """One cell of it, in a run that learns at half the speed."""
+    slow = curve(rate=60.0)
+    dipping = [*slow[:8], *[0.5] * 4, *slow[12:]]
+    (difference,) = regressed(made(loss=dipping), BASELINE, 0.3).differences
+    assert difference.ratio == pytest.approx(2, rel=0.1)
+
+
+def test_a_level_that_is_never_reached_is_worse_beyond_measure() -> None:
+    """And comes first."""
+    first, second, *_ = regressed(made(loss=[4.0] * STEPS), BASELINE).differences
+    assert (first.observed, first.ratio) == (inf, inf)
+    assert "50% of the baseline's fall is made (to 2.4" in str(first)
+    assert "never, baseline 22" in str(first)
+    assert "worse by beyond measure, parting at step 22" in str(first)
+    assert (second.what, second.ratio) == ("level at the end", pytest.approx(4, rel=0.05))
+
+
+@pytest.mark.parametrize("factor", [5.0, 0.2, 0.0])
+def test_a_signal_whose_level_moves_is_named_whichever_way(factor: float) -> None:
+    """From a quarter of the run on."""
+    (difference,) = regressed(made(grad_norm=[1.0] * 50 + [factor] * 150), BASELINE).differences
+    assert (difference.signal, difference.what) == ("grad_norm", "level over time")
+    assert difference.step == pytest.approx(50, abs=CELL)
+    if factor:
+        assert difference.ratio == pytest.approx(5**0.75, rel=0.05)
+
+
+def test_a_signal_is_named_at_its_site() -> None:
+    result = regressed(made(activation={"embed": [0.5] * STEPS, "block": [2.0] * 20 + [8.0] * 180}), BASELINE)
+    assert names(result) == ["activation at block"]
+
+
+def test_neurons_that_die_are_told_by_those_that_live() -> None:
+    """From 0.9 to 0.3 of them."""
+    (difference,) = regressed(made(dead_fraction={"ffn": [0.1] * 60 + [0.7] * 140}), BASELINE).differences
+    assert difference.signal == "dead_fraction at ffn"
+    assert difference.step == pytest.approx(60, abs=CELL)
+    assert difference.ratio == pytest.approx(3**0.7, rel=0.05)
+
+
+def test_a_run_that_is_not_finite_from_some_step_on_is_worse() -> None:
+    """Its series end there, and what came before is as good as the baseline's."""
+    (difference,) = regressed(made(loss=[*curve()[:150], *[nan] * 50]), BASELINE).differences
+    assert (difference.signal, difference.step, difference.ratio) == ("nonfinite_count", 150, inf)
+
+
+def test_what_came_after_the_baseline_ended_is_not_compared() -> None:
+    """Whatever it was."""
+    assert not regressed(made(loss=[*curve()[:150], *[nan] * 50]), made(steps=100))
+
+
+def test_what_was_wrong_only_for_a_while_is_told_from_its_beginning() -> None:
+    """Bad enough to move the mean over time."""
+    (difference,) = regressed(made(grad_norm=[1.0] * 40 + [1e3] * 60 + [1.0] * 100), BASELINE).differences
+    assert difference.step == pytest.approx(40, abs=CELL)
+
+
+def test_a_spike_is_not_where_two_runs_part() -> None:
+    """One cell early on; the level moves at 120."""
+    val_loss = curve(end=1.2)
+    spiked = [*val_loss[:40], *[20.0] * 8, *val_loss[48:120], *(2 * v for v in val_loss[120:])]
+    (difference,) = regressed(made(val_loss=spiked), BASELINE).differences
+    assert difference.step == pytest.approx(120, abs=CELL)
+
+
+def test_the_tolerance_decides() -> None:
+    worse = made(loss=curve(end=1.3))
+    assert regressed(worse, BASELINE, 0.2)
+    assert not regressed(worse, BASELINE, 0.4)
+
+
+def test_logs_with_a_loss_alone_are_compared_by_it() -> None:
+    """And say of the rest that the one of them does not have it."""
+    result = regressed(hand_made({"loss": curve(end=2.0)}), BASELINE)
+    assert set(names(result)) == {"loss"}
+    assert result.compared == ("loss",)
+    assert set(result.not_compared.values()) == {"the run does not have it"}
+    assert "activation at block" in result.not_compared
+
+
+# What is said
+
+
+def test_a_failing_assertion_names_the_signal_the_step_and_by_how_much() -> None:
+    """In one line, which pytest shows; the whole of it is the result's text."""
+    val_loss = curve(end=1.2)
+    worse = made(val_loss=[*val_loss[:120], *(2 * v for v in val_loss[120:])], grad_norm=[1.6] * STEPS, loss=None)
+    with pytest.raises(AssertionError) as failure:
+        assert not regressed(worse, BASELINE)
+    assert "<val_loss: level at the end 2.4" in str(failure.value)
+    assert "baseline 1.205, worse by 2 times, parting at step 120; and 1 more>" in str(failure.value)
+    lines = str(regressed(worse, BASELINE)).splitlines()
+    assert lines[0] == f"worse than the baseline by more than {TOLERANCE:.0%}"
+    assert lines[2].startswith("  grad_norm: level over time 1.6, baseline 1, worse by 1.6 times, parting at step 0")
+    assert lines[3].startswith("compared: val_loss, grad_norm, ")
+    assert lines[4] == "not compared: loss: the run does not have it"
+
+
+def test_a_run_that_is_as_good_says_what_was_compared() -> None:
+    result = regressed(BASELINE, BASELINE)
+    assert (repr(result), str(result).splitlines()[0]) == ("<no regression in 7 signals>", "no regression")
+
+
+def test_names_from_a_log_cannot_steer_a_terminal() -> None:
+    worse = made(activation={"x\x1b[2J": [9.0] * STEPS, "y\x1b": [1.0] * STEPS})
+    result = regressed(worse, made(activation={"x\x1b[2J": [1.0] * STEPS}))
+    assert "\x1b" not in str(result) + repr(result)
+
+
+# What cannot be compared
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (hand_made({"lr": [0.1] * 40}), "loss: the run does not have it"),
+        (hand_made({"loss": [4.0] * 4}), "loss: 4 points over the steps that both have; 5 are needed"),
+        (hand_made({"loss": [4.0] * 40}, steps=range(1000, 1040)), "loss: 0 points over the steps that both have"),
+        (hand_made({"loss": [inf] * 40}), "loss: 0 stretches in which both have finite values"),
+    ],
+)
+def test_runs_that_have_nothing_in_common_are_an_error(record: Record, said: str) -> None:
+    """Which says why; a gate that compares nothing must not be green."""
+    with pytest.raises(ValueError, match="nothing that can be compared") as error:
+        regressed(record, BASELINE)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -0.1, nan, inf])
+def test_a_tolerance_that_is_none_is_an_error(tolerance: float) -> None:
+    with pytest.raises(ValueError, match="tolerance is"):
+        regressed(BASELINE, BASELINE, tolerance)
+
+
+def test_it_is_public() -> None:
+    assert probes.regressed is regressed
