@@ -180,9 +180,9 @@ class Builder:
         if not isinstance(reading, float) and hasattr(reading, "__array__"):
             reading = np.asarray(reading).tolist()
         if isinstance(reading, Mapping):
-            sites, values = tuple(map(str, reading)), tuple(map(_number, reading.values()))
+            sites, values = tuple(map(str, reading)), _numbers(list(reading.values()))
         elif isinstance(reading, Sequence) and not isinstance(reading, str):
-            values = tuple(map(_number, reading))
+            values = _numbers(reading)
             sites = positions(len(values))
         else:
             sites, values = RUN, (_number(reading),)
@@ -229,7 +229,7 @@ def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _broken(name: str, cells: Cells) -> list[str]:
     """The places of a row's values that are not finite: the signal's name, or signal.site."""
-    if name == "nonfinite_count":
+    if name == "nonfinite_count" or all(map(isfinite, cells.values)):
         return []
     places = zip(cells.sites, cells.values, strict=True)
     return [f"{name}.{site}" if site else name for site, value in places if not isfinite(value)]
@@ -259,6 +259,11 @@ def _step(value: object) -> int:
     if step is None or isinstance(value, bool) or not -(2**63) <= step < 2**63:
         raise RecordError(f"step is {value!r:.60}; it must be a whole number of at most 64 bits")
     return step
+
+
+def _numbers(values: Sequence[Any]) -> tuple[float, ...]:
+    """Each as `_number` takes it; all at once where they are floats."""
+    return tuple(values) if set(map(type, values)) == {float} else tuple(map(_number, values))
 
 
 def _number(value: object) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from probes.record import NONFINITE, Builder, Record, RecordError, Stop
-from probes.signals import known
+from probes.record_columns import by_column, layout
 
 SCHEMA = 1
 MAGIC = b'{"probes_record":'
@@ -35,6 +35,8 @@ def parse(data: bytes, where: str) -> Record:
                 return Builder({}, {}).record(complete=False)
             raise _not_a_record(where)
     header = _header(lines[0], where)
+    if (plain := by_column(lines[1:], header["facts"], header["provenance"])) is not None:
+        return plain
     builder = Builder(header["facts"], header["provenance"])
     layouts: dict[str, list[str]] = {}
     end = None
@@ -78,7 +80,7 @@ def _read_line(line: Json, builder: Builder, layouts: dict[str, list[str]]) -> d
         builder.append(step, {name: _by_site(name, reading, layouts) for name, reading in line.items()})
         return None
     if "sites" in line:
-        layouts.update({name: _layout(name, sites) for name, sites in dict(line["sites"]).items()})
+        layouts.update({name: layout(name, sites) for name, sites in dict(line["sites"]).items()})
         return None
     if "end" in line:
         return dict(line["end"])
@@ -91,13 +93,6 @@ def _by_site(name: str, reading: Json, layouts: Mapping[str, list[str]]) -> Json
     if len(reading) != len(layouts[name]):
         raise RecordError(f"{name} has {len(reading)} values; its sites are {len(layouts[name])}")
     return dict(zip(layouts[name], reading, strict=True))
-
-
-def _layout(name: str, sites: Json) -> list[str]:
-    known(name)
-    if not isinstance(sites, list) or not all(isinstance(site, str) for site in sites) or len(set(sites)) < len(sites):
-        raise RecordError(f"the sites of {name} are {sites!r:.200}; they must be a list of different names")
-    return sites
 
 
 def _stop(entry: Json, where: str) -> Stop | None:

@@ -131,11 +131,27 @@ def test_a_comment_a_docstring_and_layout_are_not(copy, old, new):
     assert digest.digest() == before
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ("EXACT = 2**53", "EXACT = 2**52", True),
+        ("measured = ~np.isnan(column)", "measured = ~np.isinf(column)", True),
+        ("all(map(isfinite, cells.values))", "any(map(isfinite, cells.values))", False),
+        ("steps must increase", "steps have to increase", False),
+    ],
+)
+def test_how_a_record_is_filled_does_not_count_and_how_it_is_looked_at_does(copy, old, new, counts):
+    """A diagnosis is of the record, whatever filled it."""
+    before = digest.digest()
+    replaced(copy / "record.py", old, new)
+    assert (digest.digest() != before) is counts
+
+
 def test_what_only_draws_or_records_does_not_judge():
     """A panel may change without a fresh range."""
     names = {path.relative_to(key.HERE).parts[0] for path in digest.judges()}
     assert {"diagnosis.py", "causes.py", "detectors", "findings.py"} <= names
-    assert not {"panels", "page", "plugin.py", "recorder.py", "inspector.py", "seen.py"} & names
+    assert not {"panels", "page", "plugin.py", "recorder.py", "inspector.py", "seen.py", "record_file.py"} & names
 
 
 def test_another_healthy_is_another_judgement(monkeypatch):
