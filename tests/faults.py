@@ -254,7 +254,7 @@ CASES: Mapping[str, Case] = {
     "ascending": Case("diverged", lambda: classes(constant(-0.003))),
     "ascending-regression": Case("diverged", lambda: regression(constant(-0.0001))),
     "wild-rate": Case("lr-too-high, from the start", lambda: classes(constant(1.0), optimizer=Adam)),
-    "peak-too-high": Case("lr-too-high, under a schedule", lambda: classes(cosine(0.5, warmup=400), optimizer=Adam)),
+    "peak-too-high": Case("lr-too-high, under a schedule", lambda: classes(cosine(0.6, warmup=400), optimizer=Adam)),
     "peak-too-high-plain": Case("lr-too-high, under a schedule", lambda: classes(cosine(4.0, warmup=600))),
     "peak-far-too-high": Case("lr-too-high, for good", lambda: classes(cosine(1.0, warmup=400), optimizer=Adam)),
     "constant-too-high": Case("lr-too-high, constant", lambda: classes(constant(0.2), optimizer=Adam)),
