@@ -79,6 +79,13 @@ def test_a_run_says_all_that_its_diagnosis_does() -> None:
     assert (run["judged"], run["not_judged"]) == (list(diagnosis.judged), diagnosis.not_judged)
 
 
+def test_the_first_step_is_the_decisive_one_though_something_else_was_found_before() -> None:
+    """A first gradient that no cause here explains."""
+    falling = [*LOSSES[:20], *[0.1] * 20]
+    run = told(thorough(train_loss=falling, val_loss=falling, grad_norm=[30.0] + [1.0] * 39))
+    assert (run["findings"][0]["step"], run["cause"], run["first_step"]) == (0, "mask-leak", 20)
+
+
 def test_without_a_cause_the_first_step_is_that_of_the_first_finding() -> None:
     """And there is none where nothing was found."""
     loose = told(changed(grad_norm=[30.0] + [1.0] * 39))
@@ -157,6 +164,7 @@ def test_no_name_becomes_markup() -> None:
     text = markdown.summary(document([told(SICK, HOSTILE)], [HOSTILE], [HOSTILE]))
     ((name, *_),) = rows(text)
     assert name == " ".join(HOSTILE.split()).replace("\x1b", "\N{REPLACEMENT CHARACTER}")
+    assert text.count("&#64;") == text.count("<span>&#64;</span>") == 4
     for line in text.splitlines():
         if not line.startswith(("###", "| ---")):
             inner = line.replace("<span>&#64;</span>", "").replace("| ", "").removesuffix("|")
@@ -230,6 +238,7 @@ def test_a_log_that_was_not_judged_is_a_warning_after_all_errors() -> None:
         told(SICK, outcome=None),
         told(changed(), outcome="failed"),
         told(hand_made({"loss": [4.2]}), kind="experiment", outcome="skipped"),
+        told(hand_made({"loss": [4.2]}), outcome=None),
     ],
 )
 def test_nothing_is_said_of(run: Entry) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from html import unescape
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,6 +75,19 @@ def test_every_log_is_in_the_document_with_what_became_of_it(logs: Project, work
     assert found["out/sick.jsonl"]["first_step"] == 0
     assert "torn.json" in found["out/torn.json"]["error"]
     assert document(logs)["page"] is None
+
+
+def test_logs_stand_in_the_document_in_the_order_of_their_names(logs: Project) -> None:
+    """Whichever was judged first, as it is on workers."""
+    logs.run("-o", "diagnose_files=*.jsonl", "out/sick.jsonl", "out/healthy.jsonl")
+    assert list(runs(logs)) == ["out/healthy.jsonl", "out/sick.jsonl"]
+
+
+def test_where_only_logs_were_asked_for_no_experiment_is_missing(project: Project) -> None:
+    """Though there are some."""
+    kept(project, SICK, "sick")
+    project.run("--diagnose", "out")
+    assert document(project)["partial"] == []
 
 
 def test_a_cause_that_is_allowed_is_said_to_be(logs: Project) -> None:
@@ -149,6 +161,18 @@ def test_the_document_can_be_moved(logs: Project, setting: str) -> None:
     result.stdout.fnmatch_lines(["diagnosis: elsewhere/it.json"])
     assert len(json.loads((logs.pytester.path / "elsewhere/it.json").read_bytes())["runs"]) == 4
     assert not logs.document.exists()
+
+
+def test_options_start_where_they_are_typed_and_settings_at_the_root(
+    logs: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As everywhere."""
+    logs.pytester.makeini("[pytest]\nprobes_diagnosis_json = ini.json")
+    monkeypatch.chdir(logs.pytester.path / "out")
+    logs.run("--diagnose", "sick.jsonl")
+    logs.run("--diagnose", "sick.jsonl", "--diagnosis-json", "option.json")
+    assert (logs.pytester.path / "ini.json").exists()
+    assert (logs.pytester.path / "out/option.json").exists()
 
 
 def test_the_document_can_be_left_out(logs: Project) -> None:
@@ -342,7 +366,8 @@ import pytest
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_makereport(item):
     report = yield
-    report.extras = [{"name": "", "format_type": "html", "content": "mine", "mime_type": None, "extension": None}]
+    if report.failed:
+        report.extras = [{"name": "", "format_type": "html", "content": "mine", "mime_type": None, "extension": None}]
     return report
 """
     )
@@ -352,8 +377,27 @@ def pytest_runtest_makereport(item):
     assert any(">stuck</h2>" in piece for piece in pieces)
 
 
+def test_what_cannot_be_drawn_is_said_in_the_report_and_hides_no_result(
+    logs: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even that of the same test."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("no <ink>")
+
+    monkeypatch.setattr("probes.outputs.panels.panels", fail)
+    result = logs.run("-p", "metadata", "-p", "html", "--html=report.html", "--diagnose", "out/sick.jsonl")
+    result.assert_outcomes(failed=1)
+    blob = Blob()
+    blob.feed((logs.pytester.path / "report.html").read_text(encoding="utf-8"))
+    ((one,),) = blob.data["tests"].values()
+    wanted = "out/sick.jsonl cannot be drawn: ZeroDivisionError: no &lt;ink&gt;"
+    assert [extra["content"] for extra in one["extras"]] == [wanted]
+
+
 def test_without_a_report_nothing_is_drawn_for_it(logs: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though pytest-html is there."""
-    monkeypatch.setattr("probes.outputs.panels.panels", None)
+    drawn: list[object] = []
+    monkeypatch.setattr("probes.outputs.panels.panels", lambda *run: drawn.append(run))
     logs.run("-p", "metadata", "-p", "html", "--diagnose", "out/sick.jsonl").assert_outcomes(failed=1)
-    assert not Path(logs.pytester.path / "report.html").exists()
+    assert drawn == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +82,15 @@ def embed(config: Config, report: Any, runs: Iterable[tuple[str, Record, Diagnos
     html = config.pluginmanager.getplugin("html")
     if html is None or not config.getoption("htmlpath", None):
         return
-    from probes.outputs.panels import panels
-
-    place = f"{report.nodeid} {report.when}"
-    pieces = [panels(name, place, record, diagnosis) for name, record, diagnosis in runs]
+    pieces = [_piece(f"{report.nodeid} {report.when}", *run) for run in runs]
     report.extras = [*getattr(report, "extras", []), *map(html.extras.html, pieces)]
+
+
+def _piece(place: str, name: str, record: Record, diagnosis: Diagnosis) -> str:
+    """A run's panels, or why there are none: no failure here may hide the test's own result."""
+    from probes.outputs import panels
+
+    try:
+        return panels.panels(name, place, record, diagnosis)
+    except Exception as error:
+        return escape(f"{name} cannot be drawn: {type(error).__name__}: {error}")
