@@ -1,16 +1,17 @@
 """The matrix products of a training step: heard while it makes them, and made again with nothing around them.
 
 A copy of `model` of its own is trained with arrays that tell of every `np.matmul` and `@` they take part in, so no list
-of shapes can go stale. What is made again reads the very operands, where the step left them, and writes over strides
-like the step's. A product with a vector, or with a matrix of zeros and ones, is a sum or a selection written as a
-product, not one that the architecture asks for: it is left out, which makes the floor lower.
+of shapes can go stale. What is made again reads the very memory that the step read, with ordinary numbers in it
+(denormal ones, which training may leave there, are slow), and writes over strides like the step's. A product with a
+vector, or with a matrix of zeros and ones, is a sum or a selection written as a product, not one that the architecture
+asks for: it is left out, which makes the floor lower.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 from types import ModuleType
@@ -106,6 +107,7 @@ def record(config: Config, steps: int, longest_rows: bool = False) -> list[Recor
             _enough(products, config, int(LENGTHS[step.batch_ids].sum()))
             recorded.append(RecordedStep(step.batch_ids, step.lr, products))
         Telling.heard.clear()
+    _refill(product for step in recorded for product in step.products)
     return recorded
 
 
@@ -143,6 +145,24 @@ def _plain(value: Any) -> Any:
 
 def _is_product(a: Array, b: Array) -> bool:
     return min(a.ndim, b.ndim) >= 2 and not any(((each == 0) | (each == 1)).all() for each in (a, b))
+
+
+def _refill(products: Iterable[Product]) -> None:
+    """Normal deviates into all memory that products read; the copy of the model is done with it."""
+    rng, roots = np.random.default_rng(0), dict[int, tuple[Array, np.dtype[Any]]]()
+    for product in products:
+        for operand in product[:2]:
+            root = operand
+            while isinstance(root.base, np.ndarray):
+                root = root.base
+            roots[id(root)] = root, operand.dtype
+    for root, dtype in roots.values():
+        numbers = _bytes(root)[: root.nbytes // dtype.itemsize * dtype.itemsize].view(dtype)
+        numbers[...] = rng.standard_normal(len(numbers), np.float32)
+
+
+def _bytes(array: Array) -> npt.NDArray[np.uint8]:
+    return array.reshape(-1).view(np.ndarray).view(np.uint8)
 
 
 def _elsewhere(scratch: npt.NDArray[np.uint8], heard: Heard) -> Array:

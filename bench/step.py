@@ -19,13 +19,18 @@ from model.config import Model
 WARMUP, PAIRS, PAIRS_OF_LARGER = 5, 100, 40
 TORCH, PRODUCTS = "PyTorch eager", "alone, same BLAS"
 OVER_TORCH, OVER_PRODUCTS = 0.7, 2.2
-LARGER = replace(HEALTHY, model=Model(d_model=256, n_heads=16, d_ff=1024, n_layers=4))
-"""Four times the width, by as many more heads of the same width, and twice the depth."""
+LARGER = replace(
+    HEALTHY,
+    model=Model(d_model=256, n_heads=16, d_ff=1024, n_layers=4),
+    optimizer=replace(HEALTHY.optimizer, lr_max=HEALTHY.optimizer.lr_max / 4),
+)
+"""Four times the width, by as many more heads of the same width, and twice the depth, at a quarter of the peak rate: at
+all of it attention of this width saturates and leaves hundreds of thousands of denormal numbers, which are slow."""
 NOTE = (
     "A step is one of HEALTHY: forward, loss, backward, clip, AdamW; a larger one has four times the width "
     "(d_model 256, 16 heads, d_ff 1024) and twice the depth. Full rows are batches in which every row has "
-    f"{LENGTHS.max()} tokens, so that there is no padding to skip. Its matrix products are all that a step makes, on "
-    "the same operands, with nothing between them."
+    f"{LENGTHS.max()} tokens, so that there is no padding to skip. Its matrix products are all that a step makes, in "
+    "the same memory, with nothing between them."
 )
 
 Contender = Callable[[int], object]
