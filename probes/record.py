@@ -177,7 +177,7 @@ class Builder:
 
     def _check(self, name: str, reading: Reading) -> Cells:
         scope = known(name).scope
-        if not isinstance(reading, float) and hasattr(reading, "__array__"):
+        if not isinstance(reading, float | dict) and hasattr(reading, "__array__"):
             reading = np.asarray(reading).tolist()
         if isinstance(reading, Mapping):
             sites, values = tuple(map(str, reading)), _numbers(list(reading.values()))
@@ -262,8 +262,10 @@ def _step(value: object) -> int:
 
 
 def _numbers(values: Sequence[Any]) -> tuple[float, ...]:
-    """Each as `_number` takes it; all at once where they are floats."""
-    return tuple(values) if set(map(type, values)) == {float} else tuple(map(_number, values))
+    """Each as `_number` takes it; all at once where they are floats, or whole numbers that float64 holds."""
+    kinds = set(map(type, values))
+    plain = kinds == {float} or (kinds == {int} and min(values) >= -EXACT and max(values) <= EXACT)
+    return tuple(values) if plain else tuple(map(_number, values))
 
 
 def _number(value: object) -> float:

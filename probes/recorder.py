@@ -78,7 +78,8 @@ class Recorder(Reductions):
         if self._closed:
             raise RecordError(f"step {step} was logged after the recorder was closed")
         row = self._builder.append(step, self._merged(readings))
-        self._forget()
+        if self._handed_over():
+            self._forget()
         if self._file is None:
             return
         moved: dict[str, tuple[str, ...]] = {}

@@ -25,7 +25,7 @@ Arrays = Any
 REAL = "biufV"
 """Kinds of types that are real numbers; V are those that other libraries add, as JAX does bfloat16."""
 
-PLAIN = frozenset({float, int, dict, list, np.ndarray})
+PLAIN = frozenset({float, int, dict, list, np.ndarray, type(None)})
 """What readings are as a rule, and what is certainly no tensor: asking costs as much as all the rest."""
 
 
@@ -113,16 +113,22 @@ class Reductions:
             raise RecordError(f"attention {site!r} has {entropies.size} heads and had {total.size}")
         self._entropy[site] = (total + entropies, count + queries)
 
-    def _merged(self, readings: Mapping[str, Reading]) -> dict[str, Reading]:
+    def _handed_over(self) -> bool:
+        """Whether there were arrays since the last row."""
+        handed = self._outputs or self._gradients or self._updates or self._spectra or self._highest or self._entropy
+        return bool(handed)
+
+    def _merged(self, readings: Mapping[str, Reading]) -> Mapping[str, Reading]:
         """What is logged by hand, and what was handed over. Raises RecordError for a signal that is both."""
-        row: dict[str, Reading] = {
-            name: reading if type(reading) in PLAIN else detached(reading) for name, reading in readings.items()
-        }
-        anything = self._outputs or self._gradients or self._updates or self._spectra or self._highest or self._entropy
-        reduced = self._reduced(with_loss="loss" in row) if anything else {}
+        row = readings
+        if not PLAIN.issuperset(map(type, readings.values())):
+            row = {name: detached(reading) for name, reading in readings.items()}
+        if not self._handed_over():
+            return row
+        reduced = self._reduced(with_loss="loss" in row)
         if twice := [name for name in reduced if name in row]:
             raise RecordError(f"{', '.join(twice)} is logged by hand, and arrays were handed over for it; do either")
-        return row | reduced
+        return {**row, **reduced}
 
     def _reduced(self, with_loss: bool) -> dict[str, Reading]:
         activation = {layer: total / size for layer, (total, size) in self._magnitude.items()}

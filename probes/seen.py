@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from probes.inspector import Inspector, ParamView
+from probes.inspector import Inspector
 from probes.signals import SIGNALS, Reading, Signal, known
 from probes.specimen import Specimen, Step, check
 from probes.spectral import SpectralNorm
@@ -32,7 +32,7 @@ NEEDS = {
     "attention_entropy": ("attention",),
     "nonfinite_count": ("layer", "gradient"),
 }
-"""Where there must be hooks for a signal: on sites of a kind, on gradients. The others are read off the step."""
+"""What a signal needs beyond the step's parameters and updates: hooks on sites of a kind, the step's gradients."""
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -40,7 +40,8 @@ Floats = npt.NDArray[np.floating[Any]]
 class Seen:
     """Attaches to a specimen through an inspector; `readings(step)` measures the signals and clears the view.
 
-    Only the hooks that the given rows of the table of signals need are put on.
+    Only the hooks that the given rows of the table of signals need are put on: what passes inside a step is seen by
+    hooks, what a step leaves is read off it.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class Seen:
         self._size_of = {
             layer: sum(specimen.params[name].data.size for name in names) for layer, names in self._params_of.items()
         }
+        of_layers = [name for layer in reversed(self._layers) for name in self._params_of[layer]]
+        self._backwards = of_layers + [name for name in specimen.params if name not in layer_of]
         self._weight_norms: dict[str, float] = {}
         self._spectral = SpectralNorm()
         self._clear()
-        self._attach(specimen, inspector, sites)
+        self._attach(inspector, sites)
 
-    def _attach(self, specimen: Specimen, inspector: Inspector, sites: Mapping[str, str]) -> None:
+    def _attach(self, inspector: Inspector, sites: Mapping[str, str]) -> None:
         needs = {need for signal in self._signals for need in NEEDS.get(signal.name, ())}
         wanted = {name: kind for name, kind in sites.items() if kind in needs}
         at_evaluations = [name for name, kind in wanted.items() if kind in ("ffn", "attention")]
@@ -81,14 +84,14 @@ class Seen:
                 inspector.register_output(name, hook=partial(self._see_ffn, name), during="evaluation")
             elif kind == "attention":
                 inspector.register_forward(name, hook=partial(self._see_attention, name), during="evaluation")
-        if "gradient" in needs:
-            for name in specimen.params:
-                inspector.register_backward(name, hook=self._see_gradient)
+        self._sees_gradients = "gradient" in needs
 
     def readings(self, step: Step) -> dict[str, Reading]:
         """One reading for every signal."""
         self.step = step
         _check_evaluation(step.evaluation or {})
+        if self._sees_gradients:
+            self._see_gradients(step)
         evaluated = step.evaluation is not None
         readings = {s.name: s.measure(self) if evaluated or s.cadence == "step" else None for s in self._signals}
         self._clear()
@@ -141,16 +144,19 @@ class Seen:
             counts[self._gradient_site[name]] += count
         return counts
 
+    def _see_gradients(self, step: Step) -> None:
+        """One after the other: called by a hook each, they would cost twice as much in the midst of a backward pass."""
+        for name in self._backwards:
+            grad = step.grads[name]
+            square = self._squares[name] = norm_squared(grad)
+            if not isfinite(square):  # a finite one proves that every value is finite
+                self._bad_grads[name] = count_nonfinite(grad)
+
     # What the hooks do. They keep numbers and reduced arrays, never views.
 
     def _see_layer(self, name: str, output: Floats) -> None:
         mean = self._magnitude[name] = mean_magnitude(output)
         self._nonfinite[name] = 0 if isfinite(mean) else count_nonfinite(output)
-
-    def _see_gradient(self, param: ParamView, grad: Floats) -> None:
-        square = self._squares[param.name] = norm_squared(grad)
-        if not isfinite(square):  # a finite one proves that every value is finite
-            self._bad_grads[param.name] = count_nonfinite(grad)
 
     def _see_ffn(self, name: str, output: Floats) -> None:
         highest = output.max(axis=tuple(range(output.ndim - 1)))
