@@ -7,8 +7,10 @@ only rare, is for the Builder to say: one place checks rows, this one knows what
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain, pairwise
 from typing import Any
 
@@ -80,12 +82,25 @@ class Columns:
 def by_column(lines: Iterable[bytes], facts: Mapping[str, Json], provenance: Mapping[str, Json]) -> Record | None:
     """The record of the lines after the header; None when something about them is odd."""
     columns = Columns()
+    with _no_collector():
+        try:
+            for line in lines:
+                columns.take(json.loads(line))
+            return columns.record(facts, provenance)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """No cycles are made meanwhile, and for every few hundred lists the collector would look through all others."""
+    was_on = gc.isenabled()
+    gc.disable()
     try:
-        for line in lines:
-            columns.take(json.loads(line))
-        return columns.record(facts, provenance)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def layout(name: str, sites: Json) -> list[str]:

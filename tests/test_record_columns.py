@@ -1,5 +1,6 @@
 """Reading a record by column: the same record as row by row, and nothing that has to be looked at goes unseen."""
 
+import gc
 import json
 
 import numpy as np
@@ -74,6 +75,19 @@ def test_plain_lines_are_read():
     assert record.complete
     assert record.column("activation", "norm").tolist()[0] == 2
     assert record.column("loss").tolist() == [4.5, 4]
+
+
+@pytest.mark.parametrize("line", [ROWS[0], '{"step":4,"loss":"NaN"}'])
+@pytest.mark.parametrize("on", [True, False])
+def test_the_collector_is_on_afterwards_if_it_was_before(line, on):
+    """Whether the lines could be read or not."""
+    was_on = gc.isenabled()
+    try:
+        gc.enable() if on else gc.disable()
+        read(SITES, line)
+        assert gc.isenabled() is on
+    finally:
+        gc.enable() if was_on else gc.disable()
 
 
 ODD = {
