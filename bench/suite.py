@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -41,7 +42,9 @@ def took(arguments: Sequence[str], folder: Path) -> Took:
     python = str(USERS) if USERS.exists() else sys.executable
     command = [python, "-m", "pytest", "-q", "-o", f"cache_dir={folder / 'cache'}", "--dashboard", f"{folder / 'page'}"]
     before, start = _children(), perf_counter()
-    done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    # Bytecode is kept, as Python does unless it is told otherwise: without it every session compiles all tests again.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run([*command, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     wall = perf_counter() - start
     if done.returncode:
         raise PytestFailedError(f"pytest {' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
