@@ -34,6 +34,7 @@ parity: $(PARITY)/ready
 
 bench: $(VENV)/ready $(PARITY)/ready
 	$(PARITY)/bin/python scripts/bench.py
+	$(PARITY)/bin/python scripts/bench.py --readme
 
 sweep: $(VENV)/ready
 	$(BIN)/python scripts/sweep.py --write
