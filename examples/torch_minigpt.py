@@ -100,15 +100,8 @@ def train(path, lr=1e-2, warmup=20, init_scale=1.0, seed=0):
     layers = {"embed": model.embed, **{f"blocks.{i}": block for i, block in enumerate(model.blocks)}}
     matrices = {name: p for name, p in model.named_parameters() if p.ndim == 2 and name != "position"}
 
-    facts = {
-        "vocab_size": len(characters),
-        "total_steps": STEPS,
-        "eval_every": EVAL_EVERY,
-        "schedule": "cosine",
-        "clip_norm": CLIP_NORM,
-        "fan_in": {name: p.shape[1] for name, p in matrices.items() if name != "embed.weight"},
-    }
-    with Recorder(path, overwrite=True, provenance={"name": "gpt", "seed": seed}, **facts) as recorder:
+    provenance = {"name": "gpt", "seed": seed}
+    with Recorder(path, overwrite=True, provenance=provenance, **facts_of(len(characters), matrices)) as recorder:
         look(model, recorder)
         for step in range(STEPS):
             loss = loss_of(model, train_data, batch_at(train_data))
@@ -132,6 +125,18 @@ def train(path, lr=1e-2, warmup=20, init_scale=1.0, seed=0):
                     recorder.weight(name, p)
             recorder.log(step, loss=loss, lr=lr_now, grad_norm=grad_norm, **evaluation)
     return recorder.record
+
+
+def facts_of(vocab_size, matrices):
+    """What a detector may know of the run besides its signals (docs/record.md)."""
+    return {
+        "vocab_size": vocab_size,
+        "total_steps": STEPS,
+        "eval_every": EVAL_EVERY,
+        "schedule": "cosine",
+        "clip_norm": CLIP_NORM,
+        "fan_in": {name: p.shape[1] for name, p in matrices.items() if name != "embed.weight"},
+    }
 
 
 def warmup_then_cosine(step, warmup):

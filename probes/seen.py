@@ -145,9 +145,10 @@ class Seen:
         return counts
 
     def _see_gradients(self, step: Step) -> None:
-        """One after the other: called by a hook each, they would cost twice as much in the midst of a backward pass."""
+        """From the last layer back to the first; a parameter that is not trained has none."""
         for name in self._backwards:
-            grad = step.grads[name]
+            if (grad := step.grads.get(name)) is None:
+                continue
             square = self._squares[name] = norm_squared(grad)
             if not isfinite(square):  # a finite one proves that every value is finite
                 self._bad_grads[name] = count_nonfinite(grad)

@@ -45,9 +45,9 @@ class Model(Protocol):
 class Step(Protocol):
     """One finished training step; `params`, `grads` and `updates` are read-only views that the next step overwrites.
 
-    loss is the batch's, taken before the update; grads are those before clipping, grad_norm is of all of them; updates
-    are what was added to the parameters; evaluation, when there was one, was taken after the update: full-split losses,
-    and losses by class under "val_loss_by_class/<class>".
+    loss is the batch's, taken before the update; grads are those before clipping, of whatever is trained, and grad_norm
+    is of all of them; updates are what was added to the parameters; evaluation, when there was one, was taken after
+    the update: full-split losses, and losses by class under "val_loss_by_class/<class>".
     """
 
     @property

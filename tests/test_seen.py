@@ -214,6 +214,17 @@ def test_what_only_a_training_pass_shows_is_not_measured_twice(second):
     assert set(second["nonfinite_count"]) == {"loss", *(f"{layer}.grad" for layer in LAYERS)}
 
 
+def test_a_layer_with_a_parameter_that_is_not_trained_has_no_gradient_norm():
+    """Part of a norm is no norm; the other layers have theirs."""
+    specimen = build(SHORT)
+    with Inspector(specimen.model, specimen.params) as inspector:
+        seen = Seen(specimen, inspector, specimen.facts()["sites"])
+        step = next(specimen.steps())
+        trained = {name: grad for name, grad in step.grads.items() if name != "blocks.0.norm1.scale"}
+        readings = seen.readings(replace(step, grads=trained))
+    assert set(readings["grad_norm_by_layer"]) == {"embed", "blocks.1", "norm"}
+
+
 def test_nonfinite_values_are_counted_where_they_arise():
     """One NaN planted in block 1's bias: block 0 is clean, block 1 and what follows is not."""
     specimen = build(change(SHORT, "model.dtype", "float64"))
