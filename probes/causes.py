@@ -15,6 +15,8 @@ class Cause:
     excluded   symptoms in whose presence this cause is not named
     explains   further symptoms that follow from the cause and need no cause of their own
     remedy     a sentence; {onset} in it stands for the step at which the decisive finding began
+    alike      another name -> signals, any of which would tell the two apart; () when none of a log's does. Where none
+               was recorded the run may be that as well, and the diagnosis says so
     """
 
     name: str
@@ -23,6 +25,7 @@ class Cause:
     remedy: str
     excluded: tuple[str, ...] = ()
     explains: tuple[str, ...] = field(default=())
+    alike: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def decisive(self) -> str:
@@ -123,7 +126,7 @@ CAUSES: tuple[Cause, ...] = (
         ),
     ),
     Cause(
-        "unstable-training",
+        "loss-spike",
         "the loss gives back a good part of what was learned: updates are too large, or a batch unlike the others",
         needs={"loss-spike": 0.0},
         remedy="look at the batch of the named step; lower the peak rate, clip gradients or lengthen the warmup",

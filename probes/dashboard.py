@@ -101,7 +101,7 @@ def _table(sheets: Sequence[Sheet]) -> str:
 
 def _evidence(sheet: Sheet) -> str:
     """The headline, without the cause that stands in the column beside it."""
-    return sheet.diagnosis.headline.removeprefix(f"{sheet.diagnosis.cause}: ")
+    return sheet.diagnosis.gist
 
 
 def _write(path: Path, content: str) -> Path:

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from probes.causes import CAUSES, Cause
+from probes.course import fell
 from probes.detectors import DETECTORS
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding, printable
 from probes.record import Record
@@ -24,7 +23,10 @@ CORE_POINTS = 20
 
 @dataclass(frozen=True)
 class Suspect:
-    """A cause whose needs are met: its evidence, and the first step from which it stays named first."""
+    """A cause whose needs are met: its evidence, and the first step from which it stays named first.
+
+    or_else   names of causes that the run's signals cannot tell from this one
+    """
 
     name: str
     meaning: str
@@ -32,17 +34,23 @@ class Suspect:
     strength: float
     evidence: tuple[Finding, ...]
     certain_since: int | None
+    or_else: tuple[str, ...] = ()
 
     @property
-    def headline(self) -> str:
+    def title(self) -> str:
+        """The name, and what else it may be."""
+        return " or ".join((self.name, *self.or_else))
+
+    @property
+    def gist(self) -> str:
         """The decisive finding; where it was repeated because it got worse, since when and how bad it became."""
         first = self.evidence[0]
         worst = max((f for f in self.evidence if f.symptom == first.symptom), key=lambda f: f.strength)
         if worst == first:
-            return f"{self.name}: {first}"
+            return str(first)
         reach = "up to" if worst.worse == "above" else "down to"
         return (
-            f"{self.name}: {worst.place} since step {first.step}, {reach} {worst.observed:.4g} at step {worst.step}, "
+            f"{worst.place} since step {first.step}, {reach} {worst.observed:.4g} at step {worst.step}, "
             f"limit {worst.limit:.4g}"
         )
 
@@ -51,11 +59,14 @@ class Suspect:
 class Diagnosis:
     """The outcome of judging one record; `str()` of it is meant to be read when an assertion fails.
 
-    verdict     healthy, unhealthy (a cause is named) or undetermined (no core signal, or an unexplained finding)
+    verdict     healthy, unhealthy (a cause is named) or undetermined (no core that can be judged, or an unexplained
+                finding)
     causes      ranked, the first is `cause`
     margin      strength of the first cause over that of the next one it does not explain; None when it is sole
     not_judged  detector -> why it could not judge
     reason      why the verdict is undetermined, "" otherwise
+    core        whether there was enough of a loss to judge
+    remarks     what is worth knowing of a run and is no fault
     """
 
     verdict: Verdict
@@ -66,10 +77,16 @@ class Diagnosis:
     margin: float | None
     reason: str
     core: bool
+    remarks: tuple[str, ...] = ()
 
     @property
     def cause(self) -> str | None:
         return self.causes[0].name if self.causes else None
+
+    @property
+    def title(self) -> str:
+        """The first cause with what else it may be, "" when there is none."""
+        return self.causes[0].title if self.causes else ""
 
     @property
     def remedy(self) -> str:
@@ -77,18 +94,26 @@ class Diagnosis:
 
     @property
     def alarm(self) -> bool:
-        """Whether somebody should look: a named cause, or no verdict although every core signal was there."""
-        return self.verdict == "unhealthy" or (self.verdict == "undetermined" and self.core)
+        """Whether somebody should look: a named cause, or a finding that none explains in a run with its core there.
+
+        A loss that never fell is no alarm: a run that is dead looks like one that had learned before its log began.
+        """
+        return self.verdict == "unhealthy" or (self.core and bool(self.findings))
 
     @property
-    def headline(self) -> str:
-        """One line: the first cause with its evidence, why no verdict was possible, or what was checked."""
+    def gist(self) -> str:
+        """One line: the evidence of the first cause, why no verdict was possible, or what was checked."""
         if self.causes:
-            return self.causes[0].headline
+            return self.causes[0].gist
         if self.findings:
             return f"no cause explains {self.findings[0]}"
         asked = len(self.judged) + len(self.not_judged)
         return self.reason or f"{len(self.judged)} of {asked} detectors judged, none found anything"
+
+    @property
+    def headline(self) -> str:
+        """The gist, after the first cause with what else it may be where there is one."""
+        return f"{self.title}: {self.gist}" if self.causes else self.gist
 
     def shows(self, symptom: str, before: int | None = None) -> bool:
         """Whether a symptom was found, at a step earlier than `before` when that is given."""
@@ -114,7 +139,7 @@ class Diagnosis:
             standing = f"strength {cause.strength:.2f}" + (f", {margin}" if rank == 1 else "")
             since = "" if cause.certain_since is None else f", certain since step {cause.certain_since}"
             lines += [
-                f"cause {rank}: {cause.name} ({standing}{since})",
+                f"cause {rank}: {cause.title} ({standing}{since})",
                 f"  {cause.meaning}",
                 f"  remedy: {cause.remedy}",
             ]
@@ -126,6 +151,7 @@ class Diagnosis:
                 f"  first step {f.step}{began}, observed {observed}, limit {f.limit:.6g}, {f.worse} is worse",
                 f"  limit from: {f.source}",
             ]
+        lines += [f"remark: {remark}" for remark in self.remarks]
         lines += [f"judged: {', '.join(self.judged)}"] if self.judged else []
         lines += [f"not judged: {name}: {why}" for name, why in self.not_judged.items()]
         return "\n".join(lines)
@@ -139,14 +165,17 @@ def _worst_of_each(findings: Sequence[Finding]) -> list[tuple[Finding, Finding]]
     return [(same[0], max(same, key=lambda f: f.strength)) for same in repeated.values()]
 
 
-def diagnose(record: Record) -> Diagnosis:
-    """Judge a record by its facts and signals alone; its provenance is not looked at."""
+def diagnose(record: Record, ended: bool = True) -> Diagnosis:
+    """Judge a record by its facts and signals alone; its provenance is not looked at.
+
+    `ended` is False for a run that is still going: nothing is said then that only its end tells.
+    """
     evidence = Evidence(record)
-    findings, judged, not_judged = _detect(evidence, DETECTORS)
+    findings, judged, not_judged = _detect(evidence, [d for d in DETECTORS if ended or not d.at_end])
     named = rank(findings)
-    suspects = tuple(_suspect(cause, findings) for cause in named)
-    core_gap, fell = _core(evidence)
-    verdict, reason = _verdict(named, findings, core_gap, fell)
+    suspects = tuple(_suspect(cause, findings, evidence) for cause in named)
+    core_gap, fallen = _core(evidence)
+    verdict, reason = _verdict(named, findings, core_gap, fallen)
     return Diagnosis(
         verdict=verdict,
         causes=suspects,
@@ -191,11 +220,12 @@ def _detect(evidence: Evidence, detectors: Sequence[Detector]) -> tuple[list[Fin
     return findings, tuple(judged), not_judged
 
 
-def _suspect(cause: Cause, findings: Sequence[Finding]) -> Suspect:
+def _suspect(cause: Cause, findings: Sequence[Finding], evidence: Evidence) -> Suspect:
     own = [f for f in findings if cause.accounts_for(f.symptom)]
     own.sort(key=lambda f: f.symptom != cause.decisive)
     strength, remedy = _strength(cause.decisive, findings), cause.remedy.format(onset=own[0].onset)
-    return Suspect(cause.name, cause.meaning, remedy, strength, tuple(own), _certain_since(cause, findings))
+    or_else = tuple(name for name, telling in cause.alike.items() if not any(map(evidence.sites, telling)))
+    return Suspect(cause.name, cause.meaning, remedy, strength, tuple(own), _certain_since(cause, findings), or_else)
 
 
 def _certain_since(cause: Cause, findings: Sequence[Finding]) -> int | None:
@@ -232,16 +262,14 @@ def _core(evidence: Evidence) -> tuple[str, bool]:
     recorded = [name for name in CORE if evidence.sites(name)]
     if not recorded:
         return "no loss was recorded", False
-    name = max(recorded, key=lambda name: min(CORE_POINTS, len(evidence.series(name)[0])))
-    _, losses = evidence.series(name)
-    if len(losses) < CORE_POINTS:
-        return f"{len(losses)} points of {name}; {CORE_POINTS} are needed", False
-    quarter = len(losses) // 4
-    with np.errstate(invalid="ignore"):  # between infinities of both signs there is no median, and no fall
-        return "", bool(np.median(losses[-quarter:]) < np.median(losses[:quarter]))
+    losses = {name: evidence.series(name)[1] for name in recorded}
+    name = max(recorded, key=lambda name: min(CORE_POINTS, len(losses[name])))
+    if len(losses[name]) < CORE_POINTS:
+        return f"{len(losses[name])} points of {name}; {CORE_POINTS} are needed", False
+    return "", fell(losses[name])
 
 
-def _verdict(named: Sequence[Cause], findings: Sequence[Finding], core_gap: str, fell: bool) -> tuple[Verdict, str]:
+def _verdict(named: Sequence[Cause], findings: Sequence[Finding], core_gap: str, fallen: bool) -> tuple[Verdict, str]:
     if named:
         return "unhealthy", ""
     if findings:
@@ -249,8 +277,6 @@ def _verdict(named: Sequence[Cause], findings: Sequence[Finding], core_gap: str,
         return "undetermined", f"no cause explains {first.symptom}" + (
             f" at {printable(first.site)}" if first.site else ""
         )
-    if core_gap:
-        return "undetermined", f"cannot judge: {core_gap}"
-    if not fell:
-        return "undetermined", "the loss did not fall"
+    if core_gap or not fallen:
+        return "undetermined", f"cannot judge: {core_gap or 'the loss never fell'}"
     return "healthy", ""

@@ -1,7 +1,8 @@
 """What a detector returns: findings, each with its evidence, or the reason why it cannot judge.
 
 The rule that keeps online and offline diagnosis the same: **a finding, once raised, is never withdrawn**. A detector's
-findings on the first n steps of a record are exactly those of the whole record whose step is among them.
+findings on the first n steps of a record are exactly those of the whole record whose step is among them. What can only
+be said of a run that has ended is found by detectors that are not asked before (`Detector.at_end`).
 """
 
 from __future__ import annotations
@@ -155,8 +156,11 @@ class Detector:
     """One test: `judge` returns its findings, [] when all is well, or raises CannotJudgeError.
 
     limits    each symptom it can find -> the limit in words, with its source: what `explain` shows
+    at_end    judges how a run ended, so only one that has: the step of its findings is the record's last, and a prefix
+              of the record is another run with another end
     """
 
     name: str
     judge: Callable[[Evidence], Sequence[Finding]]
     limits: Mapping[str, str] = field(default_factory=dict)
+    at_end: bool = False

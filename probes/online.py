@@ -36,7 +36,7 @@ class Online:
             return None
         else:
             self._to_confirm -= 1
-        cause = diagnose(record()).cause
+        cause = diagnose(record(), ended=False).cause
         self._times = self._times + 1 if cause == self._cause else 1
         self._cause = cause
         return cause if self._times >= CONFIRMATIONS else None

@@ -271,7 +271,6 @@ WELL = ("healthy", "learned before", "too short", "reinforcement learning")
 BY_NAME: Mapping[str, Row] = {row.name: row for row in ROWS}
 
 CALLED: Mapping[str, tuple[str, ...]] = {
-    "loss-spike": ("unstable-training",),
     "plateau": ("learns-nothing", "blind-to-input", "blind-to-context"),
 }
 """Causes that the diagnosis names in other words, or more closely than the table."""

@@ -70,7 +70,7 @@ SABOTAGED: Mapping[str, tuple[Callable[[], Specimen], str]] = {
     "constant-rate": (constant_rate, "schedule-never-stepped"),
     "mask-leak": (lambda: build(LEAKING), "mask-leak"),
     "tiny-rate": (lambda: leaf("optimizer.lr_max", 1e-6, STANDING_STILL), "learns-nothing"),
-    "wild-update": (wild_update, "unstable-training"),
+    "wild-update": (wild_update, "loss-spike"),
     "silent-ffn": (lambda: write(build(SHORT), 1, "blocks.1.ffn.up.bias", shift=-30), "dead-neurons"),
     "sharp-heads": (lambda: write(build(SHORT), 12, *QK), "saturated-attention"),
 }

@@ -16,7 +16,7 @@ from tests.records import changed, hand_made, sound, thorough
 LOSSES = sound()["loss"]
 SICK = changed(loss=[200.0, *LOSSES[1:]])
 SHORT = hand_made({"loss": [4.2, 4.1]})
-FLAT = hand_made({"loss": [3.0] * 40})
+NAMELESS = changed(grad_norm=[30.0] + [1.0] * 39)
 TWICE_SICK = changed(loss=[200.0, *LOSSES[1:]], lr=[0.0] * 40)
 LOOSE = changed(lr=[0.0] * 40, grad_norm=[30.0] + [1.0] * 39)
 CONSEQUENCE = thorough(
@@ -197,10 +197,10 @@ def test_strictly_a_log_that_says_too_little_fails(logs: Project) -> None:
 
 def test_a_log_in_which_something_is_wrong_that_has_no_name_fails(logs: Project) -> None:
     """Everything was there to judge it by: that it was not called healthy is an alarm."""
-    kept(logs, FLAT, "flat")
-    result = logs.run("--diagnose", "out/flat.jsonl")
+    kept(logs, NAMELESS, "nameless")
+    result = logs.run("--diagnose", "out/nameless.jsonl")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["undetermined: the loss did not fall"])
+    result.stdout.fnmatch_lines(["undetermined: no cause explains first-gradient-large, step 0: *"])
 
 
 # What is allowed
@@ -273,9 +273,10 @@ def test_a_pattern_that_is_empty_is_an_error(logs: Project) -> None:
 def test_a_column_is_read_as_the_signal_it_is_said_to_be(logs: Project) -> None:
     """And the command that draws it says so too."""
     written(logs, "log.csv", csv_of(step=range(40), loss=[4.0] * 40, mine=LOSSES))
-    logs.run("--diagnose", "log.csv").assert_outcomes(failed=1)
+    logs.run("--diagnose", "log.csv").assert_outcomes(skipped=1)
     logs.run("--diagnose", "log.csv", "--diagnose-map", "loss=mine").assert_outcomes(passed=1)
-    result = logs.run("--diagnose", "log.csv", "--diagnose-map", "step=step", "--diagnose-map", "lr=mine")
+    mapped = ("--diagnose-map", "step=step", "--diagnose-map", "lr=mine")
+    result = logs.run("--diagnose", "log.csv", *mapped, "--diagnose-strict")
     result.stdout.fnmatch_lines(["draw it: * render *log.csv --map step=step --map lr=mine -o page.html"])
 
 
@@ -323,8 +324,8 @@ def test_a_red_log_says_what_was_done_to_its_steps_and_who_ended_the_run(logs: P
     """Who doubts a verdict looks there first."""
     written(logs, "log.csv", csv_of(step=[*range(5), *range(3, 38)], loss=[4.0] * 40))
     kept(logs, replace(SICK, stopped=Stop(39, 100, "bad-init"), complete=False), "ended")
-    result = logs.run("--diagnose", "log.csv", "out/ended.jsonl")
-    result.stdout.fnmatch_lines(["undetermined: the loss did not fall", "note: *resumed*"])
+    result = logs.run("--diagnose", "log.csv", "out/ended.jsonl", "--diagnose-strict")
+    result.stdout.fnmatch_lines(["undetermined: cannot judge: the loss never fell *", "note: *resumed*"])
     result.stdout.fnmatch_lines(["unhealthy: bad-init: *", f"{Stop(39, 100, 'bad-init')}"])
 
 

@@ -95,7 +95,7 @@ def test_a_state_that_is_no_text_is_refused(tmp_path: Path) -> None:
         ('{"log_history": []}', "no loss was recorded"),
         (csv_of(step=range(40), loss=["nan"] * 40), "no cause explains"),
         (csv_of(step=[0] * 40, loss=[4.0] * 40), "1 points of loss; 20 are needed"),
-        (lines_of(*({"loss": 4.0} for _ in range(40))), "the loss did not fall"),
+        (lines_of(*({"loss": 4.0} for _ in range(40))), "the loss never fell"),
     ],
 )
 def test_what_says_too_little_is_not_judged(tmp_path: Path, text: str, reason: str) -> None:

@@ -186,7 +186,7 @@ def judge(path: Path, name: str, policy: Policy) -> Judgement:
     diagnosis = diagnose(record)
     outcome, why = decide(diagnosis, policy)
     cause = diagnosis.cause or "-"
-    first_line = f"{diagnosis.verdict}: " + (f"{cause}: {why}" if diagnosis.cause else why)
+    first_line = f"{diagnosis.verdict}: " + (f"{diagnosis.title}: {why}" if diagnosis.cause else why)
     details = () if outcome == "skipped" else _details(path, record, diagnosis, policy.mapping)
     return Judgement(
         outcome,
@@ -200,7 +200,7 @@ def judge(path: Path, name: str, policy: Policy) -> Judgement:
 
 def decide(diagnosis: Diagnosis, policy: Policy) -> tuple[Outcome, str]:
     """What becomes of a log that is diagnosed so, and why, beside its verdict and first cause."""
-    headline = diagnosis.headline.removeprefix(f"{diagnosis.cause}: ")
+    headline = diagnosis.gist
     if diagnosis.verdict == "healthy":
         return "passed", headline
     if diagnosis.verdict == "undetermined":
@@ -220,7 +220,7 @@ def _not_allowed(diagnosis: Diagnosis, allowed: frozenset[str]) -> str:
     for cause in diagnosis.causes:
         follows = any(BY_NAME[cause.name].needs.keys() <= set(other.explains) for other in granted)
         if cause.name not in allowed and not follows:
-            return f"not {cause.headline}"
+            return f"not {cause.title}: {cause.gist}"
     named = [BY_NAME[cause.name] for cause in diagnosis.causes]
     for finding in diagnosis.findings:
         if not any(cause.accounts_for(finding.symptom) for cause in named):

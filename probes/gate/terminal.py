@@ -55,7 +55,7 @@ def table(runs: Sequence[Run]) -> Iterator[list[Part]]:
 
 def _row(run: Run) -> tuple[str, ...]:
     cause = run.diagnosis.cause or "-"
-    headline = run.diagnosis.headline.removeprefix(f"{cause}: ")
+    headline = run.diagnosis.gist
     return (
         run.name,
         run.diagnosis.verdict,

@@ -35,6 +35,7 @@ def entry(name: str, path: str | None, record: Record, diagnosis: Diagnosis, kin
         "margin": diagnosis.margin,
         "first_step": first_step(diagnosis),
         "remedy": diagnosis.remedy,
+        "remarks": list(diagnosis.remarks),
         "causes": [asdict(cause) for cause in diagnosis.causes],
         "findings": [asdict(finding) for finding in diagnosis.findings],
         "judged": list(diagnosis.judged),
@@ -49,8 +50,8 @@ def unjudged(name: str, path: str | None, error: str | None, kind: Kind = "file"
     """A run that could not be read, or of whose training nothing is left; `error` says why."""
     return {
         "name": name, "kind": kind, "path": path, "verdict": None, "cause": None, "headline": "", "reason": "",
-        "alarm": False, "margin": None, "first_step": None, "remedy": "", "causes": [], "findings": [], "judged": [],
-        "not_judged": {}, "complete": None, "stopped": None, "reader": None, "error": error,
+        "alarm": False, "margin": None, "first_step": None, "remedy": "", "remarks": [], "causes": [], "findings": [],
+        "judged": [], "not_judged": {}, "complete": None, "stopped": None, "reader": None, "error": error,
         "allowed": None, "outcome": None, "tests": {},
     }  # fmt: skip
 

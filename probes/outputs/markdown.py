@@ -74,9 +74,8 @@ def _tally(runs: Sequence[Entry]) -> str:
 
 
 def _cells(run: Entry) -> list[str]:
-    headline = run["error"] or run["headline"].removeprefix(f"{run['cause']}: ")
+    title = " or ".join(name for cause in run["causes"][:1] for name in (cause["name"], *cause["or_else"]))
+    headline = run["error"] or run["headline"].removeprefix(f"{title}: ")
     verdict = (run["verdict"] or "not judged") + (", allowed" if run["allowed"] else "")
     step = "" if run["first_step"] is None else run["first_step"]
-    return [
-        text(cell) for cell in (run["name"], verdict, run["cause"] or "", step, headline, run["remedy"], run["path"])
-    ]
+    return [text(cell) for cell in (run["name"], verdict, title, step, headline, run["remedy"], run["path"])]

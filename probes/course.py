@@ -1,0 +1,112 @@
+"""The course of a noisy curve: its levels along the way, how well each is known, and whether it fell.
+
+A curve is cut into at most twenty stretches of as many points each, so that what is said of it depends neither on how
+often it was logged nor on its unit. A stretch's level is its median, its noise is told by neighbouring points, and both
+bear points that are sick themselves (Hampel 1974; Rice 1984).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import sqrt
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Steps = npt.NDArray[np.integer]
+Column = npt.NDArray[np.floating]
+
+STRETCHES = 20
+POINTS = 5
+"""In a stretch, at least: the median of fewer is anybody's guess."""
+FEWEST = 4
+"""Stretches: twenty points, which a loss has to have to be judged at all, are cut in four."""
+TO_SIGMA = 1.4826
+"""Median of absolute deviations -> standard deviation, for Gaussian noise (Hampel 1974)."""
+OF_MEDIAN = 1.2533
+"""Standard error of a median over that of a mean, sqrt(pi / 2) for Gaussian noise."""
+ERRORS = 3.0
+"""Standard errors by which a curve must have fallen to have fallen."""
+ERRORS_OF_FEW = 6.0
+"""As many when the start is fewer than POINTS points, which noise with heavy tails reaches alone."""
+
+
+class Course(NamedTuple):
+    """Stretches of a curve, in order; arrays of one entry for each, [B].
+
+    begin, end   their first and their last step
+    level        median of their points
+    sigma        standard deviation of one point around it
+    error        standard error of the level
+    """
+
+    begin: Steps
+    end: Steps
+    level: Column
+    sigma: Column
+    error: Column
+
+
+def finite(steps: Steps, values: Column) -> tuple[Steps, Column]:
+    """The points whose value is finite."""
+    kept = np.isfinite(values)
+    return steps[kept], values[kept]
+
+
+def course(steps: Steps, values: Column) -> Course | None:
+    """The course of finite values [n] at steps [n]; None for fewer than FEWEST * POINTS of them."""
+    count = len(values)
+    if count < FEWEST * POINTS:
+        return None
+    edges = np.linspace(0, count, min(STRETCHES, count // POINTS) + 1).round().astype(int)
+    spans = list(pairwise(edges))
+    jumps = np.abs(np.diff(values, prepend=values[:1]))
+    level = np.array([np.median(values[i:j]) for i, j in spans])
+    # From its own points and those of its neighbours: of five differences alone no deviation is known.
+    around = zip(np.r_[0, edges[:-2]], np.r_[edges[2:], count], strict=True)
+    sigma = np.array([TO_SIGMA / sqrt(2) * np.median(jumps[max(i, 1) : j]) for i, j in around])
+    return Course(steps[edges[:-1]], steps[edges[1:] - 1], level, sigma, _error(sigma, np.diff(edges)))
+
+
+def fell(values: Column) -> bool:
+    """Whether a curve ends below where it began by more than its noise; False for too few finite points to say.
+
+    Two questions, since some learn all there is to learn before the second point and others take the whole run: whether
+    its first one, two, four, ... points, up to a quarter, lie above its last quarter, by their medians; and whether it
+    falls along the way, by rank against the logarithm of time (Spearman 1904), of which no single point makes much.
+    """
+    values = values[np.isfinite(values)]
+    path = course(np.arange(len(values)), values)
+    if path is None:
+        return False
+    quarter, ends = len(values) // 4, max(1, len(path.level) // 4)
+    end = float(np.median(values[-quarter:]))
+    end_error = float(_error(np.median(path.sigma[-ends:]), quarter))
+    for length in sorted({quarter, *(2**k for k in range(quarter.bit_length()))}):
+        few = length < POINTS
+        start_error = float(_error(path.sigma[0] if few else np.median(path.sigma[:ends]), length))
+        fall = float(np.median(values[:length])) - end
+        if fall > (ERRORS_OF_FEW if few else ERRORS) * float(np.hypot(start_error, end_error)):
+            return True
+    return fall > 0 and falling(values) > ERRORS
+
+
+def falling(values: Column) -> float:
+    """How surely a curve falls with the logarithm of time: minus Spearman's correlation, in standard errors."""
+    ranks = ranked(values) - (len(values) + 1) / 2
+    time = np.log(np.arange(1, len(values) + 1))
+    time -= time.mean()
+    size = float(np.linalg.norm(ranks) * np.linalg.norm(time))
+    return -float(ranks @ time) / size * sqrt(len(values) - 1) if size else 0.0
+
+
+def ranked(values: Column) -> Column:
+    """The rank of each value, from 1; the mean of their ranks for those that are equal."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[inverse]
+
+
+def _error(sigma: npt.ArrayLike, points: npt.ArrayLike) -> Column:
+    return np.asarray(OF_MEDIAN * np.asarray(sigma) / np.sqrt(points))
