@@ -151,7 +151,7 @@ def test_certain_since_is_what_every_longer_prefix_says(record: Record) -> None:
     first: int | None = None
     final = diagnose(record)
     for step in record.steps.tolist():
-        if diagnose(record.prefix(step)).cause != final.cause:
+        if diagnose(record.prefix(step), ended=step == record.steps[-1]).cause != final.cause:
             first = None
         elif first is None:
             first = step
