@@ -69,7 +69,9 @@ CAUSES: tuple[Cause, ...] = (
         needs={"non-finite": 0.0},
         remedy="look at the named site at the named step: overflow, division by zero, log of zero, bad data",
         excluded=("initial-loss-high",),
-        explains=("first-gradient-large", "first-gradient-small", "first-update-large", "lr-starts-at-peak"),
+        explains=(
+            "first-gradient-large", "first-gradient-small", "first-update-large", "lr-starts-at-peak", "loss-ends-high",
+        ),
     ),
     Cause(
         "summed-loss",
@@ -124,6 +126,15 @@ CAUSES: tuple[Cause, ...] = (
         explains=(
             "first-gradient-large", "first-gradient-small", "head-stuck", "dead-neurons", "loss-spike", *_STALLED,
         ),
+    ),
+    Cause(
+        "diverged",
+        "the loss ends above where it began, or all that was learned is lost for good: training made the model worse",
+        needs={"loss-ends-high": 0.0},
+        remedy="lower the learning rate by ten; check the sign of the update and of the loss, and look at step {onset}",
+        excluded=("initial-loss-high", "non-finite"),
+        explains=("loss-spike", "val-loss-rising"),
+        alike={"lr-too-high": (), "vanishing-gradients": ("grad_norm",)},
     ),
     Cause(
         "loss-spike",

@@ -69,6 +69,14 @@ def course(steps: Steps, values: Column) -> Course | None:
     return Course(steps[edges[:-1]], steps[edges[1:] - 1], level, sigma, _error(sigma, np.diff(edges)))
 
 
+def beginning(path: Course, values: Column) -> float:
+    """The level at which a curve began: that of its first stretch, or of its first POINTS points where it is higher.
+
+    Some fall far within the first stretch; and what begins high has to end higher to have risen.
+    """
+    return max(float(path.level[0]), float(np.median(values[:POINTS])))
+
+
 def fell(values: Column) -> bool:
     """Whether a curve ends below where it began by more than its noise; False for too few finite points to say.
 

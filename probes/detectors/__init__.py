@@ -2,6 +2,7 @@
 
 from probes.detectors import (
     dead_neurons,
+    divergence,
     first_update,
     floor,
     initial_activation,
@@ -26,6 +27,7 @@ DETECTORS: tuple[Detector, ...] = (
     floor.DETECTOR,
     stalled.DETECTOR,
     loss_spike.DETECTOR,
+    divergence.DETECTOR,
     dead_neurons.DETECTOR,
     stuck_heads.DETECTOR,
     overfitting.DETECTOR,
