@@ -16,7 +16,7 @@ import argparse
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -34,14 +34,16 @@ from tests.log_files import FORMATS, VARIANTS, kept, write
 
 PAGE = Path(__file__).parents[1] / "docs" / "what-can-be-known.md"
 PLACE = r"(?<=<!-- {0} -->\n).*?(?=\n<!-- end of {0} -->)"
-FULL = "all four"
+FULL, OWN_RECORD = "all four", "own record"
 TOO_SHORT = TABLE["too short"]
 DETECTORS = {detector.name for detector in detectors.DETECTORS}
 AS_KNOWN = "as can be known"
 
 
 def judged(name: str, signals: str, variant: str, folder: Path) -> Diagnosis | None:
-    """Today's diagnosis of a case; None when nothing is left of its log."""
+    """Today's diagnosis of a case; None when nothing is left of its log, or there is no record of our own."""
+    if signals == OWN_RECORD:
+        return diagnose(own(name)) if name in GPT else None
     rows = VARIANTS[variant](kept(rows_of(name), SETS[signals]))
     form = list(FORMATS)[list(CASES).index(name) % len(FORMATS)]
     return diagnose(read(write(rows, folder, form))) if rows else None
@@ -54,11 +56,19 @@ def said(diagnosis: Diagnosis) -> str:
     return f"alarm, {diagnosis.reason}" if diagnosis.alarm else "cannot judge"
 
 
+def told(known: Known, cause: str, or_else: Iterable[str]) -> bool:
+    """Whether the causes that are named together are just those that cannot be told apart."""
+    names = (cause, *or_else)
+    others = (known._replace(what=(one,)) for one in known.what)
+    return all(met(known, name) for name in names) and all(any(met(one, name) for name in names) for one in others)
+
+
 def gap(row: Row, known: Known, diagnosis: Diagnosis) -> str:
     """How a diagnosis differs from what can be known, "" when it does not."""
     if known.verdict == "unhealthy":
         if met(known, diagnosis.cause):
-            return ""
+            first = diagnosis.causes[0]
+            return "" if told(known, first.name, first.or_else) else f"ALTERNATIVES: {first.title}"
         if diagnosis.cause:
             return f"OTHER CAUSE: {said(diagnosis)}"
         return f"UNNAMED: {said(diagnosis)}" if diagnosis.alarm else f"MISSED: {said(diagnosis)}"
@@ -77,11 +87,7 @@ def matrix(names: list[str], folder: Path) -> Iterator[tuple[str, str, str, str]
     for name in names:
         row = TABLE[CASES[name].row]
         for signals, present in SETS.items():
-            if signals == "own record":
-                diagnosis = diagnose(own(name)) if name in GPT else None
-            else:
-                diagnosis = judged(name, signals, "as it is", folder)
-            if diagnosis:
+            if diagnosis := judged(name, signals, "as it is", folder):
                 yield name, signals, "as it is", gap(row, row.cell(present), diagnosis) or AS_KNOWN
         known = row.cell(SETS[FULL])
         for variant in list(VARIANTS)[1:]:
@@ -141,7 +147,8 @@ FALSE ALARM  at a run that is in order            UNFOUNDED  an alarm at a sick 
 OTHER CAUSE  named, but not as can be known       UNNAMED    an alarm, but no cause
 MISSED       no alarm, though it can be known     NO NOTE    healthy, without the remark
 BY DEFAULT   healthy, where nothing can be known  TIMID      no verdict, where one can be known
-UNSAID       healthy, and what was not judged is not listed"""
+UNSAID       healthy, and what was not judged is not listed
+ALTERNATIVES a cause of those that can be known, but not beside just those that cannot be told from it"""
 
 
 def main() -> None:
