@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
-from tests import tiny_specimen
+from tests import installed, tiny_specimen
 
 # How long an example takes is the machine's business, not a property of the code.
 settings.register_profile("suite", deadline=None)
@@ -103,3 +103,24 @@ def project(ours: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPat
     made = Project(pytester)
     made.offers('offer("healthy", "reference")', 'offer("stuck", lr=0.0)')
     return made
+
+
+# What is built, away from here
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built once."""
+    return installed.build(tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of an environment that holds the wheel and what it asks for."""
+    return installed.install(wheel, tmp_path_factory.mktemp("environment"))
+
+
+@pytest.fixture
+def elsewhere(python: Path, tmp_path: Path) -> installed.Elsewhere:
+    """That environment, and an empty project."""
+    return installed.Elsewhere(python, tmp_path)

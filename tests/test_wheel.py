@@ -2,94 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
-import venv
-from dataclasses import dataclass
-from importlib.metadata import Distribution, distribution, distributions
 from math import nan
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from packaging.requirements import Requirement
 
+from tests.installed import ROOT, Elsewhere
 from tests.logs import csv_of, curve
 
-ROOT = Path(__file__).parents[1]
-SOURCES = ("probes", "model", "calibration", "scripts", "tests", "examples")
-BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
 PASSES = "def test_it(): pass\n"
-
-
-def dependencies(of: Distribution) -> dict[str, Distribution]:
-    """Everything that a distribution asks for, and what that asks for, without the extras."""
-    wanted = [Requirement(text) for text in of.requires or ()]
-    names = [r.name for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""})]
-    direct = {name: distribution(name) for name in names}
-    return {name: found for one in direct.values() for name, found in dependencies(one).items()} | direct
-
-
-@dataclass(frozen=True)
-class Elsewhere:
-    """An environment that holds the wheel and what its metadata asks for, and a project outside the repository."""
-
-    python: Path
-    project: Path
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`python ARGUMENTS` in the project; nothing of this process' environment says where the repository is."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
-        command = [str(self.python), *arguments]
-        return subprocess.run(command, cwd=self.project, env=kept, capture_output=True, text=True, check=False)
-
-    def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.run("-m", "pytest", "-p", "no:cacheprovider", *arguments)
-
-    def write(self, **files: str) -> None:
-        for name, text in files.items():
-            (self.project / f"{name}.py").write_text(text, encoding="utf-8")
-
-    def files(self) -> list[str]:
-        return sorted(path.name for path in self.project.rglob("*") if "__pycache__" not in path.parts)
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, so that nothing is left in the repository; the network is not asked."""
-    copy, built = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
-    for name in SOURCES:
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy)
-    done = subprocess.run([sys.executable, "-c", BUILD, built], cwd=copy, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (path,) = built.glob("*.whl")
-    return path
-
-
-@pytest.fixture(scope="module")
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its dependencies are those installed here, by links; only what the metadata asks for is there."""
-    home = tmp_path_factory.mktemp("environment")
-    venv.create(home, symlinks=True)
-    python = home / "bin" / "python"
-    (packages,) = home.glob("lib/*/site-packages")
-    (asking,) = distributions(path=[str(wheel)])
-    for found in dependencies(asking).values():
-        for top in {file.parts[0] for file in found.files or ()} - {"..", "__pycache__"}:
-            (packages / top).symlink_to(str(found.locate_file(top)))
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps", wheel]
-    subprocess.run(pip, check=True)
-    return python
-
-
-@pytest.fixture
-def elsewhere(python: Path, tmp_path: Path) -> Elsewhere:
-    return Elsewhere(python, tmp_path)
 
 
 def test_the_wheel_holds_probes_and_nothing_else(wheel: Path) -> None:
