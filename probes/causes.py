@@ -35,7 +35,7 @@ class Cause:
         return symptom in self.needs or symptom in self.explains
 
 
-_STALLED = ("stalled-at-uniform", "stalled-at-unigram", "stalled-at-bigram")
+_STALLED = ("stalled-at-uniform", "stalled-at-unigram", "stalled-at-bigram", "loss-at-ln-k")
 
 CAUSES: tuple[Cause, ...] = (
     Cause(
@@ -96,6 +96,13 @@ CAUSES: tuple[Cause, ...] = (
         explains=_STALLED,
     ),
     Cause(
+        "schedule-ended-early",
+        "the learning rate is 0 long before the run ends: the steps from there on change nothing",
+        needs={"lr-zero-early": 0.0},
+        remedy="give the schedule as many steps as are trained: it had come to 0 by step {onset}; or stop there",
+        explains=_STALLED,
+    ),
+    Cause(
         "schedule-never-stepped",
         "a schedule is declared, but the learning rate never moves",
         needs={"lr-constant": 0.0},
@@ -152,6 +159,7 @@ CAUSES: tuple[Cause, ...] = (
         needs={"stalled-at-uniform": 0.0},
         remedy="check that gradients reach the optimizer and its updates the weights the model uses; raise the rate",
         excluded=("initial-loss-high", "non-finite", "lr-zero", "first-gradient-small"),
+        explains=("loss-at-ln-k",),
     ),
     Cause(
         "blind-to-input",
@@ -159,7 +167,7 @@ CAUSES: tuple[Cause, ...] = (
         needs={"stalled-at-unigram": 0.0},
         remedy="check that the tokens reach the first layer and that the layers after it pass them on",
         excluded=("initial-loss-high", "non-finite"),
-        explains=("head-stuck",),
+        explains=("head-stuck", "loss-at-ln-k"),
     ),
     Cause(
         "blind-to-context",
@@ -167,7 +175,15 @@ CAUSES: tuple[Cause, ...] = (
         needs={"stalled-at-bigram": 0.0},
         remedy="check the attention mask, which may hide the past, and that attention's output is added to the stream",
         excluded=("initial-loss-high", "non-finite"),
-        explains=("head-stuck",),
+        explains=("head-stuck", "loss-at-ln-k"),
+    ),
+    Cause(
+        "plateau",
+        "the loss rests from first to last where a model scores that knows nothing of its input",
+        needs={"loss-at-ln-k": 0.0},
+        remedy="check that inputs and gradients arrive and the rate is large enough; then that labels fit their inputs",
+        excluded=("initial-loss-high", "non-finite"),
+        alike={"shuffled-labels": ()},
     ),
     Cause(
         "overfit",

@@ -1,6 +1,7 @@
 """The detectors, in order of precedence: one file per symptom, each a pure function from evidence to findings."""
 
 from probes.detectors import (
+    at_ln_k,
     dead_neurons,
     divergence,
     first_update,
@@ -26,6 +27,7 @@ DETECTORS: tuple[Detector, ...] = (
     schedule.DETECTOR,
     floor.DETECTOR,
     stalled.DETECTOR,
+    at_ln_k.DETECTOR,
     loss_spike.DETECTOR,
     divergence.DETECTOR,
     dead_neurons.DETECTOR,

@@ -1,0 +1,73 @@
+"""A loss that rests at ln K from first to last, K small: what a model scores that knows nothing of its input.
+
+That is so because it does not learn, or because there is nothing to learn. No vocabulary need be stated, since a flat
+loss lies that near to one of the levels by chance once or twice in a hundred times (`ABOVE`). Where it is stated, its
+level alone counts.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from math import log, sqrt
+
+import numpy as np
+
+from probes.course import FEWEST, POINTS, Column, course, fell, finite
+from probes.findings import CannotJudgeError, Detector, Evidence, Finding
+
+SYMPTOM = "loss-at-ln-k"
+CLASSES = range(2, 11)
+"""Numbers of classes that are thought of when none is stated."""
+ABOVE, BELOW = 0.015, 0.01
+"""How far off ln K the mean may lie, as a share of 1 / K, the distance to the next level. Above, since the noise of the
+updates keeps what such a model predicts a little off even; below, since classes are never quite balanced. Of the levels
+from 0.1 to 3 that is 1.7 %."""
+ERRORS = 4.0
+"""Standard errors by which a stretch may lie off: 1 of 16,000 does, and there are 20."""
+BATCH = 8
+"""Rows behind a point of loss, at least. A model whose logits are off even by s lies s^2 / 2 above ln K, and its loss
+of one row varies by s: so ABOVE bounds the noise as well, far below that of a model which knows something."""
+DIGITS = 6
+"""Decimals of a loss beyond which it does not count as rounded."""
+SOURCE = "a mean loss within 1.5 % of the way to the next such level, never off it and never falling"
+
+
+def judge(evidence: Evidence) -> list[Finding]:
+    signal = "loss" if evidence.sites("loss") else "train_loss"
+    steps, losses = finite(*evidence.series(signal))
+    path = course(steps, losses)
+    if path is None:
+        raise CannotJudgeError(f"{len(losses)} finite points of {signal}; {FEWEST * POINTS} are needed")
+    mean, spread = float(losses.mean()), float(losses.std())
+    error = max(spread / sqrt(len(losses)), resolution(losses) / 2)
+    for k in _counts(evidence):
+        above, below, off = ABOVE / k, BELOW / k, path.level - log(k)
+        rests = np.abs(off) <= above + ERRORS * np.maximum(path.error, spread / sqrt(len(losses) / len(off)))
+        if (
+            -below <= mean - log(k) <= above
+            and error <= below
+            and np.median(path.sigma) <= sqrt(2 * above / BATCH)
+            and rests.all()
+            and not fell(losses)
+        ):
+            return [Finding(SYMPTOM, signal, int(evidence.steps[-1]), mean, log(k) - below, "above", SOURCE)]
+    return []
+
+
+def _counts(evidence: Evidence) -> range:
+    """Of classes: the one that is stated, or all that are thought of."""
+    if evidence.facts.get("vocab_size") is None:
+        return CLASSES
+    evidence.uniform()
+    k = int(evidence.number("vocab_size"))
+    return range(k, k + 1)
+
+
+def resolution(values: Column) -> float:
+    """The step of a rounded log, by the decimals of its first points; 0 where it is not rounded."""
+    decimals = max(-int(Decimal(repr(float(v))).as_tuple().exponent) for v in values[:100])
+    return 10.0**-decimals if decimals <= DIGITS else 0.0
+
+
+LIMITS = {SYMPTOM: f"ln K for K from 2 to 10, or of the stated vocabulary; {SOURCE}"}
+DETECTOR = Detector("at-ln-k", judge, LIMITS, at_end=True)
