@@ -1,50 +1,138 @@
-"""A learning rate that never moves although the run declares a schedule: it never stepped, or its base is 0."""
+"""A learning rate that is 0, from the start or long before the end, or that never moves although it was declared to."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from probes.findings import CannotJudgeError, Detector, Evidence, Finding
-from probes.record import Steps
+from probes.course import fell, finite
+from probes.findings import CannotJudgeError, Detector, Evidence, Finding, worsening
+from probes.record import Column, Steps
 
 CONSTANT = "lr-constant"
 ZERO = "lr-zero"
+ENDED = "lr-zero-early"
 PATIENCE_POINTS = 20
 """Points of lr to see before judging: as many as make a loss a core signal."""
 SHARE_OF_RUN = 0.1
 """Share of the declared run to see before judging; a schedule may hold its first value for a while."""
+SHARE_UNSURE = 0.5
+"""Share of the run before rates that may be rounded are called 0: a warmup, which rounding hides, is over by then and
+the loss has moved."""
+UNDECLARED = 1000
+"""Steps that a run is taken to have at least where none are declared."""
+SHARE_ENDED = 0.1
+"""Share of the log so far, in points and in steps, for which a rate that was above 0 has to be 0: a schedule ends with
+a last row at 0, and a warm restart touches it."""
+FEWEST_ENDED = 5
+"""As many points of it at least."""
+DECIMALS = range(4, 16)
+"""To which a log may round its rates: to fewer nobody does, and a double has no more."""
+NEAR = 20
+"""Units of the last decimal within which the last rate above 0 lies if rounding made the 0: a schedule that divides by
+ten comes from five, one that falls evenly from as many as it falls between two points."""
 SMALLEST = float(np.finfo(np.float64).tiny)
 SOURCE = "a declared schedule moves within 20 points and a tenth of the run"
+SOURCE_ZERO = (
+    "no rate above 0 within 20 points and a tenth of the run; of a log, whose rates may be rounded, within half of the "
+    "run (500 steps where none are declared) and without a fall of the loss"
+)
+SOURCE_ENDED = "exactly 0 for five points and a tenth of the log, after a rate that no rounding takes to 0"
 
 
 def judge(evidence: Evidence) -> list[Finding]:
     steps, lrs = evidence.series("lr")
-    points = _points_needed(evidence, steps)
-    if (lrs[:points] != lrs[0]).any():
-        return []
-    step = int(steps[points - 1])
-    if lrs[0] == 0:
-        return [Finding(ZERO, "", step, 0.0, SMALLEST, "below", SOURCE)]
-    if evidence.fact("schedule") == "constant":
-        return []
-    return [Finding(CONSTANT, "", step, float(points), float(points - 1), "above", SOURCE)]
+    total = 0.0 if evidence.facts.get("total_steps") is None else evidence.number("total_steps")
+    points = _points_seen(steps, SHARE_OF_RUN * total)
+    if not points:
+        raise CannotJudgeError(_too_few(steps, "a tenth", total))
+    findings = [*_zero(evidence, steps, lrs, points, total), *_ended(evidence, steps, lrs, points)]
+    if lrs[0] != 0 and (lrs[:points] == lrs[0]).all():
+        declared = evidence.facts.get("schedule") if findings else evidence.fact("schedule")
+        if declared not in (None, "constant"):
+            step = int(steps[points - 1])
+            findings.insert(0, Finding(CONSTANT, "", step, float(points), float(points - 1), "above", SOURCE))
+    return findings
 
 
-def _points_needed(evidence: Evidence, steps: Steps) -> int:
-    """Points until both are seen: enough of them, and enough of the declared run, however often lr was logged."""
-    total = evidence.number("total_steps") if "total_steps" in evidence.facts else 0.0
-    seen = steps - steps[0] + 1 >= SHARE_OF_RUN * total
+def _points_seen(steps: Steps, span: float) -> int:
+    """Points until both are seen: enough of them, and so many steps, however often lr was logged; 0 if not yet."""
+    seen = steps - steps[:1] + 1 >= span
     seen[: PATIENCE_POINTS - 1] = False
-    if not seen.any():
-        raise CannotJudgeError(
-            f"{len(steps)} points of lr over {steps[-1] - steps[0] + 1} steps; "
-            f"{PATIENCE_POINTS} and a tenth of the {total:g} declared are needed"
-        )
-    return int(np.argmax(seen)) + 1
+    return int(np.argmax(seen)) + 1 if seen.any() else 0
+
+
+def _too_few(steps: Steps, share: str, total: float) -> str:
+    return (
+        f"{len(steps)} points of lr over {steps[-1] - steps[0] + 1} steps; "
+        f"{PATIENCE_POINTS} and {share} of the {total:g} declared are needed"
+    )
+
+
+def _zero(evidence: Evidence, steps: Steps, lrs: Column, points: int, total: float) -> list[Finding]:
+    """A rate of 0 from the first point on. Who declares a schedule writes down the rate that is applied; another log
+    may round it, and then the loss falls."""
+    zeros = int(np.argmax(lrs != 0)) if lrs.any() else len(lrs)
+    if zeros and evidence.facts.get("schedule") is None:
+        total = total if total > 0 else UNDECLARED
+        points = _points_seen(steps[:zeros], SHARE_UNSURE * total)
+        if not points and zeros == len(lrs):
+            raise CannotJudgeError("every lr is 0 so far, or rounded to it: " + _too_few(steps, "half", total))
+        if not points:
+            return []
+        losses = _losses(evidence, 0, int(steps[points - 1]))
+        if len(losses) < PATIENCE_POINTS or fell(losses):
+            return []
+    if zeros < points:
+        return []
+    return [Finding(ZERO, "", int(steps[points - 1]), 0.0, SMALLEST, "below", SOURCE_ZERO)]
+
+
+def _losses(evidence: Evidence, first: int, last: int) -> npt.NDArray[np.floating]:
+    """The finite losses from step `first` to `last`. Raises CannotJudgeError when none was ever recorded."""
+    steps, losses = finite(*evidence.series("loss" if evidence.sites("loss") else "train_loss"))
+    return losses[(steps >= first) & (steps <= last)]
+
+
+def _ended(evidence: Evidence, steps: Steps, lrs: Column, points: int) -> list[Finding]:
+    """A rate of 0 that was above it, each time it has lasted for a still larger share of the log."""
+    places = np.arange(len(lrs))
+    last_above = np.maximum.accumulate(np.where(lrs != 0, places, -1))
+    length, seen = places - last_above, places + 1
+    lasted = (steps - steps[np.minimum(last_above + 1, places)]) / np.maximum(steps - steps[0], 1)
+    share = np.where((last_above >= 0) & (length >= FEWEST_ENDED), np.minimum(length / seen, lasted), 0.0)
+    share[: points - 1] = 0
+    findings = []
+    for i in worsening(share, SHARE_ENDED, "above"):
+        begin, step = int(last_above[i]) + 1, int(steps[i])
+        if not _rounded(lrs[:begin]) and not _learns(evidence, int(steps[begin]), step):
+            findings.append(
+                Finding(ENDED, "", step, float(share[i]), SHARE_ENDED, "above", SOURCE_ENDED, int(steps[begin]))
+            )
+    return findings
+
+
+def _rounded(lrs: Column) -> bool:
+    """Whether rates before a 0 may have been rounded to it: all have few decimals and the last is near the last one."""
+    if not lrs.any():
+        return False
+    rates = np.unique(lrs)
+    single = bool((rates.astype(np.float32) == rates).all())
+    for decimals in DECIMALS:
+        cut = rates.round(decimals)
+        if ((cut.astype(np.float32) if single else cut) == rates).all():
+            return bool(lrs[-1] <= NEAR * 10.0**-decimals)
+    return False
+
+
+def _learns(evidence: Evidence, first: int, last: int) -> bool:
+    """Whether the loss falls meanwhile: then another group of parameters has a rate that is not logged."""
+    return bool(evidence.sites("loss") or evidence.sites("train_loss")) and fell(_losses(evidence, first, last))
 
 
 LIMITS = {
     CONSTANT: f"as many equal learning rates as are looked at; {SOURCE}",
-    ZERO: f"every learning rate looked at is 0; {SOURCE}",
+    ZERO: f"every learning rate looked at is 0; {SOURCE_ZERO}",
+    ENDED: f"more than a tenth of the log, in points and in steps, at a learning rate of 0; {SOURCE_ENDED}",
 }
 DETECTOR = Detector("schedule", judge, LIMITS)
