@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from probes.causes import CAUSES, Cause
 from probes.course import fell
 from probes.detectors import DETECTORS
@@ -165,8 +167,11 @@ def _worst_of_each(findings: Sequence[Finding]) -> list[tuple[Finding, Finding]]
     return [(same[0], max(same, key=lambda f: f.strength)) for same in repeated.values()]
 
 
+@np.errstate(all="ignore")
 def diagnose(record: Record, ended: bool = True) -> Diagnosis:
     """Judge a record by its facts and signals alone; its provenance is not looked at.
+
+    A loss may be too large to be squared: what overflows on the way is far out, and no news for a terminal.
 
     `ended` is False for a run that is still going: nothing is said then that only its end tells.
     """

@@ -156,3 +156,9 @@ def test_certain_since_is_what_every_longer_prefix_says(record: Record) -> None:
         elif first is None:
             first = step
     assert [c.certain_since for c in final.causes[:1]] == ([first] if final.causes else [])
+
+
+def test_a_loss_too_large_to_be_squared_is_judged_in_silence(recwarn: pytest.WarningsRecorder) -> None:
+    """What overflows on the way is no news for a terminal."""
+    diagnosis = diagnose(changed(loss=[1e200 * value for value in sound()["loss"]]))
+    assert (diagnosis.core, len(recwarn)) == (True, 0)
