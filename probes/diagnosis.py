@@ -13,6 +13,7 @@ from probes.course import fell
 from probes.detectors import DETECTORS
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding, printable
 from probes.record import Record
+from probes.remarks import remarks
 
 Verdict = Literal["healthy", "unhealthy", "undetermined"]
 CORE = ("loss", "train_loss")
@@ -190,6 +191,7 @@ def diagnose(record: Record, ended: bool = True) -> Diagnosis:
         margin=_margin(named, suspects),
         reason=reason,
         core=not core_gap,
+        remarks=remarks(evidence) if ended and not core_gap else (),
     )
 
 

@@ -79,7 +79,8 @@ def gap(row: Row, known: Known, diagnosis: Diagnosis) -> str:
     missing = known.what[0].partition(":")[0] if known.kind == "not judged" else ""
     if missing in DETECTORS and missing not in diagnosis.not_judged:
         return f"UNSAID: that {missing} could not judge"
-    return "NO NOTE" if known.kind == "note" else ""
+    noted = any(remark.startswith(known.what[0]) for remark in diagnosis.remarks) if known.kind == "note" else True
+    return "" if noted else "NO NOTE"
 
 
 def matrix(names: list[str], folder: Path) -> Iterator[tuple[str, str, str, str]]:

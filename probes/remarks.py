@@ -1,0 +1,119 @@
+"""What is worth knowing of a run that has ended and is no fault: one sentence each, with its numbers.
+
+A remark never is a finding: no cause needs it and no verdict turns on it. What a remark says may be meant, or have
+several reasons that the log cannot tell apart (`docs/what-can-be-known.md`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from probes.course import ERRORS, ERRORS_OF_FEW, Course, course, falling, fell, finite
+from probes.findings import Evidence
+
+Steps = npt.NDArray[np.integer]
+Column = npt.NDArray[np.floating]
+
+FEWEST = 20
+"""Points of a signal of which anything is said."""
+STRAIGHT = (0.3, 1.2)
+"""Fall in the second half of a log over that in the first: a straight line has 1, noise makes it a little more, and a
+curve that comes to rest has less than a third. Chosen on the cases of `tests.faults`."""
+SURE = 2.0
+"""Standard errors of the fall in the second half."""
+GIVEN_BACK = 0.25
+"""Share of what was learned that a rise gives back to be worth a word, as in a spike of the loss."""
+LONG = 3
+"""Stretches of twenty, or of five points, that it lasts: less is a spike."""
+VAL_RISE = 1.03
+"""As for overfitting: within 3 % of its minimum a loss counts as being there."""
+SHARE_LEFT = 0.1
+"""Of the declared steps that are missing, and of the peak rate that is still there."""
+
+
+def remarks(evidence: Evidence) -> tuple[str, ...]:
+    """What there is to remark of a run that has ended."""
+    path = course(*_series(evidence, _loss(evidence)))
+    return (*_of_rate(evidence), *(_of_loss(path) if path else ()), *_of_validation(evidence))
+
+
+def _of_rate(evidence: Evidence) -> Iterator[str]:
+    steps, lrs = _series(evidence, "lr")
+    if len(lrs) < FEWEST or not lrs.any():
+        return
+    first, peak, last = float(lrs[0]), float(lrs.max()), float(lrs[-1])
+    if (lrs == first).all():
+        if evidence.facts.get("schedule") != "constant":
+            yield f"lr is constant: {first:.4g} at all {len(lrs)} points"
+        return
+    if first == peak and steps[0] <= 1:
+        yield f"lr starts at its peak: {first:.4g} at step {steps[0]}"
+    total = evidence.facts.get("total_steps")
+    if isinstance(total, int | float) and steps[-1] + 1 < (1 - SHARE_LEFT) * total and last > SHARE_LEFT * peak:
+        yield f"the log ends before its schedule does: at step {steps[-1]} of {total:g}, with lr at {last:.4g}"
+
+
+def _of_loss(path: Course) -> Iterator[str]:
+    level, error = path.level, path.error
+    lowest = np.minimum.accumulate(level)
+    top = int((level - lowest).argmax())
+    bottom = int(level[: top + 1].argmin())
+    rise, back = level[top] - level[bottom], level[bottom:] > (level[top] + level[bottom]) / 2
+    if rise > ERRORS_OF_FEW * float(np.hypot(error[top], error[bottom])):
+        if rise > GIVEN_BACK * (level[0] - level[bottom]) > 0 and back.sum() >= LONG and not back[-1]:
+            yield (
+                f"the loss rose for long and came back: from {level[bottom]:.4g} around step {path.begin[bottom]} to "
+                f"{level[top]:.4g} around step {path.begin[top]}, and {level[-1]:.4g} at its end"
+            )
+    elif _straight(path):
+        first, second = (_fall(path, half)[0] for half in _halves(path))
+        yield f"still falling at its end: by {second:.4g} in the second half of the log, by {first:.4g} in the first"
+
+
+def _straight(path: Course) -> bool:
+    """Whether a loss falls along a line, to its end."""
+    whole, whole_error = _fall(path, slice(None))
+    (first, _), (second, error) = (_fall(path, half) for half in _halves(path))
+    low, high = STRAIGHT
+    return whole > ERRORS * whole_error and second > SURE * error and low * first <= second <= high * first
+
+
+def _halves(path: Course) -> tuple[slice, slice]:
+    half = len(path.level) // 2
+    return slice(0, half), slice(-half, None)
+
+
+def _fall(path: Course, part: slice) -> tuple[float, float]:
+    """How far a line through the levels of a part falls, and the standard error of it."""
+    level, error = path.level[part], path.error[part]
+    place = np.arange(len(level)) - (len(level) - 1) / 2
+    weight = place / (place @ place) * len(level)
+    return -float(weight @ level), float(np.linalg.norm(weight * error))
+
+
+def _of_validation(evidence: Evidence) -> Iterator[str]:
+    """A validation loss that no evaluation found lower than the first did, while the training loss fell."""
+    steps, values = _series(evidence, "val_loss")
+    path = course(steps, values)
+    if path is None or not fell(_series(evidence, _loss(evidence))[1]):
+        return
+    start, end = float(values[0]), float(path.level[-1])
+    if 0 < start <= values.min() and end > VAL_RISE * start and falling(-values) > ERRORS:
+        yield (
+            f"val_loss rose from its first evaluation on: from {start:.4g} at step {steps[0]} to {end:.4g}; "
+            "unrelated labels look like that, and good ones first evaluated too late"
+        )
+
+
+def _loss(evidence: Evidence) -> str:
+    return "loss" if evidence.sites("loss") else "train_loss"
+
+
+def _series(evidence: Evidence, signal: str) -> tuple[Steps, Column]:
+    """The finite points of a signal, none where it was not recorded."""
+    if not evidence.sites(signal):
+        return np.empty(0, dtype=int), np.empty(0)
+    return finite(*evidence.series(signal))

@@ -1,0 +1,177 @@
+"""What is remarked of a run that is over, with its numbers, and what is not; no verdict turns on it."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from probes.causes import CAUSES
+from probes.detectors import DETECTORS
+from probes.diagnosis import diagnose
+from probes.findings import Evidence
+from probes.remarks import remarks
+from tests.knowable import ROWS
+from tests.records import hand_made
+
+
+def noise(points: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(points)
+
+
+def time(points: int) -> np.ndarray:
+    return np.arange(points) / points
+
+
+def rest(points: int, seed: int = 0) -> np.ndarray:
+    """A loss that falls and comes to rest."""
+    return 1 + 2 * np.exp(-8 * time(points)) + 0.05 * noise(points, seed)
+
+
+def line(points: int, seed: int = 0) -> np.ndarray:
+    return 3 - time(points) + 0.05 * noise(points, seed)
+
+
+def hill(points: int, seed: int = 0) -> np.ndarray:
+    """A loss that falls, rises by half of that, and is low again."""
+    return rest(points, seed) + np.exp(-(((time(points) - 0.6) / 0.12) ** 2))
+
+
+def numbers(remark: str) -> list[float]:
+    return [float(number) for number in re.findall(r"-?\d[\d.]*(?:e[-+]?\d+)?", remark)]
+
+
+def remarked(loss: np.ndarray, steps: list[int] | None = None, lr=None, val=None, **facts) -> tuple[str, ...]:
+    signals = {"loss": loss, "lr": lr, "val_loss": val}
+    kept = {name: list(values) for name, values in signals.items() if values is not None}
+    return remarks(Evidence(hand_made(kept, steps=steps, **facts)))
+
+
+def test_the_table_and_the_remarks_begin_alike() -> None:
+    """So that a note of the table can be looked for among them."""
+    said = " ".join(
+        beginning
+        for notes in (
+            remarked(line(200), lr=[0.01] * 200),
+            remarked(hill(200), lr=np.linspace(0.01, 0, 200)),
+        )
+        for beginning in notes
+    )
+    notes = {rule.what[0] for row in ROWS for rule in row.rules if rule.kind == "note"}
+    assert len(notes) == 4
+    assert [note for note in notes if note not in said] == []
+
+
+def test_a_constant_rate_is_remarked_unless_it_is_declared() -> None:
+    """How large it is, and at how many points."""
+    assert remarked(rest(100), lr=[0.01] * 100) == ("lr is constant: 0.01 at all 100 points",)
+    assert remarked(rest(100), lr=[0.01] * 100, schedule="constant") == ()
+
+
+def test_a_rate_that_starts_at_its_peak_is_remarked() -> None:
+    """If its start is there to see."""
+    falling = np.linspace(0.01, 0, 100)
+    assert remarked(rest(100), lr=falling) == ("lr starts at its peak: 0.01 at step 0",)
+    assert remarked(rest(100), lr=falling, steps=list(range(200, 300))) == ()
+    assert remarked(rest(100), lr=[0.001, *falling[1:]]) == ()
+
+
+@pytest.mark.parametrize("lr", [[0.01] * 19, [0.0] * 30, None])
+def test_nothing_is_said_of_a_rate_that_says_nothing(lr: list[float] | None) -> None:
+    """Too few points, or none above 0."""
+    assert remarked(rest(len(lr or [0] * 30)), lr=lr) == ()
+
+
+def test_a_log_that_ends_before_its_schedule_is_remarked() -> None:
+    """By more than a tenth of the declared steps, the rate being high."""
+    warm = np.r_[np.linspace(0.001, 0.01, 20), np.linspace(0.01, 0.005, 80)]
+    assert remarked(rest(100), lr=warm, total_steps=200) == (
+        "the log ends before its schedule does: at step 99 of 200, with lr at 0.005",
+    )
+    assert remarked(rest(100), lr=warm, total_steps=110) == ()
+    assert remarked(rest(100), lr=[*warm[:-1], 0.0005], total_steps=200) == ()
+    assert remarked(rest(100), lr=warm, total_steps="many") == ()
+
+
+@pytest.mark.parametrize("points", [40, 100, 1000, 10_000])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_loss_that_is_still_falling_is_remarked(points: int, scale: float) -> None:
+    """Whatever its unit and its length; by how much in either half."""
+    (remark,) = remarked(scale * line(points))
+    assert remark.startswith("still falling at its end: by ")
+    assert [number / scale for number in numbers(remark)] == pytest.approx([0.5, 0.5], abs=0.1)
+
+
+def level(points: int, seed: int) -> np.ndarray:
+    return 2 + 0.1 * noise(points, seed)
+
+
+def climb(points: int, seed: int) -> np.ndarray:
+    return 6 - line(points, seed)
+
+
+@pytest.mark.parametrize("shape", [rest, level, climb])
+@pytest.mark.parametrize("points", [20, 50, 100, 1000])
+def test_one_that_came_to_rest_never_fell_or_rises_is_not(shape, points: int) -> None:
+    """Of a hundred of them at most one."""
+    said = [remarked(shape(points, seed)) for seed in range(100)]
+    assert sum(map(bool, said)) <= 1, said
+
+
+def test_one_that_fell_in_two_steps_is_no_line() -> None:
+    """After a spike, it falls as far again."""
+    spiked = np.r_[rest(100), rest(100)]
+    assert remarked(spiked) == ()
+
+
+@pytest.mark.parametrize("points", [100, 1000])
+def test_a_rise_that_came_back_is_remarked(points: int) -> None:
+    """From where to where, and how it ends."""
+    (remark,) = remarked(hill(points))
+    assert remark.startswith("the loss rose for long and came back: from 1")
+    bottom, _, top, at, end = numbers(remark)
+    assert [bottom, top, end, at / points] == pytest.approx([1.1, 2.0, 1.0, 0.6], abs=0.12)
+
+
+def test_neither_a_spike_nor_a_rise_that_stays_came_back() -> None:
+    """One is short, the other is another's business."""
+    spike = rest(1000) + (np.abs(time(1000) - 0.6) < 0.02)
+    stays = rest(1000) + (time(1000) > 0.6)
+    small = rest(1000) + 0.2 * np.exp(-(((time(1000) - 0.6) / 0.12) ** 2))
+    assert [remarked(loss) for loss in (spike, stays, small)] == [(), (), ()]
+
+
+def test_a_validation_loss_that_rose_from_its_first_point_on_is_remarked() -> None:
+    """While the training loss fell; one that fell at first is overfitting of the usual kind."""
+    rises = 1.5 + time(100) + 0.02 * noise(100)
+    rises[0] = 1.4
+    (remark,) = remarked(rest(100), val=rises)
+    assert remark.startswith("val_loss rose from its first evaluation on: from 1.4 at step 0 to 2.4")
+    assert remarked(rest(100), val=[1.9, *rises[1:]]) == ()
+    assert remarked(2 + 0.05 * noise(100), val=rises) == ()
+    assert remarked(rest(100), val=[1.4, *(1.41 + 0.002 * noise(99))]) == ()
+
+
+def test_remarks_are_told_of_runs_that_are_over_and_can_be_judged() -> None:
+    """And are in the text of the diagnosis."""
+    record = hand_made({"loss": list(rest(40)), "lr": [0.01] * 40})
+    diagnosis = diagnose(record)
+    assert diagnosis.remarks == ("lr is constant: 0.01 at all 40 points",)
+    assert "\nremark: lr is constant: 0.01 at all 40 points\n" in str(diagnosis)
+    assert diagnose(record, ended=False).remarks == ()
+    assert diagnose(hand_made({"loss": [2.0] * 19, "lr": [0.01] * 19})).remarks == ()
+
+
+def test_a_remark_is_no_alarm_and_changes_no_summary() -> None:
+    """Nor is it anything that a cause needs."""
+    diagnosis = diagnose(hand_made({"loss": list(rest(40)), "lr": [0.01] * 40}))
+    assert (diagnosis.verdict, diagnosis.alarm, diagnosis.cause) == ("healthy", False, None)
+    assert replace(diagnosis, remarks=()).summary() == diagnosis.summary()
+    symptoms = {name for detector in DETECTORS for name in detector.limits}
+    assert {name for cause in CAUSES for name in cause.needs} <= symptoms
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+def test_nothing_to_say_is_no_error(value: float) -> None:
+    """A loss without a finite point, without a fall."""
+    assert remarked(np.full(40, value), val=[value] * 40) == ()
