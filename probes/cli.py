@@ -103,9 +103,9 @@ def _diagnose(arguments: argparse.Namespace) -> int:
                 _say(f"  {line}", sys.stdout)
             if found.stopped:
                 _say(f"  {found.stopped}", sys.stdout)
-            if diagnosis.verdict != "healthy":
-                for line in str(diagnosis).split("\n"):
-                    _say(f"  {line}", sys.stdout)
+            healthy = diagnosis.verdict == "healthy"
+            for line in [f"remark: {r}" for r in diagnosis.remarks] if healthy else str(diagnosis).split("\n"):
+                _say(f"  {line}", sys.stdout)
     if arguments.json:
         print(dumped(document(entries)), end="")
     return next(code for code in GRAVEST_FIRST if code in codes)

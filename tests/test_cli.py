@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -54,10 +55,15 @@ def test_the_exit_code_is_the_gravest_of_all_paths(paths: str, code: int) -> Non
     assert main(["diagnose", *(f"{name}.jsonl" for name in paths.split())]) == code
 
 
-def test_a_healthy_path_is_one_line(capsys: Printed) -> None:
-    """Path, verdict, and what was checked."""
+def test_a_healthy_path_is_one_line_and_its_remarks(capsys: Printed) -> None:
+    """Path, verdict, and what was checked; below it what is worth knowing."""
     main(["diagnose", "healthy.jsonl"])
-    assert capsys.readouterr().out == "healthy.jsonl: healthy: 6 of 12 detectors judged, none found anything\n"
+    first, *remarks = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"healthy\.jsonl: healthy: \d+ of \d+ detectors judged, none found anything", first)
+    assert remarks == [
+        "  remark: lr starts at its peak: 0.02 at step 0",
+        "  remark: still falling at its end: by 1.5 in the second half of the log, by 1.5 in the first",
+    ]
 
 
 def test_a_sick_path_is_one_line_and_its_details(capsys: Printed) -> None:

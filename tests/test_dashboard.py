@@ -18,6 +18,8 @@ from xml.etree import ElementTree
 import pytest
 
 from probes.dashboard import render
+from probes.diagnosis import diagnose
+from probes.page.card import card
 from probes.panels import PANELS
 from probes.record import Record, Stop
 from tests.long_runs import facts, made_up
@@ -297,6 +299,24 @@ def test_a_finding_is_shown_with_all_its_evidence(tmp_path: Path) -> None:
     for part in ("initial-loss-high", "step 0: observed 231, limit 5.359 (above is worse)", "limit from: a model that",
                  "initialise weights at Xavier", "certain since step 0"):  # fmt: skip
         assert part in page.text
+
+
+def test_what_is_worth_knowing_is_on_the_card(tmp_path: Path) -> None:
+    """One item for each remark, of a healthy run as well; nothing where there is none."""
+    page = drawn(tmp_path, well())
+    items = page.source.partition('class="remarks">')[2].partition("</ul>")[0]
+    assert "Worth knowing" in page.text
+    assert items.startswith("<li>lr starts at its peak: 0.02 at step 0</li><li>still falling at its end: by 1.5")
+    assert "Worth knowing" not in drawn(tmp_path, unjudged()).text
+
+
+def test_a_cause_has_what_else_it_may_be_beside_it() -> None:
+    """Where the run's signals cannot tell them apart."""
+    record, diagnosis = sick(), diagnose(sick())
+    names = replace(diagnosis.causes[0], or_else=("lr-too-high", "overfit"))
+    shown = card(record, replace(diagnosis, causes=(names,)), "run")
+    assert "<dt>May also be</dt><dd>lr-too-high or overfit</dd>" in shown
+    assert "May also be" not in card(record, replace(diagnosis, causes=(replace(names, or_else=()),)), "run")
 
 
 def test_what_was_not_judged_is_shown_with_the_reason(tmp_path: Path) -> None:

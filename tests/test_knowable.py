@@ -161,19 +161,11 @@ KNOWN_GAPS: dict[str, dict[str, str]] = {
         "growing-weights-regression": "loss lr val",
         "shuffled-memorised": "val all",
     },
-    "the remark is not made": {
-        "peak-too-high": "loss norm val",
-        "slow": OF_A_LOG,
-        "slow-regression": OF_A_LOG,
-        "never-stepped": "lr lr+norm all",
-        "gpt-full-speed": "lr lr+norm all",
-    },
     "nothing looks for it": {
         "peak-too-high": "lr lr+norm all",
         "overflow-filtered": "loss lr",
         "wild-step": OF_A_LOG,
         "wild-step-adam": OF_A_LOG,
-        "ended-early": "lr lr+norm all",
     },
     NOISE: {
         "peak-too-high-plain": OF_A_LOG,
@@ -190,12 +182,6 @@ KNOWN_GAPS: dict[str, dict[str, str]] = {
         "growing-weights": "norm lr+norm all",
         "growing-weights-regression": "norm lr+norm all",
         "killed-units": "norm lr+norm all",
-    },
-    "a loss at ln K is judged only where a vocabulary is stated": {
-        "blind": OF_A_LOG,
-        "blind-of-two": OF_A_LOG,
-        "sigmoids": OF_A_LOG,
-        "shuffled": OF_A_LOG,
     },
     "a loss of 0 is not looked for": {
         "masked": OF_A_LOG,

@@ -148,7 +148,18 @@ def test_the_summary_has_a_row_for_each_run_the_sick_ones_first() -> None:
     assert sick[5:] == [diagnose(SICK).remedy, "b.jsonl"]
     assert unread == ["c", "not judged", "", "", "it is cut", "", "c.csv"]
     assert healthy[:4] == ["a", "healthy", "", ""]
+    assert "none found anything; remark: lr starts at its peak: 0.02 at step 0; remark: still falling" in healthy[4]
     assert text.startswith("### Training diagnosis: 1 unhealthy, 1 not judged, 1 healthy\n")
+
+
+def test_the_summary_has_the_remarks_for_which_a_cell_has_room() -> None:
+    """After the evidence, each as a whole; and a cause has what else it may be with it."""
+    sick = told(SICK, remarks=["lr is constant: 0.01", "x" * markdown.LONGEST, "and short"])
+    sick["causes"][0]["or_else"] = ["lr-too-high"]
+    sick["headline"] = "bad-init or lr-too-high: initial-loss-high, step 0"
+    ((_, _, cause, _, evidence, *_),) = rows(markdown.summary(document([sick])))
+    assert cause == "bad-init or lr-too-high"
+    assert evidence == "initial-loss-high, step 0; remark: lr is constant: 0.01; remark: and short"
 
 
 def test_the_summary_says_where_the_page_is_what_is_missing_and_what_tests_had_to_say() -> None:

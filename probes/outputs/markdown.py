@@ -78,4 +78,13 @@ def _cells(run: Entry) -> list[str]:
     headline = run["error"] or run["headline"].removeprefix(f"{title}: ")
     verdict = (run["verdict"] or "not judged") + (", allowed" if run["allowed"] else "")
     step = "" if run["first_step"] is None else run["first_step"]
-    return [text(cell) for cell in (run["name"], verdict, title, step, headline, run["remedy"], run["path"])]
+    evidence = _with_remarks(headline, run["remarks"])
+    return [text(cell) for cell in (run["name"], verdict, title, step, evidence, run["remedy"], run["path"])]
+
+
+def _with_remarks(headline: str, remarks: Sequence[str]) -> str:
+    """The evidence, and after it each remark for which the cell has room."""
+    for remark in remarks:
+        longer = f"{headline}; remark: {remark}"
+        headline = longer if len(longer) <= LONGEST else headline
+    return headline

@@ -29,6 +29,7 @@ def card(record: Record, diagnosis: Diagnosis, anchor: str) -> str:
         f'<p class="headline">{text(diagnosis.headline, SENTENCE)}</p>\n'
         + "".join(_causes(diagnosis))
         + _findings(diagnosis.findings)
+        + _remarks(diagnosis.remarks)
         + _judged(diagnosis)
         + _ladder(record)
         + _origin(record)
@@ -45,12 +46,24 @@ def _causes(diagnosis: Diagnosis) -> Iterator[str]:
     margin = "the sole cause" if diagnosis.margin is None else f"margin {diagnosis.margin:.2f}"
     yield (
         f"<dl><dt>What it means</dt><dd>{text(first.meaning, SENTENCE)}</dd>"
+        f"{_or_else(first.or_else)}"
         f"<dt>Remedy</dt><dd>{text(first.remedy, SENTENCE)}</dd>"
         f"<dt>Standing</dt><dd>strength {first.strength:.2f}, {margin}{since}</dd>"
     )
     if others := [f"{cause.name} ({cause.strength:.2f})" for cause in diagnosis.causes[1:]]:
         yield f"<dt>Also possible</dt><dd>{text(', '.join(others), SENTENCE)}</dd>"
     yield "</dl>\n"
+
+
+def _or_else(names: Sequence[str]) -> str:
+    """What the run's signals cannot tell from the cause."""
+    return f"<dt>May also be</dt><dd>{text(' or '.join(names), SENTENCE)}</dd>" if names else ""
+
+
+def _remarks(remarks: Sequence[str]) -> str:
+    """What is no fault."""
+    items = "".join(f"<li>{text(remark, SENTENCE)}</li>" for remark in remarks)
+    return f'<dl><dt>Worth knowing</dt><dd><ul class="remarks">{items}</ul></dd></dl>\n' if items else ""
 
 
 def _findings(findings: Sequence[Finding]) -> str:
