@@ -15,8 +15,8 @@ class Cause:
     excluded   symptoms in whose presence this cause is not named
     explains   further symptoms that follow from the cause and need no cause of their own
     remedy     a sentence; {onset} in it stands for the step at which the decisive finding began
-    alike      another name -> signals, any of which would tell the two apart; () when none of a log's does. Where none
-               was recorded the run may be that as well, and the diagnosis says so
+    alike      another name -> signals and symptoms, any of which would tell the two apart; () when nothing does. Where
+               none was recorded or found the run may be that as well, and the diagnosis says so
     """
 
     name: str
@@ -70,8 +70,18 @@ CAUSES: tuple[Cause, ...] = (
         remedy="look at the named site at the named step: overflow, division by zero, log of zero, bad data",
         excluded=("initial-loss-high",),
         explains=(
-            "first-gradient-large", "first-gradient-small", "first-update-large", "lr-starts-at-peak", "loss-ends-high",
+            "first-gradient-large", "first-gradient-small", "first-update-large", "lr-starts-at-peak", "loss-zero",
+            "loss-ends-high", "loss-ends-above-start", "loss-rises-with-lr", "loss-spike", "gradient-vanished",
         ),
+    ),
+    Cause(
+        "loss-zero",
+        "the loss is exactly 0 at once and stays so: no target counts, or the trainer writes 0 for a loss that was NaN",
+        needs={"loss-zero": 0.0},
+        remedy="check at step {onset} whether all labels are masked (ignore_index, collator, truncation); and for NaN",
+        excluded=("non-finite",),
+        explains=("gradient-vanished", "first-gradient-small"),
+        alike={"non-finite": ("grad_norm", "val_loss")},
     ),
     Cause(
         "summed-loss",
@@ -135,13 +145,37 @@ CAUSES: tuple[Cause, ...] = (
         ),
     ),
     Cause(
+        "vanishing-gradients",
+        "no gradient arrives any more, or next to none in the first layers: units are dead or saturated, or cut off",
+        needs={"gradient-vanished": 0.0},
+        remedy="look at the step before the first 0: units that are 0 or saturated everywhere, and what is detached",
+        excluded=("non-finite",),
+        explains=("loss-ends-high", "loss-ends-above-start", "loss-spike", "val-loss-rising", *_STALLED),
+    ),
+    Cause(
+        "exploding-gradients",
+        "the gradient norm grows by an order of magnitude and more before the loss rises, and takes the loss with it",
+        needs={"grad-norm-rising": 0.0, "loss-ends-high": 0.0},
+        remedy="clip the gradient norm, check that weight decay has its sign, and look at the growth from step {onset}",
+        excluded=("initial-loss-high", "non-finite"),
+        explains=("loss-ends-high", "loss-ends-above-start", "loss-spike", "val-loss-rising"),
+    ),
+    Cause(
+        "lr-too-high",
+        "the loss turns up as the learning rate goes up: what was learned at the lower rate is lost at the higher one",
+        needs={"loss-rises-with-lr": 0.0},
+        remedy="lower the peak rate to what it was around step {onset} at most, where the loss still fell",
+        excluded=("initial-loss-high", "non-finite", "loss-below-floor", "first-update-large"),
+        explains=("loss-ends-high", "loss-ends-above-start", "loss-spike", "val-loss-rising", "dead-neurons"),
+    ),
+    Cause(
         "diverged",
         "the loss ends above where it began, or all that was learned is lost for good: training made the model worse",
         needs={"loss-ends-high": 0.0},
         remedy="lower the learning rate by ten; check the sign of the update and of the loss, and look at step {onset}",
         excluded=("initial-loss-high", "non-finite"),
-        explains=("loss-spike", "val-loss-rising"),
-        alike={"lr-too-high": (), "vanishing-gradients": ("grad_norm",)},
+        explains=("loss-ends-above-start", "loss-spike", "val-loss-rising"),
+        alike={"lr-too-high": (), "vanishing-gradients": ("grad_norm", "loss-ends-above-start")},
     ),
     Cause(
         "loss-spike",

@@ -31,6 +31,9 @@ ERRORS = 3.0
 ERRORS_OF_FEW = 6.0
 """As many when the start is fewer than POINTS points, which noise with heavy tails reaches alone."""
 
+FORGOTTEN = 1.2
+"""Growth of a median difference with twice the lag: sqrt(2) for what is smoothed or wanders, 1 for noise of its own."""
+
 
 class Course(NamedTuple):
     """Stretches of a curve, in order; arrays of one entry for each, [B].
@@ -75,6 +78,30 @@ def beginning(path: Course, values: Column) -> float:
     Some fall far within the first stretch; and what begins high has to end higher to have risen.
     """
     return max(float(path.level[0]), float(np.median(values[:POINTS])))
+
+
+def memory(values: Column) -> int:
+    """Points after which a curve's noise has forgotten itself, a power of 2: 1, but for what was smoothed before.
+
+    Differences of points so far apart are hardly smaller than of points twice as far; as far as two stretches at most.
+    """
+    lag, most = 1, max(1, 2 * len(values) // STRETCHES)
+    while 2 * lag <= most and _apart(values, 2 * lag) > FORGOTTEN * _apart(values, lag):
+        lag *= 2
+    return lag
+
+
+def wander(path: Course, values: Column) -> Column:
+    """The standard error of each stretch's level [B] that allows for noise with a memory, as running means have."""
+    lag = memory(values)
+    if lag == 1:
+        return path.error
+    sigma = TO_SIGMA / sqrt(2) * _apart(values, lag)
+    return np.maximum(path.error, _error(sigma, max(1.0, len(values) / len(path.level) / lag)))
+
+
+def _apart(values: Column, lag: int) -> float:
+    return float(np.median(np.abs(values[lag:] - values[:-lag])))
 
 
 def fell(values: Column) -> bool:

@@ -14,6 +14,7 @@ from probes.detectors import DETECTORS
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding, printable
 from probes.record import Record
 from probes.remarks import remarks
+from probes.signals import BY_NAME as SIGNALS
 
 Verdict = Literal["healthy", "unhealthy", "undetermined"]
 CORE = ("loss", "train_loss")
@@ -231,7 +232,8 @@ def _suspect(cause: Cause, findings: Sequence[Finding], evidence: Evidence) -> S
     own = [f for f in findings if cause.accounts_for(f.symptom)]
     own.sort(key=lambda f: f.symptom != cause.decisive)
     strength, remedy = _strength(cause.decisive, findings), cause.remedy.format(onset=own[0].onset)
-    or_else = tuple(name for name, telling in cause.alike.items() if not any(map(evidence.sites, telling)))
+    seen = {signal for signal in SIGNALS if evidence.sites(signal)} | {f.symptom for f in findings}
+    or_else = tuple(name for name, telling in cause.alike.items() if seen.isdisjoint(telling))
     return Suspect(cause.name, cause.meaning, remedy, strength, tuple(own), _certain_since(cause, findings), or_else)
 
 
@@ -269,7 +271,10 @@ def _core(evidence: Evidence) -> tuple[str, bool]:
     recorded = [name for name in CORE if evidence.sites(name)]
     if not recorded:
         return "no loss was recorded", False
-    losses = {name: evidence.series(name)[1] for name in recorded}
+    try:
+        losses = {name: evidence.series(name)[1] for name in recorded}
+    except CannotJudgeError as why:
+        return str(why), False
     name = max(recorded, key=lambda name: min(CORE_POINTS, len(losses[name])))
     if len(losses[name]) < CORE_POINTS:
         return f"{len(losses[name])} points of {name}; {CORE_POINTS} are needed", False

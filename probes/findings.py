@@ -23,6 +23,17 @@ MAX_STRENGTH = 10.0
 """Strength of an observation that is infinitely far from its limit, so that ranks stay finite numbers."""
 
 
+REINFORCEMENT = "reinforcement learning"
+"""The fact `objective` of a run whose loss is a policy's: near 0, of both signs, and no measure of how well it does."""
+OF_A_LOSS = frozenset({"loss", "train_loss", "val_loss", "grad_norm"})
+"""Signals that are judged by rules for a loss that is to fall."""
+SIGNED_POINTS = 20
+"""Points of loss of which signs are counted."""
+EACH_SIGN = 0.2
+"""Share of either sign, in the first and in the last quarter of a log, by which its loss is a policy's. The loss of a
+density falls through 0 and has both signs in one of them at most."""
+
+
 def printable(text: str) -> str:
     """The text without control characters: a name from somebody's log must not steer a terminal or forge a line."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
@@ -77,6 +88,7 @@ class Evidence:
 
     def __init__(self, record: Record) -> None:
         self._record = record.anonymous()
+        self._without_rules: str | None = None
         self.facts: Mapping[str, Any] = record.facts
         self.steps: Steps = record.steps
 
@@ -112,10 +124,15 @@ class Evidence:
         return self._record.sites(signal)
 
     def series(self, signal: str, site: str = "") -> tuple[Steps, Column]:
-        """The steps at which a signal was measured and its values. Raises CannotJudgeError when it never was."""
+        """The steps at which a signal was measured and its values.
+
+        Raises CannotJudgeError when it never was, and for a loss or its gradient in reinforcement learning.
+        """
         steps, values = self._record.series(signal, site)
         if not len(steps):
             raise CannotJudgeError(f"{signal} was not recorded")
+        if signal in OF_A_LOSS and (why := self._of_a_policy()):
+            raise CannotJudgeError(why)
         return steps, values
 
     def at_start(self, signal: str, site: str = "") -> float:
@@ -124,6 +141,25 @@ class Evidence:
         if steps[0] != 0:
             raise CannotJudgeError(f"{signal} was first measured at step {steps[0]}, not at step 0")
         return float(values[0])
+
+    def _of_a_policy(self) -> str:
+        """Why the rules for a loss mean nothing here, "" where they do mean something."""
+        if self._without_rules is None:
+            self._without_rules = ""
+            if self.facts.get("objective") == REINFORCEMENT:
+                self._without_rules = f"{REINFORCEMENT}: the loss of a policy does not say how well it does"
+            elif _of_both_signs(self._record.series("loss")[1]):
+                self._without_rules = f"{REINFORCEMENT}, it seems: the loss has both signs from first to last"
+        return self._without_rules
+
+
+def _of_both_signs(losses: Column) -> bool:
+    losses = losses[np.isfinite(losses)]
+    quarter = len(losses) // 4
+    if len(losses) < SIGNED_POINTS:
+        return False
+    shares = [float(np.mean(sign * part > 0)) for part in (losses[:quarter], losses[-quarter:]) for sign in (1, -1)]
+    return min(shares) >= EACH_SIGN
 
 
 def _finite(value: object) -> float | None:

@@ -11,16 +11,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from probes.course import FEWEST, POINTS, Column, Course, beginning, course, falling, finite
+from probes.course import FEWEST, POINTS, Column, Course, beginning, course, falling, finite, memory, wander
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding
 
 SYMPTOM = "loss-ends-high"
+ABOVE_START = "loss-ends-above-start"
+"""Beside it where the loss is worse than what a model starts with, which one without a gradient is not."""
 RISE = 0.5
 """Of the level at which it began, by which a loss must end above it; harder data and a re-warmed rate lift it less."""
 SIGMAS = 2.0
 """Standard deviations of a single point: by so much at least it must rise, or have been learned."""
-ERRORS = 4.0
-"""Standard errors of the two levels, for a rise over few points."""
+ERRORS = 3.0
+"""Standard errors by which the whole loss must rise, by rank, and its last half may fall."""
 LEARNED = 0.1
 """Of the level at which it began, by which a loss must have fallen for much to be lost: a smoothed one wanders."""
 LOST = 0.9
@@ -31,10 +33,20 @@ KEPT_UP = 0.25
 """Of its highest rise, which a loss that ends lower than that has turned down from."""
 THROWN = 3.0
 """Times its first value, to which the first updates must have thrown a loss that then rests above it."""
+CLIMBED = (0.25, 0.5)
+"""Of what was learned, which a loss that climbs to its end has given back for good, and at its end."""
+SURE = 6.0
+"""Standard errors of that climb, by rank: harder data are a step and no climb."""
+EXPLODED = 10.0
+"""Times the largest loss ever before, which all of the last ones are: no tail and no data do that."""
+LAST = 3
+"""Points of them at least, and a quarter of the log at most, beyond which stretches tell."""
 QUIET = 0.1
 """Noise of a loss at rest over its level, up to which its first value alone says where it began."""
 ABOVE = "ends half its level above where it began, and has not turned down"
 BACK = "back where it began for a quarter of the run, all that was learned lost"
+EXPLODES = "its last three points and more at ten times all before"
+CLIMBS = "half of what was learned lost on a climb of a quarter of the run, to its end"
 THREW = "thrown to three times its first value by the first updates, and never below it again"
 
 
@@ -44,11 +56,12 @@ def judge(evidence: Evidence) -> list[Finding]:
     path = course(steps, losses)
     if path is None:
         raise CannotJudgeError(f"{len(losses)} finite points of {signal}; {FEWEST * POINTS} are needed")
-    for ending in (_above(path, losses), _back(path, losses), _thrown(path, losses)):
-        if ending:
+    at = int(evidence.steps[-1])
+    for find in (_above, _thrown, _explodes, _back, _climbs):
+        if ending := find(path, losses):
             observed, limit, source, onset = ending
-            at = int(evidence.steps[-1])
-            return [Finding(SYMPTOM, "", at, observed, limit, "above", source, onset)]
+            symptoms = (SYMPTOM, ABOVE_START) if find in (_above, _thrown, _explodes) else (SYMPTOM,)
+            return [Finding(symptom, "", at, observed, limit, "above", source, onset) for symptom in symptoms]
     return []
 
 
@@ -73,7 +86,7 @@ def _above(path: Course, losses: Column) -> Ending | None:
     rises = path.level - began
     if not (rises[_last(path) :] > counts).all() or rises[-1] < KEPT_UP * rises.max():
         return None
-    if rises[-1] < ERRORS * float(np.hypot(path.error[0], path.error[-1])) or _turned_down(losses):
+    if falling(losses) > -ERRORS or _turned_down(losses):
         return None
     return Ending(float(rises[-1] / counts) if counts else np.inf, 1.0, ABOVE, _onset(path, rises > counts))
 
@@ -85,14 +98,33 @@ def _turned_down(losses: Column) -> bool:
 
 def _back(path: Course, losses: Column) -> Ending | None:
     """Whether what had been learned is lost: the share of it that is given back, by the best of the last stretches."""
+    shares, end = _given_back(path, losses), _last(path)
+    if shares is None or end <= path.level.argmin() or shares[end:].min() <= LOST:
+        return None
+    return Ending(float(np.median(shares[end:])), LOST, BACK, _onset(path, shares > LOST))
+
+
+def _climbs(path: Course, losses: Column) -> Ending | None:
+    """Whether it is being lost at the end: the share that is given back by then."""
+    shares, end, low = _given_back(path, losses), _last(path), int(path.level.argmin())
+    long, last = CLIMBED
+    if shares is None or end <= low or shares[end:].min() <= long or shares[-1] <= last:
+        return None
+    since = losses[round((low + 1) / len(shares) * len(losses)) :]
+    if falling(since) > -SURE / memory(losses) ** 0.5 or _turned_down(since):
+        return None
+    return Ending(float(shares[-1]), last, CLIMBS, int(path.begin[low + 1]))
+
+
+def _given_back(path: Course, losses: Column) -> Column | None:
+    """Share of what had been learned that each stretch gives back, [B]; None where nothing much had been."""
     began, low = beginning(path, losses), int(path.level.argmin())
     learned = began - float(path.level[low])
-    if learned <= max(LEARNED * abs(began), SIGMAS * max(path.sigma[0], path.sigma[low])):
+    errors = ERRORS * float(np.hypot(*wander(path, losses)[[0, low]]))
+    if learned <= max(LEARNED * abs(began), SIGMAS * max(path.sigma[0], path.sigma[low]), errors):
         return None
-    shares = (path.level - path.level[low]) / learned
-    if _last(path) <= low or shares[_last(path) :].min() <= LOST:
-        return None
-    return Ending(float(np.median(shares[_last(path) :])), LOST, BACK, _onset(path, shares > LOST))
+    shares: Column = (path.level - path.level[low]) / learned
+    return shares
 
 
 def _thrown(path: Course, losses: Column) -> Ending | None:
@@ -101,9 +133,22 @@ def _thrown(path: Course, losses: Column) -> Ending | None:
     if first <= 0 or path.level[half:].min() <= first or np.median(path.sigma[half:]) > QUIET * path.level[-1]:
         return None
     early = losses[1 : 1 + POINTS]
-    if np.median(early) <= THROWN * first or _turned_down(losses):
+    if memory(losses) > 1 or np.median(early) <= THROWN * first or _turned_down(losses):
         return None
     return Ending(float(np.median(early) / first), THROWN, THREW, int(path.begin[0]))
+
+
+def _explodes(path: Course, losses: Column) -> Ending | None:
+    """Whether its last points are beyond all before, in so few that no stretch shows it."""
+    largest = np.maximum.accumulate(np.abs(losses))[:-1]
+    least = np.minimum.accumulate(losses[::-1])[::-1][1:]
+    first, last = len(losses) - 1 - len(losses) // 4, len(losses) - LAST
+    times = np.divide(least, largest, out=np.zeros(len(least)), where=largest > 0)[first:last]
+    if not times.size or times.max() <= EXPLODED:
+        return None
+    began = first + 1 + int(np.argmax(times > EXPLODED))
+    step = path.begin[0] + round((path.end[-1] - path.begin[0]) * began / (len(losses) - 1))
+    return Ending(float(times.max()), EXPLODED, EXPLODES, int(step))
 
 
 def _onset(path: Course, high: np.ndarray) -> int:
@@ -112,4 +157,8 @@ def _onset(path: Course, high: np.ndarray) -> int:
     return int(path.begin[low[-1] + 1 if len(low) else 0])
 
 
-DETECTOR = Detector("divergence", judge, {SYMPTOM: f"{ABOVE}; or {BACK}; or {THREW}"}, at_end=True)
+LIMITS = {
+    SYMPTOM: "; or ".join((ABOVE, THREW, EXPLODES, BACK, CLIMBS)),
+    ABOVE_START: "; or ".join((ABOVE, THREW, EXPLODES)),
+}
+DETECTOR = Detector("divergence", judge, LIMITS, at_end=True)

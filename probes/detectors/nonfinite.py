@@ -1,27 +1,131 @@
-"""NaN or infinity anywhere: named at the first step and, within it, at the first site in the order of computation."""
+"""NaN or infinity: named at the first step that proves it and, within it, at the first site in order of computation.
+
+A gradient alone that is not finite proves nothing. Half precision finds its loss scale by letting gradients overflow:
+at first as often as the scale has to be halved, then once whenever it is raised, and no update is made. So a gradient
+counts together with a value elsewhere that is not finite, or with a loss that is 0 from there on, which is how some
+trainers write NaN; or where no gradient is finite any more and the loss stands still. Its site is then the first of the
+unbroken run of such gradients. That holds for gradients by parameter as well, which a recorder may have seen scaled.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
 import numpy as np
 
+from probes.course import FEWEST, POINTS, falling, finite
+from probes.detectors.loss_zero import first_zeros
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding
+from probes.record import Column, Steps
 from probes.signals import BY_NAME
 
 SYMPTOM = "non-finite"
+COUNT = "nonfinite_count"
+GRADIENTS = ("grad_norm", "grad_norm_by_layer", "grad_activation_ratio")
 LIMIT = 0.0
 SOURCE = "one such value is one too many: IEEE 754 arithmetic never makes it finite again"
+STEPS = 40
+"""In a row that a loss scale may need: 2^32, the largest that trainers begin with, is 1 after 32 halvings."""
+IN_A_ROW = FEWEST * POINTS
+"""Points for which the loss must stand still: fewer tell no trend. Logged as means, one overflow spoils many norms."""
+SHARE = 0.1
+"""Of the gradients so far, which those in a row must be as well."""
+FALLS = 1.0
+"""Standard errors by which a loss that falls meanwhile is learning, so that updates are made."""
+STANDING = "no gradient is finite for longer than a loss scale of half precision needs, and the loss stands still"
+
+
+class Gradients(NamedTuple):
+    """The steps at which any gradient was not finite and those at which all were, increasing: [n], [m]."""
+
+    bad: Steps
+    good: Steps
+
+    def since(self, step: int) -> int:
+        """The first step of the unbroken run of gradients not finite at a step; the step itself without one."""
+        finite = int(np.searchsorted(self.good, step, side="right"))
+        begin = np.searchsorted(self.bad, self.good[finite - 1], side="right") if finite else 0
+        run = self.bad[begin : np.searchsorted(self.bad, step, side="right")]
+        return int(run[0]) if len(run) else step
+
+
+Counts = Mapping[str, tuple[Steps, Column]]
+"""Site -> the steps at which its values were counted, and how many were not finite: [n], [n]."""
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    first: tuple[int, str, float] | None = None
-    for site in evidence.sites("nonfinite_count"):
-        steps, counts = evidence.series("nonfinite_count", site)
-        bad = np.flatnonzero(counts > 0)
-        if bad.size and (first is None or steps[bad[0]] < first[0]):
-            first = (int(steps[bad[0]]), site, float(counts[bad[0]]))
-    if first is None and not any(evidence.sites(name) for name in BY_NAME if name != "batch_ids"):
+    if not any(evidence.sites(name) for name in BY_NAME if name != "batch_ids"):
         raise CannotJudgeError("no signal was recorded")
-    return [Finding(SYMPTOM, first[1], first[0], first[2], LIMIT, "above", SOURCE)] if first else []
+    counts = {site: evidence.series(COUNT, site) for site in evidence.sites(COUNT)}
+    gradients = _gradients(evidence, {site: series for site, series in counts.items() if _is_gradient(site)})
+    elsewhere = [
+        int(steps[bad > 0][0]) for site, (steps, bad) in counts.items() if not _is_gradient(site) and bad.any()
+    ]
+    proofs = [*elsewhere, *_zeroed(evidence, gradients), *_standing(evidence, gradients)]
+    if not proofs:
+        return []
+    step = min(proofs)
+    began = gradients.since(step)
+    site, count = _first_at(began, counts)
+    return [Finding(SYMPTOM, site, step, count, LIMIT, "above", SOURCE, None if began == step else began)]
 
 
-DETECTOR = Detector(SYMPTOM, judge, {SYMPTOM: f"{LIMIT:g} NaN or infinite value at any site; {SOURCE}"})
+def _is_gradient(site: str) -> bool:
+    return site.partition(".")[0] in GRADIENTS or site.endswith(".grad")
+
+
+def _gradients(evidence: Evidence, counts: Counts) -> Gradients:
+    bad = [steps[count > 0] for steps, count in counts.values()]
+    seen = [steps[count == 0] for steps, count in counts.values()]
+    if evidence.sites("grad_norm"):
+        steps, norms = evidence.series("grad_norm")
+        seen.append(steps[np.isfinite(norms)])
+    none = np.empty(0, dtype=np.int64)
+    unfinished = np.unique(np.concatenate([none, *bad]))
+    return Gradients(unfinished, np.setdiff1d(np.concatenate([none, *seen]), unfinished))
+
+
+def _first_at(step: int, counts: Counts) -> tuple[str, float]:
+    """The first site at which values were not finite at a step, and how many."""
+    for site, (steps, count) in counts.items():
+        at = int(np.searchsorted(steps, step))
+        if at < len(steps) and steps[at] == step and count[at] > 0:
+            return site, float(count[at])
+    raise AssertionError(f"nothing was counted at step {step}")
+
+
+def _zeroed(evidence: Evidence, gradients: Gradients) -> list[int]:
+    """The step, if any, at which a loss had been 0 for long and the gradient was not finite."""
+    with suppress(CannotJudgeError):
+        if zeros := first_zeros(evidence):
+            bad = gradients.bad[(gradients.bad >= zeros.onset) & (gradients.bad <= zeros.end)]
+            return [max(int(bad[0]), zeros.known)] if len(bad) else []
+    return []
+
+
+def _standing(evidence: Evidence, gradients: Gradients) -> Iterator[int]:
+    """The steps at which no gradient had been finite for long, and the loss did not fall meanwhile.
+
+    Looked at whenever a run has become twice as long, so that what comes later takes nothing back.
+    """
+    signal = "loss" if evidence.sites("loss") else "train_loss"
+    if not evidence.sites(signal):
+        return
+    steps, losses = finite(*evidence.series(signal))
+    runs = np.searchsorted(gradients.good, gradients.bad)
+    for run in np.flatnonzero(np.bincount(runs) >= IN_A_ROW):
+        bad, before = gradients.bad[runs == run], int(run) + int((runs < run).sum())
+        points = IN_A_ROW
+        while points <= len(bad):
+            meanwhile = losses[(steps >= bad[0]) & (steps <= bad[points - 1])]
+            long = bad[points - 1] - bad[0] > STEPS and points >= SHARE * (before + points)
+            if long and len(meanwhile) >= IN_A_ROW and falling(meanwhile) <= FALLS:
+                yield int(bad[points - 1])
+            points *= 2
+
+
+DETECTOR = Detector(
+    SYMPTOM, judge, {SYMPTOM: f"{LIMIT:g} NaN or infinite value at any site; {SOURCE}; of gradients alone, {STANDING}"}
+)

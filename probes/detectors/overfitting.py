@@ -3,14 +3,19 @@
 At the learning rates of real runs a validation loss wanders by several percent from one evaluation to the next and may
 stay up for dozens of them before it falls again, so neither a point nor a short mean tells a rise. The trend through
 all evaluations does, once it is steeper than its own error (`docs/why.md` has what sooner answers cost).
+
+Of fewer evaluations, as of one an epoch, no trend is known, and only a rise that nobody would call a wave counts: all
+of the last ones far above the lowest, and the training loss clearly below what it was there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import ceil, sqrt
 
 import numpy as np
 
+from probes.course import TO_SIGMA
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding
 from probes.record import Column, Steps
 from probes.turning import stop_of, trend_of
@@ -23,17 +28,32 @@ ERRORS = 6.0
 180 level ones is called risen, at 4 twelve (`scripts/turning.py`), and no choosing run before its minimum."""
 EVALUATIONS = 40
 """Ten for each term of the trend: with fewer, its own error is not known well enough to be counted in."""
+FEW = 5
+"""Evaluations below which nothing is said."""
+FAR = 1.15
+"""Times the lowest evaluation, above which all of the last ones have to lie when there are fewer than EVALUATIONS. A
+curve that ends well wanders by a tenth, on held-out rows as few as fifty (`scripts/turning.py`)."""
+LAST, SHARE = 2, 0.25
+"""The last ones: so many at least, and such a share of all."""
+WAVES = 4.0
+"""Standard deviations of a single evaluation, by which they have to lie above it as well."""
+CLEARLY = 0.95
+"""Times what the training loss was around the lowest evaluation, below which it has to be since."""
 GROWTH = 1.02
 """The trend is fitted again whenever there are this many times as many evaluations: linear time in all."""
 SOURCE = "trend of val loss 3 % and 6 standard errors above its lowest point, train loss below what it was there"
+SOURCE_OF_FEW = "last quarter of fewer than 40 evaluations all 15 % above the lowest, train loss clearly below"
 
 
 def judge(evidence: Evidence) -> list[Finding]:
     steps, val = _finite(*evidence.series("val_loss"))
     train = _finite(*evidence.series("train_loss" if evidence.sites("train_loss") else "loss"))
-    if len(val) < EVALUATIONS:
-        raise CannotJudgeError(f"{len(val)} evaluations of val_loss; {EVALUATIONS} are needed")
+    if len(val) < FEW:
+        raise CannotJudgeError(f"{len(val)} evaluations of val_loss; {FEW} are needed")
     floor = evidence.rung("val", "floor") or 0.0
+    for count in range(FEW, min(len(val) + 1, EVALUATIONS)):
+        if val[:count].min() > floor and (found := _of_few(steps[:count], val[:count], train)):
+            return [found]
     for count in counts(len(val)):
         seen, losses = steps[:count], val[:count]
         # What is not above 0 has no relative rise, and what lies below its floor did not get there by learning.
@@ -44,6 +64,22 @@ def judge(evidence: Evidence) -> list[Finding]:
     return []
 
 
+def _of_few(steps: Steps, val: Column, train: tuple[Steps, Column]) -> Finding | None:
+    """Whether all of the last evaluations lie far above the lowest, and the training loss far below."""
+    lowest, last = int(val.argmin()), max(LAST, ceil(SHARE * len(val)))
+    if len(val) - last <= lowest:
+        return None
+    height = float(val[-last:].min())
+    wave = TO_SIGMA / sqrt(6) * float(np.median(np.abs(np.diff(val, 2))))
+    if height <= FAR * val[lowest] or height - val[lowest] <= WAVES * wave:
+        return None
+    turn, now = int(steps[lowest]), int(steps[-1])
+    if not _falls(train, turn, now, CLEARLY):
+        return None
+    rise = float(height / val[lowest])
+    return Finding(SYMPTOM, "", now, rise, FAR, "above", SOURCE_OF_FEW, turn)
+
+
 def counts(available: int) -> Iterator[int]:
     """Numbers of evaluations at which the trend is fitted, up to those available."""
     count = EVALUATIONS
@@ -52,12 +88,12 @@ def counts(available: int) -> Iterator[int]:
         count = max(count + 1, int(count * GROWTH))
 
 
-def _falls(train: tuple[Steps, Column], turn: int, now: int) -> bool:
-    """Whether the training loss is lower over the later half of the time since the turn than it was around it."""
+def _falls(train: tuple[Steps, Column], turn: int, now: int, times: float = 1.0) -> bool:
+    """Whether the training loss is lower over the later half of the time since the turn than `times` it was around."""
     steps, losses = train
     half = (now - turn) / 2
     then, since = losses[np.abs(steps - turn) <= half / 2], losses[(steps >= now - half) & (steps <= now)]
-    return bool(len(then) and len(since) and since.mean() < then.mean())
+    return bool(len(then) and len(since) and since.mean() < times * then.mean())
 
 
 def _finite(steps: Steps, values: Column) -> tuple[Steps, Column]:
@@ -65,4 +101,4 @@ def _finite(steps: Steps, values: Column) -> tuple[Steps, Column]:
     return steps[kept], values[kept]
 
 
-DETECTOR = Detector("overfitting", judge, {SYMPTOM: SOURCE})
+DETECTOR = Detector("overfitting", judge, {SYMPTOM: f"{SOURCE}; {SOURCE_OF_FEW}"})

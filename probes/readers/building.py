@@ -11,7 +11,7 @@ import numpy as np
 
 from probes.readers.assembling import record_of
 from probes.readers.blocks import Block, Format, Piece, measured, whole_numbers
-from probes.readers.columns import POSITION, STEP, TOTAL, Plan, Survey, plan, role
+from probes.readers.columns import POSITION, STEP, TOTAL, Plan, Survey, objective, plan, role
 from probes.readers.rows import Cell, Row, number, summarises, whole
 from probes.readers.stitching import MOST_NOTES, Stitcher, bucket_for
 from probes.record import Record, RecordError
@@ -118,7 +118,8 @@ class _Reading:
             "ignored": list(self.plan.ignored),
             "stitched": [*self.stitcher.notes(), *self.notes],
         }
-        facts = {} if total is None else {"total_steps": total}
+        stated = {"total_steps": total, "objective": objective(self.survey.filled)}
+        facts = {name: value for name, value in stated.items() if value is not None}
         # Steps may be counted from 0 or from 1.
         reached = total is None or self.last is None or self.last >= total - 1
         return record_of(series, facts, {"reader": reader}, complete=reached and not self.cut)

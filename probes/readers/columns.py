@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
+from probes.findings import REINFORCEMENT
 from probes.readers.blocks import Block, Piece
 from probes.readers.rows import Row, is_empty, is_number, whole
 from probes.record import RecordError
@@ -36,6 +37,13 @@ NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
 A column goes to the first row that has use for it: of several names in one row the earlier wins, and a signal takes one
 column. So train_loss is the batch's loss of a log that has no other, and beside a `loss` it is the full split's.
 """
+POLICY = ("reward", "rewards", "*_reward", "*_rewards", "rewards_*", "*reward_mean", "*reward_std", "*ep_rew_mean",
+          "*episode_return*", "mean_return", "policy_loss", "*_policy_loss", "pg_loss", "*_pg_loss", "actor_loss",
+          "*_actor_loss", "*policy_gradient_loss", "*approx_kl*", "clip_fraction", "*_clip_fraction", "*clipfrac*",
+          "objective_kl")  # fmt: skip
+"""Names, as `plain` writes them, that the log of a policy has and no other."""
+PREFERENCE = ("*rewards_chosen", "*rewards_rejected", "*rewards_margins", "*rewards_accuracies")
+"""Names of preference learning (Rafailov et al. 2023), whose loss is an ordinary one though it logs rewards."""
 MOST_COLUMNS = 10_000
 """Different names in one log; those beyond are not listed, so that a log of ever new names does not fill the memory."""
 
@@ -55,6 +63,14 @@ def role(name: str) -> str | None:
 
 def _rank(name: str, patterns: tuple[str, ...]) -> int | None:
     return next((rank for rank, pattern in enumerate(patterns) if fnmatchcase(plain(name), pattern)), None)
+
+
+def objective(names: Iterable[str]) -> str | None:
+    """What a log is one of, by the names of its columns, where rules for a loss mean nothing; None where they do."""
+    there = [plain(name) for name in names]
+    preference = any(fnmatchcase(name, pattern) for name in there for pattern in PREFERENCE)
+    policy = any(fnmatchcase(name, pattern) for name in there for pattern in POLICY)
+    return REINFORCEMENT if policy and not preference else None
 
 
 @dataclass

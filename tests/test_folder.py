@@ -1,0 +1,182 @@
+"""Folders of logs of real trainings, judged by the wheel away from here: of each what can be known, and no more.
+
+What ten million lines take, and that memory does not grow with them, is measured by `scripts/scale.py --long`, whose
+logs `tests/test_long_logs.py` reads.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from itertools import cycle
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from scripts.knowable import FULL, told
+from tests.faults import CASES, GPT, rows_of
+from tests.installed import Elsewhere
+from tests.knowable import BY_NAME, SETS, Known
+from tests.log_files import FORMATS, VARIANTS, kept, write
+from tests.logs import csv_of, curve
+from tests.test_knowable import AS_IT_IS, GAPS, WRONG
+
+KNOWN: Mapping[str, Known] = {
+    name: BY_NAME[case.row].cell(SETS[FULL]) for name, case in CASES.items() if (name, FULL) not in GAPS
+}
+"""Case -> what can be known from all four signals, where that is what is said; the others are gaps that are known."""
+FORM = dict(zip(KNOWN, cycle(FORMATS), strict=False))
+SICK = [name for name, known in KNOWN.items() if known.verdict == "unhealthy"]
+OUTCOMES = {"healthy": "PASSED", "unhealthy": "FAILED", "undetermined": "SKIPPED"}
+CODES = {"healthy": 0, "unhealthy": 1, "undetermined": 3}
+Entries = Mapping[str, Mapping[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def away(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
+    """A project with a folder of all logs as they are, and one for each way to have less of those without fault."""
+    project = tmp_path_factory.mktemp("project")
+    for variant, change in VARIANTS.items():
+        (project / variant).mkdir()
+        for name in KNOWN if variant == AS_IT_IS else KNOWN.keys() - SICK:
+            if (name, FULL, variant) not in WRONG and (rows := change(kept(rows_of(name), SETS[FULL]))):
+                write(rows, project / variant, FORM[name], name)
+    return Elsewhere(python, project)
+
+
+def judged(away: Elsewhere, *paths: str) -> tuple[int, str, dict[str, Entries]]:
+    """Exit code, what was said on stderr, and the document: folder -> file -> entry."""
+    done = away.run("-m", "probes", "diagnose", *paths, "--json")
+    document: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for run in json.loads(done.stdout)["runs"]:
+        path = Path(run["path"])
+        document.setdefault(path.parent.name, {})[path.name] = run
+    return done.returncode, done.stderr, document
+
+
+@pytest.fixture(scope="module")
+def as_they_are(away: Elsewhere) -> Entries:
+    """What one command says of the folder of all."""
+    code, errors, document = judged(away, AS_IT_IS)
+    assert (code, errors) == (1, "")
+    return document[AS_IT_IS]
+
+
+def test_the_folder_holds_enough() -> None:
+    """Twenty logs at least, of each format sick and sound ones, classifiers, regressions and MiniGPT's."""
+    assert len(KNOWN) >= 20
+    assert {FORM[name] for name in SICK} == {FORM[name] for name in KNOWN.keys() - SICK} == set(FORMATS)
+    assert min(len(SICK), len(KNOWN.keys() - SICK)) >= 7
+    assert {"regression", "constant"} | set(GPT) <= set(KNOWN) | {name for name, _ in GAPS}
+
+
+def test_all_logs_of_the_folder_are_judged(as_they_are: Entries) -> None:
+    """None is passed over, and none is there twice."""
+    assert sorted(as_they_are) == sorted(KNOWN)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_can_be_known_of_a_log_is_said(as_they_are: Entries, name: str) -> None:
+    """Verdict, causes that cannot be told apart, and what is remarked."""
+    known, run = KNOWN[name], as_they_are[name]
+    assert (run["verdict"], run["alarm"]) == (known.verdict, known.verdict == "unhealthy"), run["headline"]
+    assert bool(run["causes"]) == bool(known.causes)
+    assert not known.causes or told(known, run["cause"], run["causes"][0]["or_else"])
+    assert known.kind != "note" or any(remark.startswith(known.what[0]) for remark in run["remarks"])
+
+
+@pytest.fixture(scope="module")
+def less(away: Elsewhere) -> dict[str, Entries]:
+    """What one command says of the other folders."""
+    code, errors, document = judged(away, *list(VARIANTS)[1:])
+    assert errors == ""
+    assert code == max(CODES[run["verdict"]] for runs in document.values() for run in runs.values())
+    return document
+
+
+@pytest.mark.parametrize("variant", list(VARIANTS)[1:])
+def test_less_of_a_log_without_fault_is_no_alarm(less: dict[str, Entries], variant: str) -> None:
+    """Fewer points, more noise, half of it."""
+    assert len(less[variant]) >= 15
+    assert {name: run["headline"] for name, run in less[variant].items() if run["alarm"]} == {}
+
+
+def test_each_log_is_a_test(away: Elsewhere) -> None:
+    """Which passes, fails or is skipped by what can be known."""
+    done = away.pytest("-v", "--diagnose", AS_IT_IS)
+    found = dict(re.findall(rf"^{AS_IT_IS}/(\S+)::diagnosis (\w+)", done.stdout, re.MULTILINE))
+    assert found == {name: OUTCOMES[known.verdict] for name, known in KNOWN.items()}
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+# What is no log any more
+
+WHOLE = {
+    form: written([{"step": i, "loss": loss} for i, loss in enumerate(curve(200))]) for form, written in FORMATS.items()
+}
+CUT = {form: text[: len(text) * 2 // 3] for form, text in WHOLE.items()}
+COUNT = range(60)
+REFUSED: Mapping[str, str | bytes] = {
+    "trainer state, cut": CUT["trainer state"],
+    "JSON columns, cut": CUT["JSON columns"],
+    "binary": Random(0).randbytes(4096),
+    "a list for an object": '{"step": 0, "loss": 4.0}\n[1, 3.9]\n',
+    "no header": "".join(f"{i},{4 - i / 50}\n" for i in COUNT),
+}
+"""File -> its content, which cannot be read."""
+UNJUDGED: Mapping[str, str] = {
+    "empty": "",
+    "one step": csv_of(step=[7] * 60, loss=[4 - i / 50 for i in COUNT]),
+}
+"""File -> its content, in which too little stands."""
+READ: Mapping[str, tuple[str, str | None]] = {
+    "JSON lines, cut": (CUT["JSON lines"], None),
+    "Lightning, cut": (CUT["Lightning"], None),
+    "Keras, cut": (CUT["Keras"], None),
+    "nothing but NaN": (csv_of(step=COUNT, loss=["nan"] * 60, lr=["nan"] * 60), "non-finite"),
+    "every step twice": (csv_of(step=[i // 2 for i in range(120)], loss=[4 - i / 50 for i in range(120)]), None),
+}
+"""File -> its content and its cause: what can be read is judged."""
+
+
+@pytest.fixture
+def damaged(elsewhere: Elsewhere) -> Elsewhere:
+    """All of them."""
+    for name, content in {**REFUSED, **UNJUDGED, **{name: text for name, (text, _) in READ.items()}}.items():
+        (elsewhere.project / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return elsewhere
+
+
+def test_what_is_no_log_is_refused_and_the_rest_is_judged(damaged: Elsewhere) -> None:
+    """A line on stderr for each that cannot be read, with its path; never a traceback."""
+    code, errors, document = judged(damaged, *REFUSED, *UNJUDGED, *READ)
+    runs = document[""]
+    lines = errors.splitlines()
+    assert (code, len(lines)) == (2, len(REFUSED)), errors
+    for name, line in zip(REFUSED, lines, strict=True):
+        assert line.startswith(f"probes: {name}")
+        assert (runs[name]["verdict"], runs[name]["error"]) == (None, line.removeprefix("probes: "))
+    assert {name: runs[name]["reason"].partition(":")[0] for name in UNJUDGED} == dict.fromkeys(
+        UNJUDGED, "cannot judge"
+    )
+    assert {name: (runs[name]["alarm"], runs[name]["cause"]) for name in READ} == {
+        name: (cause is not None, cause) for name, (_, cause) in READ.items()
+    }
+
+
+@pytest.mark.parametrize(("names", "code"), [(REFUSED, 2), (UNJUDGED, 3), (["nothing but NaN"], 1)])
+def test_the_exit_code_says_what_is_wrong(damaged: Elsewhere, names: Mapping[str, object], code: int) -> None:
+    """2 what cannot be read, 3 what cannot be judged, 1 what is unhealthy; the traceback of none."""
+    done = damaged.run("-m", "probes", "diagnose", *names)
+    assert (done.returncode, "Traceback" in done.stdout + done.stderr) == (code, False)
+
+
+def test_what_is_no_log_is_an_error_of_its_test(damaged: Elsewhere) -> None:
+    """And what says too little is skipped; an empty file in a folder would be passed over."""
+    done = damaged.pytest("-q", "--diagnose", *REFUSED, *UNJUDGED, *READ)
+    found = {word: int(count) for count, word in re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout)}
+    assert found == {"errors": len(REFUSED), "skipped": len(UNJUDGED), "failed": 1, "passed": len(READ) - 1}
+    assert (done.returncode, done.stderr) == (1, "")
