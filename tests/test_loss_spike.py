@@ -35,16 +35,18 @@ def test_it_fires_on_two_points_up_by_half_of_what_was_learned(at: int, scale: f
     assert finding.observed == pytest.approx(0.5, abs=0.1)
 
 
-@pytest.mark.parametrize("height", [1.5, 2.7])
+@pytest.mark.parametrize("height", [1.5, 2.7, 90.0])
 def test_it_stays_quiet_on_a_point_alone(height: float) -> None:
-    """A batch unlike the others: the model is what it was."""
+    """A batch unlike the others, be it far above the start: the model is what it was."""
     assert found(DETECTOR, raised(150, height, points=1)) == []
 
 
-def test_it_fires_on_a_point_alone_that_is_worse_than_the_start_and_far_beyond_all_before() -> None:
-    """Known at once."""
-    (finding,) = found(DETECTOR, raised(150, 9.0, points=1))
-    assert (finding.step, finding.onset) == (150, 150)
+@pytest.mark.parametrize(("height", "expected"), [(1.0, []), (9.0, [150])])
+def test_a_smoothed_loss_has_to_rise_further(height: float, expected: list[int]) -> None:
+    """An outlier stays in a running mean for as long as the mean is wide."""
+    smooth = np.convolve(noisy(sigma=0.2), np.full(10, 0.1), "same")[:190]
+    smooth[150:160] += height
+    assert [f.onset for f in found(DETECTOR, hand_made({"loss": smooth.tolist()}))] == expected
 
 
 def test_it_stays_quiet_on_a_rise_by_a_fifth_of_it() -> None:

@@ -99,7 +99,7 @@ def test_a_batch_loss_will_do_where_the_full_split_was_not_evaluated() -> None:
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (run(np.ones(39)), "39 evaluations of val_loss; 40 are needed"),
+        (run(np.ones(4)), "4 evaluations of val_loss; 5 are needed"),
         (run(np.ones(50), None), "loss was not recorded"),
         (hand_made({"loss": [1.0] * 30}), "val_loss was not recorded"),
     ],

@@ -120,7 +120,8 @@ def _given_back(path: Course, losses: Column) -> Column | None:
     """Share of what had been learned that each stretch gives back, [B]; None where nothing much had been."""
     began, low = beginning(path, losses), int(path.level.argmin())
     learned = began - float(path.level[low])
-    errors = ERRORS * float(np.hypot(*wander(path, losses)[[0, low]]))
+    error = wander(path, losses)
+    errors = ERRORS * float(np.hypot(max(error[0], error[-1]), error[low]))
     if learned <= max(LEARNED * abs(began), SIGMAS * max(path.sigma[0], path.sigma[low]), errors):
         return None
     shares: Column = (path.level - path.level[low]) / learned

@@ -1,9 +1,9 @@
 """A loss that jumps and stays up: it gives back, within one step, a good part of all that was learned.
 
 A batch unlike the others is one point; a model that was damaged needs several steps to recover. So two points in a row
-have to stand above the median of the points before them, by several times the most that any single one has risen. One
-point alone is enough only if it is far beyond all that was seen, and worse than the start. Rises that were seen, rather
-than a standard deviation, tell what is usual: noise is skewed, has heavy tails, and grows as a model gets confident.
+have to stand above the median of the points before them, by several times the most that any single one has risen.
+Rises that were seen, rather than a standard deviation, tell what is usual: noise is skewed, has heavy tails, and grows
+as a model gets confident, so that a single point may well be beyond the start.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from probes.course import ERRORS, OF_MEDIAN, TO_SIGMA, Column, finite
+from probes.course import ERRORS, OF_MEDIAN, TO_SIGMA, Column, finite, memory
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding, worsening
 
 SYMPTOM = "loss-spike"
@@ -29,8 +29,8 @@ GIVEN_BACK = 0.25
 """Share of what was learned so far, from the start down to the window's median, that the jump gives back."""
 OF_TWO = 2.5
 """Times the highest rise among MEMORY points that two points in a row stay above; scripts/spikes.py, seeds 0-49."""
-OF_ONE = 8.0
-"""As many, and of the highest rise ever, that a point alone rises: a heavy tail gets there; scripts/spikes.py."""
+OF_SMOOTHED = 8.0
+"""As many in a loss that was smoothed, which stays up after a single outlier as well."""
 RESTART = 3.0
 """Growth of the learning rate over its median of MEMORY points, by which a rise is meant: a warm restart. A linear
 warmup doubles it at most."""
@@ -57,35 +57,30 @@ def judge(evidence: Evidence) -> list[Finding]:
     steps, losses = finite(*evidence.series("loss"))
     if len(losses) <= WINDOW:
         raise CannotJudgeError(f"{len(losses)} finite points of loss; {WINDOW + 1} are needed")
-    shares, onsets = np.zeros(len(losses)), np.arange(len(losses))
-    for onset, known, share in _spikes(losses):
-        if share > shares[known] and not _restarted(evidence, int(steps[onset])):
-            shares[known], onsets[known] = share, onset
+    shares = np.zeros(len(losses))
+    for i, share in _spikes(losses):
+        if not _restarted(evidence, int(steps[i])):
+            shares[i + 1] = share
     return [
-        Finding(SYMPTOM, "", int(steps[i]), float(shares[i]), GIVEN_BACK, "above", SOURCE, int(steps[onsets[i]]))
+        Finding(SYMPTOM, "", int(steps[i]), float(shares[i]), GIVEN_BACK, "above", SOURCE, int(steps[i - 1]))
         for i in worsening(shares, GIVEN_BACK, "above")
     ]
 
 
-def _spikes(losses: Column) -> Iterator[tuple[int, int, float]]:
-    """Where a spike begins, where it could be known, and the share of what was learned that it gives back."""
+def _spikes(losses: Column) -> Iterator[tuple[int, float]]:
+    """The first of the two points of each spike, and the share of what was learned that it gives back."""
     rises = _rises(losses)
-    start = float(np.median(losses[:START]))
-    learned = start - rises.level
-    one = losses - rises.level
-    two = np.minimum(losses, np.r_[losses[1:], -np.inf]) - rises.level
-    stays = (two > np.maximum(OF_TWO * rises.highest, rises.ever)) & (two > GIVEN_BACK * learned)
-    alone = (one > OF_ONE * rises.ever) & (losses > start)
-    for i in np.flatnonzero((stays | alone) & (learned > 0)):
-        if i < WINDOW:
-            continue
-        sigma = TO_SIGMA / sqrt(2) * float(np.median(np.abs(np.diff(losses[max(0, i - MEMORY) : i]))))
-        if learned[i] <= ERRORS * OF_MEDIAN / sqrt(START) * sigma:
-            continue
-        if stays[i] and two[i] > OF_TWO * USUAL * sigma:
-            yield int(i), int(i) + 1, float(two[i] / learned[i])
-        elif alone[i] and one[i] > OF_ONE * USUAL * sigma:
-            yield int(i), int(i), float(one[i] / learned[i])
+    learned = float(np.median(losses[:START])) - rises.level
+    up = np.minimum(losses, np.r_[losses[1:], -np.inf]) - rises.level
+    high = (up > np.maximum(OF_TWO * rises.highest, rises.ever)) & (up > GIVEN_BACK * learned) & (learned > 0)
+    for i in WINDOW + np.flatnonzero(high[WINDOW:]):
+        before = losses[max(0, i - MEMORY) : i]
+        sigma = TO_SIGMA / sqrt(2) * float(np.median(np.abs(np.diff(before))))
+        times = OF_TWO if memory((losses - rises.level)[max(START, i - MEMORY) : i]) == 1 else OF_SMOOTHED
+        if learned[i] > ERRORS * OF_MEDIAN / sqrt(START) * sigma and up[i] > times * max(
+            rises.highest[i], USUAL * sigma
+        ):
+            yield int(i), float(up[i] / learned[i])
 
 
 def _rises(losses: Column) -> Rises:

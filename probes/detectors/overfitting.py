@@ -30,19 +30,21 @@ EVALUATIONS = 40
 """Ten for each term of the trend: with fewer, its own error is not known well enough to be counted in."""
 FEW = 5
 """Evaluations below which nothing is said."""
-FAR = 1.15
+FAR = 1.2
 """Times the lowest evaluation, above which all of the last ones have to lie when there are fewer than EVALUATIONS. A
 curve that ends well wanders by a tenth, on held-out rows as few as fifty (`scripts/turning.py`)."""
 LAST, SHARE = 2, 0.25
 """The last ones: so many at least, and such a share of all."""
 WAVES = 4.0
 """Standard deviations of a single evaluation, by which they have to lie above it as well."""
+SURE = 3.0
+"""Standard errors, by which the training loss has to have fallen since the turn."""
 CLEARLY = 0.95
 """Times what the training loss was around the lowest evaluation, below which it has to be since."""
 GROWTH = 1.02
 """The trend is fitted again whenever there are this many times as many evaluations: linear time in all."""
 SOURCE = "trend of val loss 3 % and 6 standard errors above its lowest point, train loss below what it was there"
-SOURCE_OF_FEW = "last quarter of fewer than 40 evaluations all 15 % above the lowest, train loss clearly below"
+SOURCE_OF_FEW = "last quarter of fewer than 40 evaluations all 20 % above the lowest, train loss clearly below"
 
 
 def judge(evidence: Evidence) -> list[Finding]:
@@ -93,7 +95,10 @@ def _falls(train: tuple[Steps, Column], turn: int, now: int, times: float = 1.0)
     steps, losses = train
     half = (now - turn) / 2
     then, since = losses[np.abs(steps - turn) <= half / 2], losses[(steps >= now - half) & (steps <= now)]
-    return bool(len(then) and len(since) and since.mean() < times * then.mean())
+    if not len(then) or not len(since):
+        return False
+    error = sqrt(then.var() / len(then) + since.var() / len(since))
+    return bool(since.mean() < times * then.mean() and then.mean() - since.mean() > SURE * error)
 
 
 def _finite(steps: Steps, values: Column) -> tuple[Steps, Column]:
