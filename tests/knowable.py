@@ -108,8 +108,9 @@ LOST = "what had been learned is lost and does not come back: no schedule and no
 
 ROWS: tuple[Row, ...] = (
     Row("diverged", "the loss climbs away from where it began", (
-        named("diverged", why="it ends at more than it started with and has not turned down; a bump after a warmup or "
-              "a resumption comes back, harder data are a step and no climb"),
+        named("diverged", "lr-too-high", why="it ends at more than it started with and has not turned down; a bump "
+              "after a warmup or a resumption comes back, harder data are a step and no climb. A rate that is too high "
+              "does it as well as a wrong update"),
     )),
     Row("lr-too-high, from the start", "the first updates throw the loss above its start, where it stays", (
         named("diverged", "lr-too-high", why="training made it worse than it was; whether by its rate or by a wrong "
@@ -166,7 +167,8 @@ ROWS: tuple[Row, ...] = (
         named("loss-spike", needs=LR, why="as before, and the rate did not jump with it: one that did is a restart"),
     )),
     Row("exploding-gradients", "the gradient norm grows without end and takes the loss with it", (
-        named("diverged", why="only the outcome is seen, and only if the loss ends above its start", like="diverged"),
+        named("diverged", "lr-too-high", why="only the outcome is seen, and only if the loss ends above its start",
+              like="diverged"),
         named("exploding-gradients", needs=NORM, why="the norm rises by orders of magnitude over many points, before "
               "the loss does. One outlying norm is none; a rise without harm to the loss is a note, since weights "
               "sharpen in healthy runs; a norm that is written down after clipping shows nothing"),
