@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from probes.detectors.overfitting import DETECTOR
 from probes.findings import CannotJudgeError, Evidence
-from probes.record import Builder
+from tests.log_files import record_of
 from tests.small_net import Adam, Data, Loop, Net, Row, blobs, constant, cosine, curve, restarts, train
 
 EVALUATIONS = (5, 7, 10, 20, 39)
@@ -62,11 +62,8 @@ def run(seed: int, evaluations: int, much: bool) -> Run:
 
 
 def called(rows: list[Row]) -> bool:
-    builder = Builder({}, {})
-    for row in rows:
-        builder.append(int(row["step"]), {name: value for name, value in row.items() if name != "step"})
     try:
-        return bool(DETECTOR.judge(Evidence(builder.record(True))))
+        return bool(DETECTOR.judge(Evidence(record_of(rows))))
     except CannotJudgeError:
         return False
 

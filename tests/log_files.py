@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from probes.record import Builder, Record
 from tests.logs import STATE, csv_of, lines_of
 from tests.small_net import Row
 
@@ -94,3 +95,11 @@ def write(rows: Rows, folder: Path, form: str, name: str = "log") -> Path:
     path = folder / name
     path.write_text(FORMATS[form](rows), encoding="utf-8")
     return path
+
+
+def record_of(rows: Rows) -> Record:
+    """The log as a record, as a recorder would have made it."""
+    builder = Builder({}, {})
+    for row in rows:
+        builder.append(int(row[TIME]), {name: value for name, value in row.items() if name not in (TIME, BESIDE)})
+    return builder.record(True)

@@ -54,6 +54,7 @@ def thorough(points: int = STEPS, **signals: Values | Mapping[str, Values] | Non
     losses = sound(points)["loss"]
     everything: dict[str, Any] = {
         **sound(points),
+        "lr": [0.001, *sound(points)["lr"][1:]],
         "train_loss": losses,
         "val_loss": losses,
         "activation": {"embed": [0.1] * points, "blocks.0": [1.0] * points},

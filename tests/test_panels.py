@@ -345,7 +345,7 @@ def test_a_finding_is_marked_in_the_panel_it_concerns() -> None:
         ({"loss": [4.0, NAN, 3.0]}, "loss", {"loss"}),
         ({"lr": [0.1, INF, 0.1]}, "lr", {"lr"}),
         ({"nonfinite_count": {"embed": [0.0, 7.0, 0.0]}}, "embed", {"activations"}),
-        ({"nonfinite_count": {"embed.grad": [0.0, 7.0, 0.0]}}, "embed.grad", {"gradient"}),
+        ({"nonfinite_count": {"embed.grad": [0.0, 7.0, 0.0], "up": [0.0, 1.0, 0.0]}}, "embed.grad", {"gradient"}),
         ({"spectral_norm": {"w": [1.0, INF, 1.0]}}, "spectral_norm.w", {"spectral"}),
     ],
 )

@@ -5,7 +5,7 @@ from math import cos, exp, pi
 import numpy as np
 import pytest
 
-from probes.detectors.schedule import DETECTOR
+from probes.detectors.schedule import DETECTOR, OF_LOG
 from probes.diagnosis import diagnose
 from probes.findings import Evidence
 from probes.record import Record
@@ -30,7 +30,7 @@ def cosine(points: int, zeros: int, peak: float = 3e-4) -> list[float]:
     return [0.5 * peak * (1 + cos(pi * i / points)) for i in range(points)] + [0.0] * zeros
 
 
-def log(lr: list[float], loss: list[float] | None = None, every: int = 1, **facts: int) -> Record:
+def log(lr: list[float], loss: list[float] | None = None, every: int = 1, **facts: int | str) -> Record:
     return hand_made({"lr": lr, "loss": loss or flat(len(lr))}, steps=range(0, every * len(lr), every), **facts)
 
 
@@ -38,43 +38,51 @@ def log(lr: list[float], loss: list[float] | None = None, every: int = 1, **fact
 
 
 @pytest.mark.parametrize(
-    ("record", "step"),
-    [
-        (log([0.0] * 1200), 499),
-        (log([0.0] * 60, every=10), 500),
-        (log([0.0] * 30, every=500), 9500),
-        (log([0.0] * 60, total_steps=100), 49),
-        (log([0.0] * 60, every=10, total_steps=600), 300),
-    ],
+    "record",
+    [log([0.0] * 1200), log([0.0] * 20), log([0.0] * 30, every=500), log([0.0] * 60, total_steps=100)],
+    ids=["long", "twenty points", "sparse", "half of what is declared"],
 )
-def test_lr_zero_is_found_half_way_in_a_log(record: Record, step: int) -> None:
-    """Or after five hundred steps, and twenty points, where no length is declared."""
-    assert symptoms(DETECTOR, record) == [("lr-zero", "", step)]
+def test_a_log_whose_rates_are_all_zero_is_called_so_at_its_end(record: Record) -> None:
+    """And not before: until then it may be a warmup, rounded."""
+    assert symptoms(OF_LOG, record) == [("lr-zero", "", int(record.steps[-1]))]
+    assert found(DETECTOR, record) == []
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_loss_that_falls_says_that_the_log_rounds_its_rates(seed: int) -> None:
     """5e-5 is 0.0 to four digits, and is no reason to worry."""
-    assert found(DETECTOR, log([0.0] * 1200, list(2 - 0.4 * np.arange(1200) / 1200 + 0.1 * noise(1200, seed)))) == []
+    losses = list(2 - 0.4 * np.arange(1200) / 1200 + 0.1 * noise(1200, seed))
+    assert symptoms(OF_LOG, log([0.0] * 1200, losses)) == []
 
 
-@pytest.mark.parametrize("zeros", [19, 100, 499])
+@pytest.mark.parametrize("zeros", [19, 100, 599])
 def test_a_first_rate_of_zero_is_a_warmup(zeros: int) -> None:
     """Rounded, it lasts, and moves the loss only when it is nearly over."""
-    assert found(DETECTOR, log([0.0] * zeros + [1e-4] * 600)) == []
+    record = log([0.0] * zeros + [1e-4] * 10)
+    assert diagnose(record).shows("lr-zero") is False
 
 
-def test_a_short_log_of_zeros_is_not_judged() -> None:
-    """It may have been cut in a warmup that it rounds."""
-    reason = why_not(DETECTOR, log([0.0] * 100))
-    assert "every lr is 0 so far, or rounded to it: 100 points of lr over 100 steps; 20 and half of the 1000" in reason
-    assert "loss was not recorded" in why_not(DETECTOR, hand_made({"lr": [0.0] * 600})).replace("train_loss", "loss")
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (
+            log([0.0] * 40, total_steps=100),
+            "every lr is 0 so far, or rounded to it: 40 points of lr over 40 steps; 20 and",
+        ),
+        (log([0.0] * 19), "19 points of lr over 19 steps; 20 and half of the 0 declared are needed"),
+        (hand_made({"lr": [0.0] * 600}), "loss was not recorded"),
+        (hand_made({"lr": [0.0] * 60, "loss": [2.0] * 19 + [None] * 41}), "19 points of loss; 20 are needed"),
+    ],
+)
+def test_zeros_that_may_be_rounded_are_not_judged(record: Record, reason: str) -> None:
+    """In a log that was cut in its warmup, or of whose loss nothing is known."""
+    assert reason in why_not(OF_LOG, record)
 
 
-def test_too_few_losses_do_not_say_that_none_falls() -> None:
-    """Nineteen, with a rate for every step."""
-    losses = [2.0 if step % 30 == 0 else None for step in range(570)]
-    assert found(DETECTOR, hand_made({"lr": [0.0] * 570, "loss": losses})) == []
+def test_a_record_that_declares_its_schedule_rounds_nothing() -> None:
+    """So its rates are judged along the way, whatever its loss does."""
+    record = log([0.0] * 60, falling(60), schedule="constant")
+    assert (symptoms(DETECTOR, record), symptoms(OF_LOG, record)) == ([("lr-zero", "", 19)], [])
 
 
 # 0 before the end

@@ -24,7 +24,7 @@ def test_a_sound_run_is_healthy() -> None:
 def test_a_healthy_diagnosis_says_who_judged_and_who_could_not() -> None:
     """Healthy is never more than what was looked at."""
     diagnosis = diagnose(hand_made({"loss": sound()["loss"]}))
-    of_loss_alone = ("non-finite", "at-ln-k", "loss-spike", "divergence")
+    of_loss_alone = ("non-finite", "loss-zero", "at-ln-k", "loss-spike", "divergence")
     assert (diagnosis.verdict, diagnosis.judged, sorted(diagnosis.not_judged)) == (
         "healthy",
         of_loss_alone,

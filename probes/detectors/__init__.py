@@ -30,6 +30,7 @@ DETECTORS: tuple[Detector, ...] = (
     initial_gradient.DETECTOR,
     first_update.DETECTOR,
     schedule.DETECTOR,
+    schedule.OF_LOG,
     floor.DETECTOR,
     stalled.DETECTOR,
     at_ln_k.DETECTOR,

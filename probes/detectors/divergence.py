@@ -29,6 +29,8 @@ LOST = 0.9
 """Of what was learned; the loss is then within a tenth of where it began."""
 FOR_GOOD = 0.25
 """Of the run, at its end, for which it must have been high."""
+MOSTLY = 0.8
+"""Of the points of that end, which must have given back half of what was learned: a spike just before it has not."""
 KEPT_UP = 0.25
 """Of its highest rise, which a loss that ends lower than that has turned down from."""
 THROWN = 3.0
@@ -100,6 +102,9 @@ def _back(path: Course, losses: Column) -> Ending | None:
     """Whether what had been learned is lost: the share of it that is given back, by the best of the last stretches."""
     shares, end = _given_back(path, losses), _last(path)
     if shares is None or end <= path.level.argmin() or shares[end:].min() <= LOST:
+        return None
+    half = (float(path.level.min()) + beginning(path, losses)) / 2
+    if np.mean(losses[-round(FOR_GOOD * len(losses)) :] > half) < MOSTLY:
         return None
     return Ending(float(np.median(shares[end:])), LOST, BACK, _onset(path, shares > LOST))
 

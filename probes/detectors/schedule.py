@@ -16,11 +16,8 @@ PATIENCE_POINTS = 20
 """Points of lr to see before judging: as many as make a loss a core signal."""
 SHARE_OF_RUN = 0.1
 """Share of the declared run to see before judging; a schedule may hold its first value for a while."""
-SHARE_UNSURE = 0.5
-"""Share of the run before rates that may be rounded are called 0: a warmup, which rounding hides, is over by then and
-the loss has moved."""
-UNDECLARED = 1000
-"""Steps that a run is taken to have at least where none are declared."""
+SHARE_LOGGED = 0.5
+"""Of the declared run, to see of a log before its rates are called 0: a warmup that rounding hides is over by then."""
 SHARE_ENDED = 0.1
 """Share of the log so far, in points and in steps, for which a rate that was above 0 has to be 0: a schedule ends with
 a last row at 0, and a warm restart touches it."""
@@ -33,10 +30,8 @@ NEAR = 20
 ten comes from five, one that falls evenly from as many as it falls between two points."""
 SMALLEST = float(np.finfo(np.float64).tiny)
 SOURCE = "a declared schedule moves within 20 points and a tenth of the run"
-SOURCE_ZERO = (
-    "no rate above 0 within 20 points and a tenth of the run; of a log, whose rates may be rounded, within half of the "
-    "run (500 steps where none are declared) and without a fall of the loss"
-)
+SOURCE_ZERO = "no rate above 0 within 20 points and a tenth of the run"
+SOURCE_LOGGED = "no rate above 0 and no fall of the loss in a log that has ended, which may round its rates"
 SOURCE_ENDED = "exactly 0 for five points and a tenth of the log, after a rate that no rounding takes to 0"
 
 
@@ -46,7 +41,10 @@ def judge(evidence: Evidence) -> list[Finding]:
     points = _points_seen(steps, SHARE_OF_RUN * total)
     if not points:
         raise CannotJudgeError(_too_few(steps, "a tenth", total))
-    findings = [*_zero(evidence, steps, lrs, points, total), *_ended(evidence, steps, lrs, points)]
+    findings = _ended(evidence, steps, lrs, points)
+    # Who declares a schedule writes down the rate that is applied; another log may round it to 0.
+    if evidence.facts.get("schedule") is not None and not lrs[:points].any():
+        findings.insert(0, Finding(ZERO, "", int(steps[points - 1]), 0.0, SMALLEST, "below", SOURCE_ZERO))
     if lrs[0] != 0 and (lrs[:points] == lrs[0]).all():
         declared = evidence.facts.get("schedule") if findings else evidence.fact("schedule")
         if declared not in (None, "constant"):
@@ -69,23 +67,18 @@ def _too_few(steps: Steps, share: str, total: float) -> str:
     )
 
 
-def _zero(evidence: Evidence, steps: Steps, lrs: Column, points: int, total: float) -> list[Finding]:
-    """A rate of 0 from the first point on. Who declares a schedule writes down the rate that is applied; another log
-    may round it, and then the loss falls."""
-    zeros = int(np.argmax(lrs != 0)) if lrs.any() else len(lrs)
-    if zeros and evidence.facts.get("schedule") is None:
-        total = total if total > 0 else UNDECLARED
-        points = _points_seen(steps[:zeros], SHARE_UNSURE * total)
-        if not points and zeros == len(lrs):
-            raise CannotJudgeError("every lr is 0 so far, or rounded to it: " + _too_few(steps, "half", total))
-        if not points:
-            return []
-        losses = _losses(evidence, 0, int(steps[points - 1]))
-        if len(losses) < PATIENCE_POINTS or fell(losses):
-            return []
-    if zeros < points:
+def judge_log(evidence: Evidence) -> list[Finding]:
+    """A log whose rates are all 0: rounded ones move the loss in the end. Our own records round nothing."""
+    steps, lrs = evidence.series("lr")
+    total = 0.0 if evidence.facts.get("total_steps") is None else evidence.number("total_steps")
+    if lrs.any() or evidence.facts.get("schedule") is not None:
         return []
-    return [Finding(ZERO, "", int(steps[points - 1]), 0.0, SMALLEST, "below", SOURCE_ZERO)]
+    if not _points_seen(steps, SHARE_LOGGED * total):
+        raise CannotJudgeError("every lr is 0 so far, or rounded to it: " + _too_few(steps, "half", total))
+    losses = _losses(evidence, int(steps[0]), int(steps[-1]))
+    if len(losses) < PATIENCE_POINTS:
+        raise CannotJudgeError(f"{len(losses)} points of loss; {PATIENCE_POINTS} are needed to see whether it fell")
+    return [] if fell(losses) else [Finding(ZERO, "", int(evidence.steps[-1]), 0.0, SMALLEST, "below", SOURCE_LOGGED)]
 
 
 def _losses(evidence: Evidence, first: int, last: int) -> npt.NDArray[np.floating]:
@@ -132,7 +125,8 @@ def _learns(evidence: Evidence, first: int, last: int) -> bool:
 
 LIMITS = {
     CONSTANT: f"as many equal learning rates as are looked at; {SOURCE}",
-    ZERO: f"every learning rate looked at is 0; {SOURCE_ZERO}",
+    ZERO: f"every learning rate looked at is 0; {SOURCE_ZERO}, or {SOURCE_LOGGED}",
     ENDED: f"more than a tenth of the log, in points and in steps, at a learning rate of 0; {SOURCE_ENDED}",
 }
 DETECTOR = Detector("schedule", judge, LIMITS)
+OF_LOG = Detector("rate-of-log", judge_log, {ZERO: LIMITS[ZERO]}, at_end=True)

@@ -22,6 +22,8 @@ SUCCESSIVE = 5
 ERRORS = 3.0
 """Standard errors: by so much a loss must not lie below its last points before, as one does that goes on falling; and
 where norms are rounded it must lie above them, since what gets to 0 by converging does not rise."""
+DUST = 1e-6
+"""Of its level, within which a loss is constant: the sum over a batch, in single precision, has an error of its own."""
 BY_LAYER = 1e-3
 """First layer over the one with the most, as few as three layers apart. Eight layers of sigmoids have 1e-5 or so; of
 MiniGPT's, sound or broken, the first has a third or more, and most often it is the one with the most."""
@@ -43,21 +45,23 @@ def judge(evidence: Evidence) -> list[Finding]:
         raise CannotJudgeError("grad_norm is 0 throughout, as who does not measure it writes")
     zeros = int(np.argmin(zero[::-1]))
     measured = norms[: len(norms) - zeros]
-    if zeros < SUCCESSIVE or zero[: len(measured)].any():
+    known = measured[np.isfinite(measured)]
+    if zeros < SUCCESSIVE or not len(known) or (known == 0).any():
         return []
     onset = int(steps[-zeros])
-    rounded = resolution(measured[np.isfinite(measured)][-100:]) > 0
-    if _learns(losses[at < onset], losses[at >= onset], rounded):
+    if _learns(losses[at < onset], losses[at >= onset], rounded=resolution(known[-100:]) > 0):
         return []
-    return [Finding(SYMPTOM, "", int(evidence.steps[-1]), 0.0, float(np.nanmin(measured)), "below", NONE, onset)]
+    return [Finding(SYMPTOM, "", int(evidence.steps[-1]), 0.0, float(known.min()), "below", NONE, onset)]
 
 
 def _learns(before: Column, since: Column, rounded: bool) -> bool:
     """Whether a loss may be that of a run in which gradients arrive, by what it was before the norm was 0."""
     few = FEWEST * POINTS
-    if len(since) < SUCCESSIVE or not since.all() or fell(np.r_[before, since][-max(len(since), few) :]):
+    if len(since) < SUCCESSIVE or not since.all():
         return True
-    recent = before[-few:]
+    latest, recent = np.r_[before, since][-max(len(since), few) :], before[-few:]
+    if np.ptp(latest) > DUST * abs(float(np.median(latest))) and fell(latest):
+        return True
     if len(recent) < SUCCESSIVE:
         return rounded
     rise = float(np.median(since) - np.median(recent))

@@ -1,0 +1,103 @@
+"""A gradient norm that grows ahead of a loss that ends high; one that does no harm, or follows, is left alone."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from probes.detectors.exploding_gradients import DETECTOR
+from probes.diagnosis import diagnose
+from probes.record import Record
+from tests.judging import found, why_not
+from tests.records import hand_made
+from tests.small_net import Loop, Net, Row, blobs, constant, train
+
+POINTS = 400
+TIME = np.arange(POINTS) / POINTS
+NOISE = np.random.default_rng(0).standard_normal(POINTS)
+LATE = 1.0 + 9.0 * np.maximum(0, TIME - 0.6)
+"""A loss that is where it began for more than half of the run, and then climbs."""
+
+
+def run(loss: np.ndarray, norm: np.ndarray) -> Record:
+    return hand_made({"loss": list(loss * np.exp(0.05 * NOISE)), "grad_norm": list(norm * np.exp(0.3 * NOISE[::-1]))})
+
+
+def called(loss: np.ndarray, norm: np.ndarray) -> bool:
+    return bool(found(DETECTOR, run(loss, norm)))
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_it_fires_on_a_norm_that_grows_before_the_loss_does(scale: float) -> None:
+    """A hundredfold over the run; it is found at its end, and began when the norm had doubled."""
+    (finding,) = found(DETECTOR, run(scale * LATE, scale * 100**TIME))
+    assert (finding.symptom, finding.step, finding.limit) == ("grad-norm-rising", POINTS - 1, 10.0)
+    assert 20 < finding.observed < 60
+    assert 0.1 * POINTS < (finding.onset or 0) < 0.3 * POINTS
+
+
+@pytest.mark.parametrize(("times", "fires"), [(6, False), (20, True)])
+def test_it_takes_an_order_of_magnitude(times: float, fires: bool) -> None:
+    """Norms of sound runs grow by five or so."""
+    assert called(LATE, times**TIME) == fires
+
+
+def test_it_stays_quiet_without_harm() -> None:
+    """Weights sharpen, and the loss falls as it should."""
+    falls = 0.3 + np.exp(-5 * TIME)
+    assert not called(falls, 100**TIME)
+    assert diagnose(run(falls, 100**TIME)).verdict == "healthy"
+
+
+def test_it_stays_quiet_on_a_norm_that_rises_with_the_loss() -> None:
+    """Then the loss is why."""
+    climbs = 1.0 + 99 * TIME
+    assert called(LATE, 100**TIME)
+    assert not called(climbs, climbs)
+
+
+@pytest.mark.parametrize("outliers", [1, 9])
+def test_it_stays_quiet_on_outlying_norms(outliers: int) -> None:
+    """A thousand times the others, and clipped; here or there, or all in one place."""
+    norms = np.ones(POINTS)
+    norms[100 : 100 + outliers] = 1e3
+    norms[200 : 200 + 40 * outliers : 40] = 1e3
+    assert not called(LATE, norms)
+
+
+def test_it_stays_quiet_on_norms_written_after_clipping() -> None:
+    """Which show nothing."""
+    assert not called(LATE, np.minimum(100**TIME, 1.0))
+
+
+def test_it_cannot_judge_a_few_norms() -> None:
+    """Those that are not finite, or 0, are none."""
+    norms = [1.0] * 19 + [0.0] * 10 + [float("inf")] * 10
+    record = hand_made({"loss": [1.0] * 39, "grad_norm": norms})
+    assert why_not(DETECTOR, record) == "19 norms that are finite and not 0; 20 are needed"
+
+
+@cache
+def rows_of(decay: float, lr: float) -> list[Row]:
+    return train(Net((8, 16, 4), "classes", 0), blobs(0), Loop(constant(lr), decay=decay))
+
+
+def of_network(every: int = 1, decay: float = 0.0, lr: float = 0.1) -> Record:
+    rows = rows_of(decay, lr)[every - 1 :: every]
+    return hand_made({name: [row[name] for row in rows] for name in ("loss", "grad_norm")})
+
+
+@pytest.mark.parametrize("every", [1, 10])
+def test_weights_that_grow_explode(every: int) -> None:
+    """A weight decay of the wrong sign: named first, and the loss that it takes along follows from it."""
+    causes = [suspect.name for suspect in diagnose(of_network(every, decay=-0.05)).causes]
+    assert causes[0] == "exploding-gradients"
+    assert "diverged" in causes
+
+
+@pytest.mark.parametrize("every", [1, 10])
+def test_an_ascent_diverges(every: int) -> None:
+    """The update has the wrong sign: the norm rises two hundredfold, and no sooner than the loss."""
+    record = of_network(every, lr=-0.003)
+    assert found(DETECTOR, record) == []
+    assert diagnose(record).cause == "diverged"

@@ -1,0 +1,167 @@
+"""A gradient norm that is exactly 0 while there is a loss to learn from; what only looks like it is left alone."""
+
+from math import inf
+
+import numpy as np
+import pytest
+
+from probes.detectors.vanishing_gradients import DETECTOR
+from probes.diagnosis import diagnose
+from probes.record import Record
+from tests.judging import found, symptoms, why_not
+from tests.records import hand_made
+from tests.small_net import Loop, Net, blobs, constant, train
+
+POINTS, DIES = 100, 60
+RNG = np.random.default_rng(0)
+LOSS = 0.8 + 0.6 * 0.8 ** np.arange(POINTS) + 0.01 * RNG.standard_normal(POINTS)
+NORM = np.exp(0.3 * RNG.standard_normal(POINTS))
+
+
+def then(before: np.ndarray, after: float, at: int = DIES) -> np.ndarray:
+    return np.r_[before[:at], np.full(POINTS - at, after)]
+
+
+def run(loss: np.ndarray, norm: np.ndarray) -> Record:
+    return hand_made({"loss": list(loss), "grad_norm": list(norm)})
+
+
+def called(loss: np.ndarray, norm: np.ndarray) -> bool:
+    return bool(found(DETECTOR, run(loss, norm)))
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("after", [1.4, 0.8], ids=["what was learned is lost", "the loss rests"])
+def test_it_fires_on_a_norm_that_becomes_0(after: float, scale: float) -> None:
+    """From one point to the next, and to the end; the onset is the first 0."""
+    (finding,) = found(DETECTOR, run(scale * then(LOSS, after), then(NORM, 0.0)))
+    assert (finding.symptom, finding.step, finding.onset) == ("gradient-vanished", POINTS - 1, DIES)
+    assert (finding.observed, finding.limit) == (0.0, NORM[:DIES].min())
+
+
+@pytest.mark.parametrize(("zeros", "fires"), [(4, False), (5, True)])
+def test_it_takes_five_of_them(zeros: int, fires: bool) -> None:
+    """Fewer are a batch without a target, or two."""
+    at = POINTS - zeros
+    assert called(then(LOSS, 1.4, at), then(NORM, 0.0, at)) == fires
+
+
+def test_it_stays_quiet_on_a_norm_that_is_nearly_0() -> None:
+    """On a full batch a converged regression gets there, whatever its noise leaves."""
+    assert not called(then(LOSS, 0.8), then(NORM, 1e-16))
+
+
+def test_it_stays_quiet_on_a_norm_that_comes_back() -> None:
+    """It was 0 for a while, for whatever reason."""
+    assert not called(then(LOSS, 1.4), np.r_[then(NORM, 0.0)[:-1], 1.0])
+
+
+def test_it_stays_quiet_where_the_norm_is_measured_now_and_then() -> None:
+    """Every eighth step, as where gradients are accumulated, and the log happens to end on seven zeros."""
+    measured = np.where(np.arange(POINTS) % 8 == 0, NORM, 0.0)[:96]
+    assert not called(LOSS[:96], measured)
+
+
+def test_it_stays_quiet_on_a_loss_that_goes_on_falling() -> None:
+    """So somebody measures no norms, and gradients arrive."""
+    falls = 3 - np.arange(POINTS) / 50 + 0.01 * RNG.standard_normal(POINTS)
+    assert not called(falls, then(NORM, 0.0))
+
+
+def test_it_stays_quiet_on_a_loss_of_0() -> None:
+    """There is nothing to learn from."""
+    assert not called(then(LOSS, 0.0), then(NORM, 0.0))
+
+
+@pytest.mark.parametrize(("after", "fires"), [(0.8, False), (1.4, True)])
+def test_where_norms_are_rounded_the_loss_has_to_rise(after: float, fires: bool) -> None:
+    """A run that converges, logged every five hundredth step, gets from 0.03 to 0.0 at once."""
+    norms = np.round(0.5 * 0.95 ** np.arange(POINTS), 2)
+    norms = then(norms, 0.0)
+    assert norms[DIES - 1] > 0
+    assert called(then(LOSS, after), norms) == fires
+
+
+def test_norms_that_are_infinite_until_they_are_0_say_nothing() -> None:
+    """As where half precision overflows from the first step on: that is another detector's business."""
+    assert not called(LOSS, then(np.full(POINTS, inf), 0.0))
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (run(LOSS, np.zeros(POINTS)), "grad_norm is 0 throughout, as who does not measure it writes"),
+        (hand_made({"loss": list(LOSS)}), "grad_norm was not recorded"),
+        (run(LOSS[:19], NORM[:19]), "19 finite points of loss; 20 are needed"),
+    ],
+)
+def test_it_says_why_it_cannot_judge(record: Record, reason: str) -> None:
+    """Who never measures a norm may write 0 as well."""
+    assert why_not(DETECTOR, record) == reason
+
+
+def by_layer(*norms: float, loss: float = 1.386) -> Record:
+    layers = {f"layer.{i}": [norm] * 40 for i, norm in enumerate(norms)}
+    losses = [loss - (1.386 - loss) * i / 40 for i in range(40)]
+    return hand_made({"loss": losses, "grad_norm": [1.0] * 40, "grad_norm_by_layer": layers})
+
+
+def of_network(sigmoid: bool) -> Record:
+    """The norms by layer of eight hidden layers at their start, beside a loss that rests."""
+    net = Net((8, *(16,) * 8, 4), "classes", 0, sigmoid=sigmoid)
+    data = blobs(0)
+    _, grads = net.loss_and_grads(data.x[:32], data.y[:32], np.random.default_rng(0))
+    pairs = zip(grads[::2], grads[1::2], strict=True)
+    return by_layer(*(float(np.hypot(np.linalg.norm(w), np.linalg.norm(b))) for w, b in pairs))
+
+
+def test_it_fires_on_a_first_layer_that_gets_next_to_nothing() -> None:
+    """Eight layers of sigmoids do that; rectified ones do not."""
+    assert symptoms(DETECTOR, of_network(sigmoid=True)) == [("gradient-vanished", "layer.0", 39)]
+    assert found(DETECTOR, of_network(sigmoid=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("norms", "fires"),
+    [
+        ((0.9e-3, 0.03, 1.0), True),
+        ((0.9e-3, 0.03, 1.0, 0.07), True),
+        ((1.1e-3, 0.03, 1.0), False),
+        ((0.9e-3, 1.0), False),
+        ((0.9e-3, 0.5e-3, 1.0), False),
+        ((0.0, 0.03, 1.0), False),
+        ((1.0, 0.03, 0.9e-3), False),
+    ],
+    ids=["falls", "small last norm", "hardly a thousandth", "two layers", "one of its own", "frozen", "other way"],
+)
+def test_it_takes_a_fall_from_each_layer_to_the_one_before(norms: tuple[float, ...], fires: bool) -> None:
+    """By a thousand in all; what is not trained has none."""
+    assert bool(found(DETECTOR, by_layer(*norms))) == fires
+
+
+def test_it_stays_quiet_on_layers_of_a_model_that_learns() -> None:
+    """The same norms, and a loss that falls."""
+    assert found(DETECTOR, by_layer(0.9e-3, 0.03, 1.0))
+    assert found(DETECTOR, by_layer(0.9e-3, 0.03, 1.0, loss=1.0)) == []
+
+
+def test_it_is_named_before_what_follows_from_it() -> None:
+    """A loss back where it began, and one that rests at ln 4."""
+    lost = np.r_[LOSS[:DIES], np.full(POINTS - DIES, 1.4)]
+    of_all = [suspect.name for suspect in diagnose(run(lost, then(NORM, 0.0))).causes]
+    of_first = [suspect.name for suspect in diagnose(of_network(sigmoid=True)).causes]
+    assert (of_all[0], of_first) == ("vanishing-gradients", ["vanishing-gradients", "plateau"])
+
+
+def test_units_that_are_killed_leave_no_gradient() -> None:
+    """No bias behind them is trained, so nothing is."""
+    net = Net((8, 16, 4), "classes", 0)
+    net.frozen = (3,)
+
+    def kill(step: int, net: Net) -> None:
+        if step == 200:
+            net.params[1][:] = -100
+
+    rows = train(net, blobs(0), Loop(constant(0.1), 400, before=kill))
+    record = run(np.array([row["loss"] for row in rows]), np.array([row["grad_norm"] for row in rows]))
+    assert [(f.onset, f.step) for f in found(DETECTOR, record)] == [(200, 399)]
