@@ -65,6 +65,27 @@ def test_it_stays_quiet_on_outlying_norms(outliers: int) -> None:
     assert not called(LATE, norms)
 
 
+@pytest.mark.parametrize(("points", "fires"), [(30, False), (90, True)])
+def test_it_takes_three_stretches_of_twenty(points: int, fires: bool) -> None:
+    """A norm that has trebled, and is thirtyfold for a while."""
+    norms = np.where(TIME < 0.3, 1.0, 3.0)
+    norms[250 : 250 + points] = 30.0
+    assert called(LATE, norms) == fires
+
+
+def test_a_loss_that_is_higher_by_less_than_its_noise_has_not_risen() -> None:
+    """A rise of a twentieth of its level at first."""
+    assert called(LATE + 0.03 * (TIME > 0.05), 100**TIME)
+
+
+def test_it_stays_quiet_on_few_norms_with_much_noise() -> None:
+    """Twenty points, whose deviation is a factor of ten: the stretches lie far apart by chance."""
+    rng = np.random.default_rng(0)
+    losses = list(LATE[19::20])
+    norms = [list(np.exp(2.3 * rng.standard_normal(20))) for _ in range(200)]
+    assert sum(bool(found(DETECTOR, hand_made({"loss": losses, "grad_norm": few}))) for few in norms) <= 2
+
+
 def test_it_stays_quiet_on_norms_written_after_clipping() -> None:
     """Which show nothing."""
     assert not called(LATE, np.minimum(100**TIME, 1.0))

@@ -68,9 +68,17 @@ def test_it_stays_quiet_on_a_loss_that_goes_on_falling() -> None:
     assert not called(falls, then(NORM, 0.0))
 
 
-def test_it_stays_quiet_on_a_loss_of_0() -> None:
+@pytest.mark.parametrize("since", [1.4 - 0.6 * np.arange(40) / 40, np.full(40, 0.7)], ids=["from above", "at once"])
+def test_it_stays_quiet_on_a_loss_that_falls_in_another_way(since: np.ndarray) -> None:
+    """On data that are new to it; or by a step, as after the rate is lowered."""
+    noise = 0.01 * RNG.standard_normal(40)
+    assert not called(np.r_[LOSS[:DIES], since + noise], then(NORM, 0.0))
+
+
+@pytest.mark.parametrize("zeros", [1, 40])
+def test_it_stays_quiet_on_a_loss_of_0(zeros: int) -> None:
     """There is nothing to learn from."""
-    assert not called(then(LOSS, 0.0), then(NORM, 0.0))
+    assert not called(np.r_[then(LOSS, 1.4)[: POINTS - zeros], np.zeros(zeros)], then(NORM, 0.0))
 
 
 @pytest.mark.parametrize(("after", "fires"), [(0.8, False), (1.4, True)])

@@ -9,13 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
-from probes.readers import comma_separated, json_columns, json_lines, trainer_state
+from probes.readers import comma_separated, json_columns, json_lines, tensorboard, trainer_state
 from probes.readers.blocks import Format
 from probes.readers.building import build
 from probes.readers.finding import head_of, logs_in, ours
 from probes.record import Record, RecordError
 
 FORMATS: tuple[Format, ...] = (
+    tensorboard.FORMAT,
     trainer_state.FORMAT,
     json_lines.FORMAT,
     json_columns.FORMAT,

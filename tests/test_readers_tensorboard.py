@@ -1,0 +1,141 @@
+"""TensorBoard event files, written by the package itself, are read as the logs they are."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.util.tensor_util import make_tensor_proto
+
+from probes import cli
+from probes.readers import find, read
+from probes.record import RecordError
+from tests.records import sound
+
+LOSSES = sound()["loss"]
+SCALARS = [(step, {"train/loss": loss, "lr": 0.01}) for step, loss in enumerate(LOSSES)]
+Scalars = Iterable[tuple[int, dict[str, float]]]
+
+
+def one(tag: str, value: float) -> Summary.Value:
+    """As torch's SummaryWriter and Lightning write it."""
+    return Summary.Value(tag=tag, simple_value=value)
+
+
+def tensor(tag: str, value: float) -> Summary.Value:
+    """As TensorFlow 2 writes it."""
+    return Summary.Value(tag=tag, tensor=make_tensor_proto(np.float32(value)))
+
+
+def events(folder: Path, scalars: Scalars, value=one) -> Path:
+    """The event file: an event for each scalar."""
+    writer = EventFileWriter(str(folder))
+    for step, tags in scalars:
+        for tag, number in tags.items():
+            writer.add_event(Event(step=step, summary=Summary(value=[value(tag, number)])))
+    writer.close()
+    (path,) = folder.glob("events.out.tfevents.*")
+    return path
+
+
+@pytest.mark.parametrize("value", [one, tensor])
+def test_scalars_are_read_under_their_tags(tmp_path: Path, value) -> None:
+    """Of either kind; a step's are one row."""
+    record = read(events(tmp_path, SCALARS, value))
+    reader = record.provenance["reader"]
+    assert (reader["format"], reader["mapped"]) == ("TensorBoard events", {"train/loss": "loss", "lr": "lr"})
+    steps, losses = record.series("loss")
+    assert (steps.tolist(), losses.tolist()) == (list(range(40)), [float(np.float32(v)) for v in LOSSES])
+    assert record.complete
+
+
+def test_an_evaluation_may_come_at_steps_of_its_own(tmp_path: Path) -> None:
+    """Every signal is a series of its own."""
+    evaluated = [(step, {"Loss/val": 2.0}) for step in (9, 19)]
+    record = read(events(tmp_path, sorted([*SCALARS, *evaluated], key=lambda event: event[0])))
+    assert record.series("val_loss")[0].tolist() == [9, 19]
+
+
+def test_what_is_no_number_is_passed_over(tmp_path: Path) -> None:
+    """A text, and a tensor of several numbers as a histogram is."""
+    writer = EventFileWriter(str(tmp_path))
+    for step, loss in enumerate(LOSSES):
+        several = [Summary.Value(tag="lr", tensor=make_tensor_proto(np.ones((2, 3)))), one("loss", loss)]
+        texts = Summary.Value(tag="grad_norm", tensor=make_tensor_proto(np.array("3.0", dtype=object)))
+        writer.add_event(Event(step=step, summary=Summary(value=[*several, texts])))
+    writer.close()
+    assert read(next(tmp_path.glob("events*"))).provenance["reader"]["mapped"] == {"loss": "loss"}
+
+
+def test_a_run_that_was_resumed_in_the_file_is_stitched(tmp_path: Path) -> None:
+    """And it is said."""
+    again = [(step, {"train/loss": 9.0}) for step in (30, 31)]
+    record = read(events(tmp_path, [*SCALARS, *again]))
+    assert record.series("loss")[0].tolist() == list(range(32))
+    assert "step 30 comes after step 39, so the run was resumed" in record.provenance["reader"]["stitched"][0]
+
+
+@pytest.mark.parametrize("lost", [1, 4, 20, 500])
+def test_what_was_whole_of_a_killed_writers_file_is_read(tmp_path: Path, lost: int) -> None:
+    """And it is said that it ends early."""
+    path = events(tmp_path, SCALARS)
+    path.write_bytes(path.read_bytes()[:-lost])
+    record = read(path)
+    points = len(record.series("loss")[0])
+    assert 25 < points < 41
+    assert record.series("loss")[1].tolist() == [float(np.float32(v)) for v in LOSSES[:points]]
+    assert (record.complete, "the log ends within it" in record.provenance["reader"]["stitched"][-1]) == (False, True)
+
+
+@pytest.mark.parametrize("kept", [39, 60])
+def test_a_file_without_a_whole_event_is_refused(tmp_path: Path, kept: int) -> None:
+    """With its path, as far as it can be told to be one."""
+    path = events(tmp_path, SCALARS)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(RecordError, match=r"tfevents.* is damaged: none of its events is whole"):
+        read(path)
+
+
+def test_bytes_that_are_no_event_are_refused(tmp_path: Path) -> None:
+    """The checksum of an event does not fit: it counts as the end of what was written."""
+    path = events(tmp_path, SCALARS)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    record = read(path)
+    assert (record.complete, len(record.series("loss")[0]) < 25) == (False, True)
+
+
+def test_a_folder_is_searched_for_them(tmp_path: Path) -> None:
+    """By what they hold."""
+    for name in ("train", "validation"):
+        (tmp_path / name).mkdir()
+        events(tmp_path / name, [(step, {"epoch_loss": loss}) for step, loss in enumerate(LOSSES)])
+    assert [path.parent.name for path in find(tmp_path)] == ["train", "validation"]
+    assert cli.main(["diagnose", str(tmp_path)]) == 0
+
+
+def test_without_the_package_it_is_said_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where a folder is searched: the log is there and is not read."""
+    path = events(tmp_path, SCALARS)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tensorboard"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    assert cli.main(["diagnose", str(tmp_path)]) == 2
+    assert (
+        f'{path} is a file of TensorBoard events, which takes a package to read: pip install "probes[tensorboard]"'
+        in (capsys.readouterr().err)
+    )
+
+
+def test_a_hostile_tag_steers_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor does it become markup."""
+    path = events(tmp_path, [(step, {"loss": loss, "\x1b[2J<b>": 1.0}) for step, loss in enumerate(LOSSES)])
+    assert cli.main(["diagnose", "--columns", str(path)]) == 0
+    assert "\x1b" not in capsys.readouterr().out
