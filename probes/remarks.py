@@ -7,11 +7,12 @@ several reasons that the log cannot tell apart (`docs/what-can-be-known.md`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
 
-from probes.course import ERRORS, ERRORS_OF_FEW, Course, course, falling, fell, finite
+from probes.course import ERRORS, ERRORS_OF_FEW, TO_SIGMA, Course, course, falling, fell, finite
 from probes.findings import Evidence
 
 Steps = npt.NDArray[np.integer]
@@ -62,7 +63,9 @@ def _of_loss(path: Course) -> Iterator[str]:
     top = int((level - lowest).argmax())
     bottom = int(level[: top + 1].argmin())
     rise, back = level[top] - level[bottom], level[bottom:] > (level[top] + level[bottom]) / 2
-    if rise > ERRORS_OF_FEW * float(np.hypot(error[top], error[bottom])):
+    # Noise that drifts, as smoothed noise does, is told by the levels themselves.
+    drift = TO_SIGMA / sqrt(6) * float(np.median(np.abs(np.diff(level, 2))))
+    if rise > max(ERRORS_OF_FEW * float(np.hypot(error[top], error[bottom])), ERRORS * sqrt(2) * drift):
         if rise > GIVEN_BACK * (level[0] - level[bottom]) > 0 and back.sum() >= LONG and not back[-1]:
             yield (
                 f"the loss rose for long and came back: from {level[bottom]:.4g} around step {path.begin[bottom]} to "

@@ -141,6 +141,12 @@ def test_neither_a_spike_nor_a_rise_that_stays_came_back() -> None:
     assert [remarked(loss) for loss in (spike, stays, small)] == [(), (), ()]
 
 
+def test_smoothed_noise_neither_rose_nor_fell() -> None:
+    """As trainers log it: it drifts for longer than its points say."""
+    smooth = [2 + np.convolve(0.3 * noise(209, seed), np.full(10, 0.1), mode="valid") for seed in range(100)]
+    assert sum(bool(remarked(loss)) for loss in smooth) <= 5
+
+
 def test_a_validation_loss_that_rose_from_its_first_point_on_is_remarked() -> None:
     """While the training loss fell; one that fell at first is overfitting of the usual kind."""
     rises = 1.5 + time(100) + 0.02 * noise(100)
