@@ -41,6 +41,8 @@ def judged(detector: Detector, record: Record) -> list[Finding]:
 @example(record=thorough(dead_fraction={"ffn": [*[0.1] * 9, *[1.0] * 31]}))
 @example(record=hand_made({"loss": [log(4)] * 30}))
 @example(record=thorough(lr=[*[0.01 / (i + 3) for i in range(20)], *[0.0] * 20]))
+@example(record=hand_made({"loss": [*sound()["loss"][:20], *[0.0] * 20], "grad_norm": [*[1.0] * 25, *[nan] * 15]}))
+@example(record=hand_made({"loss": [2.0] * 60, "grad_norm": [*[1.0] * 10, *[inf] * 50]}))
 @example(record=thorough(60, val_loss=[1.0 + abs(i - 20) / 100 for i in range(60)]))
 def test_what_is_found_is_never_withdrawn_and_has_its_limit_in_words(record: Record) -> None:
     """What a prefix shows is what the whole shows up to there: online and offline agree, and `explain` has a source.

@@ -26,8 +26,9 @@ COUNT = "nonfinite_count"
 GRADIENTS = ("grad_norm", "grad_norm_by_layer", "grad_activation_ratio")
 LIMIT = 0.0
 SOURCE = "one such value is one too many: IEEE 754 arithmetic never makes it finite again"
-STEPS = 40
-"""In a row that a loss scale may need: 2^32, the largest that trainers begin with, is 1 after 32 halvings."""
+STEPS = 35
+"""In a row that a loss scale may need: 2^32, the largest that trainers begin with, is 1 after 32 halvings; some wait
+for an overflow or two before the first."""
 IN_A_ROW = FEWEST * POINTS
 """Points for which the loss must stand still: fewer tell no trend. Logged as means, one overflow spoils many norms."""
 SHARE = 0.1
@@ -43,12 +44,11 @@ class Gradients(NamedTuple):
     bad: Steps
     good: Steps
 
-    def since(self, step: int) -> int:
-        """The first step of the unbroken run of gradients not finite at a step; the step itself without one."""
-        finite = int(np.searchsorted(self.good, step, side="right"))
-        begin = np.searchsorted(self.bad, self.good[finite - 1], side="right") if finite else 0
-        run = self.bad[begin : np.searchsorted(self.bad, step, side="right")]
-        return int(run[0]) if len(run) else step
+    def run(self, step: int) -> Steps:
+        """Up to a step, those not finite since the last that were."""
+        before = int(np.searchsorted(self.good, step, side="right"))
+        begin = np.searchsorted(self.bad, self.good[before - 1], side="right") if before else 0
+        return self.bad[begin : np.searchsorted(self.bad, step, side="right")]
 
 
 Counts = Mapping[str, tuple[Steps, Column]]
@@ -60,14 +60,13 @@ def judge(evidence: Evidence) -> list[Finding]:
         raise CannotJudgeError("no signal was recorded")
     counts = {site: evidence.series(COUNT, site) for site in evidence.sites(COUNT)}
     gradients = _gradients(evidence, {site: series for site, series in counts.items() if _is_gradient(site)})
-    elsewhere = [
-        int(steps[bad > 0][0]) for site, (steps, bad) in counts.items() if not _is_gradient(site) and bad.any()
-    ]
+    others = [series for site, series in counts.items() if not _is_gradient(site)]
+    elsewhere = [int(steps[bad > 0][0]) for steps, bad in others if (bad > 0).any()]
     proofs = [*elsewhere, *_zeroed(evidence, gradients), *_standing(evidence, gradients)]
     if not proofs:
         return []
     step = min(proofs)
-    began = gradients.since(step)
+    began = min([step, *gradients.run(step)[:1].tolist()])
     site, count = _first_at(began, counts)
     return [Finding(SYMPTOM, site, step, count, LIMIT, "above", SOURCE, None if began == step else began)]
 
@@ -100,8 +99,10 @@ def _zeroed(evidence: Evidence, gradients: Gradients) -> list[int]:
     """The step, if any, at which a loss had been 0 for long and the gradient was not finite."""
     with suppress(CannotJudgeError):
         if zeros := first_zeros(evidence):
-            bad = gradients.bad[(gradients.bad >= zeros.onset) & (gradients.bad <= zeros.end)]
-            return [max(int(bad[0]), zeros.known)] if len(bad) else []
+            if (gradients.run(zeros.known) >= zeros.onset).any():
+                return [zeros.known]
+            later = gradients.bad[(gradients.bad > zeros.known) & (gradients.bad <= zeros.end)]
+            return [int(step) for step in later[:1]]
     return []
 
 
