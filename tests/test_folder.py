@@ -124,6 +124,7 @@ REFUSED: Mapping[str, str | bytes] = {
     "JSON columns, cut": CUT["JSON columns"],
     "binary": Random(0).randbytes(4096),
     "a list for an object": '{"step": 0, "loss": 4.0}\n[1, 3.9]\n',
+    "TensorBoard's, whose package is not installed": bytes(23) + b"brain.Event:2" + bytes(4),
     "no header": "".join(f"{i},{4 - i / 50}\n" for i in COUNT),
 }
 """File -> its content, which cannot be read."""
