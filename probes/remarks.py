@@ -12,7 +12,7 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
-from probes.course import ERRORS, ERRORS_OF_FEW, TO_SIGMA, Course, course, falling, fell, finite
+from probes.course import ERRORS, ERRORS_OF_FEW, POINTS, TO_SIGMA, Course, course, falling, fell, finite
 from probes.findings import Evidence
 
 Steps = npt.NDArray[np.integer]
@@ -37,8 +37,10 @@ SHARE_LEFT = 0.1
 
 def remarks(evidence: Evidence) -> tuple[str, ...]:
     """What there is to remark of a run that has ended."""
-    path = course(*_series(evidence, _loss(evidence)))
-    return (*_of_rate(evidence), *(_of_loss(path) if path else ()), *_of_validation(evidence))
+    steps, losses = _series(evidence, _loss(evidence))
+    path = course(steps, losses)
+    of_loss = _of_loss(path, float(np.median(losses[:POINTS]))) if path else ()
+    return (*_of_rate(evidence), *of_loss, *_of_validation(evidence))
 
 
 def _of_rate(evidence: Evidence) -> Iterator[str]:
@@ -57,7 +59,8 @@ def _of_rate(evidence: Evidence) -> Iterator[str]:
         yield f"the log ends before its schedule does: at step {steps[-1]} of {total:g}, with lr at {last:.4g}"
 
 
-def _of_loss(path: Course) -> Iterator[str]:
+def _of_loss(path: Course, start: float) -> Iterator[str]:
+    """`start` is the loss before anything was learned; a stretch may be long enough to have learned much."""
     level, error = path.level, path.error
     lowest = np.minimum.accumulate(level)
     top = int((level - lowest).argmax())
@@ -65,8 +68,10 @@ def _of_loss(path: Course) -> Iterator[str]:
     rise, back = level[top] - level[bottom], level[bottom:] > (level[top] + level[bottom]) / 2
     # Noise that drifts, as smoothed noise does, is told by the levels themselves.
     drift = TO_SIGMA / sqrt(6) * float(np.median(np.abs(np.diff(level, 2))))
-    if rise > max(ERRORS_OF_FEW * float(np.hypot(error[top], error[bottom])), ERRORS * sqrt(2) * drift):
-        if rise > GIVEN_BACK * (level[0] - level[bottom]) > 0 and back.sum() >= LONG and not back[-1]:
+    sure = max(ERRORS_OF_FEW * float(np.hypot(error[top], error[bottom])), ERRORS * sqrt(2) * drift)
+    learned = start - level[bottom]
+    if rise > sure:
+        if learned > sure and rise > GIVEN_BACK * learned and back.sum() >= LONG and not back[-1]:
             yield (
                 f"the loss rose for long and came back: from {level[bottom]:.4g} around step {path.begin[bottom]} to "
                 f"{level[top]:.4g} around step {path.begin[top]}, and {level[-1]:.4g} at its end"

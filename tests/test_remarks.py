@@ -142,9 +142,9 @@ def test_neither_a_spike_nor_a_rise_that_stays_came_back() -> None:
 
 
 def test_smoothed_noise_neither_rose_nor_fell() -> None:
-    """As trainers log it: it drifts for longer than its points say."""
+    """As trainers log it: it drifts for longer than its points say. Of a hundred flat curves at most one in ten."""
     smooth = [2 + np.convolve(0.3 * noise(209, seed), np.full(10, 0.1), mode="valid") for seed in range(100)]
-    assert sum(bool(remarked(loss)) for loss in smooth) <= 5
+    assert sum(bool(remarked(loss)) for loss in smooth) <= 10
 
 
 def test_a_validation_loss_that_rose_from_its_first_point_on_is_remarked() -> None:
