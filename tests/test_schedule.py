@@ -81,7 +81,7 @@ def test_zeros_that_may_be_rounded_are_not_judged(record: Record, reason: str) -
 
 def test_a_record_that_declares_its_schedule_rounds_nothing() -> None:
     """So its rates are judged along the way, whatever its loss does."""
-    record = log([0.0] * 60, falling(60), schedule="constant")
+    record = log([0.0] * 60, schedule="constant")
     assert (symptoms(DETECTOR, record), symptoms(OF_LOG, record)) == ([("lr-zero", "", 19)], [])
 
 
@@ -104,6 +104,13 @@ def test_a_schedule_that_ended_early_is_found_a_tenth_later(record: Record, step
     """And where it came to 0 is said."""
     first = found(DETECTOR, record)[0]
     assert (first.symptom, first.step, first.onset) == ("lr-zero-early", step, onset)
+
+
+def test_nothing_is_found_before_the_twentieth_point() -> None:
+    """Though half of nineteen are 0; then they are as many as count."""
+    record = log(cosine(10, 20))
+    assert [f.step for f in found(DETECTOR, record)] == [19]
+    assert "19 points of lr" in why_not(DETECTOR, record.prefix(18))
 
 
 def test_it_is_found_again_the_longer_it_lasts() -> None:
