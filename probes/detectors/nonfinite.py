@@ -9,8 +9,9 @@ unbroken run of such gradients. That holds for gradients by parameter as well, w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -106,25 +107,27 @@ def _zeroed(evidence: Evidence, gradients: Gradients) -> list[int]:
     return []
 
 
-def _standing(evidence: Evidence, gradients: Gradients) -> Iterator[int]:
-    """The steps at which no gradient had been finite for long, and the loss did not fall meanwhile.
+def _standing(evidence: Evidence, gradients: Gradients) -> list[int]:
+    """The first step, if any, at which no gradient had been finite for long, and the loss did not fall meanwhile.
 
     Looked at whenever a run has become twice as long, so that what comes later takes nothing back.
     """
     signal = "loss" if evidence.sites("loss") else "train_loss"
     if not evidence.sites(signal):
-        return
+        return []
     steps, losses = finite(*evidence.series(signal))
-    runs = np.searchsorted(gradients.good, gradients.bad)
-    for run in np.flatnonzero(np.bincount(runs) >= IN_A_ROW):
-        bad, before = gradients.bad[runs == run], int(run) + int((runs < run).sum())
+    finite_before = np.searchsorted(gradients.good, gradients.bad)
+    begins = np.r_[0, 1 + np.flatnonzero(np.diff(finite_before)), len(gradients.bad)]
+    for begin, end in pairwise(begins.tolist()):
         points = IN_A_ROW
-        while points <= len(bad):
-            meanwhile = losses[(steps >= bad[0]) & (steps <= bad[points - 1])]
-            long = bad[points - 1] - bad[0] > STEPS and points >= SHARE * (before + points)
+        while begin + points <= end:
+            first, last = gradients.bad[[begin, begin + points - 1]]
+            meanwhile = losses[np.searchsorted(steps, first) : np.searchsorted(steps, last, side="right")]
+            long = last - first > STEPS and points >= SHARE * (finite_before[begin] + begin + points)
             if long and len(meanwhile) >= IN_A_ROW and falling(meanwhile) <= FALLS:
-                yield int(bad[points - 1])
+                return [int(last)]
             points *= 2
+    return []
 
 
 DETECTOR = Detector(
