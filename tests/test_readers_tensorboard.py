@@ -1,5 +1,6 @@
 """TensorBoard event files, written by the package itself, are read as the logs they are."""
 
+import struct
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.summary.writer.record_writer import masked_crc32c
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from probes import cli
@@ -110,6 +113,64 @@ def test_bytes_that_are_no_event_are_refused(tmp_path: Path) -> None:
     assert (record.complete, len(record.series("loss")[0]) < 25) == (False, True)
 
 
+def beside(folder: Path, **tensor) -> Path:
+    """An event file in which a tensor stands beside each loss, under another tag."""
+    writer, shape = EventFileWriter(str(folder)), tensor.pop("shape", ())
+    proto = TensorProto(**tensor)
+    for size in shape:
+        proto.tensor_shape.dim.add(size=size)
+    for step, loss in enumerate(LOSSES):
+        values = [one("loss", loss), Summary.Value(tag="lr", tensor=proto)]
+        writer.add_event(Event(step=step, summary=Summary(value=values)))
+    writer.close()
+    return next(folder.glob("events*"))
+
+
+@pytest.mark.parametrize("size", [10**15, 2, 0, -1])
+def test_a_tensor_is_one_number_by_its_shape(tmp_path: Path, size: int) -> None:
+    """No memory is taken for what a few bytes claim to be."""
+    path = beside(tmp_path, dtype=1, float_val=[1.0], shape=(size,))
+    assert read(path).provenance["reader"]["mapped"] == {"loss": "loss"}
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [{"dtype": 1}, {"dtype": 1, "tensor_content": b"12"}, {"dtype": 14, "half_val": [16256]}],
+    ids=["empty", "too few bytes", "a type that the package cannot make"],
+)
+def test_a_tensor_that_is_no_number_is_damage(tmp_path: Path, tensor) -> None:
+    """With its place, and no traceback."""
+    with pytest.raises(RecordError, match=r"tfevents.*, event 2 is damaged"):
+        read(beside(tmp_path, **tensor))
+
+
+@pytest.mark.parametrize("length", [2**62, 2**64 - 1])
+def test_an_event_longer_than_any_memory_ends_the_log(tmp_path: Path, length: int) -> None:
+    """Though the checksum of its length fits."""
+    path = events(tmp_path, SCALARS)
+    claim = struct.pack("<Q", length)
+    path.write_bytes(path.read_bytes() + claim + struct.pack("<I", masked_crc32c(claim)) + b"few")
+    record = read(path)
+    assert (len(record.series("loss")[0]), record.complete) == (40, False)
+
+
+def test_a_file_cut_anywhere_is_read_or_refused(tmp_path: Path) -> None:
+    """More is never read of less."""
+    path = events(tmp_path, SCALARS[:6])
+    content, points = path.read_bytes(), 0
+    for kept in range(1, len(content) + 1):
+        path.write_bytes(content[:kept])
+        try:
+            series = read(path).series("loss")[0]
+        except RecordError:
+            assert points == 0
+            continue
+        assert list(series) == list(range(len(series)))
+        assert len(series) >= points
+        points = len(series)
+    assert points == 6
+
+
 def test_a_folder_is_searched_for_them(tmp_path: Path) -> None:
     """By what they hold."""
     for name in ("train", "validation"):
@@ -132,6 +193,16 @@ def test_without_the_package_it_is_said_what_to_install(
         f'{path} is a file of TensorBoard events, which takes a package to read: pip install "probes[tensorboard]"'
         in (capsys.readouterr().err)
     )
+
+
+def test_without_the_package_none_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one that begins with more than is looked at, here a graph, and names its loss behind it."""
+    writer = EventFileWriter(str(tmp_path))
+    writer.add_event(Event(graph_def=b"x" * 100_000))
+    writer.close()
+    assert find(tmp_path) == []
+    monkeypatch.setitem(sys.modules, "tensorboard.backend.event_processing.event_file_loader", None)
+    assert find(tmp_path) == list(tmp_path.iterdir())
 
 
 def test_a_hostile_tag_steers_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

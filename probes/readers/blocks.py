@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from probes.readers.rows import Cell, Row
-from probes.record import Column, Steps
+from probes.record import Column, RecordError, Steps
 
 ROWS = 2048
 """In a block that is gathered row by row."""
@@ -34,6 +34,10 @@ class Block(NamedTuple):
     def rows(self) -> Iterator[Row]:
         for place, number in enumerate(self.numbers):
             yield Row(number, {name: cells[place] for name, cells in self.columns.items()})
+
+
+class PackageMissingError(RecordError):
+    """A log of a format that takes a package to read, which is not installed."""
 
 
 Piece = Block | Row

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
-from probes.readers.blocks import Block, Format
+from probes.readers.blocks import Block, Format, PackageMissingError
 from probes.readers.columns import LOSSES, role
 from probes.readers.lines import HEAD
 from probes.record import RecordError
@@ -59,5 +59,7 @@ def _tells_of_a_loss(form: Format, path: Path, head: bytes) -> bool:
     try:
         rows = chain.from_iterable(piece.rows() if isinstance(piece, Block) else [piece] for piece in form.pieces(path))
         return any(role(column) in LOSSES for row in islice(rows, LOOKED_AT) for column in row.cells)
+    except PackageMissingError:
+        return True  # whatever it tells of, nobody here can say that it is no loss
     except (RecordError, OSError):
         return b"loss" in head.lower()  # a damaged log is not passed over in silence

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from probes.readers.blocks import Format, Piece, gathered
+from probes.readers.blocks import Format, PackageMissingError, Piece, gathered
 from probes.readers.columns import STEP
 from probes.readers.rows import Cell, Row
 from probes.record import RecordError
@@ -33,14 +33,14 @@ def recognises(head: bytes) -> bool:
 def pieces(path: Path) -> Iterator[Piece]:
     """One row for the scalars of a step that follow each other; what a killed writer left of an event is a cut.
 
-    Raises RecordError without the package, and for a file in which no event is whole.
+    Raises PackageMissingError without the package, RecordError where no event is whole or one that is whole is damaged.
     """
     try:
         from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.util.tensor_util import make_ndarray
     except ImportError as error:
-        raise RecordError(f"{path} {NEEDED}") from error
+        raise PackageMissingError(f"{path} {NEEDED}") from error
     events = RawEventFileLoader(str(path)).Load()
     yield from gathered(_rows(path, events, Event.FromString, make_ndarray))
 
@@ -50,13 +50,13 @@ def _rows(
 ) -> Iterator[Row]:
     count, read, size = 0, 0, path.stat().st_size
     row: dict[str, Cell] = {}
-    for count, raw in enumerate(events, start=1):
+    for count, raw in enumerate(_whole(events), start=1):
         read += len(raw) + AROUND
         try:
             event = parse(raw)
-        except Exception as error:  # protobuf's DecodeError is of another module in each of its versions
+            scalars = dict(_scalars(event, array_of))
+        except Exception as error:  # DecodeError is of another module in each protobuf; a tensor may fail in any way
             raise RecordError(f"{path}, event {count} is damaged: {error}") from error
-        scalars = dict(_scalars(event, array_of))
         if row and (row[STEP] != event.step or row.keys() & scalars.keys()):
             yield Row(count - 1, row)
             row = {}
@@ -70,15 +70,26 @@ def _rows(
         yield Row(count + 1, {}, "cut")
 
 
+def _whole(events: Iterable[bytes]) -> Iterator[bytes]:
+    """The events up to one that claims a length which no memory holds: it ends the log as one in pieces does."""
+    try:
+        yield from events
+    except (MemoryError, OverflowError):
+        return
+
+
 def _scalars(event: Any, array_of: Callable[[Any], Any]) -> Iterator[tuple[str, float]]:
     """Tag and value of what is a single number: written as one, or as a tensor, as TensorFlow 2 does."""
     for value in event.summary.value:
         if value.HasField("simple_value"):
             yield value.tag, float(value.simple_value)
-        elif value.HasField("tensor") and value.tensor.dtype in NUMBERS:
-            number = array_of(value.tensor)
-            if number.size == 1:
-                yield value.tag, float(number.ravel()[0])
+        elif value.HasField("tensor") and _is_one_number(value.tensor):
+            yield value.tag, float(array_of(value.tensor).item())
+
+
+def _is_one_number(tensor: Any) -> bool:
+    """By its shape, before an array is made of it: a few bytes may claim to be any number of equal values."""
+    return tensor.dtype in NUMBERS and all(axis.size == 1 for axis in tensor.tensor_shape.dim)
 
 
 FORMAT = Format("TensorBoard events", recognises, pieces, "event")
