@@ -39,13 +39,19 @@ NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
 A column goes to the first row that has use for it: of several names in one row the earlier wins, and a signal takes one
 column. So train_loss is the batch's loss of a log that has no other, and beside a `loss` it is the full split's.
 """
-POLICY = ("reward", "rewards", "*_reward", "*_rewards", "rewards_*", "*reward_mean", "*reward_std", "*ep_rew_mean",
-          "*episode_return*", "mean_return", "policy_loss", "*_policy_loss", "pg_loss", "*_pg_loss", "actor_loss",
-          "*_actor_loss", "*policy_gradient_loss", "*approx_kl*", "clip_fraction", "*_clip_fraction", "*clipfrac*",
-          "objective_kl")  # fmt: skip
+POLICY = ("reward", "rewards", "*_reward", "*_rewards", "rewards_*", "*reward_mean", "*rewards_mean", "*reward_std",
+          "*ep_rew_mean", "*episode_return*", "*episodic_return*", "mean_return", "policy_loss", "*_policy_loss",
+          "pg_loss", "*_pg_loss", "actor_loss", "*_actor_loss", "*policy_gradient_loss", "*approx_kl*",
+          "clip_fraction", "*_clip_fraction", "*clipfrac*", "objective_kl")  # fmt: skip
 """Names, as `plain` writes them, that the log of a policy has and no other."""
-PREFERENCE = ("*rewards_chosen", "*rewards_rejected", "*rewards_margins", "*rewards_accuracies")
-"""Names of preference learning (Rafailov et al. 2023), whose loss is an ordinary one though it logs rewards."""
+POLICY_TOO = (("kl", "*_kl"), ("value_loss", "*_value_loss", "vf_loss", "*_vf_loss"), ("advantage*", "*_advantage*"),
+              ("entropy_loss", "train_entropy_loss", "losses_entropy_loss"))  # fmt: skip
+"""Names that it has as well, each in its spellings; two of them tell. One alone does not: distillation logs a `kl`, and
+so do autoencoders."""
+PREFERENCE = ("*rewards_chosen", "*rewards_rejected", "*rewards_margins", "*rewards_accuracies",
+              "margin", "train_margin", "eval_margin")  # fmt: skip
+"""Names of preference learning (Rafailov et al. 2023) and of the training of a reward model (TRL's logs its mean_reward
+beside the margin), whose loss is an ordinary one though rewards are logged."""
 MOST_COLUMNS = 10_000
 """Different names in one log; those beyond are not listed, so that a log of ever new names does not fill the memory."""
 
@@ -70,9 +76,12 @@ def _rank(name: str, patterns: tuple[str, ...]) -> int | None:
 def objective(names: Iterable[str]) -> str | None:
     """What a log is one of, by the names of its columns, where rules for a loss mean nothing; None where they do."""
     there = [plain(name) for name in names]
-    preference = any(fnmatchcase(name, pattern) for name in there for pattern in PREFERENCE)
-    policy = any(fnmatchcase(name, pattern) for name in there for pattern in POLICY)
-    return REINFORCEMENT if policy and not preference else None
+    policy = _any_of(there, POLICY) or sum(_any_of(there, patterns) for patterns in POLICY_TOO) >= 2
+    return REINFORCEMENT if policy and not _any_of(there, PREFERENCE) else None
+
+
+def _any_of(names: Iterable[str], patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 @dataclass

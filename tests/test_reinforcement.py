@@ -1,0 +1,165 @@
+"""A policy's loss is recognised, by the columns beside it or by its signs, and no rule for a loss is applied to it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from probes import diagnose, read
+from probes.findings import REINFORCEMENT
+from probes.readers.columns import objective
+from tests.logs import csv_of, written
+from tests.records import hand_made
+
+POINTS = 200
+TIME = np.arange(POINTS) / POINTS
+FALLS = list(3.0 - 2.0 * TIME)
+OF_LOSSES = (
+    "loss-spike",
+    "divergence",
+    "stalled",
+    "at-ln-k",
+    "loss-zero",
+    "vanishing-gradients",
+    "exploding-gradients",
+)
+
+
+def noise(seed: int = 0, points: int = POINTS) -> np.ndarray:
+    return 0.1 * np.random.default_rng(seed).standard_normal(points)
+
+
+def logged(folder: Path, **columns):
+    """The diagnosis of a log with these columns."""
+    return diagnose(read(written(folder, csv_of(step=range(POINTS), **columns))))
+
+
+# By its columns
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ("reward", "completion_length"),
+        ("rewards/format", "rewards/correct"),
+        ("Mean Reward",),
+        ("rollout/ep_rew_mean", "rollout/ep_len_mean"),
+        ("charts/episodic_return",),
+        ("env_runners/episode_return_mean",),
+        ("critic/rewards/mean", "actor/entropy"),
+        ("train/policy_loss",),
+        ("losses/approx_kl",),
+        ("objective/kl",),
+        ("kl", "value_loss"),
+        ("train/value_loss", "train/entropy_loss"),
+        ("advantages", "policy/kl"),
+    ],
+    ids=", ".join,
+)
+def test_columns_tell_of_a_policy(columns) -> None:
+    """In any spelling: one clear name, or two that others may have one of."""
+    assert objective(["step", "loss", *columns]) == REINFORCEMENT
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ("rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "kl"),
+        ("eval_rewards/chosen", "reward"),
+        ("min_reward", "mean_reward", "max_reward", "accuracy", "margin"),
+        ("kl_loss", "recon_loss"),
+        ("kl", "reconstruction_loss"),
+        ("kl", "cross_entropy_loss"),
+        ("kld", "entropy_loss"),
+        ("value_loss",),
+        ("accuracy", "learning_rate", "grad_norm", "eval_loss"),
+        (),
+    ],
+    ids=lambda columns: ", ".join(columns) or "none",
+)
+def test_columns_that_tell_of_no_policy(columns) -> None:
+    """Preference learning and reward models, autoencoders, distillation, and what everybody logs."""
+    assert objective(["step", "loss", *columns]) is None
+
+
+def test_a_log_with_rewards_is_not_judged_by_its_loss(tmp_path: Path) -> None:
+    """Though it would be an alarm without them."""
+    spiked = [*FALLS[:120], 30.0, 30.0, 30.0, *FALLS[123:]]
+    assert logged(tmp_path, loss=spiked).cause == "loss-spike"
+    diagnosis = logged(tmp_path, loss=spiked, grad_norm=[1.0] * POINTS, reward=list(TIME))
+    assert (diagnosis.verdict, diagnosis.alarm, diagnosis.findings) == ("undetermined", False, ())
+    assert diagnosis.reason.startswith("cannot judge: reinforcement learning")
+    assert all(diagnosis.not_judged[name].startswith(REINFORCEMENT) for name in OF_LOSSES)
+
+
+def test_preference_learning_is_judged_by_its_loss(tmp_path: Path) -> None:
+    """It falls from ln 2."""
+    falls = list(np.log(2) * np.exp(-TIME))
+    diagnosis = logged(tmp_path, loss=falls, **{"rewards/chosen": list(TIME), "rewards/margins": list(TIME)})
+    assert diagnosis.verdict == "healthy"
+
+
+def test_a_log_of_rewards_without_a_loss_is_not_judged(tmp_path: Path) -> None:
+    """There is nothing to alarm anybody with."""
+    diagnosis = logged(tmp_path, lr=[0.1] * POINTS, reward=list(-TIME))
+    assert (diagnosis.verdict, diagnosis.alarm) == ("undetermined", False)
+
+
+# By the fact, in a record of one's own
+
+
+@pytest.mark.parametrize(("stated", "verdict"), [(REINFORCEMENT, "undetermined"), ("classification", "healthy")])
+def test_a_record_may_state_it(stated: str, verdict: str) -> None:
+    """And any other objective says nothing."""
+    assert diagnose(hand_made({"loss": FALLS}, objective=stated)).verdict == verdict
+
+
+def test_a_constant_rate_is_judged_all_the_same() -> None:
+    """What the schedule needs is no loss."""
+    signals = {"loss": FALLS, "lr": [0.1] * POINTS}
+    diagnosis = diagnose(hand_made(signals, objective=REINFORCEMENT, schedule="cosine", total_steps=POINTS))
+    assert diagnosis.cause == "schedule-never-stepped"
+
+
+@pytest.mark.xfail(strict=True, reason="the detector asks for a loss and a gradient norm by the rules for a loss")
+@pytest.mark.parametrize("stated", [{}, {"objective": REINFORCEMENT}], ids=["by its signs", "stated"])
+def test_a_value_that_is_not_finite_is_found_all_the_same(stated) -> None:
+    """It means the same whatever the loss does."""
+    losses = list(noise())
+    losses[100] = float("nan")
+    assert diagnose(hand_made({"loss": losses}, **stated)).cause == "non-finite"
+
+
+# By its signs
+
+
+@pytest.mark.parametrize("points", [POINTS, 5000])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_loss_of_both_signs_from_first_to_last_is_a_policys(points: int, scale: float) -> None:
+    """Whatever its unit."""
+    for seed in range(5):
+        diagnosis = diagnose(hand_made({"loss": list(scale * noise(seed, points))}))
+        assert diagnosis.reason.startswith("cannot judge: reinforcement learning, it seems")
+        assert not diagnosis.alarm
+
+
+def test_few_points_of_both_signs_are_seldom_taken_for_a_loss() -> None:
+    """Five of them in a quarter may have one sign by chance; then the loss never fell."""
+    reasons = [diagnose(hand_made({"loss": list(noise(seed, 20))})).reason for seed in range(50)]
+    assert sum("reinforcement learning" in reason for reason in reasons) >= 40
+    assert all(reason.startswith("cannot judge") for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        2.0 - 4.0 * TIME + noise(),
+        -1.0 - 2.0 * TIME + noise(),
+        np.where(np.arange(POINTS) % 17 == 0, -1.0, FALLS),
+        np.exp(-20 * TIME) + 0.01 * noise(),
+    ],
+    ids=["falls through zero", "below zero", "few outliers below", "comes to rest at zero"],
+)
+def test_a_loss_that_is_no_policys_is_judged_as_ever(losses: np.ndarray) -> None:
+    """A density's changes its sign once."""
+    assert diagnose(hand_made({"loss": list(losses)})).verdict == "healthy"
