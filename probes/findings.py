@@ -128,11 +128,16 @@ class Evidence:
 
         Raises CannotJudgeError when it never was, and for a loss or its gradient in reinforcement learning.
         """
+        steps, values = self.observed(signal, site)
+        if signal in OF_A_LOSS and (why := self._of_a_policy()):
+            raise CannotJudgeError(why)
+        return steps, values
+
+    def observed(self, signal: str, site: str = "") -> tuple[Steps, Column]:
+        """As `series`, also where rules for a loss mean nothing: whether a value is finite means as much there."""
         steps, values = self._record.series(signal, site)
         if not len(steps):
             raise CannotJudgeError(f"{signal} was not recorded")
-        if signal in OF_A_LOSS and (why := self._of_a_policy()):
-            raise CannotJudgeError(why)
         return steps, values
 
     def at_start(self, signal: str, site: str = "") -> float:

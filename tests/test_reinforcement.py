@@ -121,7 +121,6 @@ def test_a_constant_rate_is_judged_all_the_same() -> None:
     assert diagnosis.cause == "schedule-never-stepped"
 
 
-@pytest.mark.xfail(strict=True, reason="the detector asks for a loss and a gradient norm by the rules for a loss")
 @pytest.mark.parametrize("stated", [{}, {"objective": REINFORCEMENT}], ids=["by its signs", "stated"])
 def test_a_value_that_is_not_finite_is_found_all_the_same(stated) -> None:
     """It means the same whatever the loss does."""

@@ -34,7 +34,9 @@ STEEPER = 8.0
 DIGITS = 6
 """After the point, beyond which a log is not rounded but full."""
 PRECISION = 2.0**-23
-"""Of float32, relative: what a log that is not rounded can show beside the values it has."""
+"""Of float32, relative: what a log that is not rounded can show beside the larger of its values."""
+LARGER = 0.9
+"""Quantile of the values that is one of these."""
 SOURCE = "a loss that is learned comes to 0 through small values, and keeps a gradient"
 
 
@@ -79,9 +81,10 @@ def _from_afar(before: Column) -> bool:
 
 
 def _shown(values: Column) -> float:
-    """The least that a log can show besides 0: a unit of its last digit, or what float32 keeps beside half of them."""
+    """The least that a log can show besides 0: a unit of its last digit, or what float32 keeps beside its
+    larger ones, since a loss of 0 is 1 less 1 in some place; the largest may be on its way to infinity."""
     finite = values[np.isfinite(values)]
-    full = PRECISION * float(np.median(finite)) if finite.size else 0.0
+    full = PRECISION * float(np.quantile(finite, LARGER)) if finite.size else 0.0
     for digits in range(DIGITS + 1):
         scaled = finite * 10.0**digits
         if (np.abs(scaled - np.round(scaled)) <= PRECISION * scaled).all():

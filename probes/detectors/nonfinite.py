@@ -80,7 +80,7 @@ def _gradients(evidence: Evidence, counts: Counts) -> Gradients:
     bad = [steps[count > 0] for steps, count in counts.values()]
     seen = [steps[count == 0] for steps, count in counts.values()]
     if evidence.sites("grad_norm"):
-        steps, norms = evidence.series("grad_norm")
+        steps, norms = evidence.observed("grad_norm")
         seen.append(steps[np.isfinite(norms)])
     none = np.empty(0, dtype=np.int64)
     unfinished = np.unique(np.concatenate([none, *bad]))
@@ -115,7 +115,7 @@ def _standing(evidence: Evidence, gradients: Gradients) -> list[int]:
     signal = "loss" if evidence.sites("loss") else "train_loss"
     if not evidence.sites(signal):
         return []
-    steps, losses = finite(*evidence.series(signal))
+    steps, losses = finite(*evidence.observed(signal))
     finite_before = np.searchsorted(gradients.good, gradients.bad)
     begins = np.r_[0, 1 + np.flatnonzero(np.diff(finite_before)), len(gradients.bad)]
     for begin, end in pairwise(begins.tolist()):
