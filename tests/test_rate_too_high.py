@@ -1,0 +1,106 @@
+"""A loss that rises with its rate and ends no better has its peak too high; one that is only restarted has not."""
+
+import numpy as np
+import pytest
+
+from probes.detectors.rate_too_high import DETECTOR, SYMPTOM
+from probes.record import Record, Table
+from tests.faults import rows_of
+from tests.judging import found, why_not
+
+N = 400
+T = np.arange(N) / N
+Array = np.ndarray
+WARMUP = np.interp(T, [0, 0.4, 1], [0.01, 1.0, 0.0])
+"""Linear up to 0.4 of the run, then down to 0."""
+ONLY_DOWN = 1 - T
+RESTARTED = np.interp(T, [0, 0.1, 0.3, 0.301, 1], [0.01, 1, 0.1, 1, 0])
+
+
+def of(losses: Array, rates: Array) -> Record:
+    """A record of a loss and a rate, made at once."""
+    columns = {"loss": losses, "lr": rates}
+    tables = {name: Table(("",), np.asarray(column, dtype=float)[:, None]) for name, column in columns.items()}
+    return Record({}, np.arange(len(losses)), tables)
+
+
+def curve(given: float, end: float, top: float = 0.45, sigma: float = 0.1, seed: int = 0) -> Array:
+    """From 4 down to 1 by 0.15 of the run, up by `given` of what was learned, and to `end` at last."""
+    level = np.interp(T, [0, 0.15, 0.2, top, 1], [4.0, 1.0, 1.0, 1 + 3 * given, end])
+    return level + sigma * np.random.default_rng(seed).standard_normal(N)
+
+
+def symptoms(losses: Array, rates: Array) -> list[str]:
+    return [f.symptom for f in found(DETECTOR, of(losses, rates))]
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize(("given", "end"), [(0.4, 1.3), (1.0, 1.3), (1.0, 4.0)])
+def test_it_fires_where_the_loss_rises_with_the_rate_and_ends_no_better(given: float, end: float, scale: float) -> None:
+    """Whether it comes back with the rate or is lost for good, whatever its unit."""
+    (finding,) = found(DETECTOR, of(scale * curve(given, end), WARMUP))
+    assert (finding.symptom, finding.step) == (SYMPTOM, N - 1)
+    assert finding.observed == pytest.approx(max(given, (end - 1) / 3), abs=0.1)
+    assert 0.1 * N <= (finding.onset or 0) <= 0.3 * N
+
+
+@pytest.mark.parametrize("name", ["peak-too-high", "peak-too-high-plain", "peak-far-too-high"])
+def test_it_fires_on_trainings(name: str) -> None:
+    """With peaks between ten and a hundred times what the task bears."""
+    rows = rows_of(name)
+    losses, rates = (np.array([row[column] for row in rows]) for column in ("loss", "lr"))
+    assert symptoms(losses, rates) == [SYMPTOM]
+
+
+@pytest.mark.parametrize(
+    ("losses", "rates"),
+    [
+        (curve(0.2, 1.3), WARMUP),
+        (curve(0.4, 0.7), WARMUP),
+        (curve(0.4, 1.3), RESTARTED),
+        (curve(0.4, 1.3, sigma=1.0), WARMUP),
+        (curve(0.4, 1.3)[: N // 2], WARMUP[: N // 2]),
+    ],
+    ids=["a fifth given back", "ends better", "a rate that was there before", "within noise", "may yet come back"],
+)
+def test_it_stays_quiet_close_by(losses: Array, rates: Array) -> None:
+    """A quarter, no better, a rate that is new, noise, and half of it as long as the rate is high."""
+    assert symptoms(losses, rates) == []
+
+
+def test_it_fires_while_the_rate_is_still_high_if_half_is_lost() -> None:
+    """A run that is cut at its peak, and has given back most of what it had learned."""
+    assert symptoms(curve(0.9, 1.3)[: N // 2], WARMUP[: N // 2]) == [SYMPTOM]
+
+
+def test_a_rate_that_jumps_for_one_step_is_no_rate_that_rose() -> None:
+    """That is a spike's business."""
+    rates = np.full(N, 0.1)
+    rates[101] = 5.0
+    assert symptoms(curve(0.9, 1.3), rates) == []
+
+
+@pytest.mark.parametrize("name", ["high-peak", "mid-schedule", "momentum", "cosine", "regression", "in-millions"])
+def test_it_stays_quiet_wherever_a_training_is_cut(name: str) -> None:
+    """A bump during warmup among them, after which the run learns as it should."""
+    rows = rows_of(name)
+    losses, rates = (np.array([row[column] for row in rows]) for column in ("loss", "lr"))
+    alarms = []
+    for cut in range(20, len(losses), 20):
+        if rates[:cut].max() > 2 * rates[0]:
+            alarms += symptoms(losses[:cut], rates[:cut])
+    assert alarms == []
+
+
+@pytest.mark.parametrize("rates", [np.full(N, 0.1), ONLY_DOWN], ids=["constant", "only falls"])
+def test_without_a_lower_rate_before_it_cannot_judge(rates: Array) -> None:
+    """There is nothing to compare with."""
+    assert why_not(DETECTOR, of(curve(1, 4), rates)) == "the rate never rises: no lower rate to compare with"
+
+
+def test_it_cannot_judge_without_a_rate_or_enough_points() -> None:
+    """And says which."""
+    losses = curve(1, 4)
+    alone = Record({}, np.arange(N), {"loss": Table(("",), losses[:, None])})
+    assert why_not(DETECTOR, alone) == "lr was not recorded"
+    assert why_not(DETECTOR, of(losses[:19], WARMUP[:19])) == "19 finite points of loss; 20 are needed"
