@@ -116,9 +116,26 @@ def test_it_stays_quiet_on_noise_smoothed_by_a_running_mean(points: int) -> None
     assert len(alarms) <= 1
 
 
-def test_a_spike_at_the_very_end_is_no_loss_for_good() -> None:
-    """Three wild points are the business of another."""
-    assert sources(np.r_[learned()[:-2] + 0.05 * noise(N - 2), 9.0, 9.0]) == []
+@pytest.mark.parametrize("seed", range(5))
+def test_a_spike_at_the_very_end_is_no_loss_for_good(seed: int) -> None:
+    """Three wild points of a last stretch of five are the business of another."""
+    losses = learned(np.arange(20) / 20) + 0.02 * noise(20, seed)
+    losses[-3:] += 4.0
+    assert sources(losses) == []
+
+
+NO_MORE = {
+    "on its way down": np.interp(T, [0, 0.5, 1], [2, 10, 6]) + 0.1 * noise(),
+    "far below its highest": np.interp(T, [0, 0.3, 0.5, 0.52, 1], [2, 2.5, 40, 4.2, 4.4]) + 0.1 * noise(),
+    "creeping up": learned() + 0.6 * np.maximum(0, T - 0.5) + 0.02 * noise(),
+    "doubled within its noise": np.interp(T, [0, 0.3, 1], [1, 2, 2]) * np.exp(0.6 * noise(seed=3)),
+}
+
+
+@pytest.mark.parametrize("losses", NO_MORE.values(), ids=NO_MORE)
+def test_it_stays_quiet_on_what_is_high_and_no_more(losses: Array) -> None:
+    """Each held back by one limit alone."""
+    assert sources(losses) == []
 
 
 def test_points_that_are_not_finite_do_not_count() -> None:
