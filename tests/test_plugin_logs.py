@@ -20,7 +20,9 @@ NAMELESS = changed(grad_norm=[30.0] + [1.0] * 39)
 TWICE_SICK = changed(loss=[200.0, *LOSSES[1:]], lr=[0.0] * 40)
 LOOSE = changed(lr=[0.0] * 40, grad_norm=[30.0] + [1.0] * 39)
 CONSEQUENCE = thorough(
-    update_weight_ratio={"up": [0.9] + [0.01] * 39, "down": [0.01] * 40}, dead_fraction={"ffn": [0.9] * 40}
+    lr=sound()["lr"],
+    update_weight_ratio={"up": [0.9] + [0.01] * 39, "down": [0.01] * 40},
+    dead_fraction={"ffn": [0.9] * 40},
 )
 """Of no-warmup, which explains its dead neurons."""
 COLLECT = ("--collect-only", "-q")

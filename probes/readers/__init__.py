@@ -16,11 +16,11 @@ from probes.readers.finding import head_of, logs_in, ours
 from probes.record import Record, RecordError
 
 FORMATS: tuple[Format, ...] = (
-    tensorboard.FORMAT,
     trainer_state.FORMAT,
     json_lines.FORMAT,
     json_columns.FORMAT,
     comma_separated.FORMAT,
+    tensorboard.FORMAT,
 )
 """In order of precedence; records of our own come before them all."""
 KNOWN = "a record of probes, " + ", ".join(form.name for form in FORMATS)
