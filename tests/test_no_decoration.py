@@ -22,6 +22,7 @@ NEEDED_FOR = {
     "first-gradient": "summed-loss",
     "first-update": "no-warmup",
     "schedule": "constant-rate",
+    "rate-of-log": "zero-rate",
     "floor": "mask-leak",
     "stalled": "tiny-rate",
     "at-ln-k": "blind",

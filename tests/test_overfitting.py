@@ -96,6 +96,65 @@ def test_a_batch_loss_will_do_where_the_full_split_was_not_evaluated() -> None:
     assert [f.symptom for f in found(DETECTOR, record)] == ["val-loss-rising"]
 
 
+FEW = [2.0, 1.4, 1.1, 1.0, 1.05, 1.15, 1.3, 1.5, 1.7, 1.9]
+
+
+def few(val: list[float], train: Any = lambda step: 2 * 0.995**step) -> Record:
+    """An evaluation every hundredth step, and a training loss at every step."""
+    signals = {"loss": [train(step) for step in range(100 * len(val))], "val_loss": [None] * (100 * len(val))}
+    signals["val_loss"][99::100] = val
+    return hand_made(signals)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_few_evaluations_will_do_where_the_rise_is_large(scale: float) -> None:
+    """Once the last quarter of them lies a fifth above the lowest, which is the one to have stopped at."""
+    record = few([scale * loss for loss in FEW], lambda step: scale * 2 * 0.995**step)
+    ((symptom, _, step),) = symptoms(DETECTOR, record)
+    assert (symptom, step, found(DETECTOR, record)[0].onset) == ("val-loss-rising", 799, 399)
+
+
+def test_what_few_evaluations_showed_stays_found_when_there_are_more() -> None:
+    """Though the loss comes back, and a trend through all of them has not risen."""
+    later = few(FEW + [1.0] * 40)
+    assert [f.step for f in found(DETECTOR, later)] == [799]
+
+
+@pytest.mark.parametrize(
+    "val",
+    [
+        [2.0, 1.4, 1.1, 1.0, *[1.18] * 6],
+        [2.0, 1.4, 1.1, 1.0, 1.0, 1.0, 1.0, 1.9],
+        [2.0, 1.4, 1.1, 1.0, 1.5, 1.0, 1.0, 0.95],
+        [1.0, 1.3, 1.0, 1.3, 1.0, 1.3, 1.3],
+        [2.0, 1.5, 1.2, 1.1, 1.05, 1.02, 1.0, 1.0],
+        [loss - 1.0 for loss in FEW],
+        [loss - 3.0 for loss in FEW],
+    ],
+    ids=["18 %", "a jump at the last", "a bump", "waves as high", "falls", "lowest is 0", "below 0"],
+)
+def test_of_few_evaluations_only_a_large_rise_that_lasts_counts(val: list[float]) -> None:
+    """And only of a loss above 0, which alone has a relative rise."""
+    assert found(DETECTOR, few(val)) == []
+
+
+@pytest.mark.parametrize(
+    "train",
+    [lambda step: 2.0, lambda step: 2 * 0.9999**step, lambda step: 1 + step / 1000],
+    ids=["level", "falls by less than a twentieth", "rises"],
+)
+def test_of_few_evaluations_the_training_loss_must_fall_clearly(train: Any) -> None:
+    """A rise beside a training loss that rests is no learning by heart."""
+    assert found(DETECTOR, few(FEW, train)) == []
+
+
+def test_a_training_loss_that_falls_by_less_than_its_noise_has_not_fallen() -> None:
+    """Though its mean is lower by more than a twentieth."""
+    noise = np.random.default_rng(0).exponential(1, 1000).tolist()
+    assert found(DETECTOR, few(FEW, lambda step: (2 - step / 2500) * noise[step])) == []
+    assert found(DETECTOR, few(FEW, lambda step: (2 - step / 2500) * (1 + noise[step] / 20))) != []
+
+
 @pytest.mark.parametrize(
     ("record", "reason"),
     [

@@ -70,7 +70,7 @@ def test_what_cannot_be_read_is_refused_with_path_place_and_reason(tmp_path: Pat
 
 def test_a_file_of_no_format_is_told_which_there_are(tmp_path: Path) -> None:
     """With what a table lacks most often."""
-    with pytest.raises(RecordError, match=r"a record of probes, .*JSON lines, .*CSV\); a table needs a line of column"):
+    with pytest.raises(RecordError, match=r"a record of probes, .*JSON lines, .*CSV, .*\); a table needs a line"):
         read(written(tmp_path, "1,2\n3,4\n"))
 
 
