@@ -92,7 +92,7 @@ def _table(sheets: Sequence[Sheet]) -> str:
     rows = "\n".join(
         f'<tr><td><a href="#{sheet.anchor}">{text(sheet.name)}</a></td>'
         f'<td><span class="badge {sheet.diagnosis.verdict}">{sheet.diagnosis.verdict}</span></td>'
-        f"<td>{text(sheet.diagnosis.cause or '–')}</td><td>{text(_evidence(sheet), SENTENCE)}</td></tr>"
+        f"<td>{text(sheet.diagnosis.title or '–')}</td><td>{text(_evidence(sheet), SENTENCE)}</td></tr>"
         for sheet in sheets
     )
     head = "".join(f"<th scope=col>{name}</th>" for name in ("Run", "Verdict", "Cause", "Evidence"))

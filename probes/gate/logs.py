@@ -185,7 +185,7 @@ def judge(path: Path, name: str, policy: Policy) -> Judgement:
         return _unreadable(name, f"{error}; docs/logs.md says what can be read")
     diagnosis = diagnose(record)
     outcome, why = decide(diagnosis, policy)
-    cause = diagnosis.cause or "-"
+    cause = diagnosis.title or "-"
     first_line = f"{diagnosis.verdict}: " + (f"{diagnosis.title}: {why}" if diagnosis.cause else why)
     details = () if outcome == "skipped" else _details(path, record, diagnosis, policy.mapping)
     return Judgement(

@@ -54,7 +54,7 @@ def table(runs: Sequence[Run]) -> Iterator[list[Part]]:
 
 
 def _row(run: Run) -> tuple[str, ...]:
-    cause = run.diagnosis.cause or "-"
+    cause = run.diagnosis.title or "-"
     headline = run.diagnosis.gist
     return (
         run.name,
