@@ -27,7 +27,7 @@ from tests.small_net import Adam, Data, Loop, Net, Row, blobs, constant, cosine,
 
 EVALUATIONS = (5, 7, 10, 20, 39)
 STEPS = 1170
-OVER = 1.25
+WELL, OVER = 1.05, 1.25
 
 
 class Run(NamedTuple):
@@ -70,19 +70,22 @@ def called(rows: list[Row]) -> bool:
 
 def report(seeds: range) -> None:
     for evaluations in EVALUATIONS:
-        counts: Counter[tuple[str, bool]] = Counter()
+        counts: Counter[tuple[str, str, bool]] = Counter()
         for seed in seeds:
             for much in (True, False):
                 made = run(seed, evaluations, much)
-                kind = "over" if made.ends_above > OVER else "well" if made.ends_above < 1.05 else "between"
-                counts[kind, called(made.rows)] += 1
-        text = ", ".join(
-            f"{words} {counts[kind, True]} of {counts[kind, True] + counts[kind, False]}"
-            for kind, words in (
-                ("well", "ends within 5 %:"), ("between", "5 to 25 % above:"), ("over", "over 25 % above:")
+                kind = "over" if made.ends_above > OVER else "well" if made.ends_above < WELL else "between"
+                counts["all", kind, called(made.rows)] += 1
+                counts["few", kind, called([row for row in made.rows if "val_loss" in row])] += 1
+        for rows, words in (("all", "train loss at every step"), ("few", "train loss beside val_loss alone")):
+            shares = [
+                f"{where} {counts[rows, kind, True]} of {counts[rows, kind, True] + counts[rows, kind, False]}"
+                for kind, where in (("well", "within 5 %:"), ("between", "5 to 25 % above:"), ("over", "over 25 %:"))
+            ]
+            print(
+                f"{evaluations:>3} evaluations, {words}, called overfit of those that end {', '.join(shares)}",
+                flush=True,
             )
-        )  # fmt: skip
-        print(f"{evaluations:>3} evaluations, called overfit: {text}", flush=True)
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ FEW = 5
 """Evaluations below which nothing is said."""
 FAR = 1.2
 """Times the lowest evaluation, above which all of the last ones have to lie when there are fewer than EVALUATIONS. A
-curve that ends well wanders by a tenth, on held-out rows as few as fifty (`scripts/turning.py`)."""
+curve that ends well wanders by a tenth, on held-out rows as few as fifty (`scripts/few_evaluations.py`)."""
 LAST, SHARE = 2, 0.25
 """The last ones: so many at least, and such a share of all."""
 WAVES = 4.0
@@ -72,8 +72,7 @@ def _of_few(steps: Steps, val: Column, train: tuple[Steps, Column]) -> Finding |
     if len(val) - last <= lowest:
         return None
     height = float(val[-last:].min())
-    wave = TO_SIGMA / sqrt(6) * float(np.median(np.abs(np.diff(val, 2))))
-    if height <= FAR * val[lowest] or height - val[lowest] <= WAVES * wave:
+    if height <= FAR * val[lowest] or height - val[lowest] <= WAVES * _noise(val):
         return None
     turn, now = int(steps[lowest]), int(steps[-1])
     if not _falls(train, turn, now, CLEARLY):
@@ -97,8 +96,13 @@ def _falls(train: tuple[Steps, Column], turn: int, now: int, times: float = 1.0)
     then, since = losses[np.abs(steps - turn) <= half / 2], losses[(steps >= now - half) & (steps <= now)]
     if not len(then) or not len(since):
         return False
-    error = sqrt(then.var() / len(then) + since.var() / len(since))
+    error = _noise(losses[steps <= now]) * sqrt(1 / len(then) + 1 / len(since))
     return bool(since.mean() < times * then.mean() and then.mean() - since.mean() > SURE * error)
+
+
+def _noise(values: Column) -> float:
+    """Deviation of one value around a curve that falls or rises, by second differences; 0 of fewer than FEW."""
+    return TO_SIGMA / sqrt(6) * float(np.median(np.abs(np.diff(values, 2)))) if len(values) >= FEW else 0.0
 
 
 def _finite(steps: Steps, values: Column) -> tuple[Steps, Column]:
