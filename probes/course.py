@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Steps = npt.NDArray[np.integer]
-Column = npt.NDArray[np.floating]
+from probes.findings import CannotJudgeError, Evidence
+from probes.record import Column, Steps
 
 STRETCHES = 20
 POINTS = 5
@@ -30,7 +30,8 @@ ERRORS = 3.0
 """Standard errors by which a curve must have fallen to have fallen."""
 ERRORS_OF_FEW = 6.0
 """As many when the start is fewer than POINTS points, which noise with heavy tails reaches alone."""
-
+DUST = 2.0**-23
+"""Of its level, within which a curve is constant: single precision resolves no less."""
 FORGOTTEN = 1.2
 """Growth of a median difference with twice the lag: sqrt(2) for what is smoothed or wanders, 1 for noise of its own."""
 
@@ -70,6 +71,15 @@ def course(steps: Steps, values: Column) -> Course | None:
     around = zip(np.r_[0, edges[:-2]], np.r_[edges[2:], count], strict=True)
     sigma = np.array([TO_SIGMA / sqrt(2) * np.median(jumps[max(i, 1) : j]) for i, j in around])
     return Course(steps[edges[:-1]], steps[edges[1:] - 1], level, sigma, _error(sigma, np.diff(edges)))
+
+
+def training_loss(evidence: Evidence) -> tuple[Steps, Column, Course]:
+    """The finite points of a run's training loss, and their course. Raises CannotJudgeError for too few of them."""
+    steps, losses = finite(*evidence.series(evidence.of_loss))
+    path = course(steps, losses)
+    if path is None:
+        raise CannotJudgeError(f"{len(losses)} finite points of {evidence.of_loss}; {FEWEST * POINTS} are needed")
+    return steps, losses, path
 
 
 def beginning(path: Course, values: Column) -> float:
@@ -113,7 +123,7 @@ def fell(values: Column) -> bool:
     """
     values = values[np.isfinite(values)]
     path = course(np.arange(len(values)), values)
-    if path is None:
+    if path is None or np.ptp(values) <= DUST * np.abs(path.level).max():
         return False
     quarter, ends = len(values) // 4, max(1, len(path.level) // 4)
     end = float(np.median(values[-quarter:]))

@@ -123,6 +123,11 @@ class Evidence:
     def sites(self, signal: str) -> tuple[str, ...]:
         return self._record.sites(signal)
 
+    @property
+    def of_loss(self) -> str:
+        """The signal that holds the training loss: `loss`, the batch's, or `train_loss` where it is the only one."""
+        return "loss" if self.sites("loss") else "train_loss"
+
     def series(self, signal: str, site: str = "") -> tuple[Steps, Column]:
         """The steps at which a signal was measured and its values.
 

@@ -10,13 +10,10 @@ from collections.abc import Iterator
 from math import sqrt
 
 import numpy as np
-import numpy.typing as npt
 
 from probes.course import ERRORS, ERRORS_OF_FEW, POINTS, TO_SIGMA, Course, course, falling, fell, finite
 from probes.findings import Evidence
-
-Steps = npt.NDArray[np.integer]
-Column = npt.NDArray[np.floating]
+from probes.record import Column, Steps
 
 FEWEST = 20
 """Points of a signal of which anything is said."""
@@ -37,7 +34,7 @@ SHARE_LEFT = 0.1
 
 def remarks(evidence: Evidence) -> tuple[str, ...]:
     """What there is to remark of a run that has ended."""
-    steps, losses = _series(evidence, _loss(evidence))
+    steps, losses = _series(evidence, evidence.of_loss)
     path = course(steps, losses)
     of_loss = _of_loss(path, float(np.median(losses[:POINTS]))) if path else ()
     return (*_of_rate(evidence), *of_loss, *_of_validation(evidence))
@@ -106,7 +103,7 @@ def _of_validation(evidence: Evidence) -> Iterator[str]:
     """A validation loss that no evaluation found lower than the first did, while the training loss fell."""
     steps, values = _series(evidence, "val_loss")
     path = course(steps, values)
-    if path is None or not fell(_series(evidence, _loss(evidence))[1]):
+    if path is None or not fell(_series(evidence, evidence.of_loss)[1]):
         return
     start, end = float(values[0]), float(path.level[-1])
     if 0 < start <= values.min() and end > VAL_RISE * start and falling(-values) > ERRORS:
@@ -114,10 +111,6 @@ def _of_validation(evidence: Evidence) -> Iterator[str]:
             f"val_loss rose from its first evaluation on: from {start:.4g} at step {steps[0]} to {end:.4g}; "
             "unrelated labels look like that, and good ones first evaluated too late"
         )
-
-
-def _loss(evidence: Evidence) -> str:
-    return "loss" if evidence.sites("loss") else "train_loss"
 
 
 def _series(evidence: Evidence, signal: str) -> tuple[Steps, Column]:

@@ -62,6 +62,14 @@ def test_a_fall_is_seen_in_its_noise(shape, points: int, scale: float) -> None:
     assert not fell(-scale * (shape(points) + 0.1 * noise(points)))
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_the_dust_of_rounding_is_no_fall(scale: float) -> None:
+    """A loss that stands still to the last digits of single precision, whichever way those point; twice that falls."""
+    down = np.linspace(1.0, 0.0, 100)
+    assert not fell(scale * 0.693147 * (1 + 2.0**-24 * down))
+    assert fell(scale * 0.693147 * (1 + 2.0**-22 * down))
+
+
 @pytest.mark.parametrize("points", [20, 24, 100, 1200])
 def test_noise_alone_did_not_fall(points: int) -> None:
     """Of two hundred flat curves, with tails of three kinds, hardly any."""

@@ -12,8 +12,9 @@ from math import log, sqrt
 
 import numpy as np
 
-from probes.course import FEWEST, POINTS, Column, course, fell, finite
-from probes.findings import CannotJudgeError, Detector, Evidence, Finding
+from probes.course import fell, training_loss
+from probes.findings import Detector, Evidence, Finding
+from probes.record import Column
 
 SYMPTOM = "loss-at-ln-k"
 CLASSES = range(2, 11)
@@ -33,11 +34,7 @@ SOURCE = "a mean loss within 1.5 % of the way to the next such level, never off 
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    signal = "loss" if evidence.sites("loss") else "train_loss"
-    steps, losses = finite(*evidence.series(signal))
-    path = course(steps, losses)
-    if path is None:
-        raise CannotJudgeError(f"{len(losses)} finite points of {signal}; {FEWEST * POINTS} are needed")
+    _, losses, path = training_loss(evidence)
     mean, spread = float(losses.mean()), float(losses.std())
     error = max(spread / sqrt(len(losses)), resolution(losses) / 2)
     for k in _counts(evidence):
@@ -50,7 +47,7 @@ def judge(evidence: Evidence) -> list[Finding]:
             and rests.all()
             and not fell(losses)
         ):
-            return [Finding(SYMPTOM, signal, int(evidence.steps[-1]), mean, log(k) - below, "above", SOURCE)]
+            return [Finding(SYMPTOM, evidence.of_loss, int(evidence.steps[-1]), mean, log(k) - below, "above", SOURCE)]
     return []
 
 

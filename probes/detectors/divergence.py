@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from probes.course import FEWEST, POINTS, Column, Course, beginning, course, falling, finite, memory, wander
-from probes.findings import CannotJudgeError, Detector, Evidence, Finding
+from probes.course import POINTS, Course, beginning, falling, memory, training_loss, wander
+from probes.findings import Detector, Evidence, Finding
+from probes.record import Column
 
 SYMPTOM = "loss-ends-high"
 ABOVE_START = "loss-ends-above-start"
@@ -53,11 +54,7 @@ THREW = "thrown to three times its first value by the first updates, and never b
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    signal = "loss" if evidence.sites("loss") else "train_loss"
-    steps, losses = finite(*evidence.series(signal))
-    path = course(steps, losses)
-    if path is None:
-        raise CannotJudgeError(f"{len(losses)} finite points of {signal}; {FEWEST * POINTS} are needed")
+    _, losses, path = training_loss(evidence)
     at = int(evidence.steps[-1])
     for find in (_above, _thrown, _explodes, _back, _climbs):
         if ending := find(path, losses):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from probes.course import FEWEST, POINTS, beginning, course, finite
+from probes.course import FEWEST, POINTS, beginning, course, finite, training_loss
 from probes.detectors import divergence
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding
 
@@ -46,10 +46,7 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 def _still_low(evidence: Evidence) -> int:
     """The last step of the last stretch in which the loss is no higher than where it began, by its noise."""
-    steps, losses = finite(*evidence.series("loss" if evidence.sites("loss") else "train_loss"))
-    path = course(steps, losses)
-    if path is None:
-        return -1
+    _, losses, path = training_loss(evidence)
     there = np.flatnonzero(path.level <= beginning(path, losses) + path.sigma)
     return int(path.end[there[-1]]) if len(there) else -1
 

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from probes.course import ERRORS, OF_MEDIAN, TO_SIGMA, Column, finite, memory
+from probes.course import ERRORS, OF_MEDIAN, TO_SIGMA, finite, memory
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding, worsening
+from probes.record import Column
 
 SYMPTOM = "loss-spike"
 WINDOW = 20

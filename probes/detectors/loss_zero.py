@@ -46,7 +46,6 @@ class Zeros(NamedTuple):
     before    the values that came before them, [n]
     """
 
-    signal: str
     onset: int
     known: int
     end: int
@@ -55,8 +54,7 @@ class Zeros(NamedTuple):
 
 def first_zeros(evidence: Evidence) -> Zeros | None:
     """Only the first, since zeros that are left show how a loss gets there. Raises CannotJudgeError without a loss."""
-    signal = "loss" if evidence.sites("loss") else "train_loss"
-    steps, losses = evidence.series(signal)
+    steps, losses = evidence.series(evidence.of_loss)
     is_zero = losses == 0
     first = int(is_zero.argmax())
     left = np.flatnonzero(~is_zero[first:])
@@ -65,7 +63,7 @@ def first_zeros(evidence: Evidence) -> Zeros | None:
     if length < needed:
         return None
     onset, known, end = (int(steps[first + i]) for i in (0, needed - 1, length - 1))
-    return Zeros(signal, onset, known, end, np.abs(losses[:first]))
+    return Zeros(onset, known, end, np.abs(losses[:first]))
 
 
 def _from_afar(before: Column) -> bool:
@@ -106,7 +104,7 @@ def judge(evidence: Evidence) -> list[Finding]:
     if zeros is None or not _from_afar(zeros.before) or _learns(evidence, zeros):
         return []
     least = float(zeros.before.min()) if zeros.before.size else 0.0
-    return [Finding(SYMPTOM, zeros.signal, zeros.known, 0.0, least, "below", SOURCE, zeros.onset)]
+    return [Finding(SYMPTOM, evidence.of_loss, zeros.known, 0.0, least, "below", SOURCE, zeros.onset)]
 
 
 DETECTOR = Detector(

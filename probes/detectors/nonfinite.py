@@ -112,10 +112,9 @@ def _standing(evidence: Evidence, gradients: Gradients) -> list[int]:
 
     Looked at whenever a run has become twice as long, so that what comes later takes nothing back.
     """
-    signal = "loss" if evidence.sites("loss") else "train_loss"
-    if not evidence.sites(signal):
+    if not evidence.sites(evidence.of_loss):
         return []
-    steps, losses = finite(*evidence.observed(signal))
+    steps, losses = finite(*evidence.observed(evidence.of_loss))
     finite_before = np.searchsorted(gradients.good, gradients.bad)
     begins = np.r_[0, 1 + np.flatnonzero(np.diff(finite_before)), len(gradients.bad)]
     for begin, end in pairwise(begins.tolist()):

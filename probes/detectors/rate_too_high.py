@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from probes.course import FEWEST, POINTS, Column, Course, Steps, beginning, course, finite, wander
+from probes.course import Course, beginning, finite, training_loss, wander
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding
+from probes.record import Column, Steps
 
 SYMPTOM = "loss-rises-with-lr"
 GIVEN_BACK = 0.25
@@ -43,11 +44,7 @@ class Rise(NamedTuple):
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    signal = "loss" if evidence.sites("loss") else "train_loss"
-    steps, losses = finite(*evidence.series(signal))
-    path = course(steps, losses)
-    if path is None:
-        raise CannotJudgeError(f"{len(losses)} finite points of {signal}; {FEWEST * POINTS} are needed")
+    steps, losses, path = training_loss(evidence)
     rates = _rates(steps, *finite(*evidence.series("lr")))
     ends = np.searchsorted(steps, path.end)
     rise = _rise(path, losses, rates[ends], np.maximum.accumulate(rates)[ends])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from probes.course import fell, finite
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding, worsening
@@ -81,9 +80,9 @@ def judge_log(evidence: Evidence) -> list[Finding]:
     return [] if fell(losses) else [Finding(ZERO, "", int(evidence.steps[-1]), 0.0, SMALLEST, "below", SOURCE_LOGGED)]
 
 
-def _losses(evidence: Evidence, first: int, last: int) -> npt.NDArray[np.floating]:
+def _losses(evidence: Evidence, first: int, last: int) -> Column:
     """The finite losses from step `first` to `last`. Raises CannotJudgeError when none was ever recorded."""
-    steps, losses = finite(*evidence.series("loss" if evidence.sites("loss") else "train_loss"))
+    steps, losses = finite(*evidence.series(evidence.of_loss))
     return losses[(steps >= first) & (steps <= last)]
 
 
@@ -120,7 +119,7 @@ def _rounded(lrs: Column) -> bool:
 
 def _learns(evidence: Evidence, first: int, last: int) -> bool:
     """Whether the loss falls meanwhile: then another group of parameters has a rate that is not logged."""
-    return bool(evidence.sites("loss") or evidence.sites("train_loss")) and fell(_losses(evidence, first, last))
+    return bool(evidence.sites(evidence.of_loss)) and fell(_losses(evidence, first, last))
 
 
 LIMITS = {

@@ -12,9 +12,10 @@ from math import sqrt
 
 import numpy as np
 
-from probes.course import FEWEST, POINTS, Column, fell, finite
+from probes.course import FEWEST, POINTS, fell, training_loss
 from probes.detectors.at_ln_k import resolution
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding
+from probes.record import Column
 
 SYMPTOM = "gradient-vanished"
 SUCCESSIVE = 5
@@ -33,10 +34,7 @@ HARDLY = "a thousandth of the layer with the most, falling from each to the one 
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    signal = "loss" if evidence.sites("loss") else "train_loss"
-    at, losses = finite(*evidence.series(signal))
-    if len(losses) < FEWEST * POINTS:
-        raise CannotJudgeError(f"{len(losses)} finite points of {signal}; {FEWEST * POINTS} are needed")
+    at, losses, _ = training_loss(evidence)
     if not fell(losses) and (early := _early(evidence)):
         return early
     steps, norms = evidence.series("grad_norm")
