@@ -16,7 +16,7 @@ from probes.diagnosis import diagnose
 from probes.findings import printable
 from probes.outputs.data import Entry, document, dumped, entry, unjudged
 from probes.readers import find, read, read_stream
-from probes.readers.columns import how_it_was_read, mapping_of
+from probes.readers.planning import how_it_was_read, mapping_of
 from probes.record import Record, RecordError
 from probes.signals import UnknownSignalError
 

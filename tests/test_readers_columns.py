@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from probes import read
-from probes.readers import columns
-from probes.readers.columns import EPOCH, NAMES, STEP, TOTAL, mapping_of, plain, role
+from probes.readers import survey
+from probes.readers.columns import EPOCH, NAMES, STEP, TOTAL, plain, role
+from probes.readers.planning import mapping_of
 from probes.record import RecordError
 from probes.signals import BY_NAME, UnknownSignalError
 from tests.logs import csv_of, lines_of, made_of, points, written
@@ -29,6 +30,11 @@ from tests.logs import csv_of, lines_of, made_of, points, written
         ("validation/loss", "val_loss"),
         ("valid_loss", "val_loss"),
         ("eval_wikitext_loss", "val_loss"),
+        ("test_loss", "val_loss"),
+        ("avg_val_loss", "val_loss"),
+        ("total_loss", "loss"),
+        ("train_avg_loss", "loss"),
+        ("bright-fog-1 - train/loss", "loss"),
         ("learning_rate", "lr"),
         ("lr", "lr"),
         ("lr-Adam", "lr"),
@@ -69,12 +75,12 @@ def test_a_planned_total_is_ignored_where_steps_are_not_what_is_counted(tmp_path
 
 def test_ever_new_names_do_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond a number of them they are not even listed."""
-    monkeypatch.setattr(columns, "MOST_COLUMNS", 3)
+    monkeypatch.setattr(survey, "MOST_COLUMNS", 3)
     rows = [{"loss": 4.0, f"x{i}": 1.0} for i in range(10)]
     assert made_of(read(written(tmp_path, lines_of(*rows))))["ignored"] == ["x0", "x1"]
 
 
-@pytest.mark.parametrize("column", ["test_loss", "val_loss_step", "accuracy", "loss_scale", "epoch_time", "my_metric"])
+@pytest.mark.parametrize("column", ["box_loss", "val_loss_step", "accuracy", "loss_scale", "epoch_time", "my_metric"])
 def test_what_is_not_known_is_ignored_and_listed(tmp_path: Path, column: str) -> None:
     """A guess would be worse."""
     record = read(written(tmp_path, csv_of(step=[0], loss=[4.0], **{column: [1.0]})))
@@ -105,6 +111,9 @@ def test_what_was_mapped_is_said(tmp_path: Path) -> None:
         (["eval_a_loss", "eval_b_loss"], {"eval_a_loss": "val_loss"}),
         (["eval_a_loss", "eval_loss"], {"eval_loss": "val_loss"}),
         (["lr-Adam", "lr-Adam-momentum"], {"lr-Adam": "lr"}),
+        (["test_loss", "val_loss"], {"val_loss": "val_loss"}),
+        (["total_loss", "train_loss"], {"train_loss": "loss"}),
+        (["fog - loss", "fog - loss__MIN", "fog - loss__MAX"], {"fog - loss": "loss"}),
     ],
 )
 def test_of_several_columns_for_a_signal_the_better_name_is_taken(
@@ -132,6 +141,38 @@ def test_an_epoch_in_two_rows_is_one_step(tmp_path: Path) -> None:
     rows = [{"epoch": 1, "train_loss": 4.0}, {"epoch": 1, "val_loss": 4.5}, {"epoch": 2, "train_loss": 3.0}]
     record = read(written(tmp_path, lines_of(*rows)))
     assert (points(record, "loss"), points(record, "val_loss")) == ({1: 4.0, 2: 3.0}, {1: 4.5})
+
+
+def test_a_column_that_begins_again_in_every_epoch_counts_no_steps(tmp_path: Path) -> None:
+    """As MMDetection's `iter` does, in whose evaluations it counts their rows: many epochs are not many runs."""
+    rows = [{"mode": "train", "epoch": e, "iter": i, "loss": 9.0 - 3 * e - i / 50} for e in (1, 2) for i in (50, 100)]
+    rows.insert(2, {"mode": "val", "epoch": 1, "iter": 7, "bbox_mAP": 0.5})
+    record = read(written(tmp_path, lines_of(*rows)))
+    assert points(record, "loss") == {0: 5.0, 1: 4.0, 3: 2.0, 4: 1.0}
+    assert made_of(record)["stitched"] == ["'iter' begins again in every epoch, so it is the rows that are counted"]
+
+
+def test_a_step_that_falls_where_the_epoch_does_not_rise_was_resumed(tmp_path: Path) -> None:
+    """So does a restart from a checkpoint: it counts steps all the same."""
+    rows = [{"epoch": e, "step": s, "loss": 9.0 - s} for e, s in ((0, 1), (0, 2), (1, 3), (1, 4), (1, 3), (2, 1))]
+    assert points(read(written(tmp_path, lines_of(*rows))), "loss") == {1: 8.0}
+
+
+def test_another_counter_is_taken_where_one_begins_again(tmp_path: Path) -> None:
+    """And nothing is left to be said."""
+    rows = [{"epoch": e, "iter": i, "step": 2 * e + i, "loss": 9.0 - e - i} for e in (0, 1) for i in (1, 2)]
+    record = read(written(tmp_path, lines_of(*rows)))
+    assert (list(points(record, "loss")), made_of(record)["stitched"]) == ([1, 2, 3, 4], [])
+
+
+def test_of_several_runs_in_one_table_the_first_is_read_and_it_is_said(tmp_path: Path) -> None:
+    """With what reads the next; of one run's extremes beside its mean there is nothing to say."""
+    rows = [{"Step": 1, "a - loss": 4.0, "b - loss": 5.0, "b - loss__MIN": 4.9}]
+    record = read(written(tmp_path, lines_of(*rows)))
+    assert points(record, "loss") == {1: 4.0}
+    assert made_of(record)["stitched"] == [
+        "of 2 columns for loss only 'a - loss' was read; another run's is read by --map loss='b - loss'"
+    ]
 
 
 def test_a_fraction_of_an_epoch_counts_no_steps(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def _mapping(pairs: Sequence[str]) -> Mapping[str, str]:
     """Signal -> column, of pairs written SIGNAL=COLUMN. Raises LogsError for what is none."""
     if not pairs:
         return {}
-    from probes.readers.columns import mapping_of
+    from probes.readers.planning import mapping_of
     from probes.record import RecordError
     from probes.signals import UnknownSignalError
 
@@ -256,7 +256,7 @@ def _unreadable(name: str, reason: str) -> Judgement:
 
 
 def _details(path: Path, record: Record, diagnosis: Diagnosis, mapping: Mapping[str, str]) -> Iterator[str]:
-    from probes.readers.columns import how_it_was_read
+    from probes.readers.planning import how_it_was_read
 
     yield from how_it_was_read(record.provenance.get("reader"), columns=False)
     if record.stopped:

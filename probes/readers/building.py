@@ -11,9 +11,11 @@ import numpy as np
 
 from probes.readers.assembling import record_of
 from probes.readers.blocks import Block, Format, Piece, measured, whole_numbers
-from probes.readers.columns import POSITION, STEP, TOTAL, Plan, Survey, objective, plan, role
+from probes.readers.columns import STEP, TOTAL, objective, role
+from probes.readers.planning import POSITION, Plan, plan
 from probes.readers.rows import Cell, Row, number, summarises, whole
 from probes.readers.stitching import MOST_NOTES, Stitcher, bucket_for
+from probes.readers.survey import Survey
 from probes.record import Record, RecordError
 
 
@@ -116,7 +118,7 @@ class _Reading:
             "step": self.plan.axis or POSITION,
             "mapped": dict(self.plan.signals),
             "ignored": list(self.plan.ignored),
-            "stitched": [*self.stitcher.notes(), *self.notes],
+            "stitched": [*self.plan.notes, *self.stitcher.notes(), *self.notes],
         }
         stated = {"total_steps": total, "objective": objective(self.survey.filled)}
         facts = {name: value for name, value in stated.items() if value is not None}
