@@ -112,6 +112,14 @@ def test_an_object_of_lists_counts_positions(tmp_path: Path) -> None:
     assert (points(record, "val_loss"), made_of(record)["step"]) == ({0: 1.2789, 2: 1.0214}, "position")
 
 
+def test_a_table_that_pandas_wrote_is_an_object_of_lists(tmp_path: Path) -> None:
+    """Each column an object whose names are the places; other objects are none."""
+    text = '{"loss": {"0": 1.5, "1": 1.25}, "val_loss": {"0": 2.0, "1": null}, "args": {"0": 7, "seed": 1}}'
+    record = read(written(tmp_path, text))
+    assert (points(record, "loss"), points(record, "val_loss")) == ({0: 1.5, 1: 1.25}, {0: 2.0})
+    assert made_of(record)["ignored"] == []
+
+
 def test_an_object_of_lists_may_state_its_steps(tmp_path: Path) -> None:
     """As any other log."""
     record = read(written(tmp_path, json.dumps({"step": [5, 10], "train/loss": [4.0, 3.0]}, indent=1)))

@@ -1,4 +1,7 @@
-"""A JSON object of lists, a column each: what becomes of Keras' `History.history` and of many a notebook's dict."""
+"""A JSON object of lists, a column each: what becomes of Keras' `History.history` and of many a notebook's dict.
+
+A table that pandas wrote is one too: its columns are objects whose names are the places in the list.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,14 @@ from probes.record import RecordError
 
 LARGEST = 256 * 1_048_576
 """Bytes: such an object has no rows until its last column is read, so all of it is held in memory."""
-NUMBERS = tuple(b'":[' + bytes([first]) for first in b'-0123456789nNI"')
-"""How a list of numbers, nulls or spelled-out NaNs begins, once blanks are taken out."""
+OPENING = (b'":[', b'":{"0":')
+"""How a list begins, or a column of a table of pandas, once blanks are taken out."""
+NUMBERS = tuple(opening + bytes([first]) for opening in OPENING for first in b'-0123456789nNI"')
+"""As much of one that holds numbers, nulls or spelled-out NaNs."""
 
 
 def recognises(head: bytes) -> bool:
-    """An object one of whose values is a list that begins with a number."""
+    """An object one of whose values is a list, or a column of pandas, that begins with a number."""
     text = b"".join(head.removeprefix(BOM).split())
     return text.startswith(b'{"') and any(start in text for start in NUMBERS)
 
@@ -54,7 +59,13 @@ def _object(path: Path) -> dict[str, Any]:
 
 
 def _lists(value: dict[str, Any]) -> dict[str, list[Any]]:
-    return {name: cells for name, cells in value.items() if isinstance(cells, list)}
+    """The columns of an object. Every one of pandas' has the same places, so their order is all that counts."""
+    tabled = {name: list(cells.values()) if _is_tabled(cells) else cells for name, cells in value.items()}
+    return {name: cells for name, cells in tabled.items() if isinstance(cells, list)}
+
+
+def _is_tabled(cells: object) -> bool:
+    return isinstance(cells, dict) and bool(cells) and all(place.isdecimal() for place in cells)
 
 
 FORMAT = Format("JSON object of lists", recognises, pieces, "entry")
