@@ -351,6 +351,13 @@ def test_a_run_that_was_ended_early_says_for_what(tmp_path: Path) -> None:
     assert "incomplete" not in page
 
 
+@pytest.mark.parametrize(("every", "said"), [(1, "3 of 40 steps"), (20, "3 points up to step 40 of 40")])
+def test_points_are_no_steps_where_only_some_were_logged(tmp_path: Path, every: int, said: str) -> None:
+    """A trainer that logs every twentieth step has not stopped at a twentieth of its plan."""
+    run = hand_made({"loss": [3.0, 2.0, 1.0]}, steps=[0, every, 2 * every], total_steps=40)
+    assert said in drawn(tmp_path, run).text
+
+
 def test_an_incomplete_record_is_called_so(tmp_path: Path) -> None:
     """A killed run is not a short one."""
     assert "the record is incomplete" in drawn(tmp_path, hand_made({"loss": [3.0]}, complete=False)).text

@@ -125,6 +125,25 @@ def test_the_loss_is_set_against_the_ladder() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("facts", "unit"), [({}, "loss"), ({"vocab_size": 10}, "nats"), ({"ladder": {"val": {}}}, "nats per token")]
+)
+def test_the_unit_of_a_loss_is_said_as_far_as_it_is_known(facts: dict[str, Any], unit: str) -> None:
+    """Somebody else's log may hold any loss, a squared error for one."""
+    run = hand_made({"loss": [3.0, 2.0], "val_loss": [3.0, 2.5]}, **facts)
+    (drawing,) = draw("loss", run)
+    assert drawing.plot.unit == unit
+    assert ("nats" in shows("loss", run)) == (unit != "loss")
+
+
+def test_the_best_steps_are_a_span_or_one_step() -> None:
+    """Where validation was within 1 % of its lowest; a span of one step is that step."""
+    steep = hand_made({"loss": [1.0] * 9, "val_loss": [9.0, 5.0, 2.0, 1.0, 0.1, 1.0, 2.0, 5.0, 9.0]})
+    flat = hand_made({"loss": [1.0] * 9, "val_loss": [9.0, 5.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]})
+    windows = [BY_KEY["loss"].views[0].plot(run, None).window for run in (steep, flat)]
+    assert [window and window.label for window in windows] == ["best: 4", "best: 5-6"]
+
+
 def test_a_validation_loss_below_its_floor_is_said_to_be_there() -> None:
     """No honest model gets there."""
     ladder = {"val": {"floor": 0.14, "ngram": 1.24}}

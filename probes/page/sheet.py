@@ -73,9 +73,12 @@ def _extent(record: Record) -> str:
     rows = len(record.steps)
     planned = record.facts.get("total_steps")
     of = f" of {number(planned)}" if isinstance(planned, int) and 0 < planned < 10**15 else ""
+    extent = f"{number(rows)}{of} steps"
+    if rows and record.steps[-1] - record.steps[0] >= rows:  # not every step was logged
+        extent = f"{number(rows)} points up to step {number(int(record.steps[-1]))}{of}"
     evaluations = max((len(record.series(name)[0]) for name in ("train_loss", "val_loss")), default=0)
     seed = record.provenance.get("seed")
-    parts = [f"{number(rows)}{of} steps", f"{evaluations:,} evaluations"]
+    parts = [extent, f"{evaluations:,} evaluations"]
     parts += [f"seed {text(seed, 30)}"] if seed is not None else []
     if record.stopped:
         parts += [f"<b>{text(record.stopped)}</b>"]

@@ -9,14 +9,13 @@ import numpy as np
 from probes.panels.panel import Panel, View
 from probes.panels.plot import SCALAR_POINTS, Level, Line, Plot, Window
 from probes.panels.scale import number
-from probes.panels.sentences import course, fact, lowest, short
+from probes.panels.sentences import course, fact, lowest, short, unit_of_loss
 from probes.panels.sites import measured, scalar, span
 from probes.panels.thin import smooth
 from probes.record import Record
 from probes.smoothing import WINDOW
 from probes.turning import stop_of
 
-UNIT = "nats per token"
 SMOOTHED_SHARE = 50
 """The moving average over the batch loss spans this fraction of a run (one part in 50), ten steps at least."""
 
@@ -45,7 +44,7 @@ def _plot(run: Record, reference: Record | None) -> Plot:
     batch = scalar(run, "loss", "batch", 7, role="raw")
     behind = (line.between(*span(run)).thinned() for line in (_splits(reference) if reference else ()))
     return Plot(
-        UNIT,
+        unit_of_loss(run),
         (*((batch,) if len(batch.steps) else ()), *_splits(run)),
         log=True,
         reference=tuple(line for line in behind if len(line.steps)),
@@ -61,7 +60,11 @@ def _window(run: Record) -> Window | None:
     if len(values) < WINDOW or values.min() <= 0:
         return None
     stop = stop_of(steps, values)
-    return Window(stop.first, stop.last, f"best: {stop.first}-{stop.last}")
+    return Window(stop.first, stop.last, f"best: {_span(stop.first, stop.last)}")
+
+
+def _span(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}-{last}"
 
 
 def _describe(run: Record) -> str:
@@ -74,11 +77,12 @@ def _describe(run: Record) -> str:
     if best is not None:
         window = _window(run)
         last = float(val.values[np.isfinite(val.values)][-1])
-        parts.append(f"validation ends at {short(last)} {UNIT}{_against(last, run)}")
+        unit = f" {unit_of_loss(run)}".removesuffix(" loss")
+        parts.append(f"validation ends at {short(last)}{unit}{_against(last, run)}")
         if best[0] < last:
             parts.append(f"its lowest was {short(best[0])} at step {number(best[1])}")
             if window:
-                parts.append(f"smoothed, it is within 1 % of its lowest from step {window.first} to {window.last}")
+                parts.append(f"smoothed, it is within 1 % of its lowest at step {_span(window.first, window.last)}")
     return "; ".join(parts) + "." if parts else ""
 
 

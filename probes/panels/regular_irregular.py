@@ -12,14 +12,13 @@ import numpy as np
 
 from probes.panels.panel import Panel, View
 from probes.panels.plot import Area, Level, Line, Plot
-from probes.panels.sentences import course, fact, short
+from probes.panels.sentences import course, fact, short, unit_of_loss
 from probes.panels.sites import COLOURS, choose, measured, per_site, span
 from probes.record import Record
 
 REGULAR, IRREGULAR = "regular", "irregular"
 WHOLE, COMPOSITIONAL, TRAINING = "val_loss_by_class", "val_loss_by_class_compositional", "train_loss_by_class"
 COLOUR = {REGULAR: 0, IRREGULAR: 1}
-UNIT = "nats per token"
 
 
 def tax(run: Record, signal: str) -> Line:
@@ -48,7 +47,7 @@ def _plot(signal: str, run: Record, reference: Record | None, with_training: boo
     behind = (*_classes(reference, signal), tax(reference, signal)) if reference else ()
     inside = (line.between(*span(run)).thinned() for line in choose(behind)[0])
     return Plot(
-        UNIT,
+        unit_of_loss(run),
         lines,
         reference=tuple(line for line in inside if len(line.steps)),
         gap=_gap(run, signal, difference),

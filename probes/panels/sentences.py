@@ -127,6 +127,13 @@ def fact(record: Record, *path: str) -> float | None:
     return float(value) if usable else None
 
 
+def unit_of_loss(record: Record) -> str:
+    """What a loss is counted in, as far as the facts say: a ladder is one of tokens, a vocabulary makes an entropy."""
+    if isinstance(record.facts.get("ladder"), dict):
+        return "nats per token"
+    return "nats" if fact(record, "vocab_size") is not None else "loss"
+
+
 def stated(record: Record, name: str) -> str:
     """A fact as text; "" when the record does not state it."""
     value = record.facts.get(name)
