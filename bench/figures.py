@@ -46,16 +46,19 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """Missed when the whole interval is on the wrong side of the target, inconclusive when it straddles it."""
+        """Met or missed when measured value and interval are on one side of the target, else inconclusive.
+
+        The measured ratio is of medians, its interval that of the median ratio: on a noisy machine one may lie off the
+        other.
+        """
         if self.measured is None:
             return "not measured"
         if self.target is None:
             return NONE
-        low, high = (self.measured if end is None else end for end in (self.low, self.high))
-        best, worst = (high, low) if self.at_least else (low, high)
-        if self._reaches(worst):
-            return "met"
-        return "inconclusive" if self._reaches(best) else f"missed by {self._short()}"
+        reached = {self._reaches(value) for value in (self.measured, self.low, self.high) if value is not None}
+        if len(reached) == 2:
+            return "inconclusive"
+        return "met" if reached == {True} else f"missed by {self._short()}"
 
     def _reaches(self, value: float) -> bool:
         assert self.target is not None

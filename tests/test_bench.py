@@ -31,6 +31,8 @@ STEPS = replace(HEALTHY, eval_every=HEALTHY.steps)
     [
         (RATIO, 0.65, 0.6, 0.7, "met"),
         (RATIO, 0.65, 0.6, 0.71, "inconclusive"),
+        (RATIO, 0.71, 0.6, 0.69, "inconclusive"),
+        (RATIO, 0.69, 0.71, 0.8, "inconclusive"),
         (RATIO, 0.77, 0.71, 0.8, "missed by 10 %"),
         (RATIO, 0.7, None, None, "met"),
         (SPEEDUP, 1.9, 1.7, 2.0, "met"),
