@@ -32,6 +32,8 @@ SIGNED_POINTS = 20
 EACH_SIGN = 0.2
 """Share of either sign, in the first and in the last quarter of a log, by which its loss is a policy's. The loss of a
 density falls through 0 and has both signs in one of them at most."""
+EARLY = 8
+"""Points of the first eighth, with which it too must have both: a fall may be over within the first quarter."""
 
 
 def printable(text: str) -> str:
@@ -169,7 +171,8 @@ def _of_both_signs(losses: Column) -> bool:
     if len(losses) < SIGNED_POINTS:
         return False
     shares = [float(np.mean(sign * part > 0)) for part in (losses[:quarter], losses[-quarter:]) for sign in (1, -1)]
-    return min(shares) >= EACH_SIGN
+    early = losses[: len(losses) // 8]
+    return min(shares) >= EACH_SIGN and (len(early) < EARLY or early.min() < 0 < early.max())
 
 
 def _finite(value: object) -> float | None:

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from math import sqrt
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from probes.course import ERRORS, ERRORS_OF_FEW, POINTS, TO_SIGMA, Course, course, falling, fell, finite
+from probes.course import ERRORS, ERRORS_OF_FEW, POINTS, TO_SIGMA, Course, course, falling, fell, finite, wander
 from probes.findings import Evidence
 from probes.record import Column, Steps
 
@@ -28,6 +29,12 @@ LONG = 3
 """Stretches of twenty, or of five points, that it lasts: less is a spike."""
 VAL_RISE = 1.03
 """As for overfitting: within 3 % of its minimum a loss counts as being there."""
+LITTLE = 0.01
+"""Of its level, by which a loss must have fallen not to be remarked."""
+FEWEST_EVALUATIONS = 10
+"""Of which a quarter is enough for a median."""
+ENDS_ABOVE = 1.1
+"""Times its lowest, as a median of three, that the median of the last quarter is above: a wave is as high."""
 SHARE_LEFT = 0.1
 """Of the declared steps that are missing, and of the peak rate that is still there."""
 
@@ -36,8 +43,9 @@ def remarks(evidence: Evidence) -> tuple[str, ...]:
     """What there is to remark of a run that has ended."""
     steps, losses = _series(evidence, evidence.of_loss)
     path = course(steps, losses)
-    of_loss = _of_loss(path, float(np.median(losses[:POINTS]))) if path else ()
-    return (*_of_rate(evidence), *of_loss, *_of_validation(evidence))
+    of_loss = (*_of_loss(path, float(np.median(losses[:POINTS]))), *_of_little(path, losses)) if path else ()
+    of_validation = tuple(_of_validation(evidence)) or tuple(_of_its_end(evidence))
+    return (*_of_rate(evidence), *of_loss, *of_validation)
 
 
 def _of_rate(evidence: Evidence) -> Iterator[str]:
@@ -110,6 +118,31 @@ def _of_validation(evidence: Evidence) -> Iterator[str]:
         yield (
             f"val_loss rose from its first evaluation on: from {start:.4g} at step {steps[0]} to {end:.4g}; "
             "unrelated labels look like that, and good ones first evaluated too late"
+        )
+
+
+def _of_little(path: Course, losses: Column) -> Iterator[str]:
+    """A loss that fell, but by next to nothing of what it is: a task that was learned already, or a large constant."""
+    start, end = float(losses[:POINTS].max()), float(path.level[-1])
+    error = wander(path, losses)
+    sure = path.level[0] - end > ERRORS_OF_FEW * float(np.hypot(error[0], error[-1]))
+    if end > 0 and start - end < LITTLE * start and sure:
+        yield f"the loss fell by no more than {100 * (1 - end / start):.2g} %: from {start:.6g} to {end:.6g}"
+
+
+def _of_its_end(evidence: Evidence) -> Iterator[str]:
+    """A validation loss whose last quarter lies above the lowest it had been, by more than its waves."""
+    steps, values = _series(evidence, "val_loss")
+    if len(values) < FEWEST_EVALUATIONS or values.min() <= 0:
+        return
+    smooth = np.median(sliding_window_view(values, 3), axis=1)
+    last = max(3, len(values) // 4)
+    lowest, end = int(smooth[: len(smooth) - last + 1].argmin()), float(np.median(values[-last:]))
+    waves = TO_SIGMA / sqrt(6) * float(np.median(np.abs(np.diff(values, 2))))
+    if smooth[-last:].min() > smooth[lowest] + waves and end > ENDS_ABOVE * smooth[lowest]:
+        yield (
+            f"val_loss ends {100 * (end / smooth[lowest] - 1):.0f} % above its lowest: at {end:.4g}, after "
+            f"{smooth[lowest]:.4g} around step {steps[lowest + 1]}"
         )
 
 

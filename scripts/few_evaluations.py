@@ -20,7 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from probes.detectors.overfitting import DETECTOR
+from probes.detectors.overfitting import OF_FEW as DETECTOR
 from probes.findings import CannotJudgeError, Evidence
 from tests.log_files import record_of
 from tests.small_net import Adam, Data, Loop, Net, Row, blobs, constant, cosine, curve, restarts, train

@@ -126,9 +126,9 @@ def far_start() -> list[Row]:
     return train(Net((8, 16, 4), "classes", 0, scale=8.0), blobs(0), Loop(constant(0.02)))
 
 
-def by_heart(data: Data) -> list[Row]:
+def by_heart(data: Data, **loop: Any) -> list[Row]:
     """A network with far more weights than there are rows."""
-    return classes(constant(0.003), seed=1, data=data, width=64, optimizer=Adam)
+    return classes(constant(0.003), seed=1, data=data, width=64, optimizer=Adam, **loop)
 
 
 def filtered() -> list[Row]:
@@ -262,6 +262,7 @@ CASES: Mapping[str, Case] = {
     "overflow-at-once": Case("non-finite", lambda: regression(constant(0.5))),
     "overflow-filtered": Case("non-finite, filtered from the loss", filtered),
     "overfit": Case("overfit", lambda: by_heart(blobs(1, rows=64))),
+    "overfit-few": Case("overfit", lambda: by_heart(blobs(1, rows=64), eval_every=100)),
     "overfit-regression": Case(
         "overfit",
         lambda: regression(constant(0.01), seed=1, data=curve(1, rows=64, noise=0.8), width=64, optimizer=Adam),

@@ -34,6 +34,7 @@ NEEDED_FOR = {
     "dead-neurons": "silent-ffn",
     "stuck-heads": "sharp-heads",
     "overfitting": "overfit",
+    "overfitting-of-few": "overfit-few",
 }
 """Detector -> a run that is diagnosed by it: one of SABOTAGED or of `tests.faults`, or the experiments' overfit run."""
 

@@ -121,3 +121,10 @@ def test_a_loss_of_zero_is_explained_by_the_gradient_that_is_lost_with_it():
 def test_the_loss_of_a_policy_that_begins_at_zero_in_half_precision():
     """It is its own reference at first, and the scale is not found yet."""
     assert of(log([*[0.0] * 16, *LEARNING[16:]], norms(*range(16)))) == []
+
+
+def test_a_loss_of_zero_from_the_first_point_on_without_a_gradient_for_longer_than_that():
+    """Five points will do where they are far apart, as in the log of a trainer whose user gave up."""
+    assert of(log([0.0] * 11, norms(*range(11))[:11], every=500)) == [("grad_norm", 2000, 0)]
+    assert of(log([0.0] * 11, norms(*range(11))[:11])) == []
+    assert of(log([0.0] * 11, norms(0, 1, 2, 3)[:11], every=500)) == []

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from probes.detectors.overfitting import DETECTOR
+from probes.detectors.overfitting import DETECTOR, OF_FEW
 from probes.diagnosis import diagnose
 from probes.record import Record
 from probes.turning import stop_of
@@ -108,16 +108,35 @@ def few(val: list[float], train: Any = lambda step: 2 * 0.995**step) -> Record:
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_few_evaluations_will_do_where_the_rise_is_large(scale: float) -> None:
-    """Once the last quarter of them lies a fifth above the lowest, which is the one to have stopped at."""
+    """When the last quarter of them lies a fifth above the lowest, which is the one to have stopped at."""
     record = few([scale * loss for loss in FEW], lambda step: scale * 2 * 0.995**step)
-    ((symptom, _, step),) = symptoms(DETECTOR, record)
-    assert (symptom, step, found(DETECTOR, record)[0].onset) == ("val-loss-rising", 799, 399)
+    ((symptom, _, step),) = symptoms(OF_FEW, record)
+    assert (symptom, step, found(OF_FEW, record)[0].onset) == ("val-loss-rising", 999, 399)
 
 
-def test_what_few_evaluations_showed_stays_found_when_there_are_more() -> None:
-    """Though the loss comes back, and a trend through all of them has not risen."""
-    later = few(FEW + [1.0] * 40)
-    assert [f.step for f in found(DETECTOR, later)] == [799]
+@pytest.mark.parametrize("later", [[0.9, 0.8, 0.7], [1.0] * 40], ids=["few", "a trend"])
+def test_a_rise_that_few_evaluations_showed_and_more_took_back_is_none(later: list[float]) -> None:
+    """A run whose learning rate was high for a while comes back to its lowest, and below."""
+    assert diagnose(few(FEW)).cause == "overfit"
+    record = few(FEW + later)
+    assert found(OF_FEW, record) == found(DETECTOR, record) == []
+
+
+def test_a_run_that_goes_on_is_not_judged_by_few() -> None:
+    """How it ends is not known yet."""
+    assert diagnose(few(FEW), ended=False).findings == ()
+
+
+@pytest.mark.parametrize("later", [3.0, 0.5])
+def test_what_the_training_loss_was_at_the_lowest_is_not_its_steep_start(later: float) -> None:
+    """A run whose rate was too high came apart after the second of eight evaluations: its training loss ends below
+    where it began, and above what it was at the lowest. One that ends below that as well learned by heart."""
+    val = [1.2, 1.0, 2.0, 2.6, 2.6, 2.6, 2.6, 2.6]
+
+    def train(step: int) -> float:
+        return 10.0 * 0.98**step + 1.0 if step < 230 else later
+
+    assert bool(found(OF_FEW, few(val, train))) is (later < 1.0)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +154,7 @@ def test_what_few_evaluations_showed_stays_found_when_there_are_more() -> None:
 )
 def test_of_few_evaluations_only_a_large_rise_that_lasts_counts(val: list[float]) -> None:
     """And only of a loss above 0, which alone has a relative rise."""
-    assert found(DETECTOR, few(val)) == []
+    assert found(OF_FEW, few(val)) == []
 
 
 @pytest.mark.parametrize(
@@ -145,14 +164,14 @@ def test_of_few_evaluations_only_a_large_rise_that_lasts_counts(val: list[float]
 )
 def test_of_few_evaluations_the_training_loss_must_fall_clearly(train: Any) -> None:
     """A rise beside a training loss that rests is no learning by heart."""
-    assert found(DETECTOR, few(FEW, train)) == []
+    assert found(OF_FEW, few(FEW, train)) == []
 
 
 def test_a_training_loss_that_falls_by_less_than_its_noise_has_not_fallen() -> None:
     """Though its mean is lower by more than a twentieth."""
     noise = np.random.default_rng(0).exponential(1, 1000).tolist()
-    assert found(DETECTOR, few(FEW, lambda step: (2 - step / 2500) * noise[step])) == []
-    assert found(DETECTOR, few(FEW, lambda step: (2 - step / 2500) * (1 + noise[step] / 20))) != []
+    assert found(OF_FEW, few(FEW, lambda step: (2 - step / 2500) * noise[step])) == []
+    assert found(OF_FEW, few(FEW, lambda step: (2 - step / 2500) * (1 + noise[step] / 20))) != []
 
 
 @pytest.mark.parametrize(
@@ -165,4 +184,4 @@ def test_a_training_loss_that_falls_by_less_than_its_noise_has_not_fallen() -> N
 )
 def test_it_says_why_it_cannot_judge(record: Record, reason: str) -> None:
     """Too few evaluations, or only one of the two losses."""
-    assert why_not(DETECTOR, record) == reason
+    assert why_not(DETECTOR, record) == why_not(OF_FEW, record) == reason

@@ -148,14 +148,51 @@ def test_smoothed_noise_neither_rose_nor_fell() -> None:
 
 
 def test_a_validation_loss_that_rose_from_its_first_point_on_is_remarked() -> None:
-    """While the training loss fell; one that fell at first is overfitting of the usual kind."""
+    """While the training loss fell; one that fell at first has a lowest point that it ends above."""
     rises = 1.5 + time(100) + 0.02 * noise(100)
     rises[0] = 1.4
     (remark,) = remarked(rest(100), val=rises)
     assert remark.startswith("val_loss rose from its first evaluation on: from 1.4 at step 0 to 2.4")
-    assert remarked(rest(100), val=[1.9, *rises[1:]]) == ()
-    assert remarked(2 + 0.05 * noise(100), val=rises) == ()
+    (remark,) = remarked(rest(100), val=[1.9, *rises[1:]])
+    assert remark.startswith("val_loss ends ")
+    (remark,) = remarked(2 + 0.05 * noise(100), val=rises)
+    assert remark.startswith("val_loss ends ")
     assert remarked(rest(100), val=[1.4, *(1.41 + 0.002 * noise(99))]) == ()
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_validation_loss_that_ends_above_its_lowest_is_remarked(scale: float) -> None:
+    """With how far, and where that was: what few evaluations show is no fault yet, and worth knowing."""
+    val = scale * np.array([2.0, 1.4, 1.1, 1.0, 1.02, 1.1, 1.15, 1.25, 1.3, 1.3, 1.35])
+    (remark,) = remarked(rest(110), val=np.repeat(val, 10), steps=None)
+    assert remark.startswith(
+        f"val_loss ends 30 % above its lowest: at {1.3 * scale:.4g}, after {scale:.4g} around step"
+    )
+
+
+@pytest.mark.parametrize(
+    "val",
+    [
+        [2.0, 1.4, 1.1, 1.0, 1.02, 1.05, 1.08, 1.08, 1.09, 1.08],
+        [2.0, 1.2, 1.0, 1.3, 1.0, 1.3, 1.0, 1.3, 1.0, 1.3, 1.0, 1.3],
+        [2.0, 1.4, 0.9, 1.4, 1.2, 1.1, 1.05, 1.03, 1.02, 1.0],
+        [2.0, 1.4, 1.0, 1.5, 1.6, 1.7],
+        [loss - 1.0 for loss in (2.0, 1.4, 1.1, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)],
+    ],
+    ids=["8 %", "waves", "one dip", "six evaluations", "reaches 0"],
+)
+def test_one_that_does_not_end_above_it_for_sure_is_not(val: list[float]) -> None:
+    """A few percent, waves as high, a single low evaluation, too few of them, and no relative height at all."""
+    assert remarked(rest(len(val) * 10), val=[v for v in val for _ in range(1)] + [None] * 9 * len(val)) == ()
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_loss_that_fell_by_next_to_nothing_of_its_level_is_remarked(scale: float) -> None:
+    """A constant may hide what was learned, or nothing was."""
+    (remark,) = remarked(scale * (100 + rest(200) / 10))
+    assert remark.startswith("the loss fell by no more than 0.2 %: from ")
+    assert remarked(scale * (100 + 10 * rest(200))) == ()
+    assert remarked(scale * (100 + 0.1 * noise(200))) == ()
 
 
 def test_remarks_are_told_of_runs_that_are_over_and_can_be_judged() -> None:

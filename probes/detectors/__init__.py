@@ -42,4 +42,5 @@ DETECTORS: tuple[Detector, ...] = (
     dead_neurons.DETECTOR,
     stuck_heads.DETECTOR,
     overfitting.DETECTOR,
+    overfitting.OF_FEW,
 )

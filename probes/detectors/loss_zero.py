@@ -52,14 +52,17 @@ class Zeros(NamedTuple):
     before: Column
 
 
-def first_zeros(evidence: Evidence) -> Zeros | None:
-    """Only the first, since zeros that are left show how a loss gets there. Raises CannotJudgeError without a loss."""
+def first_zeros(evidence: Evidence, from_first: int = FROM_FIRST) -> Zeros | None:
+    """Only the first, since zeros that are left show how a loss gets there. Raises CannotJudgeError without a loss.
+
+    `from_first` is how many there have to be when nothing came before.
+    """
     steps, losses = evidence.series(evidence.of_loss)
     is_zero = losses == 0
     first = int(is_zero.argmax())
     left = np.flatnonzero(~is_zero[first:])
     length = int(left[0]) if left.size else len(losses) - first
-    needed = max(ZEROS, ceil(first * SHARE / (1 - SHARE))) if first else FROM_FIRST
+    needed = max(ZEROS, ceil(first * SHARE / (1 - SHARE))) if first else from_first
     if length < needed:
         return None
     onset, known, end = (int(steps[first + i]) for i in (0, needed - 1, length - 1))

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from probes.course import FEWEST, POINTS, falling, finite
-from probes.detectors.loss_zero import first_zeros
+from probes.detectors.loss_zero import ZEROS, first_zeros
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding
 from probes.record import Column, Steps
 from probes.signals import BY_NAME
@@ -99,6 +99,11 @@ def _first_at(step: int, counts: Counts) -> tuple[str, float]:
 def _zeroed(evidence: Evidence, gradients: Gradients) -> list[int]:
     """The step, if any, at which a loss had been 0 for long and the gradient was not finite."""
     with suppress(CannotJudgeError):
+        # The loss of a policy is 0 at first as well, while half precision finds its scale.
+        few = first_zeros(evidence, ZEROS)
+        long = few is not None and not few.before.size and few.known - few.onset > STEPS
+        if few and long and (gradients.run(few.known) >= few.onset).sum() >= ZEROS:
+            return [few.known]
         if zeros := first_zeros(evidence):
             if (gradients.run(zeros.known) >= zeros.onset).any():
                 return [zeros.known]

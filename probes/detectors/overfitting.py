@@ -4,8 +4,8 @@ At the learning rates of real runs a validation loss wanders by several percent 
 stay up for dozens of them before it falls again, so neither a point nor a short mean tells a rise. The trend through
 all evaluations does, once it is steeper than its own error (`docs/why.md` has what sooner answers cost).
 
-Of fewer evaluations, as of one an epoch, no trend is known, and only a rise that nobody would call a wave counts: all
-of the last ones far above the lowest, and the training loss clearly below what it was there.
+Of fewer evaluations, as of one an epoch, no trend is known, and only how the run ended tells: all of the last ones far
+above the lowest, which nobody would call a wave, and the training loss clearly below what it was there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from math import ceil, sqrt
 
 import numpy as np
 
-from probes.course import TO_SIGMA
+from probes.course import POINTS, TO_SIGMA, finite
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding
 from probes.record import Column, Steps
 from probes.turning import stop_of, trend_of
@@ -48,14 +48,8 @@ SOURCE_OF_FEW = "last quarter of fewer than 40 evaluations all 20 % above the lo
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    steps, val = _finite(*evidence.series("val_loss"))
-    train = _finite(*evidence.series("train_loss" if evidence.sites("train_loss") else "loss"))
-    if len(val) < FEW:
-        raise CannotJudgeError(f"{len(val)} evaluations of val_loss; {FEW} are needed")
-    floor = evidence.rung("val", "floor") or 0.0
-    for count in range(FEW, min(len(val) + 1, EVALUATIONS)):
-        if val[:count].min() > floor and (found := _of_few(steps[:count], val[:count], train)):
-            return [found]
+    """By the trend, once there are EVALUATIONS."""
+    (steps, val), train, floor = _losses(evidence)
     for count in counts(len(val)):
         seen, losses = steps[:count], val[:count]
         # What is not above 0 has no relative rise, and what lies below its floor did not get there by learning.
@@ -66,19 +60,29 @@ def judge(evidence: Evidence) -> list[Finding]:
     return []
 
 
-def _of_few(steps: Steps, val: Column, train: tuple[Steps, Column]) -> Finding | None:
-    """Whether all of the last evaluations lie far above the lowest, and the training loss far below."""
+def judge_few(evidence: Evidence) -> list[Finding]:
+    """Of fewer: whether all of the last ones lie far above the lowest, and the training loss far below."""
+    (steps, val), train, floor = _losses(evidence)
     lowest, last = int(val.argmin()), max(LAST, ceil(SHARE * len(val)))
-    if len(val) - last <= lowest:
-        return None
+    if len(val) >= EVALUATIONS or val[lowest] <= floor or len(val) - last <= lowest:
+        return []
     height = float(val[-last:].min())
     if height <= FAR * val[lowest] or height - val[lowest] <= WAVES * _noise(val):
-        return None
-    turn, now = int(steps[lowest]), int(steps[-1])
-    if not _falls(train, turn, now, CLEARLY):
-        return None
+        return []
+    turn = int(steps[lowest])
+    if not _falls(train, turn, int(steps[-1]), CLEARLY):
+        return []
     rise = float(height / val[lowest])
-    return Finding(SYMPTOM, "", now, rise, FAR, "above", SOURCE_OF_FEW, turn)
+    return [Finding(SYMPTOM, "", int(evidence.steps[-1]), rise, FAR, "above", SOURCE_OF_FEW, turn)]
+
+
+def _losses(evidence: Evidence) -> tuple[tuple[Steps, Column], tuple[Steps, Column], float]:
+    """The finite points of validation and of training, and what validation cannot be below."""
+    val = finite(*evidence.series("val_loss"))
+    train = finite(*evidence.series("train_loss" if evidence.sites("train_loss") else "loss"))
+    if len(val[1]) < FEW:
+        raise CannotJudgeError(f"{len(val[1])} evaluations of val_loss; {FEW} are needed")
+    return val, train, evidence.rung("val", "floor") or 0.0
 
 
 def counts(available: int) -> Iterator[int]:
@@ -90,10 +94,18 @@ def counts(available: int) -> Iterator[int]:
 
 
 def _falls(train: tuple[Steps, Column], turn: int, now: int, times: float = 1.0) -> bool:
-    """Whether the training loss is lower over the later half of the time since the turn than `times` it was around."""
+    """Whether the training loss is lower over the later half of the time since the turn than `times` it was around.
+
+    Not as far around as its first steps, where it was high before anything was learned.
+    """
     steps, losses = train
     half = (now - turn) / 2
-    then, since = losses[np.abs(steps - turn) <= half / 2], losses[(steps >= now - half) & (steps <= now)]
+    if not len(steps):
+        return False
+    away = np.abs(steps - turn)
+    near = away <= min(half, turn - steps[0]) / 2
+    then = losses[near if near.sum() >= POINTS else away <= half / 2]
+    since = losses[(steps >= now - half) & (steps <= now)]
     if not len(then) or not len(since):
         return False
     error = _noise(losses[steps <= now]) * sqrt(1 / len(then) + 1 / len(since))
@@ -105,9 +117,5 @@ def _noise(values: Column) -> float:
     return TO_SIGMA / sqrt(6) * float(np.median(np.abs(np.diff(values, 2)))) if len(values) >= FEW else 0.0
 
 
-def _finite(steps: Steps, values: Column) -> tuple[Steps, Column]:
-    kept = np.isfinite(values)
-    return steps[kept], values[kept]
-
-
-DETECTOR = Detector("overfitting", judge, {SYMPTOM: f"{SOURCE}; {SOURCE_OF_FEW}"})
+DETECTOR = Detector("overfitting", judge, {SYMPTOM: SOURCE})
+OF_FEW = Detector("overfitting-of-few", judge_few, {SYMPTOM: SOURCE_OF_FEW}, at_end=True)
