@@ -87,6 +87,7 @@ FORMATS: Mapping[str, Callable[[Rows], str]] = {
     "JSON columns": lambda rows: json.dumps(_columns(rows)),
     "Lightning": lambda rows: _csv(rows, loss="train_loss_step", lr="lr-Adam"),
     "Keras": lambda rows: _csv(rows, step="epoch", lr="learning_rate"),
+    "printed": lambda rows: "".join(f"{row}\n" for row in rows),
 }
 
 

@@ -113,11 +113,27 @@ def test_an_object_of_lists_counts_positions(tmp_path: Path) -> None:
 
 
 def test_a_table_that_pandas_wrote_is_an_object_of_lists(tmp_path: Path) -> None:
-    """Each column an object whose names are the places; other objects are none."""
+    """Each column an object whose names are the places."""
     text = '{"loss": {"0": 1.5, "1": 1.25}, "val_loss": {"0": 2.0, "1": null}, "args": {"0": 7, "seed": 1}}'
     record = read(written(tmp_path, text))
     assert (points(record, "loss"), points(record, "val_loss")) == ({0: 1.5, 1: 1.25}, {0: 2.0})
     assert made_of(record)["ignored"] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"history": {"loss": [1.5, 1.25], "val_loss": [2.0, null]}, "params": {"layers": [64, 64, 4]}}',
+        '{"train": {"loss": [1.5, 1.25]}, "val": {"loss": [2.0, null], "accuracy": [0.5, 0.6]}}',
+        '{"args": {"betas": [0.9, 0.99, 0.5]}, "train_losses": [1.5, 1.25], "val_losses": [2.0, null]}',
+        '{"history": {"loss": {"0": 1.5, "1": 1.25}, "val_loss": {"0": 2.0, "1": null}}}',
+    ],
+    ids=["beside settings", "by split", "in the plural", "of pandas"],
+)
+def test_an_object_of_lists_may_lie_within_another(tmp_path: Path, text: str) -> None:
+    """A list of another length than the losses' is no column of theirs."""
+    record = read(written(tmp_path, text))
+    assert (points(record, "loss"), points(record, "val_loss")) == ({0: 1.5, 1: 1.25}, {0: 2.0})
 
 
 def test_an_object_of_lists_may_state_its_steps(tmp_path: Path) -> None:
@@ -134,6 +150,16 @@ def test_plain_csv(tmp_path: Path, delimiter: str, end: str, mark: str) -> None:
     text = mark + "step,loss\n1,4.5\n2,4.25\n".replace(",", delimiter).replace("\n", end)
     record = read(written(tmp_path, text))
     assert (points(record, "loss"), made_of(record)["step"]) == ({1: 4.5, 2: 4.25}, "step")
+
+
+def test_a_table_set_with_blanks(tmp_path: Path) -> None:
+    """As fastai prints it and NumPy saves it; prose of as many words is none."""
+    text = "epoch     train_loss  valid_loss  time    \n0         1.5         2.0         00:10   \n"
+    record = read(written(tmp_path, text + "1         1.25        1.75        00:11   \n"))
+    assert (points(record, "loss"), points(record, "val_loss")) == ({0: 1.5, 1: 1.25}, {0: 2.0, 1: 1.75})
+    assert points(read(written(tmp_path, "# step loss\n1.0e+01 4.5\n".replace("# ", ""))), "loss") == {10: 4.5}
+    with pytest.raises(RecordError, match="of no format that is known here"):
+        read(written(tmp_path, "results of run\nabout 12 hours\n"))
 
 
 def test_quoted_names_and_cells(tmp_path: Path) -> None:
@@ -200,6 +226,12 @@ def test_a_cut_last_line_is_dropped_and_leaves_the_record_incomplete(tmp_path: P
     record = read(written(tmp_path, text))
     assert (len(record.steps), record.complete) == (rows, False)
     assert "the log ends within it" in made_of(record)["stitched"][-1]
+
+
+def test_json_lines_may_begin_with_empty_objects(tmp_path: Path) -> None:
+    """As MMSegmentation's do."""
+    record = read(written(tmp_path, '{}\n{}\n{"mode": "train", "iter": 10, "loss": 4.5}\n'))
+    assert (points(record, "loss"), made_of(record)["format"]) == ({10: 4.5}, "JSON lines")
 
 
 def test_a_last_json_line_without_its_newline_is_whole(tmp_path: Path) -> None:

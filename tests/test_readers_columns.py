@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from probes import read
-from probes.readers import survey
+from probes.readers import find, survey
 from probes.readers.columns import EPOCH, NAMES, STEP, TOTAL, plain, role
 from probes.readers.planning import mapping_of
 from probes.record import RecordError
@@ -173,6 +173,46 @@ def test_of_several_runs_in_one_table_the_first_is_read_and_it_is_said(tmp_path:
     assert made_of(record)["stitched"] == [
         "of 2 columns for loss only 'a - loss' was read; another run's is read by --map loss='b - loss'"
     ]
+
+
+YOLO = {
+    "epoch": [1, 2], "train/box_loss": [1.0, 0.5], "train/cls_loss": [4.0, 2.0], "val/box_loss": [1.5, 1.0],
+    "val/cls_loss": [4.5, 3.0], "lr/pg0": [0.1, 0.1],
+}  # fmt: skip
+
+
+def test_a_loss_that_is_logged_in_parts_is_their_sum(tmp_path: Path) -> None:
+    """As YOLO's; which they are is said, and a folder's search finds such a log."""
+    record = read(written(tmp_path, csv_of(**YOLO)))
+    assert (points(record, "loss"), points(record, "val_loss")) == ({1: 5.0, 2: 2.5}, {1: 6.0, 2: 4.0})
+    assert (points(record, "lr"), made_of(record)["ignored"]) == ({1: 0.1, 2: 0.1}, [])
+    assert made_of(record)["stitched"] == [
+        "loss is logged in parts, whose sum was read: train/box_loss, train/cls_loss",
+        "val_loss is logged in parts, whose sum was read: val/box_loss, val/cls_loss",
+    ]
+    assert find(tmp_path) == [tmp_path / "log"]
+
+
+def test_parts_beside_their_sum_are_not_added_again(tmp_path: Path) -> None:
+    """Nor one part alone, nor parts where a column was given."""
+    parts = {name: YOLO[name] for name in ("epoch", "train/box_loss", "train/cls_loss")}
+    assert points(read(written(tmp_path, csv_of(**parts, loss=[3.0, 2.0]))), "loss") == {1: 3.0, 2: 2.0}
+    record = read(written(tmp_path, csv_of(**parts)), {"loss": "train/cls_loss"})
+    assert points(record, "loss") == {1: 4.0, 2: 2.0}
+    with pytest.raises(RecordError, match="has no column that is known here"):
+        read(written(tmp_path, csv_of(step=[1], **{"train/box_loss": [1.0]})))
+
+
+def test_a_sum_is_where_all_its_parts_are(tmp_path: Path) -> None:
+    """A part that holds no number is damage, as anywhere; one that is NaN makes the sum NaN."""
+
+    def rows(*last: object) -> str:
+        return csv_of(**{"step": [1, 2], "train/a_loss": [1.0, last[0]], "train/b_loss": [2.0, last[1]]})
+
+    assert points(read(written(tmp_path, rows("", 1.0))), "loss") == {1: 3.0}
+    assert read(written(tmp_path, rows("nan", 1.0))).series("nonfinite_count", "loss")[0].tolist() == [2]
+    with pytest.raises(RecordError, match=r"line 3: column 'train/a_loss .* holds 'high'; it must be a number"):
+        read(written(tmp_path, rows("high", 1.0)))
 
 
 def test_a_fraction_of_an_epoch_counts_no_steps(tmp_path: Path) -> None:

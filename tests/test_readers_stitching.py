@@ -77,10 +77,10 @@ def test_a_log_that_jumps_back_everywhere_is_told_of_in_few_words() -> None:
     assert (len(stitcher.notes()), stitcher.notes()[-1][:40]) == (11, "the steps jumped back at 40 more places,")
 
 
-@given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["loss", "lr"])), max_size=40))
+@given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["loss", "val_loss"])), max_size=40))
 def test_steps_increase_whatever_their_order_was(log: list[tuple[int, str]]) -> None:
     """And the last row is always there."""
-    stitcher = Stitcher(["loss", "lr"])
+    stitcher = Stitcher(["loss", "val_loss"])
     for number, (step, signal) in enumerate(log):
         stitcher.add(step, {signal: float(number)}, "")
     for steps, _ in stitcher.series().values():
@@ -88,6 +88,19 @@ def test_steps_increase_whatever_their_order_was(log: list[tuple[int, str]]) -> 
     if log:
         step, signal = log[-1]
         assert rows(stitcher)[step][signal] == len(log) - 1
+
+
+def test_a_row_without_a_loss_resumes_nothing() -> None:
+    """An evaluation that counts its own batches and repeats the rate, as MMSegmentation writes it."""
+    stitcher = Stitcher(["loss", "lr"])
+    for step in (10, 20, 30):
+        stitcher.add(step, {"loss": step / 10, "lr": 0.1}, "")
+    stitcher.add(4, {"lr": 0.1}, "line 4")
+    stitcher.add(40, {"loss": 4.0, "lr": 0.1}, "")
+    assert rows(stitcher) == {step: {"loss": step / 10, "lr": 0.1} for step in (10, 20, 30, 40)}
+    assert stitcher.notes() == ["1 rows without a loss whose step had been passed were left out"]
+    stitcher.add(20, {"loss": 7.0, "lr": 0.1}, "line 6")
+    assert list(rows(stitcher)) == [10, 20]
 
 
 @pytest.mark.parametrize(

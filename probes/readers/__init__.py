@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
-from probes.readers import comma_separated, json_columns, json_lines, tensorboard, trainer_state
+from probes.readers import comma_separated, json_columns, json_lines, printed, tensorboard, trainer_state
 from probes.readers.blocks import Format
 from probes.readers.building import build
 from probes.readers.finding import head_of, logs_in, ours
@@ -21,8 +21,10 @@ FORMATS: tuple[Format, ...] = (
     json_columns.FORMAT,
     comma_separated.FORMAT,
     tensorboard.FORMAT,
+    printed.FORMAT,
 )
-"""In order of precedence; records of our own come before them all."""
+"""In order of precedence; records of our own come before them all. A file is of one format at most but for the last,
+which is what is left of whatever names a loss."""
 KNOWN = "a record of probes, " + ", ".join(form.name for form in FORMATS)
 
 
@@ -65,7 +67,10 @@ def _read_file(path: Path, mapping: Mapping[str, str]) -> Record:
         return Record.load(path)
     form = next((form for form in FORMATS if form.recognises(head)), None)
     if form is None:
-        raise RecordError(f"{path} is of no format that is known here ({KNOWN}); a table needs a line of column names")
+        raise RecordError(
+            f"{path} is of no format that is known here ({KNOWN}); a table needs a line of column names, "
+            "a printed log lines that name a loss"
+        )
     return build(form, path, mapping)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -56,12 +56,16 @@ class Format:
     recognises   whether a file that begins with these bytes (at most HEAD) is written this way
     pieces       all that is in a file, in its order; raises RecordError where it is damaged, after what stands before
     unit         what rows are counted in: "line" or "entry"
+    suffixes     of the files that may be written this way where a folder is searched; None: any
+    fewest       rows with a loss that such a file has to have there
     """
 
     name: str
     recognises: Callable[[bytes], bool]
     pieces: Callable[[Path], Iterator[Piece]]
     unit: str
+    suffixes: Collection[str] | None = None
+    fewest: int = 1
 
 
 def gathered(rows: Iterable[Row]) -> Iterator[Piece]:
@@ -93,6 +97,23 @@ def blocks_of(numbers: Sequence[int], points: Sequence[Mapping[str, Cell]]) -> I
         yield from blocks_of(numbers[half:], points[half:])
     elif points:
         yield Block(numbers, {name: [cells.get(name) for cells in points] for name in columns})
+
+
+def with_sums(piece: Piece, sums: Mapping[str, Sequence[str]]) -> Piece:
+    """The piece with more columns, each the sum of others where all of them have a number: name -> those."""
+    if not isinstance(piece, Block):
+        return piece
+    there = {name: of for name, of in sums.items() if piece.columns.keys() >= set(of)}
+    added = {
+        name: [_sum(cells) for cells in zip(*(piece.columns[c] for c in of), strict=True)] for name, of in there.items()
+    }
+    return piece._replace(columns={**piece.columns, **added}) if added else piece
+
+
+def _sum(cells: Sequence[Cell]) -> Cell:
+    """Of a cell that cannot be added it is that cell, for the error that names it."""
+    other = [cell for cell in cells if isinstance(cell, bool) or not isinstance(cell, int | float)]
+    return other[0] if other else sum(cells)
 
 
 def measured(cells: Sequence[Cell]) -> tuple[Steps, Column] | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from probes.readers.assembling import record_of
-from probes.readers.blocks import Block, Format, Piece, measured, whole_numbers
+from probes.readers.blocks import Block, Format, Piece, measured, whole_numbers, with_sums
 from probes.readers.columns import STEP, TOTAL, objective, role
 from probes.readers.planning import POSITION, Plan, plan
 from probes.readers.rows import Cell, Row, number, summarises, whole
@@ -24,9 +24,10 @@ def build(form: Format, path: Path, mapping: Mapping[str, str]) -> Record:
     survey = Survey()
     for piece in form.pieces(path):
         survey.see(piece)
-    reading = _Reading(form, path, _planned(path, survey, mapping), survey)
+    made = _planned(path, survey, mapping)
+    reading = _Reading(form, path, made, survey)
     for piece in form.pieces(path):
-        reading.take(piece)
+        reading.take(with_sums(piece, made.sums))
     return reading.record()
 
 

@@ -13,19 +13,25 @@ LOSSES = frozenset({"loss", "train_loss", "val_loss"})
 
 NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (STEP, ("step", "global_step", "current_steps", "current_step", "trainer_global_step", "train_global_step",
-            "steps", "train_step", "iteration", "iter", "iters", "update", "num_updates", "batch_step")),
+            "steps", "train_step", "iteration", "iter", "iters", "num_updates", "train_num_updates",
+            "valid_num_updates", "update", "batch_step")),
     (EPOCH, ("epoch", "epochs", "current_epoch", "train_epoch")),
     (TOTAL, ("total_steps", "max_steps")),
     ("loss", ("loss", "train_loss_step", "training_loss_step", "loss_step", "batch_loss", "train_batch_loss",
               "train_loss", "training_loss", "loss_train", "trainer_loss", "train_loss_epoch", "loss_epoch",
               "epoch_loss", "total_loss", "train_total_loss", "loss_total", "loss_total_loss", "avg_loss", "mean_loss",
-              "train_avg_loss", "avg_train_loss", "train_mean_loss", "mean_train_loss", "tr_loss")),
+              "train_avg_loss", "avg_train_loss", "train_mean_loss", "mean_train_loss", "tr_loss", "average_loss",
+              "running_loss", "lm_loss", "losses", "train_losses", "training_losses", "nll_loss", "train_nll_loss",
+              "mse_loss", "train_mse_loss", "ce_loss", "train_ce_loss", "bce_loss", "train_bce_loss")),
     ("train_loss", ("train_loss", "training_loss", "loss_train", "train_loss_epoch", "loss_epoch", "train_total_loss",
                     "train_avg_loss", "avg_train_loss", "train_mean_loss", "mean_train_loss", "tr_loss")),
     ("val_loss", ("val_loss", "eval_loss", "valid_loss", "validation_loss", "dev_loss", "loss_val", "loss_valid",
                   "loss_eval", "loss_validation", "evaluation_loss", "val_loss_epoch", "valid_loss_epoch",
                   "val_total_loss", "eval_total_loss", "val_avg_loss", "avg_val_loss", "val_mean_loss",
-                  "mean_val_loss", "eval_*_loss", "test_loss", "loss_test", "test_avg_loss", "avg_test_loss")),
+                  "mean_val_loss", "val_average_loss", "val_lm_loss", "val_running_loss", "val_losses", "valid_losses",
+                  "validation_losses", "eval_losses", "val_nll_loss", "valid_nll_loss", "val_mse_loss",
+                  "val_ce_loss", "val_bce_loss", "eval_*_loss", "test_loss", "loss_test", "test_avg_loss",
+                  "avg_test_loss", "test_losses")),
     ("lr", ("lr", "learning_rate", "train_lr", "train_learning_rate", "optimizer_lr", "epoch_learning_rate",
             "epoch_lr", "lr_*", "lr0", "x_lr0")),
     ("grad_norm", ("grad_norm", "gradient_norm", "train_grad_norm", "train_gradient_norm", "total_grad_norm",
@@ -76,6 +82,12 @@ def role(name: str) -> str | None:
 def rank(name: str, patterns: tuple[str, ...]) -> int | None:
     """Which of the patterns is the first that a name fits; None when none does."""
     return next((rank for rank, pattern in enumerate(patterns) if fnmatchcase(plain(name), pattern)), None)
+
+
+def parts(names: Iterable[str], split: str) -> list[str]:
+    """The columns that hold the parts of a split's loss, as YOLO's `train/box_loss` and `train/cls_loss`; [] of one."""
+    found = [name for name in names if fnmatchcase(plain(name), f"{split}_*_loss")]
+    return found if len(found) > 1 else []
 
 
 def objective(names: Iterable[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""CSV with a header: Lightning's sparse `metrics.csv`, Keras' `CSVLogger`, plain ones; commas, semicolons or tabs."""
+"""CSV with a header: Lightning's sparse `metrics.csv`, Keras' `CSVLogger`, plain ones; also with tabs, blanks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from probes.readers.rows import NOT_MEASURED, Cell, Row, is_number, summarises
 from probes.record import RecordError
 
 DELIMITERS = ",;\t"
+BLANK = " "
+"""Any number of them, where the line of names has none of these."""
 
 
 def recognises(head: bytes) -> bool:
@@ -25,8 +27,11 @@ def recognises(head: bytes) -> bool:
     header = _split(found[0], delimiter)
     if any(is_number(_cell(name)) for name in header):
         return False
+    known = any(role(name) for name in header)
     if len(found) == 1:
-        return any(role(name) for name in header)
+        return known and delimiter != BLANK
+    if delimiter == BLANK and len(header) > 1 and not known:
+        return False
     cells = [_cell(text) for text in _split(found[1], delimiter)]
     cut = len(cells) < len(header) and head.count(b"\n") == 1
     return cut or (len(cells) == len(header) and (found[1] == found[0] or any(map(is_number, cells))))
@@ -72,7 +77,8 @@ def _block(batch: Batch, head: _Head) -> Block | None:
     if not batch.whole or not batch.lines or not all(map(str.strip, batch.lines)):
         return None
     try:
-        table = list(csv.reader(batch.lines, delimiter=head.delimiter, skipinitialspace=True))
+        lines = map(str.strip, batch.lines) if head.delimiter == BLANK else batch.lines
+        table = list(csv.reader(lines, delimiter=head.delimiter, skipinitialspace=True))
     except csv.Error:
         return None
     if set(map(len, table)) != {len(head.names)} or len(table) != len(batch.lines) or "train_runtime" in head.names:
@@ -105,11 +111,13 @@ def _rows(path: Path, batch: Batch, head: _Head) -> Iterator[Row]:
 
 
 def _delimiter(line: str) -> str:
-    return max(DELIMITERS, key=line.count)
+    most = max(DELIMITERS, key=line.count)
+    return most if most in line else BLANK
 
 
 def _split(line: str, delimiter: str) -> list[str]:
     try:
+        line = line.strip() if delimiter == BLANK else line
         return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
     except csv.Error:
         return []

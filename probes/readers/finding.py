@@ -8,7 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from probes.readers.blocks import Block, Format, PackageMissingError
-from probes.readers.columns import LOSSES, role
+from probes.readers.columns import LOSSES, parts, role
 from probes.readers.lines import HEAD
 from probes.record import RecordError
 from probes.record_file import MAGIC
@@ -51,15 +51,21 @@ def _is_log(path: Path, formats: Iterable[Format]) -> bool:
         return False
     if not head:
         return False
-    form = next((form for form in formats if form.recognises(head)), None)
+    able = (form for form in formats if form.suffixes is None or path.suffix.lower() in form.suffixes)
+    form = next((form for form in able if form.recognises(head)), None)
     return ours(head) or (form is not None and _tells_of_a_loss(form, path, head))
 
 
 def _tells_of_a_loss(form: Format, path: Path, head: bytes) -> bool:
     try:
         rows = chain.from_iterable(piece.rows() if isinstance(piece, Block) else [piece] for piece in form.pieces(path))
-        return any(role(column) in LOSSES for row in islice(rows, LOOKED_AT) for column in row.cells)
+        told = [True for row in islice(rows, LOOKED_AT) if any(map(_is_loss, row.cells)) or parts(row.cells, "train")]
+        return len(told) >= form.fewest
     except PackageMissingError:
         return True  # whatever it tells of, nobody here can say that it is no loss
     except (RecordError, OSError):
         return b"loss" in head.lower()  # a damaged log is not passed over in silence
+
+
+def _is_loss(column: str) -> bool:
+    return role(column) in LOSSES

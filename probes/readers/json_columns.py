@@ -1,6 +1,7 @@
 """A JSON object of lists, a column each: what becomes of Keras' `History.history` and of many a notebook's dict.
 
-A table that pandas wrote is one too: its columns are objects whose names are the places in the list.
+A table that pandas wrote is one too: its columns are objects whose names are the places in the list. So is an object
+that holds it beside other things, or one for each split.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from probes.readers.blocks import ROWS, Block, Format
+from probes.readers.columns import LOSSES, role
 from probes.readers.lines import BOM
 from probes.record import RecordError
 
@@ -60,8 +62,19 @@ def _object(path: Path) -> dict[str, Any]:
 
 def _lists(value: dict[str, Any]) -> dict[str, list[Any]]:
     """The columns of an object. Every one of pandas' has the same places, so their order is all that counts."""
-    tabled = {name: list(cells.values()) if _is_tabled(cells) else cells for name, cells in value.items()}
-    return {name: cells for name, cells in tabled.items() if isinstance(cells, list)}
+    columns: dict[str, list[Any]] = {}
+    for name, cells in value.items():
+        if _is_tabled(cells):
+            columns[name] = list(cells.values())
+        elif isinstance(cells, list):
+            columns[name] = cells
+        elif isinstance(cells, dict):
+            inner = _lists(cells)
+            joined = {f"{name}/{column}": column for column in inner}
+            columns |= {path if role(path) else column: inner[column] for path, column in joined.items()}
+    lengths = {len(cells) for name, cells in columns.items() if role(name) in LOSSES}
+    # Others say something else, as the sizes of the layers do.
+    return {name: cells for name, cells in columns.items() if role(name) or len(cells) in lengths or not lengths}
 
 
 def _is_tabled(cells: object) -> bool:

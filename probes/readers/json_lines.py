@@ -12,13 +12,18 @@ from probes.readers.lines import Batch, batches, first_lines
 from probes.readers.rows import Row, summarises
 from probes.record import RecordError
 
+LOOKED_AT = 10
+"""Lines at the beginning, one of which has to hold something."""
 _decode = json.JSONDecoder().raw_decode
 
 
 def recognises(head: bytes) -> bool:
-    """Its first line is a whole object that holds at least one value which is not itself a list or an object."""
-    found = first_lines(head)
-    row = _object(found[0]) if found else {}
+    """Its first line is a whole object that holds at least one value which is not itself a list or an object.
+
+    Some, as MMSegmentation's, begin with empty ones.
+    """
+    found = first_lines(head, LOOKED_AT)
+    row = next((_object(line) for line in found if line.strip() != "{}"), {})
     return bool(row) and "log_history" not in row and not all(isinstance(v, list | dict) for v in row.values())
 
 

@@ -46,12 +46,12 @@ def batches(path: Path) -> Iterator[Batch]:
             yield Batch(count, _lines(text), whole=False)
 
 
-def first_lines(head: bytes) -> list[str]:
-    """The first two lines in the head of a text file that are not blank and whole, or end the file; [] of no text."""
+def first_lines(head: bytes, count: int = 2) -> list[str]:
+    """The first lines in the head of a text file that are not blank and whole, or end the file; [] of no text."""
     if b"\0" in head:
         return []
     found = [line.decode(errors="replace") for line in head.removeprefix(BOM).splitlines() if line.strip()]
-    return found[:2]
+    return found[:count]
 
 
 def _batches(path: Path, first: int, ended: bytes) -> Iterator[Batch]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from probes.readers.columns import EPOCH, NAMES, STEP, TOTAL, plain, rank, role
+from probes.readers.columns import EPOCH, NAMES, STEP, TOTAL, parts, plain, rank, role
 from probes.readers.survey import Survey
 from probes.record import RecordError
 from probes.signals import known
@@ -25,6 +25,7 @@ class Plan:
     totals     columns that state how many steps were planned
     ignored    the other columns
     notes      what a reader has to know of these choices, in sentences
+    sums       columns that are the sum of others, as a loss that is logged in parts -> those
     """
 
     axis: str | None
@@ -33,6 +34,7 @@ class Plan:
     totals: tuple[str, ...]
     ignored: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    sums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def mapping_of(pairs: Iterable[str]) -> dict[str, str]:
@@ -87,10 +89,26 @@ def plan(survey: Survey, mapping: Mapping[str, str]) -> Plan:
         left = [pair for pair in ranked if pair[1] not in signals]
         if left:
             signals[min(left, key=lambda pair: pair[0])[1]] = signal
+    sums = {} if {"loss", "train_loss"} & set(signals.values()) else _sums(free)
+    signals |= {column: signal for column, (signal, _) in sums.items() if signal not in signals.values()}
+    summed = {column: of for column, (_, of) in sums.items() if column in signals}
     totals = tuple(column for column in free if role(column) == TOTAL) if counted == STEP else ()
     ignored = tuple(c for c in survey.filled if c not in signals and c != axis and c not in totals)
+    ignored = tuple(column for column in ignored if not any(column in of for of in summed.values()))
     notes = (*_of_epochs(free, counted, survey), *_of_runs(signals, [c for c in ignored if c in free]))
-    return Plan(axis, counted, signals, totals, ignored, notes)
+    notes += tuple(
+        f"{signals[column]} is logged in parts, whose sum was read: {', '.join(of)}" for column, of in summed.items()
+    )
+    return Plan(axis, counted, signals, totals, ignored, notes, summed)
+
+
+def _sums(free: Iterable[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Of a log whose loss comes in parts alone: what to call their sum -> the signal it is, and the parts."""
+    found = {}
+    for signal, split in (("loss", "train"), ("val_loss", "val")):
+        if of := parts(free, split):
+            found[" + ".join(of)] = (signal, tuple(of))
+    return found if "loss" in {signal for signal, _ in found.values()} else {}
 
 
 def _of_epochs(free: Iterable[str], counted: str, survey: Survey) -> Iterator[str]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from probes.readers.columns import LOSSES
 from probes.record import Column, Steps
 
 CAP = 200_000
@@ -107,11 +108,15 @@ class Stitcher:
     def __init__(self, signals: Iterable[str], bucket: int = 0) -> None:
         self._series = {signal: Series(bucket) for signal in signals}
         self._notes: list[str] = []
-        self._jumps = self._repeats = 0
+        self._jumps = self._repeats = self._astray = 0
 
     def add(self, step: int, row: Mapping[str, float], where: str) -> None:
         """Put one row where it belongs."""
         passed = [s.steps[-1] for signal in row if (s := self._series[signal]) and s.steps[-1] > step]
+        if passed and not LOSSES & row.keys() and LOSSES & self._series.keys():
+            # A row of an evaluation that repeats the rate and counts its own batches, as MMSegmentation writes it.
+            self._astray += 1
+            return
         if passed:
             self._resume(step, max(passed), where)
         again = [self._series[signal].put(step, value) for signal, value in row.items()]
@@ -142,6 +147,8 @@ class Stitcher:
             said.append(f"the steps jumped back at {self._jumps - MOST_NOTES} more places, with the same consequence")
         if self._repeats:
             said.append(f"values at a step that had them already replaced the earlier ones, in {self._repeats} rows")
+        if self._astray:
+            said.append(f"{self._astray} rows without a loss whose step had been passed were left out")
         if left_out := sum(series.left_out for series in self._series.values()):
             bucket = next(iter(self._series.values())).bucket
             said.append(
