@@ -89,6 +89,18 @@ def test_a_plain_log_is_never_taken_row_by_row(tmp_path: Path, monkeypatch: pyte
         assert len(read(written(tmp_path, text)).steps) >= 9
 
 
+@pytest.mark.parametrize("text", [LIGHTNING, TRAINER_STATE, TRAINER_LOG, KERAS])
+def test_a_log_that_is_read_twice_is_the_one_that_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """However much of it is kept from the first pass."""
+    path = written(tmp_path, text)
+    whole = outcome(path)
+    for kept in (0, 20):
+        monkeypatch.setattr(building, "KEPT", kept)
+        assert outcome(path) == whole
+
+
 def peak(path: Path) -> int:
     """Bytes held at most while a log is read."""
     tracemalloc.start()
@@ -106,6 +118,7 @@ def test_memory_does_not_grow_with_the_length_of_a_log(
     """Once it is longer than what is kept of it: half as much again at most, be it four times as long."""
     monkeypatch.setattr(stitching, "CAP", 600)
     monkeypatch.setattr(stitching, "WAITING", 64)
+    monkeypatch.setattr(building, "KEPT", 1000)
     monkeypatch.setattr(finding, "HEAD", 4096)
     monkeypatch.setattr(lines, "PIECE", 4096)
     monkeypatch.setattr(json_scanner, "CHUNK", 4096)

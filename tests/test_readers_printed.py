@@ -62,6 +62,9 @@ BY_STEP = {
         "\x1b[32m10:00\x1b[0m step \x1b[1m{step}\x1b[0m loss \x1b[31m{loss:.3f}\x1b[0m",
         "\x1b[32m10:01\x1b[0m step {step} [val] loss \x1b[31m{loss:.3f}\x1b[0m",
     ),
+    "padded": by_step("INFO   step {step}  high  loss {loss}", "INFO   step {step}  high  val loss {loss}"),
+    "twice": by_step("step {step} loss {loss} acc 0.5 loss 9.5", "step {step} val loss {loss} best val loss 0.5"),
+    "two counters": by_step("update: 1, num_updates: {step}, loss {loss}", "num_updates {step} dev loss {loss}"),
     "tensors": by_step(
         "step {step}, loss: tensor({loss}, device='cuda:0')", "step {step}, val loss: np.float64({loss})"
     ),
@@ -158,6 +161,8 @@ def test_a_loss_that_is_not_finite_is_an_observation(tmp_path: Path, spelled: st
         "loss{i} {loss}",
         "step {i}: loss v1.2.{i}",
         "step {i}: loss 12ms",
+        "step {i}: loss 1.2.{i}",
+        "step {i}: loss {loss} \0",
         "step {i}: losses went down",
         "step {i}: loss_weight 0.5",
     ],
@@ -183,7 +188,9 @@ def test_what_is_no_whole_number_counts_no_steps(tmp_path: Path, step: str) -> N
 
 def test_settings_at_the_top_count_nothing(tmp_path: Path) -> None:
     """A step by itself may be how many there are."""
-    text = "steps: 1000\nlearning rate scheduler: cosine\n" + "".join(f"loss: {v}\n" for v in (2.5, 1.25, 1.125))
+    text = "epochs: 3, steps: 1000\nlearning rate scheduler: cosine\n" + "".join(
+        f"loss: {v}\n" for v in (2.5, 1.25, 1.125)
+    )
     assert points(read(written(tmp_path, text)), "loss") == {0: 2.5, 1: 1.25, 2: 1.125}
 
 

@@ -18,15 +18,23 @@ from probes.readers.stitching import MOST_NOTES, Stitcher, bucket_for
 from probes.readers.survey import Survey
 from probes.record import Record, RecordError
 
+KEPT = 1_000_000
+"""Cells of a log that are kept from the first pass for the second: a file that is larger is read twice."""
+
 
 def build(form: Format, path: Path, mapping: Mapping[str, str]) -> Record:
     """Read a log of a known format. Raises RecordError where it is damaged, or when the mapping does not fit it."""
-    survey = Survey()
+    survey, kept, size = Survey(), list[Piece](), 0
     for piece in form.pieces(path):
         survey.see(piece)
+        size += len(piece.numbers) * len(piece.columns) if isinstance(piece, Block) else len(piece.cells)
+        if size <= KEPT:
+            kept.append(piece)
+        else:
+            kept.clear()
     made = _planned(path, survey, mapping)
     reading = _Reading(form, path, made, survey)
-    for piece in form.pieces(path):
+    for piece in kept if size <= KEPT else form.pieces(path):
         reading.take(with_sums(piece, made.sums))
     return reading.record()
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from probes.readers.blocks import Format, Piece, gathered
-from probes.readers.columns import EPOCH, LOSSES, NAMES, STEP, plain, rank, role
+from probes.readers.columns import EPOCH, LOSSES, NAMES, REMEMBERED, STEP, plain, rank, role
 from probes.readers.lines import BOM, batches
 from probes.readers.rows import Row, summarises
 
@@ -88,10 +89,15 @@ def _cells(text: str) -> dict[str, float]:
     for name, value in _named(_NOISE.sub(" ", text)):
         what = role(name)
         if what == STEP:
-            ranked += [(rank(name, dict(NAMES)[STEP]) or 0, value)] if value.is_integer() else []
+            ranked += [(_rank_of_step(name), value)] if value.is_integer() else []
         else:
             cells.setdefault(EPOCH if what == EPOCH else name, value)
     return cells | ({STEP: min(ranked)[1]} if ranked else {})
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _rank_of_step(name: str) -> int:
+    return rank(name, dict(NAMES)[STEP]) or 0
 
 
 def _named(text: str) -> Iterator[tuple[str, float]]:
