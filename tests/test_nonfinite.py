@@ -128,3 +128,4 @@ def test_a_loss_of_zero_from_the_first_point_on_without_a_gradient_for_longer_th
     assert of(log([0.0] * 11, norms(*range(11))[:11], every=500)) == [("grad_norm", 2000, 0)]
     assert of(log([0.0] * 11, norms(*range(11))[:11])) == []
     assert of(log([0.0] * 11, norms(0, 1, 2, 3)[:11], every=500)) == []
+    assert of(log([0.0] * 11, norms(4)[:11], every=500)) == []

@@ -122,19 +122,26 @@ def test_a_rise_that_few_evaluations_showed_and_more_took_back_is_none(later: li
     assert found(OF_FEW, record) == found(DETECTOR, record) == []
 
 
+def test_forty_evaluations_are_not_few() -> None:
+    """Their trend tells."""
+    val = [2.0, 1.4, 1.1, *[1.0] * 26, *[1.5] * 10]
+    assert found(OF_FEW, few(val)) != []
+    assert found(OF_FEW, few([*val, 1.5])) == []
+
+
 def test_a_run_that_goes_on_is_not_judged_by_few() -> None:
     """How it ends is not known yet."""
     assert diagnose(few(FEW), ended=False).findings == ()
 
 
-@pytest.mark.parametrize("later", [3.0, 0.5])
+@pytest.mark.parametrize("later", [1.6, 0.5])
 def test_what_the_training_loss_was_at_the_lowest_is_not_its_steep_start(later: float) -> None:
     """A run whose rate was too high came apart after the second of eight evaluations: its training loss ends below
     where it began, and above what it was at the lowest. One that ends below that as well learned by heart."""
     val = [1.2, 1.0, 2.0, 2.6, 2.6, 2.6, 2.6, 2.6]
 
     def train(step: int) -> float:
-        return 10.0 * 0.98**step + 1.0 if step < 230 else later
+        return 30.0 * 0.97**step + 1.0 if step < 230 else later
 
     assert bool(found(OF_FEW, few(val, train))) is (later < 1.0)
 

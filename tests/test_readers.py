@@ -136,6 +136,14 @@ def test_an_object_of_lists_may_lie_within_another(tmp_path: Path, text: str) ->
     assert (points(record, "loss"), points(record, "val_loss")) == ({0: 1.5, 1: 1.25}, {0: 2.0})
 
 
+def test_of_two_objects_with_the_same_lists_the_first_is_read(tmp_path: Path) -> None:
+    """And the other is listed as ignored; what lies too deep is not looked for."""
+    record = read(written(tmp_path, '{"a": {"loss": [1.5, 1.25]}, "b": {"loss": [9.5, 9.25]}}'))
+    assert (points(record, "loss"), made_of(record)["ignored"]) == ({0: 1.5, 1: 1.25}, ["b/loss"])
+    with pytest.raises(RecordError, match="is an object without a list of values"):
+        read(written(tmp_path, '{"a":' * 400 + '{"loss": [1.5, 1.25]}' + "}" * 400))
+
+
 def test_an_object_of_lists_may_state_its_steps(tmp_path: Path) -> None:
     """As any other log."""
     record = read(written(tmp_path, json.dumps({"step": [5, 10], "train/loss": [4.0, 3.0]}, indent=1)))

@@ -194,24 +194,26 @@ def test_a_loss_that_is_logged_in_parts_is_their_sum(tmp_path: Path) -> None:
 
 
 def test_parts_beside_their_sum_are_not_added_again(tmp_path: Path) -> None:
-    """Nor one part alone, nor parts where a column was given."""
+    """Nor one part alone, nor parts where a column was given, nor what a GAN's two networks lose."""
     parts = {name: YOLO[name] for name in ("epoch", "train/box_loss", "train/cls_loss")}
     assert points(read(written(tmp_path, csv_of(**parts, loss=[3.0, 2.0]))), "loss") == {1: 3.0, 2: 2.0}
     record = read(written(tmp_path, csv_of(**parts)), {"loss": "train/cls_loss"})
     assert points(record, "loss") == {1: 4.0, 2: 2.0}
     with pytest.raises(RecordError, match="has no column that is known here"):
         read(written(tmp_path, csv_of(step=[1], **{"train/box_loss": [1.0]})))
+    with pytest.raises(RecordError, match="has no column that is known here"):
+        read(written(tmp_path, csv_of(step=[1], **{"train/g_loss": [1.0], "train/d_loss": [0.5]})))
 
 
 def test_a_sum_is_where_all_its_parts_are(tmp_path: Path) -> None:
     """A part that holds no number is damage, as anywhere; one that is NaN makes the sum NaN."""
 
     def rows(*last: object) -> str:
-        return csv_of(**{"step": [1, 2], "train/a_loss": [1.0, last[0]], "train/b_loss": [2.0, last[1]]})
+        return csv_of(**{"step": [1, 2], "train/box_loss": [1.0, last[0]], "train/cls_loss": [2.0, last[1]]})
 
     assert points(read(written(tmp_path, rows("", 1.0))), "loss") == {1: 3.0}
     assert read(written(tmp_path, rows("nan", 1.0))).series("nonfinite_count", "loss")[0].tolist() == [2]
-    with pytest.raises(RecordError, match=r"line 3: column 'train/a_loss .* holds 'high'; it must be a number"):
+    with pytest.raises(RecordError, match=r"line 3: column 'train/box_loss .* holds 'high'; it must be a number"):
         read(written(tmp_path, rows("high", 1.0)))
 
 

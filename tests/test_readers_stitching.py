@@ -103,6 +103,14 @@ def test_a_row_without_a_loss_resumes_nothing() -> None:
     assert list(rows(stitcher)) == [10, 20]
 
 
+def test_where_no_loss_is_read_any_row_resumes() -> None:
+    """There is nothing else to tell by."""
+    stitcher = Stitcher(["lr"])
+    for step in (10, 20, 30, 15):
+        stitcher.add(step, {"lr": step / 100}, "line")
+    assert rows(stitcher) == {10: {"lr": 0.1}, 15: {"lr": 0.15}}
+
+
 @pytest.mark.parametrize(
     ("values", "kept"),
     [

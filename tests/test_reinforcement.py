@@ -162,3 +162,11 @@ def test_few_points_of_both_signs_are_seldom_taken_for_a_loss() -> None:
 def test_a_loss_that_is_no_policys_is_judged_as_ever(losses: np.ndarray) -> None:
     """A density's changes its sign once."""
     assert diagnose(hand_made({"loss": list(losses)})).verdict == "healthy"
+
+
+def test_a_density_whose_loss_falls_through_zero_early_is_no_policy() -> None:
+    """Both signs are there within the first quarter, but not from the first point on, as of a policy."""
+    rest = -0.3 + 0.8 * np.random.default_rng(0).standard_normal(56)
+    density = [10.5, 6.6, 5.1, 6.4, 4.2, 5.1, 2.6, 4.6, 3.0, 6.5, *rest]
+    assert diagnose(hand_made({"loss": density})).verdict == "healthy"
+    assert "reinforcement" in diagnose(hand_made({"loss": [*rest[:10], *rest]})).reason

@@ -175,11 +175,12 @@ def test_a_validation_loss_that_ends_above_its_lowest_is_remarked(scale: float) 
     [
         [2.0, 1.4, 1.1, 1.0, 1.02, 1.05, 1.08, 1.08, 1.09, 1.08],
         [2.0, 1.2, 1.0, 1.3, 1.0, 1.3, 1.0, 1.3, 1.0, 1.3, 1.0, 1.3],
+        [2.0, 1.0, 1.6, 1.0, 1.6, 1.02, 1.6, 1.02, 1.6, 1.02, 1.6, 1.6],
         [2.0, 1.4, 0.9, 1.4, 1.2, 1.1, 1.05, 1.03, 1.02, 1.0],
         [2.0, 1.4, 1.0, 1.5, 1.6, 1.7],
         [loss - 1.0 for loss in (2.0, 1.4, 1.1, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)],
     ],
-    ids=["8 %", "waves", "one dip", "six evaluations", "reaches 0"],
+    ids=["8 %", "waves", "waves that rise by less", "one dip", "six evaluations", "reaches 0"],
 )
 def test_one_that_does_not_end_above_it_for_sure_is_not(val: list[float]) -> None:
     """A few percent, waves as high, a single low evaluation, too few of them, and no relative height at all."""

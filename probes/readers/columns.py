@@ -56,6 +56,8 @@ PREFERENCE = ("*rewards_chosen", "*rewards_rejected", "*rewards_margins", "*rewa
               "margin", "train_margin", "eval_margin")  # fmt: skip
 """Names of preference learning (Rafailov et al. 2023) and of the training of a reward model (TRL's logs its mean_reward
 beside the margin), whose loss is an ordinary one though rewards are logged."""
+PARTS = ("box", "obj", "cls", "dfl", "seg", "pose", "kobj", "angle")
+"""What YOLO's losses are of: its log holds each part with its weight, and their sum is what it minimises."""
 OF_RUN = " - "
 """Between a run's name and a column's."""
 REMEMBERED = 10_000
@@ -85,9 +87,13 @@ def rank(name: str, patterns: tuple[str, ...]) -> int | None:
 
 
 def parts(names: Iterable[str], split: str) -> list[str]:
-    """The columns that hold the parts of a split's loss, as YOLO's `train/box_loss` and `train/cls_loss`; [] of one."""
+    """The columns that hold the parts of a split's loss, as YOLO's `train/box_loss` and `train/cls_loss`.
+
+    [] of one, and where any is no such part: the losses of a GAN's two networks have no meaningful sum.
+    """
     found = [name for name in names if fnmatchcase(plain(name), f"{split}_*_loss")]
-    return found if len(found) > 1 else []
+    known = {f"{split}_{part}_loss" for part in PARTS}
+    return found if len(found) > 1 and known.issuperset(map(plain, found)) else []
 
 
 def objective(names: Iterable[str]) -> str | None:

@@ -18,6 +18,8 @@ from probes.record import RecordError
 
 LARGEST = 256 * 1_048_576
 """Bytes: such an object has no rows until its last column is read, so all of it is held in memory."""
+DEPTH = 3
+"""Objects around the one that holds the lists, at most."""
 OPENING = (b'":[', b'":{"0":')
 """How a list begins, or a column of a table of pandas, once blanks are taken out."""
 NUMBERS = tuple(opening + bytes([first]) for opening in OPENING for first in b'-0123456789nNI"')
@@ -60,7 +62,7 @@ def _object(path: Path) -> dict[str, Any]:
     return value
 
 
-def _lists(value: dict[str, Any]) -> dict[str, list[Any]]:
+def _lists(value: dict[str, Any], depth: int = DEPTH) -> dict[str, list[Any]]:
     """The columns of an object. Every one of pandas' has the same places, so their order is all that counts."""
     columns: dict[str, list[Any]] = {}
     for name, cells in value.items():
@@ -68,10 +70,10 @@ def _lists(value: dict[str, Any]) -> dict[str, list[Any]]:
             columns[name] = list(cells.values())
         elif isinstance(cells, list):
             columns[name] = cells
-        elif isinstance(cells, dict):
-            inner = _lists(cells)
-            joined = {f"{name}/{column}": column for column in inner}
-            columns |= {path if role(path) else column: inner[column] for path, column in joined.items()}
+        elif isinstance(cells, dict) and depth:
+            for column, inner in _lists(cells, depth - 1).items():
+                path = f"{name}/{column}"
+                columns[path if role(path) or column in columns else column] = inner
     lengths = {len(cells) for name, cells in columns.items() if role(name) in LOSSES}
     # Others say something else, as the sizes of the layers do.
     return {name: cells for name, cells in columns.items() if role(name) or len(cells) in lengths or not lengths}
