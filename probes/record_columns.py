@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, pairwise
+from math import inf
 from typing import Any
 
 import numpy as np
 
-from probes.record import EXACT, RUN, Record, RecordError, Steps, Table, positions
+from probes.record import EXACT, RUN, Column, Record, RecordError, Steps, Table, positions
 from probes.signals import BY_NAME, known
 
+TOGETHER = 256
+"""Rows that are made into arrays at a time."""
 Json = Any
 
 
@@ -27,26 +31,32 @@ class OddError(ValueError):
 
 
 class Columns:
-    """What the lines so far hold: the steps, and of each signal its sites and in which rows it reads what."""
+    """What the lines so far hold: the steps, and of each signal in which rows it was read, and what.
+
+    Rows that hold the same signals are gathered, and made into arrays before there are many: what is still in the
+    processor's cache is not fetched again.
+    """
 
     def __init__(self) -> None:
         self.steps: list[Json] = []
-        self.readings: dict[str, tuple[list[int], list[Json]]] = {}
         self.layouts: dict[str, tuple[str, ...]] = {}
         self.end: Mapping[str, Json] | None = None
+        self._waiting: dict[tuple[str, ...], tuple[list[int], list[tuple[Json, ...]]]] = {}
+        self._blocks: dict[str, list[tuple[list[int], Column]]] = {}
 
-    def take(self, line: Mapping[str, Json]) -> None:
+    def take(self, line: dict[str, Json]) -> None:
         """Raises OddError for a line that is out of place, and what Python raises for one of another shape."""
         if self.end is not None:
             raise OddError("there is a line after the end")
         if "step" in line:
-            for name, reading in line.items():
-                if name != "step":
-                    rows, readings = self.readings.setdefault(name, ([], []))
-                    rows.append(len(self.steps))
-                    readings.append(reading)
-            self.steps.append(line["step"])
-        elif "sites" in line and not (self.layouts.keys() | self.readings.keys()) & line["sites"].keys():
+            step = line.pop("step")
+            rows, readings = self._waiting.setdefault(tuple(line), ([], []))
+            rows.append(len(self.steps))
+            readings.append(tuple(line.values()))
+            self.steps.append(step)
+            if len(self.steps) % TOGETHER == 0:
+                self._gather()
+        elif "sites" in line and not {*self.layouts, *chain.from_iterable(self._waiting)} & line["sites"].keys():
             self.layouts |= {name: tuple(layout(name, sites)) for name, sites in line["sites"].items()}
         elif "end" in line:
             self.end = line["end"]
@@ -55,26 +65,37 @@ class Columns:
 
     def record(self, facts: Mapping[str, Json], provenance: Mapping[str, Json]) -> Record:
         """Raises OddError for what no column can be made of."""
+        self._gather()
         end = self.end or {}
-        if end.get("stopped") is not None or self.readings.keys() - BY_NAME:
-            raise OddError("it was stopped, or has a signal that is in no table")
+        if end.get("stopped") is not None:
+            raise OddError("it was stopped")
         steps = _steps(self.steps)
-        tables = {name: self._table(name) for name in BY_NAME if name in self.readings}
+        tables = {name: self._table(name) for name in BY_NAME if name in self._blocks}
         return Record(facts, steps, tables, provenance, bool(end.get("complete")))
 
+    def _gather(self) -> None:
+        for names, (rows, readings) in self._waiting.items():
+            for name, cells in zip(names, zip(*readings, strict=True), strict=True):
+                self._blocks.setdefault(name, []).append((rows, self._block(name, cells)))
+        self._waiting = {}
+
+    def _block(self, name: str, cells: Sequence[Json]) -> Column:
+        """What a signal read in some rows: [rows, sites]."""
+        if BY_NAME[name].scope == "run":
+            return _finite(cells).reshape(-1, 1)
+        widths = set(map(len, cells))
+        if set(map(type, cells)) != {list} or len(widths) != 1:
+            raise OddError(f"{name} is not a list of one length throughout")
+        sites = self.layouts.setdefault(name, positions(*widths))
+        if not sites or "" in sites or widths != {len(sites)}:
+            raise OddError(f"{name} does not have a number for each of its sites")
+        return _finite(list(chain.from_iterable(cells))).reshape(-1, len(sites))
+
     def _table(self, name: str) -> Table:
-        rows, readings = self.readings[name]
-        sites: tuple[str, ...] = RUN
-        flat = readings
-        if BY_NAME[name].scope != "run":
-            widths = set(map(len, readings))
-            if set(map(type, readings)) != {list} or len(widths) != 1:
-                raise OddError(f"{name} is not a list of one length throughout")
-            sites, flat = self.layouts.get(name) or positions(*widths), list(chain.from_iterable(readings))
-            if not sites or "" in sites or widths != {len(sites)}:
-                raise OddError(f"{name} does not have a number for each of its sites")
+        sites = RUN if BY_NAME[name].scope == "run" else self.layouts[name]
         values = np.full((len(self.steps), len(sites)), np.nan)
-        values[rows] = _finite(flat).reshape(-1, len(sites))
+        for rows, block in self._blocks[name]:
+            values[rows] = block
         values.flags.writeable = False
         return Table(sites, values)
 
@@ -87,7 +108,7 @@ def by_column(lines: Iterable[bytes], facts: Mapping[str, Json], provenance: Map
             for line in lines:
                 columns.take(json.loads(line))
             return columns.record(facts, provenance)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
 
 
@@ -121,11 +142,12 @@ def _steps(steps: list[Json]) -> Steps:
     return found
 
 
-def _finite(flat: list[Json]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    kinds = set(map(type, flat))
-    if kinds - {float, int} or (int in kinds and max(map(abs, flat)) > EXACT):
-        raise OddError("a value is no number that float64 holds")
-    values = np.array(flat, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise OddError("a value is not finite")
+def _finite(cells: Sequence[Json]) -> Column:
+    kinds = set(map(type, cells))
+    if kinds - {float, int}:
+        raise OddError("a value is no number")
+    values = np.frombuffer(array("d", cells))
+    largest = max(values.max(initial=0.0), -values.min(initial=0.0))
+    if not largest < inf or (int in kinds and largest >= EXACT):
+        raise OddError("a value is not finite, or a whole number that float64 may not hold")
     return values

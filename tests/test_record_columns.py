@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from probes import Record, Recorder, record_file
+from probes import Record, Recorder, record_columns, record_file
 from probes.record_columns import by_column
 
 SITES = '{"sites":{"activation":["embed","norm"]}}'
@@ -42,7 +42,13 @@ def same(record, other):
         np.testing.assert_array_equal(table.values, other.tables[name].values)
 
 
-def test_a_record_is_the_same_by_column_as_row_by_row(path, monkeypatch):
+@pytest.fixture(params=[1, 7, record_columns.TOGETHER], ids=lambda rows: f"{rows} rows together")
+def together(request, monkeypatch):
+    """However many rows are made into arrays at a time."""
+    monkeypatch.setattr(record_columns, "TOGETHER", request.param)
+
+
+def test_a_record_is_the_same_by_column_as_row_by_row(path, together, monkeypatch):
     """Facts, steps, signals, sites, values, gaps."""
     by_columns = Record.load(path)
     monkeypatch.setattr(record_file, "by_column", lambda *_: None)
@@ -120,6 +126,6 @@ ODD = {
 
 
 @pytest.mark.parametrize("lines", ODD.values(), ids=ODD)
-def test_what_is_odd_is_left_to_the_builder(lines):
+def test_what_is_odd_is_left_to_the_builder(lines, together):
     """It decides whether it is wrong or only rare."""
     assert read(SITES, *lines) is None
