@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from array import array
 from collections.abc import Iterator, Mapping
 from math import inf, nan
 from pathlib import Path
@@ -99,6 +100,27 @@ def test_a_log_that_is_read_twice_is_the_one_that_is_kept(
     for kept in (0, 20):
         monkeypatch.setattr(building, "KEPT", kept)
         assert outcome(path) == whole
+
+
+@pytest.mark.parametrize(
+    ("cells", "packs"),
+    [
+        ([1.5, nan, inf], True),
+        ([3, -(2**63)], True),
+        ([3, 2.5], False),
+        ([2.5, None], False),
+        ([True, False], False),
+        ([2**63, 1], False),
+        (["1.5"], False),
+    ],
+)
+def test_what_is_kept_of_numbers_of_one_type_is_eight_bytes_each(cells: list[Any], packs: bool) -> None:
+    """With the type they had; anything else stays as it is."""
+    kept = Block(range(len(cells)), {"loss": cells}).packed().columns["loss"]
+    assert (isinstance(kept, array), [(type(cell), repr(cell)) for cell in kept]) == (
+        packs,
+        [(type(cell), repr(cell)) for cell in cells],
+    )
 
 
 def peak(path: Path) -> int:

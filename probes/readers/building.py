@@ -29,7 +29,7 @@ def build(form: Format, path: Path, mapping: Mapping[str, str]) -> Record:
         survey.see(piece)
         size += len(piece.numbers) * len(piece.columns) if isinstance(piece, Block) else len(piece.cells)
         if size <= KEPT:
-            kept.append(piece)
+            kept.append(piece.packed() if isinstance(piece, Block) else piece)
         else:
             kept.clear()
     made = _planned(path, survey, mapping)
