@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
+from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +35,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--blind", action="store_true", help="train and draw them for reports/blind; runs no test")
     group.addoption("--reveal", action="store_true", help="score reports/blind/diagnoses.toml; runs no test")
     parser.addini("overhead_budget", "what looking may add to a step, as a share of the bare step", type="float")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Thousands of tests are made and kept to the end: the collector need not look through them, then or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
