@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+VAL_FELL = "a fall of val_loss"
+"""Between its evaluations: something was learned that holds for other rows as well."""
+
 
 @dataclass(frozen=True)
 class Cause:
@@ -15,8 +18,8 @@ class Cause:
     excluded   symptoms in whose presence this cause is not named
     explains   further symptoms that follow from the cause and need no cause of their own
     remedy     a sentence; {onset} in it stands for the step at which the decisive finding began
-    alike      another name -> signals and symptoms, any of which would tell the two apart; () when nothing does. Where
-               none was recorded or found the run may be that as well, and the diagnosis says so
+    alike      another name -> signals, symptoms or VAL_FELL, any of which would tell the two apart; () when nothing
+               does. Where none was recorded or found the run may be that as well, and the diagnosis says so
     """
 
     name: str
@@ -65,7 +68,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "non-finite",
-        "a value became NaN or infinite, and everything computed from it is lost",
+        "a value became NaN or infinite, and whatever is computed from it is lost",
         needs={"non-finite": 0.0},
         remedy="look at the named site at the named step: overflow, division by zero, log of zero, bad data",
         excluded=("initial-loss-high",),
@@ -225,6 +228,7 @@ CAUSES: tuple[Cause, ...] = (
         needs={"val-loss-rising": 0.0},
         remedy="stop at step {onset}, where smoothed validation loss was lowest; or regularise, or train on more data",
         excluded=("initial-loss-high", "non-finite", "loss-below-floor", "lr-starts-at-peak"),
+        alike={"shuffled-labels": (VAL_FELL,)},
     ),
 )  # fmt: skip
 

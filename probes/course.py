@@ -32,6 +32,8 @@ ERRORS_OF_FEW = 6.0
 """As many when the start is fewer than POINTS points, which noise with heavy tails reaches alone."""
 DUST = 2.0**-23
 """Of its level, within which a curve is constant: single precision resolves no less."""
+ENOUGH = 100
+"""Points at least of which noise with a memory is told from a fall: of fewer, what falls smoothly looks like it."""
 FORGOTTEN = 1.2
 """Growth of a median difference with twice the lag: sqrt(2) for what is smoothed or wanders, 1 for noise of its own."""
 
@@ -126,15 +128,19 @@ def fell(values: Column) -> bool:
     if path is None or np.ptp(values) <= DUST * np.abs(path.level).max():
         return False
     quarter, ends = len(values) // 4, max(1, len(path.level) // 4)
+    lag = memory(values) if len(values) >= ENOUGH else 1
+    # Noise that remembers is seen between points far apart only, and so many of them tell no more than one. The first
+    # points of a running mean have fewer behind them: they are divided by as many as the others, and so none too sure.
+    sigma = path.sigma if lag == 1 else np.maximum(path.sigma, TO_SIGMA / sqrt(2) * _apart(values, lag))
     end = float(np.median(values[-quarter:]))
-    end_error = float(_error(np.median(path.sigma[-ends:]), quarter))
+    end_error = float(_error(np.median(sigma[-ends:]), max(1.0, quarter / lag)))
     for length in sorted({quarter, *(2**k for k in range(quarter.bit_length()))}):
-        few = length < POINTS
-        start_error = float(_error(path.sigma[0] if few else np.median(path.sigma[:ends]), length))
+        few = length < POINTS * lag
+        start_error = float(_error(sigma[0] if few and lag == 1 else np.median(sigma[:ends]), length / lag))
         fall = float(np.median(values[:length])) - end
         if fall > (ERRORS_OF_FEW if few else ERRORS) * float(np.hypot(start_error, end_error)):
             return True
-    return fall > 0 and falling(values) > ERRORS
+    return fall > 0 and falling(values) > ERRORS * sqrt(lag)
 
 
 def falling(values: Column) -> float:

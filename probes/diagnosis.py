@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from probes.causes import CAUSES, Cause
+from probes.causes import CAUSES, VAL_FELL, Cause
 from probes.course import fell
 from probes.detectors import DETECTORS
 from probes.findings import CannotJudgeError, Detector, Evidence, Finding, printable
 from probes.record import Record
-from probes.remarks import remarks
+from probes.remarks import never_fell, remarks
 from probes.signals import BY_NAME as SIGNALS
 
 Verdict = Literal["healthy", "unhealthy", "undetermined"]
@@ -157,8 +157,16 @@ class Diagnosis:
             ]
         lines += [f"remark: {remark}" for remark in self.remarks]
         lines += [f"judged: {', '.join(self.judged)}"] if self.judged else []
-        lines += [f"not judged: {name}: {why}" for name, why in self.not_judged.items()]
+        lines += [f"not judged: {', '.join(names)}: {why}" for why, names in _by_reason(self.not_judged).items()]
         return "\n".join(lines)
+
+
+def _by_reason(not_judged: Mapping[str, str]) -> dict[str, list[str]]:
+    """The detectors that could not judge, by why."""
+    found: dict[str, list[str]] = {}
+    for name, why in not_judged.items():
+        found.setdefault(why, []).append(name)
+    return found
 
 
 def _worst_of_each(findings: Sequence[Finding]) -> list[tuple[Finding, Finding]]:
@@ -233,6 +241,7 @@ def _suspect(cause: Cause, findings: Sequence[Finding], evidence: Evidence) -> S
     own.sort(key=lambda f: f.symptom != cause.decisive)
     strength, remedy = _strength(cause.decisive, findings), cause.remedy.format(onset=own[0].onset)
     seen = {signal for signal in SIGNALS if evidence.sites(signal)} | {f.symptom for f in findings}
+    seen |= set() if never_fell(evidence) else {VAL_FELL}
     or_else = tuple(name for name, telling in cause.alike.items() if seen.isdisjoint(telling))
     return Suspect(cause.name, cause.meaning, remedy, strength, tuple(own), _certain_since(cause, findings), or_else)
 

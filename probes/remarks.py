@@ -12,7 +12,7 @@ from math import sqrt
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from probes.course import ERRORS, ERRORS_OF_FEW, POINTS, TO_SIGMA, Course, course, falling, fell, finite, wander
+from probes.course import ENOUGH, ERRORS, ERRORS_OF_FEW, POINTS, TO_SIGMA, Course, course, falling, fell, finite, wander
 from probes.findings import Evidence
 from probes.record import Column, Steps
 
@@ -43,8 +43,8 @@ def remarks(evidence: Evidence) -> tuple[str, ...]:
     """What there is to remark of a run that has ended."""
     steps, losses = _series(evidence, evidence.of_loss)
     path = course(steps, losses)
-    of_loss = (*_of_loss(path, float(np.median(losses[:POINTS]))), *_of_little(path, losses)) if path else ()
-    of_validation = tuple(_of_validation(evidence)) or tuple(_of_its_end(evidence))
+    of_loss = (*_of_loss(path, losses), *_of_little(path, losses)) if path else ()
+    of_validation = tuple(_of_no_fall(evidence)) or tuple(_of_its_end(evidence))
     return (*_of_rate(evidence), *of_loss, *of_validation)
 
 
@@ -64,9 +64,12 @@ def _of_rate(evidence: Evidence) -> Iterator[str]:
         yield f"the log ends before its schedule does: at step {steps[-1]} of {total:g}, with lr at {last:.4g}"
 
 
-def _of_loss(path: Course, start: float) -> Iterator[str]:
-    """`start` is the loss before anything was learned; a stretch may be long enough to have learned much."""
+def _of_loss(path: Course, losses: Column) -> Iterator[str]:
+    """How a loss went and how it ended."""
     level, error = path.level, path.error
+    wide = wander(path, losses) if len(losses) >= ENOUGH else error
+    # Before anything was learned; a stretch may be long enough to have learned much.
+    start = float(np.median(losses[:POINTS]))
     lowest = np.minimum.accumulate(level)
     top = int((level - lowest).argmax())
     bottom = int(level[: top + 1].argmin())
@@ -76,9 +79,12 @@ def _of_loss(path: Course, start: float) -> Iterator[str]:
     sure = max(ERRORS_OF_FEW * float(np.hypot(error[top], error[bottom])), ERRORS * sqrt(2) * drift)
     learned = start - level[bottom]
     if rise > sure:
-        if learned > sure and rise > GIVEN_BACK * learned and back.sum() >= LONG and not back[-1]:
+        stays = back[-1] and rise > ERRORS_OF_FEW * float(np.hypot(wide[top], wide[bottom]))
+        came_back = not back[-1] and back.sum() >= LONG
+        if learned > sure and rise > GIVEN_BACK * learned and (stays or came_back):
+            what = "ends far above its lowest" if stays else "rose for long and came back"
             yield (
-                f"the loss rose for long and came back: from {level[bottom]:.4g} around step {path.begin[bottom]} to "
+                f"the loss {what}: from {level[bottom]:.4g} around step {path.begin[bottom]} to "
                 f"{level[top]:.4g} around step {path.begin[top]}, and {level[-1]:.4g} at its end"
             )
     elif _straight(path):
@@ -107,17 +113,22 @@ def _fall(path: Course, part: slice) -> tuple[float, float]:
     return -float(weight @ level), float(np.linalg.norm(weight * error))
 
 
-def _of_validation(evidence: Evidence) -> Iterator[str]:
-    """A validation loss that no evaluation found lower than the first did, while the training loss fell."""
+def never_fell(evidence: Evidence) -> bool:
+    """Whether no evaluation found a lower validation loss than the first, and it rose, while the training loss fell."""
     steps, values = _series(evidence, "val_loss")
     path = course(steps, values)
     if path is None or not fell(_series(evidence, evidence.of_loss)[1]):
-        return
-    start, end = float(values[0]), float(path.level[-1])
-    if 0 < start <= values.min() and end > VAL_RISE * start and falling(-values) > ERRORS:
+        return False
+    rose = path.level[-1] > VAL_RISE * values[0] and falling(-values) > ERRORS
+    return bool(rose and 0 < values[0] <= values.min())
+
+
+def _of_no_fall(evidence: Evidence) -> Iterator[str]:
+    if never_fell(evidence):
+        steps, values = _series(evidence, "val_loss")
         yield (
-            f"val_loss rose from its first evaluation on: from {start:.4g} at step {steps[0]} to {end:.4g}; "
-            "unrelated labels look like that, and good ones first evaluated too late"
+            f"val_loss rose from its first evaluation on: from {values[0]:.4g} at step {steps[0]} to "
+            f"{values[-1]:.4g}; unrelated labels look like that, and good ones first evaluated too late"
         )
 
 

@@ -256,6 +256,10 @@ ROWS: tuple[Row, ...] = (
         cannot(NO_FALL, "the level is below every rung of the ladder, so something was learned, and not in this run",
                needs=OWN),
     )),
+    Row("a fall within its noise", "less is learned than the noise of the loss shows", (
+        cannot(NO_FALL, "it ends lower by fewer than three standard errors, and one that had learned before does so by "
+               "two", like="learned before"),
+    )),
     Row("too short", "fewer than twenty points of loss", (
         cannot("too few points of loss", "a trend cannot be told from noise; NaN, exact zeros and a rate of 0 still "
                "could, with what they need"),
@@ -267,7 +271,7 @@ ROWS: tuple[Row, ...] = (
     )),
 )  # fmt: skip
 
-WELL = ("healthy", "learned before", "too short", "reinforcement learning")
+WELL = ("healthy", "learned before", "a fall within its noise", "too short", "reinforcement learning")
 """Rows of runs that are in order, or are not for this to judge; the others are faults."""
 
 BY_NAME: Mapping[str, Row] = {row.name: row for row in ROWS}

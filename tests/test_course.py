@@ -8,6 +8,13 @@ from hypothesis import strategies as st
 from probes.course import course, falling, fell, finite, ranked
 
 
+def running(values: np.ndarray, width: int) -> np.ndarray:
+    """At every point the mean of the last so many."""
+    sums, at = np.r_[0, np.cumsum(values)], np.arange(1, len(values) + 1)
+    begin = np.maximum(0, at - width)
+    return (sums[at] - sums[begin]) / (at - begin)
+
+
 def noise(points: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(points)
 
@@ -99,3 +106,17 @@ def test_how_surely_a_curve_falls() -> None:
     assert 8 < falling(down) <= 10
     assert falling(-down) == -falling(down)
     assert falling(np.ones(50)) == 0
+
+
+@pytest.mark.parametrize("width", [5, 20, 50])
+def test_a_running_mean_of_noise_has_not_fallen(width: int) -> None:
+    """Its waves are as long as it is wide; of fifty, two may be taken for a fall."""
+    assert sum(fell(5 + running(noise(1000, seed), width)) for seed in range(50)) <= 2
+
+
+@pytest.mark.parametrize("width", [1, 5, 20, 50])
+@pytest.mark.parametrize("shape", FALLS.values(), ids=FALLS)
+@pytest.mark.parametrize("points", [20, 100, 1000])
+def test_a_fall_is_seen_in_a_running_mean(shape, points: int, width: int) -> None:
+    """With hardly any noise, what falls smoothly remembers as well."""
+    assert fell(running(shape(points) + 1e-3 * noise(points), width))

@@ -22,12 +22,10 @@ from tests.installed import Elsewhere
 from tests.knowable import BY_NAME, SETS, Known
 from tests.log_files import FORMATS, VARIANTS, kept, write
 from tests.logs import csv_of, curve
-from tests.test_knowable import AS_IT_IS, GAPS
+from tests.test_knowable import AS_IT_IS
 
-KNOWN: Mapping[str, Known] = {
-    name: BY_NAME[case.row].cell(SETS[FULL]) for name, case in CASES.items() if (name, FULL) not in GAPS
-}
-"""Case -> what can be known from all four signals, where that is what is said; the others are gaps that are known."""
+KNOWN: Mapping[str, Known] = {name: BY_NAME[case.row].cell(SETS[FULL]) for name, case in CASES.items()}
+"""Case -> what can be known from all four signals."""
 FORM = dict(zip(KNOWN, cycle(FORMATS), strict=False))
 SICK = [name for name, known in KNOWN.items() if known.verdict == "unhealthy"]
 OUTCOMES = {"healthy": "PASSED", "unhealthy": "FAILED", "undetermined": "SKIPPED"}
@@ -70,7 +68,7 @@ def test_the_folder_holds_enough() -> None:
     assert len(KNOWN) >= 20
     assert {FORM[name] for name in SICK} == {FORM[name] for name in KNOWN.keys() - SICK} == set(FORMATS)
     assert min(len(SICK), len(KNOWN.keys() - SICK)) >= 7
-    assert {"regression", "constant"} | set(GPT) <= set(KNOWN) | {name for name, _ in GAPS}
+    assert {"regression", "constant"} | set(GPT) <= set(KNOWN)
 
 
 def test_all_logs_of_the_folder_are_judged(as_they_are: Entries) -> None:

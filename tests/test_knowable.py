@@ -121,38 +121,15 @@ def test_no_alarm_where_none_can_be_known(name, signals, variant, judge):
     assert diagnosis is None or not diagnosis.alarm, str(diagnosis)
 
 
-# What can be known is said. KNOWN_GAPS are the cells of which something else is said as yet, by why it is.
-
-OF_A_LOG = "loss lr norm val lr+norm all"
-SIGNALS = dict(zip((*OF_A_LOG.split(), "own"), SETS, strict=True))
-KNOWN_GAPS: dict[str, dict[str, str]] = {
-    "that labels may be unrelated is a remark and does not stand beside the cause": {
-        "shuffled-memorised": "val all",
-    },
-    "a loss that falls by no more than three standard errors is not seen to fall": {
-        "hard": OF_A_LOG,
-        "fine-tuned": OF_A_LOG,
-    },
-}
-GAPS = {
-    (name, SIGNALS[word]): reason
-    for reason, cases in KNOWN_GAPS.items()
-    for name, words in cases.items()
-    for word in words.split()
-}
+# What can be known is said
 
 
 def every_cell():
     """(case, signals): of every log as it is, and of our own records."""
-    params = []
-    for where in product(CASES, SETS):
-        if where[0] in GPT or where[1] != OWN_RECORD:
-            marks = [pytest.mark.xfail(strict=True, reason=GAPS[where], raises=AssertionError)] if where in GAPS else []
-            params.append(pytest.param(*where, marks=marks, id=", ".join(where)))
-    return params
+    return [where for where in product(CASES, SETS) if where[0] in GPT or where[1] != OWN_RECORD]
 
 
-@pytest.mark.parametrize(("name", "signals"), every_cell())
+@pytest.mark.parametrize(("name", "signals"), every_cell(), ids=", ".join)
 def test_what_can_be_known_is_said(name, signals, judge):
     """No more, no less, and with what else it may be."""
     row, diagnosis = BY_NAME[CASES[name].row], judge(name, signals, AS_IT_IS)

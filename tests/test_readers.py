@@ -236,6 +236,14 @@ def test_a_cut_last_line_is_dropped_and_leaves_the_record_incomplete(tmp_path: P
     assert "the log ends within it" in made_of(record)["stitched"][-1]
 
 
+def test_an_object_of_lists_may_stand_in_one_line_beside_what_is_none(tmp_path: Path) -> None:
+    """As the best accuracy and its epoch; with a loss beside its lists, it is a row."""
+    lists = {"train_loss": [4.0, 3.0], "val_loss": [4.5, 4.0], "best_epoch": 1}
+    assert made_of(read(written(tmp_path, json.dumps(lists))))["format"] == "JSON object of lists"
+    row = {"loss": 4.0, "val_loss": [4.5]}
+    assert made_of(read(written(tmp_path, json.dumps(row))))["format"] == "JSON lines"
+
+
 def test_json_lines_may_begin_with_empty_objects(tmp_path: Path) -> None:
     """As MMSegmentation's do."""
     record = read(written(tmp_path, '{}\n{}\n{"mode": "train", "iter": 10, "loss": 4.5}\n'))

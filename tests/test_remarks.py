@@ -133,12 +133,21 @@ def test_a_rise_that_came_back_is_remarked(points: int) -> None:
     assert [bottom, top, end, at / points] == pytest.approx([1.1, 2.0, 1.0, 0.6], abs=0.12)
 
 
-def test_neither_a_spike_nor_a_rise_that_stays_came_back() -> None:
-    """One is short, the other is another's business."""
+def test_neither_a_spike_nor_a_small_rise_came_back() -> None:
+    """One is short, the other gives back a fifteenth of what was learned."""
     spike = rest(1000) + (np.abs(time(1000) - 0.6) < 0.02)
-    stays = rest(1000) + (time(1000) > 0.6)
     small = rest(1000) + 0.2 * np.exp(-(((time(1000) - 0.6) / 0.12) ** 2))
-    assert [remarked(loss) for loss in (spike, stays, small)] == [(), (), ()]
+    assert [remarked(loss) for loss in (spike, small)] == [(), ()]
+
+
+@pytest.mark.parametrize("since", [0.6, 0.85])
+@pytest.mark.parametrize("points", [40, 100, 1000])
+def test_a_loss_that_ends_far_above_its_lowest_is_remarked(points: int, since: float) -> None:
+    """However late it rose, and by no more than the noise of its level: verdicts wait until it has lasted."""
+    (remark,) = remarked(rest(points) + (time(points) > since))
+    assert remark.startswith("the loss ends far above its lowest: from ")
+    assert numbers(remark)[-1] == pytest.approx(2.0, abs=0.2)
+    assert remarked(rest(points) + 0.1 * (time(points) > since)) == ()
 
 
 def test_smoothed_noise_neither_rose_nor_fell() -> None:

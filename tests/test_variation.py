@@ -108,9 +108,7 @@ SMOOTHED = {
     "means of 50": lambda rows: averaged(rows, 50),
 }
 RUNNING, MEANS = list(SMOOTHED)[:2], list(SMOOTHED)[2:]
-WAVES = "a running mean makes waves of noise, and one of them is taken for a fall"
 LOST = {
-    WAVES: {"learned-before": RUNNING, "blind": RUNNING[1:]},
     "a jump that is averaged is no jump of two points": {"wild-step-regression": [*SMOOTHED]},
     "a norm and a loss of means rise together": {"growing-weights-regression": [RUNNING[1], MEANS[1]]},
     "an average over the jumps of an exploding loss ends no higher than its noise": {

@@ -143,8 +143,10 @@ def test_the_text_of_a_diagnosis_tells_a_finding_that_got_worse_once() -> None:
 
 
 def test_the_text_of_a_diagnosis_says_what_was_not_judged_and_why() -> None:
-    """Silence is not health."""
-    assert "not judged: schedule: lr was not recorded" in str(diagnose(changed(lr=None)))
+    """Silence is not health. What one reason keeps from judging stands in one line."""
+    said = str(diagnose(changed(lr=None)))
+    assert "not judged: schedule, rate-of-log, rate-too-high: lr was not recorded" in said
+    assert said.count("lr was not recorded") == 1
 
 
 @pytest.mark.parametrize(("before", "shown"), [(None, True), (20, True), (19, False)])
