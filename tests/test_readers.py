@@ -244,6 +244,41 @@ def test_an_object_of_lists_may_stand_in_one_line_beside_what_is_none(tmp_path: 
     assert made_of(read(written(tmp_path, json.dumps(row))))["format"] == "JSON lines"
 
 
+NESTED = [
+    {"step": i, "train": {"loss": 4.0 - i}, "metrics": {"val_loss": 5.0 - i, "more": {"lr": 0.1}}} for i in (1, 2)
+]
+
+
+def test_objects_within_a_line_are_part_of_it(tmp_path: Path) -> None:
+    """By their whole path where that is a name, by their own where it is none."""
+    record = read(written(tmp_path, lines_of({"step": 0, "train": None}, *NESTED)))
+    assert points(record, "loss") == {1: 3.0, 2: 2.0}
+    assert points(record, "val_loss") == {1: 4.0, 2: 3.0}
+    assert made_of(record)["mapped"] == {"train/loss": "loss", "val_loss": "val_loss", "lr": "lr"}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_rows_may_stand_in_an_object_beside_what_is_none(tmp_path: Path, indent: int | None) -> None:
+    """Under whatever name, as `history`."""
+    run = {"config": {"lr": 0.1, "layers": [{"width": 3}]}, "best": 1.0, "history": NESTED}
+    record = read(written(tmp_path, json.dumps(run, indent=indent)))
+    assert (points(record, "loss"), points(record, "val_loss")) == ({1: 3.0, 2: 2.0}, {1: 4.0, 2: 3.0})
+
+
+def test_numbers_may_be_spelled_in_json(tmp_path: Path) -> None:
+    """As a writer leaves them that does not know the numbers of NumPy."""
+    record = read(written(tmp_path, lines_of({"step": "1", "loss": "4.5"}, {"step": "2", "loss": "nan"})))
+    assert record.series("loss")[1].tolist()[0] == 4.5
+    assert (record.steps.tolist(), record.sites("nonfinite_count")) == ([1, 2], ("loss",))
+
+
+def test_what_stands_in_place_of_a_file_says_how_to_get_it(tmp_path: Path) -> None:
+    """As a clone without Git LFS leaves it."""
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    with pytest.raises(RecordError, match=r"what Git LFS leaves in place of a file; .*`git lfs pull`"):
+        read(written(tmp_path, pointer))
+
+
 def test_json_lines_may_begin_with_empty_objects(tmp_path: Path) -> None:
     """As MMSegmentation's do."""
     record = read(written(tmp_path, '{}\n{}\n{"mode": "train", "iter": 10, "loss": 4.5}\n'))

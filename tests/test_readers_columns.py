@@ -136,6 +136,15 @@ def test_an_epoch_that_repeats_counts_no_steps(tmp_path: Path) -> None:
     assert points(read(written(tmp_path, lines_of(*rows))), "loss") == {0: 4.0, 1: 3.0, 2: 2.0, 3: 1.0}
 
 
+def test_steps_in_fractions_count_nothing(tmp_path: Path) -> None:
+    """As a part of an epoch that is called so; a single one among whole steps is damage."""
+    record = read(written(tmp_path, csv_of(step=[0.5, 1.0, 1.5, 2.25], loss=[4.0, 3.0, 2.0, 1.0])))
+    assert points(record, "loss") == {0: 4.0, 1: 3.0, 2: 2.0, 3: 1.0}
+    assert made_of(record)["stitched"] == ["'step' holds fractions, so it is the rows that are counted"]
+    record = read(written(tmp_path, csv_of(step=[0.5, 1.5, 2.5], iteration=[10, 20, 30], loss=[4.0, 3.0, 2.0])))
+    assert points(record, "loss") == {10: 4.0, 20: 3.0, 30: 2.0}
+
+
 def test_an_epoch_in_two_rows_is_one_step(tmp_path: Path) -> None:
     """When one holds the training loss and the other validation's."""
     rows = [{"epoch": 1, "train_loss": 4.0}, {"epoch": 1, "val_loss": 4.5}, {"epoch": 2, "train_loss": 3.0}]

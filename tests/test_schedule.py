@@ -69,7 +69,7 @@ def test_a_first_rate_of_zero_is_a_warmup(zeros: int) -> None:
             log([0.0] * 40, total_steps=100),
             "every lr is 0 so far, or rounded to it: 40 points of lr over 40 steps; 20 and",
         ),
-        (log([0.0] * 19), "19 points of lr over 19 steps; 20 and half of the 0 declared are needed"),
+        (log([0.0] * 19), "19 points of lr over 19 steps; 20 are needed"),
         (hand_made({"lr": [0.0] * 600}), "loss was not recorded"),
         (hand_made({"lr": [0.0] * 60, "loss": [2.0] * 19 + [None] * 41}), "19 points of loss; 20 are needed"),
     ],

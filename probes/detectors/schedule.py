@@ -60,10 +60,8 @@ def _points_seen(steps: Steps, span: float) -> int:
 
 
 def _too_few(steps: Steps, share: str, total: float) -> str:
-    return (
-        f"{len(steps)} points of lr over {steps[-1] - steps[0] + 1} steps; "
-        f"{PATIENCE_POINTS} and {share} of the {total:g} declared are needed"
-    )
+    declared = f" and {share} of the {total:g} declared" if total else ""
+    return f"{len(steps)} points of lr over {steps[-1] - steps[0] + 1} steps; {PATIENCE_POINTS}{declared} are needed"
 
 
 def judge_log(evidence: Evidence) -> list[Finding]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
-from probes.readers import comma_separated, json_columns, json_lines, printed, tensorboard, trainer_state
+from probes.readers import comma_separated, json_columns, json_lines, markdown, printed, tensorboard, trainer_state
 from probes.readers.blocks import Format
 from probes.readers.building import build
 from probes.readers.finding import head_of, logs_in, ours
@@ -21,10 +21,13 @@ FORMATS: tuple[Format, ...] = (
     json_columns.FORMAT,
     comma_separated.FORMAT,
     tensorboard.FORMAT,
+    markdown.FORMAT,
     printed.FORMAT,
 )
-"""In order of precedence; records of our own come before them all. A file is of one format at most but for the last,
-which is what is left of whatever names a loss."""
+"""In order of precedence; records of our own come before them all. A file is of one format at most but for the last
+two, which are what is left of whatever tables a loss or names one."""
+LFS = b"version https://git-lfs.github.com/spec/"
+"""How a file begins that stands for another one."""
 KNOWN = "a record of probes, " + ", ".join(form.name for form in FORMATS)
 
 
@@ -66,6 +69,8 @@ def _read_file(path: Path, mapping: Mapping[str, str]) -> Record:
     if ours(head):
         return Record.load(path)
     form = next((form for form in FORMATS if form.recognises(head)), None)
+    if head.startswith(LFS):
+        raise RecordError(f"{path} is what Git LFS leaves in place of a file; fetch the file itself, by `git lfs pull`")
     if form is None:
         raise RecordError(
             f"{path} is of no format that is known here ({KNOWN}); a table needs a line of column names, "

@@ -12,11 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from probes.readers.columns import role
 from probes.readers.rows import Cell, Row
 from probes.record import Column, RecordError, Steps
 
 ROWS = 2048
 """In a block that is gathered row by row."""
+DEPTH = 3
+"""Objects in a row within each other, at most, whose cells are cells of the row."""
 CELLS = 1_048_576
 """In a block at most: of a log whose every row has other columns, most cells are empty."""
 
@@ -100,7 +103,22 @@ def blocks_of(numbers: Sequence[int], points: Sequence[Mapping[str, Cell]]) -> I
         yield from blocks_of(numbers[:half], points[:half])
         yield from blocks_of(numbers[half:], points[half:])
     elif points:
-        yield Block(numbers, {name: [cells.get(name) for cells in points] for name in columns})
+        block = Block(numbers, {name: [cells.get(name) for cells in points] for name in columns})
+        nested = any(isinstance(next(filter(None, cells), None), dict) for cells in block.columns.values())
+        yield from blocks_of(numbers, [flat(cells) for cells in points]) if nested else [block]
+
+
+def flat(cells: Mapping[str, Cell], depth: int = DEPTH) -> dict[str, Cell]:
+    """A row without the objects in it, whose cells are its own: by the whole path where that is a known name."""
+    found: dict[str, Cell] = {}
+    for name, cell in cells.items():
+        if not isinstance(cell, dict):
+            found[name] = cell
+        elif depth:
+            for inner, value in flat(cell, depth - 1).items():
+                path = f"{name}/{inner}"
+                found[path if role(path) or inner in found else inner] = value
+    return found
 
 
 def with_sums(piece: Piece, sums: Mapping[str, Sequence[str]]) -> Piece:

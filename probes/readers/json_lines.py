@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from probes.readers.blocks import Format, Piece, blocks_of, gathered
+from probes.readers import json_columns
+from probes.readers.blocks import Format, Piece, blocks_of, flat, gathered
 from probes.readers.columns import LOSSES, role
 from probes.readers.lines import Batch, batches, first_lines
 from probes.readers.rows import Row, summarises
@@ -21,13 +22,13 @@ _decode = json.JSONDecoder().raw_decode
 def recognises(head: bytes) -> bool:
     """Its first line is a whole object that holds at least one value which is not itself a list or an object.
 
-    Some, as MMSegmentation's, begin with empty ones. A line by itself that lists its losses is an object of lists.
+    Some, as MMSegmentation's, begin with empty ones. A line by itself with no loss but in a list is an object of lists.
     """
     found = first_lines(head, LOOKED_AT)
     row = next((_object(line) for line in found if line.strip() != "{}"), {})
-    losses = [value for name, value in row.items() if role(name) in LOSSES]
-    listed = len(found) == 1 and bool(losses) and all(isinstance(value, list) for value in losses)
-    return not all(isinstance(v, list | dict) for v in row.values()) and "log_history" not in row and not listed
+    told = any(role(name) in LOSSES and not isinstance(value, list) for name, value in flat(row).items())
+    listed = len(found) == 1 and not told and json_columns.recognises(head)
+    return not all(isinstance(value, list) for value in flat(row).values()) and "log_history" not in row and not listed
 
 
 def _object(line: str) -> dict[str, Any]:

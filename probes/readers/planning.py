@@ -112,9 +112,11 @@ def _sums(free: Iterable[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 def _of_epochs(free: Iterable[str], counted: str, survey: Survey) -> Iterator[str]:
-    within = [column for column in free if column in survey.within_epoch]
-    if within and counted == POSITION:
-        yield f"{within[0]!r:.60} begins again in every epoch, so it is the rows that are counted"
+    why = dict.fromkeys(survey.in_fractions, "holds fractions")
+    why |= dict.fromkeys(survey.within_epoch, "begins again in every epoch")
+    found = [column for column in free if column in why]
+    if found and counted == POSITION:
+        yield f"{found[0]!r:.60} {why[found[0]]}, so it is the rows that are counted"
 
 
 def _of_runs(signals: Mapping[str, str], ignored: Iterable[str]) -> Iterator[str]:
@@ -135,7 +137,7 @@ def _axis(given: str | None, free: list[str], survey: Survey) -> tuple[str | Non
     if given is not None:
         return given, STEP
     patterns = dict(NAMES)
-    able = [column for column in free if column not in survey.within_epoch]
+    able = [column for column in free if column not in survey.within_epoch | survey.in_fractions]
     counters = [(-survey.filled[c], fits, c) for c in able if (fits := rank(c, patterns[STEP])) is not None]
     if counters:
         return min(counters)[2], STEP

@@ -40,12 +40,21 @@ def number(cell: Cell) -> float | None:
             return None
         if word in NONFINITE:
             return NONFINITE[word]
+        cell = _spelled(cell)
     if isinstance(cell, bool) or not isinstance(cell, int | float):
         raise ValueError("it must be a number, or empty where nothing was measured")
     try:
         return float(cell)
     except OverflowError as error:
         raise ValueError("it must be a number that fits 64 bits") from error
+
+
+def _spelled(text: str) -> float | str:
+    """The number that a text spells, as JSON is given to whose writer could not write numbers of NumPy."""
+    try:
+        return float(text) if "_" not in text else text
+    except ValueError:
+        return text
 
 
 def whole(cell: Cell) -> int | None:

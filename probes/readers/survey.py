@@ -17,15 +17,20 @@ MOST_COLUMNS = 10_000
 
 @dataclass
 class Counter:
-    """A column that counts, beside the epochs, up to its last row."""
+    """A column that counts, beside the epochs, up to its last row.
+
+    fractions   how many more fractions than whole numbers it holds
+    """
 
     value: float = -np.inf
     epoch: float = -np.inf
     falls_with_epoch: bool = False
     falls_otherwise: bool = False
+    fractions: int = 0
 
     def see(self, values: Column, epochs: Column) -> None:
         """Take in more of its values and the epochs beside them, NaN where there is none: [n], [n]."""
+        self.fractions += 2 * int((values != np.trunc(values)).sum()) - len(values)
         values, epochs = np.r_[self.value, values], np.r_[self.epoch, epochs]
         falls, rises = values[1:] < values[:-1], epochs[1:] > epochs[:-1]
         self.falls_with_epoch |= bool((falls & rises).any())
@@ -71,6 +76,11 @@ class Survey:
         """Columns that count from anew in every epoch, and so no steps of the run."""
         found = (name for name, seen in self._counters.items() if seen.falls_with_epoch and not seen.falls_otherwise)
         return frozenset(found)
+
+    @property
+    def in_fractions(self) -> frozenset[str]:
+        """Columns called steps that mostly hold fractions, as of an epoch, and so number nothing."""
+        return frozenset(name for name, seen in self._counters.items() if seen.fractions > 0)
 
     def _see_counters(self, block: Block) -> None:
         """By the rows that hold a loss: those of an evaluation may count something else in the same column."""

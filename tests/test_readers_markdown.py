@@ -1,0 +1,104 @@
+"""Tables for people: of a model's card, of a terminal."""
+
+from pathlib import Path
+
+import pytest
+
+from probes import read
+from probes.readers import find, markdown
+from tests.logs import made_of, points, written
+
+CARD = """---
+library_name: transformers
+---
+# my-model
+
+It achieves the following results on the evaluation set:
+- Loss: 1.4213
+- Wer: 0.4162
+
+| Setting | Value |
+|:-------:|:-----:|
+| seed    | 42    |
+
+### Training results
+
+| Training Loss | Epoch | Step | Validation Loss | Wer    |
+|:-------------:|:-----:|:----:|:---------------:|:------:|
+| No log        | 1.0   | 10   | 3.1494          | 1.0    |
+| 3.0467        | 2.0   | 20   | **1.2670**      | 97.5%  |
+| 0.6217        | 3.0   | 30   | 1.4213          | -      |
+
+### Framework versions
+
+| Loss | Step |
+|------|------|
+| 9.0  | 1    |
+"""
+PRETTY = """starting
++-------+--------+--------+
+| epoch |  loss  |   lr   |
++-------+--------+--------+
+|   1   | 4.0000 | 0.0100 |
+|   2   | 3.0000 | 0.0100 |
++-------+--------+--------+
+|   3   |  nan   | 0.0100 |
++-------+--------+--------+
+done, loss: 1.0
+"""
+BOXES = """
+┏━━━━━━━┳━━━━━━━━┓
+┃ step  ┃ loss   ┃
+┡━━━━━━━╇━━━━━━━━┩
+│ 0     │ 4.0    │
+│ 10    │ 3.0    │
+│ 20    │ 2.0    │
+└───────┴────────┘
+"""
+BARE = "Step | Training Loss\n--- | ---\n500 | 4.0\n1000 | 3.0\n1500 | 2.0"
+
+
+def test_the_table_of_a_card_is_read(tmp_path: Path) -> None:
+    """The first with a loss, and nothing of the text around it."""
+    record = read(written(tmp_path, CARD, "README.md"))
+    assert made_of(record)["format"] == "Markdown table"
+    assert points(record, "loss") == {20: 3.0467, 30: 0.6217}
+    assert points(record, "val_loss") == {10: 3.1494, 20: 1.267, 30: 1.4213}
+    assert made_of(record)["ignored"] == ["Epoch", "Wer"]
+
+
+def test_a_table_is_read_however_it_is_drawn(tmp_path: Path) -> None:
+    """A rule in its midst is no row, and the text around it is none."""
+    drawn = read(written(tmp_path, PRETTY, "pretty"))
+    assert (points(drawn, "lr"), drawn.sites("nonfinite_count")) == ({1: 0.01, 2: 0.01, 3: 0.01}, ("loss",))
+    assert points(read(written(tmp_path, BOXES, "boxes")), "loss") == {0: 4.0, 10: 3.0, 20: 2.0}
+    assert points(read(written(tmp_path, BARE, "bare")), "loss") == {500: 4.0, 1000: 3.0, 1500: 2.0}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| Loss | Step |\n|---|---|\n| 4.0 | 1 |\n| 3.0 | 2 |\n",
+        "| Epoch | F1 |\n|---|---|\n" + "| 4.0 | 1 |\n" * 5,
+        "| Loss | Step |\n" + "| 4.0 | 1 |\n" * 5,
+        "Loss\n----\n4.0\n3.0\n2.0\n1.0\n",
+        "| Loss | Step |\n|---|---|\n" + "| low | late |\n" * 5,
+    ],
+)
+def test_what_is_no_such_table_is_not_taken_for_one(text: str) -> None:
+    """Too short, of something else, without a rule, without bars or numbers."""
+    assert not markdown.recognises(text.encode())
+
+
+def test_a_card_in_a_folder_stands_beside_its_log(tmp_path: Path) -> None:
+    """Which is the one that is read."""
+    written(tmp_path, CARD, "README.md")
+    log = written(tmp_path, "step,loss\n0,4.0\n1,3.0\n", "log.csv")
+    assert find(tmp_path) == [log]
+
+
+def test_a_log_that_holds_a_table_of_results_is_read_by_its_lines(tmp_path: Path) -> None:
+    """Two rows at its end are no log."""
+    lines = "".join(f"step {i} loss: {4 - i}\n" for i in range(4))
+    record = read(written(tmp_path, f"{lines}| Loss | Step |\n|---|---|\n| 0.5 | 9 |\n| 0.6 | 9 |\n", "out"))
+    assert points(record, "loss") == {0: 4.0, 1: 3.0, 2: 2.0, 3: 1.0}
