@@ -257,8 +257,8 @@ ROWS: tuple[Row, ...] = (
                needs=OWN),
     )),
     Row("a fall within its noise", "less is learned than the noise of the loss shows", (
-        cannot(NO_FALL, "it ends lower by fewer than three standard errors, and one that had learned before does so by "
-               "two", like="learned before"),
+        cannot(NO_FALL, "it ends lower by fewer than three standard errors, as one may that had learned before its log "
+               "began", like="learned before"),
     )),
     Row("too short", "fewer than twenty points of loss", (
         cannot("too few points of loss", "a trend cannot be told from noise; NaN, exact zeros and a rate of 0 still "
