@@ -242,19 +242,32 @@ def test_an_object_of_lists_may_stand_in_one_line_beside_what_is_none(tmp_path: 
     assert made_of(read(written(tmp_path, json.dumps(lists))))["format"] == "JSON object of lists"
     row = {"loss": 4.0, "val_loss": [4.5]}
     assert made_of(read(written(tmp_path, json.dumps(row))))["format"] == "JSON lines"
+    several = [{"step": i, "all": {"loss": [4.0, 3.0]}, "loss": None, "lr": 0.1} for i in range(2)]
+    assert made_of(read(written(tmp_path, lines_of(*several))))["format"] == "JSON lines"
 
 
 NESTED = [
-    {"step": i, "train": {"loss": 4.0 - i}, "metrics": {"val_loss": 5.0 - i, "more": {"lr": 0.1}}} for i in (1, 2)
+    {"step": i, "train": {"loss": 4.0 - i}, "metrics": {"val_loss": 5.0 - i, "logs": {"lr": 0.1}}} for i in (1, 2)
 ]
 
 
 def test_objects_within_a_line_are_part_of_it(tmp_path: Path) -> None:
-    """By their whole path where that is a name, by their own where it is none."""
+    """By their path, `train/loss`, and by their own name within what is called `metrics` and the like."""
     record = read(written(tmp_path, lines_of({"step": 0, "train": None}, *NESTED)))
     assert points(record, "loss") == {1: 3.0, 2: 2.0}
     assert points(record, "val_loss") == {1: 4.0, 2: 3.0}
     assert made_of(record)["mapped"] == {"train/loss": "loss", "val_loss": "val_loss", "lr": "lr"}
+
+
+def test_two_objects_within_a_line_may_name_the_same(tmp_path: Path) -> None:
+    """Each keeps its own, and a best loss is not the loss; what lies too deep is passed over."""
+    deep: dict[str, object] = {"loss": 9.0}
+    for _ in range(5):
+        deep = {"more": deep}
+    row = {"step": 1, "best": {"loss": 0.5}, "stats": {"f1": 0.5}, "logs": {"f1": 0.25, "val_loss": 4.0}, "more": deep}
+    record = read(written(tmp_path, lines_of(row | {"train_loss": 5.0}, row | {"step": 2, "train_loss": 4.5})))
+    assert (points(record, "loss"), points(record, "val_loss")) == ({1: 5.0, 2: 4.5}, {1: 4.0, 2: 4.0})
+    assert made_of(record)["ignored"] == ["best/loss", "f1", "logs/f1"]
 
 
 @pytest.mark.parametrize("indent", [None, 2])

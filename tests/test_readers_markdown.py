@@ -55,6 +55,14 @@ BOXES = """
 │ 20    │ 2.0    │
 └───────┴────────┘
 """
+PANDAS = """|    |   epoch |   loss |
+|---:|--------:|-------:|
+|  0 |       1 |    4.0 |
+|  1 |       2 |    3.0 |
+|  2 |       3 |    2.0 |
+|  3 |       4 |    1.0 |    5 |
+|  4 |       5 |    0.5 |
+"""
 BARE = "Step | Training Loss\n--- | ---\n500 | 4.0\n1000 | 3.0\n1500 | 2.0"
 
 
@@ -75,6 +83,13 @@ def test_a_table_is_read_however_it_is_drawn(tmp_path: Path) -> None:
     assert points(read(written(tmp_path, BARE, "bare")), "loss") == {500: 4.0, 1000: 3.0, 1500: 2.0}
 
 
+def test_a_table_ends_at_a_row_of_another_width(tmp_path: Path) -> None:
+    """And a column without a name is none."""
+    record = read(written(tmp_path, PANDAS))
+    assert points(record, "loss") == {1: 4.0, 2: 3.0, 3: 2.0}
+    assert made_of(record)["ignored"] == []
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -83,6 +98,7 @@ def test_a_table_is_read_however_it_is_drawn(tmp_path: Path) -> None:
         "| Loss | Step |\n" + "| 4.0 | 1 |\n" * 5,
         "Loss\n----\n4.0\n3.0\n2.0\n1.0\n",
         "| Loss | Step |\n|---|---|\n" + "| low | late |\n" * 5,
+        "| Loss | Step |\n|---|---|\n" + "| 4.0 | 1 |\n" * 5 + "\0",
     ],
 )
 def test_what_is_no_such_table_is_not_taken_for_one(text: str) -> None:

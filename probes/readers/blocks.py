@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from probes.readers.columns import role
+from probes.readers.columns import plain
 from probes.readers.rows import Cell, Row
 from probes.record import Column, RecordError, Steps
 
@@ -20,6 +20,8 @@ ROWS = 2048
 """In a block that is gathered row by row."""
 DEPTH = 3
 """Objects in a row within each other, at most, whose cells are cells of the row."""
+WRAPPERS = frozenset({"metrics", "history", "logs", "log", "data", "values", "scalars", "stats"})
+"""What such an object is called whose cells mean what they are called: not so those of `best` or of `val_metrics`."""
 CELLS = 1_048_576
 """In a block at most: of a log whose every row has other columns, most cells are empty."""
 
@@ -109,15 +111,15 @@ def blocks_of(numbers: Sequence[int], points: Sequence[Mapping[str, Cell]]) -> I
 
 
 def flat(cells: Mapping[str, Cell], depth: int = DEPTH) -> dict[str, Cell]:
-    """A row without the objects in it, whose cells are its own: by the whole path where that is a known name."""
+    """A row without the objects in it, whose cells are its own: by their path, or by their name within WRAPPERS."""
     found: dict[str, Cell] = {}
     for name, cell in cells.items():
         if not isinstance(cell, dict):
             found[name] = cell
         elif depth:
             for inner, value in flat(cell, depth - 1).items():
-                path = f"{name}/{inner}"
-                found[path if role(path) or inner in found else inner] = value
+                by_path = plain(name) not in WRAPPERS or inner in found
+                found[f"{name}/{inner}" if by_path else inner] = value
     return found
 
 

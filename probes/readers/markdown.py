@@ -61,7 +61,7 @@ def _table(lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
 
 
 def _cell(text: str) -> Cell:
-    return float(text) if is_number(text) and "_" not in text else None
+    return float(text) if is_number(text) else None
 
 
 FORMAT = Format("Markdown table", recognises, pieces, "line", NEVER)
