@@ -7,7 +7,7 @@ import difflib
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -150,20 +150,25 @@ def _explain(arguments: argparse.Namespace) -> int:
 
     if arguments.cause not in BY_NAME:
         raise _UsageError(_no_such_cause(arguments.cause))
-    limits = {symptom: limit for detector in DETECTORS for symptom, limit in detector.limits.items()}
+    limits: dict[str, list[str]] = {}
+    for detector in DETECTORS:
+        for symptom, limit in detector.limits.items():
+            limits.setdefault(symptom, []).append(limit)
     for line in _explanation(BY_NAME[arguments.cause], limits):
         _say(line, sys.stdout)
     return 0
 
 
-def _explanation(cause: Cause, limits: dict[str, str]) -> list[str]:
+def _explanation(cause: Cause, limits: Mapping[str, Sequence[str]]) -> list[str]:
     lines = [f"{cause.name}: {cause.meaning}"]
     for symptom, least in cause.needs.items():
         beyond = f", by a factor of {10**least:g} at least" if least else ""
-        lines += [f"needs {symptom}{beyond}", f"  limit: {limits.get(symptom, 'none is stated')}"]
+        lines += [f"needs {symptom}{beyond}", *(f"  limit: {limit}" for limit in limits[symptom])]
     lines += [f"is not named beside {symptom}" for symptom in cause.excluded]
     lines += [f"also accounts for {symptom}" for symptom in cause.explains]
-    return [*lines, f"remedy: {cause.remedy.format(onset='N, which the diagnosis names')}"]
+    for other, telling in cause.alike.items():
+        lines.append(f"may be {other} as well" + (f", unless {' or '.join(telling)} tells" if telling else ""))
+    return [*lines, f"remedy: {cause.remedy.format(onset='N (which the diagnosis names)')}"]
 
 
 def _no_such_cause(name: str | None) -> str:
