@@ -200,7 +200,7 @@ def diagnose(record: Record, ended: bool = True) -> Diagnosis:
         margin=_margin(named, suspects),
         reason=reason,
         core=not core_gap,
-        remarks=remarks(evidence) if ended and not core_gap else (),
+        remarks=remarks(evidence) if ended else (),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from probes.course import ENOUGH, ERRORS, ERRORS_OF_FEW, POINTS, TO_SIGMA, Course, course, falling, fell, finite, wander
-from probes.findings import Evidence
+from probes.findings import CannotJudgeError, Evidence
 from probes.record import Column, Steps
 
 FEWEST = 20
@@ -31,6 +31,8 @@ VAL_RISE = 1.03
 """As for overfitting: within 3 % of its minimum a loss counts as being there."""
 LITTLE = 0.01
 """Of its level, by which a loss must have fallen not to be remarked."""
+UNBOUNDED = 100
+"""Times as far below 0 as a loss began from it: a density's, which may be below 0 too, is of one size throughout."""
 FEWEST_EVALUATIONS = 10
 """Of which a quarter is enough for a median."""
 ENDS_ABOVE = 1.1
@@ -40,10 +42,13 @@ SHARE_LEFT = 0.1
 
 
 def remarks(evidence: Evidence) -> tuple[str, ...]:
-    """What there is to remark of a run that has ended."""
-    steps, losses = _series(evidence, evidence.of_loss)
+    """What there is to remark of a run that has ended; nothing in reinforcement learning."""
+    try:
+        steps, losses = _series(evidence, evidence.of_loss)
+    except CannotJudgeError:
+        return ()
     path = course(steps, losses)
-    of_loss = (*_of_loss(path, losses), *_of_little(path, losses)) if path else ()
+    of_loss = (*_of_loss(path, losses), *_of_little(path, losses), *_of_no_floor(path)) if path else ()
     of_validation = tuple(_of_no_fall(evidence)) or tuple(_of_its_end(evidence))
     return (*_of_rate(evidence), *of_loss, *of_validation)
 
@@ -139,6 +144,16 @@ def _of_little(path: Course, losses: Column) -> Iterator[str]:
     sure = path.level[0] - end > ERRORS_OF_FEW * float(np.hypot(error[0], error[-1]))
     if end > 0 and start - end < LITTLE * start and sure:
         yield f"the loss fell by no more than {100 * (1 - end / start):.2g} %: from {start:.6g} to {end:.6g}"
+
+
+def _of_no_floor(path: Course) -> Iterator[str]:
+    """A loss that is far below 0 and falls ever faster, as nothing bounds it."""
+    start, half, end = (float(path.level[at]) for at in (0, len(path.level) // 2, -1))
+    if end < -UNBOUNDED * abs(start) and end < 2 * half < 0:
+        yield (
+            f"the loss falls below 0 without end: from {start:.4g} to {end:.4g}; a cross-entropy does so whose targets "
+            "are no probabilities"
+        )
 
 
 def _of_its_end(evidence: Evidence) -> Iterator[str]:

@@ -116,6 +116,13 @@ def killed_units() -> list[Row]:
     return train(net, blobs(0), Loop(constant(0.1), before=before))
 
 
+def biased() -> list[Row]:
+    """Blind, and wrong at first: what it unlearns is the bias of its last layer."""
+    net = Net((8, 16, 4), "classes", 0)
+    net.params[3][:] = (1.5, 0, 0, -1.5)
+    return train(net, unseen(blobs(0)), Loop(constant(0.05)))
+
+
 def sigmoids() -> list[Row]:
     """Eight layers of sigmoids: the first ones get next to no gradient, the last one gets its own."""
     return train(Net((8, *(16,) * 8, 4), "classes", 0, sigmoid=True), blobs(0), Loop(constant(0.1)))
@@ -269,6 +276,7 @@ CASES: Mapping[str, Case] = {
     ),
     "blind": Case("plateau, at ln K", lambda: classes(constant(0.1), data=unseen(blobs(0)))),
     "blind-of-two": Case("plateau, at ln K", lambda: classes(constant(0.05), data=unseen(blobs(0, k=2)))),
+    "blind-biased": Case("plateau, down to ln K", biased),
     "blind-skewed": Case(
         "plateau, at the frequencies", lambda: classes(constant(0.003), data=unseen(skewed(0)), optimizer=Adam)
     ),

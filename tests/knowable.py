@@ -151,6 +151,11 @@ ROWS: tuple[Row, ...] = (
         named(*AT_LN_K, why=RESTS_AT_LN_K, like="shuffled-labels, not yet memorised"),
         named("plateau", needs=OWN, why="the ladder says what a model scores that knows more, and none is reached"),
     )),
+    Row("plateau, down to ln K", "the loss comes down to ln K, and rests there", (
+        named(*AT_LN_K, why="the second half of the log lies within two thousandths of the distance to the next "
+              "level, nearer than a loss comes by chance: what was learned is only not to be wrong"),
+        named("plateau", needs=OWN, why="the ladder says what a model scores that knows more, and none is reached"),
+    )),
     Row("plateau, elsewhere", "the loss never falls, and no ln K is near", (
         cannot(NO_FALL, "fine-tuning on what is known already, and a log that begins after convergence, are as flat; "
                "from scratch the level means nothing without a vocabulary or a baseline", like="learned before"),

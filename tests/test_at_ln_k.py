@@ -1,4 +1,4 @@
-"""A loss that rests at ln K from first to last is called; one that rests anywhere else, or got there, is not."""
+"""A loss that rests at ln K is called, from first to last or once it came down to it; one anywhere else is not."""
 
 from math import log, nan
 
@@ -7,6 +7,7 @@ import pytest
 
 from probes.detectors.at_ln_k import DETECTOR, resolution
 from probes.diagnosis import diagnose
+from tests.faults import rows_of
 from tests.judging import found, symptoms, why_not
 from tests.records import FACTS, LADDER, hand_made
 from tests.small_net import Loop, Net, blobs, constant, train
@@ -59,9 +60,43 @@ def test_it_stays_quiet_on_a_loss_that_is_there_on_average(course: np.ndarray) -
     assert not called(losses)
 
 
-def test_it_stays_quiet_on_a_loss_that_fell_to_it() -> None:
-    """What fell has learned something, if only how often each class occurs."""
+def test_it_stays_quiet_on_a_loss_that_fell_to_about_there() -> None:
+    """With the noise of a model that knows something, which lies near by chance."""
     assert not called(np.r_[1.6, 1.5, 1.45, flat(log(4), 0.01)])
+
+
+@pytest.mark.parametrize("k", range(2, 11))
+@pytest.mark.parametrize("points", [20, 60, 1000])
+def test_it_fires_where_a_loss_came_down_to_it_and_stays(k: int, points: int) -> None:
+    """From a bias that it began with, in less than half of the log; not where it rests a little off, or rose to it."""
+    came = log(k) + 0.5 * np.exp(-40 * np.arange(points) / points)
+    record = hand_made({"loss": list(came)})
+    (finding,) = found(DETECTOR, record)
+    assert (finding.onset, finding.step) == (record.steps[points // 2], points - 1)
+    assert called(came - 0.003 / k)
+    assert not called(came + 0.004 / k)
+    assert not called(came - 0.007 / k)
+    assert not called(2 * log(k) - came)
+
+
+def test_it_stays_quiet_where_validation_rests_elsewhere() -> None:
+    """Which tells more of the same model."""
+    came = list(log(2) + 0.5 * np.exp(-np.arange(60.0)))
+    assert symptoms(DETECTOR, hand_made({"loss": came, "val_loss": came})) == [("loss-at-ln-k", "loss", 59)]
+    assert not symptoms(DETECTOR, hand_made({"loss": came, "val_loss": [loss - 0.1 for loss in came]}))
+
+
+def test_a_loss_that_came_down_to_any_level_is_hardly_ever_called() -> None:
+    """However little noise there is: by its width five in a thousand, ten at most."""
+    rng = np.random.default_rng(51)
+    falls = np.exp(-np.arange(100.0))
+    assert 0 < sum(called(level + falls) for level in rng.uniform(0.1, 3, 2000)) <= 20
+
+
+def test_a_network_that_unlearns_its_bias_alone_comes_down_to_it() -> None:
+    """It sees nothing of its input."""
+    assert called(row["loss"] for row in rows_of("blind-biased"))
+    assert not called(row["loss"] for row in rows_of("constant"))
 
 
 @pytest.mark.parametrize(("digits", "there"), [(4, True), (3, True), (2, False)])

@@ -129,7 +129,7 @@ def every_cell():
     return [where for where in product(CASES, SETS) if where[0] in GPT or where[1] != OWN_RECORD]
 
 
-@pytest.mark.parametrize(("name", "signals"), every_cell(), ids=", ".join)
+@pytest.mark.parametrize(("name", "signals"), every_cell(), ids=lambda part: part)
 def test_what_can_be_known_is_said(name, signals, judge):
     """No more, no less, and with what else it may be."""
     row, diagnosis = BY_NAME[CASES[name].row], judge(name, signals, AS_IT_IS)

@@ -136,6 +136,16 @@ def test_an_epoch_that_repeats_counts_no_steps(tmp_path: Path) -> None:
     assert points(read(written(tmp_path, lines_of(*rows))), "loss") == {0: 4.0, 1: 3.0, 2: 2.0, 3: 1.0}
 
 
+def test_steps_that_stay_the_same_count_nothing(tmp_path: Path) -> None:
+    """As the number of steps in an epoch (Autoformer and its kin print it so)."""
+    lines = [f"Epoch: {i}, Steps: 31 | Train Loss: {4.0 - i} Vali Loss: {4.5 - i} Test Loss: 9.0" for i in (1, 2, 3)]
+    record = read(written(tmp_path, "\n".join([*lines, ""])))
+    assert (points(record, "loss"), points(record, "val_loss")) == ({0: 3.0, 1: 2.0, 2: 1.0}, {0: 3.5, 1: 2.5, 2: 1.5})
+    assert made_of(record)["stitched"] == ["'step' is the same in every row, so it is the rows that are counted"]
+    assert points(read(written(tmp_path, csv_of(step=[7], epoch=[1], loss=[4.0]))), "loss") == {7: 4.0}
+    assert points(read(written(tmp_path, csv_of(step=[7, 7], epoch=[1, 1], loss=[4.0, 3.0]))), "loss") == {7: 3.0}
+
+
 def test_steps_in_fractions_count_nothing(tmp_path: Path) -> None:
     """As a part of an epoch that is called so; a single one among whole steps is damage."""
     record = read(written(tmp_path, csv_of(step=[0.5, 1.0, 1.5, 2.25], loss=[4.0, 3.0, 2.0, 1.0])))

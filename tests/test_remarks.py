@@ -228,3 +228,42 @@ def test_a_remark_is_no_alarm_and_changes_no_summary() -> None:
 def test_nothing_to_say_is_no_error(value: float) -> None:
     """A loss without a finite point, without a fall."""
     assert remarked(np.full(40, value), val=[value] * 40) == ()
+
+
+def test_a_validation_loss_is_remarked_beside_too_few_points_of_training() -> None:
+    """An epoch each, and a verdict takes twenty; of a policy nothing is said."""
+    val = [
+        0.46,
+        0.42,
+        0.34,
+        0.32,
+        0.29,
+        0.32,
+        0.23,
+        0.3,
+        0.36,
+        0.39,
+        0.39,
+        0.39,
+        0.39,
+        0.53,
+        0.33,
+        0.44,
+        0.61,
+        0.4,
+        0.69,
+    ]
+    record = hand_made({"loss": list(rest(19)), "val_loss": val})
+    diagnosis = diagnose(record)
+    assert (diagnosis.verdict, diagnosis.core) == ("undetermined", False)
+    assert [remark.startswith("val_loss ends ") for remark in diagnosis.remarks] == [True]
+    assert diagnose(replace(record, facts={"objective": "reinforcement learning"})).remarks == ()
+
+
+def test_a_loss_without_a_floor_is_remarked() -> None:
+    """Ever further below 0; a density's comes to rest there."""
+    (remark,) = remarked(-1000 * np.exp(8 * time(60)))
+    assert remark.startswith("the loss falls below 0 without end: from -1")
+    assert not any(
+        "without end" in remark for remark in remarked(2 - 6 * (1 - np.exp(-8 * time(60))) + 0.05 * noise(60))
+    )

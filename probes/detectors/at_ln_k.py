@@ -1,8 +1,8 @@
-"""A loss that rests at ln K from first to last, K small: what a model scores that knows nothing of its input.
+"""A loss that rests at ln K, K small: what a model of K balanced classes scores that knows nothing of its input.
 
-That is so because it does not learn, or because there is nothing to learn. No vocabulary need be stated, since a flat
-loss lies that near to one of the levels by chance once or twice in a hundred times (`ABOVE`). Where it is stated, its
-level alone counts.
+That is so because it does not learn, or because there is nothing to learn. No vocabulary need be stated, since a loss
+that is flat from first to last lies that near to one of the levels by chance once or twice in a hundred times
+(`ABOVE`), and one that fell and came to rest once in two hundred (`OVER`). Where it is stated, its level alone counts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from math import log, sqrt
 
 import numpy as np
 
-from probes.course import fell, training_loss
+from probes.course import POINTS, Course, fell, finite, training_loss
 from probes.findings import Detector, Evidence, Finding
 from probes.record import Column
 
@@ -23,6 +23,9 @@ ABOVE, BELOW = 0.015, 0.01
 """How far off ln K the mean may lie, as a share of 1 / K, the distance to the next level. Above, since the noise of the
 updates keeps what such a model predicts a little off even; below, since classes are never quite balanced. Of the levels
 from 0.1 to 3 that is 1.7 %."""
+OVER, UNDER = 0.002, 0.005
+"""As much for a loss that came down to ln K, whose whole second half lies so near. Of the levels from 0.1 to 3 that is
+0.5 %, and the loss of a model that knows something of its input is hardly ever as flat."""
 ERRORS = 4.0
 """Standard errors by which a stretch may lie off: 1 of 16,000 does, and there are 20."""
 BATCH = 8
@@ -31,6 +34,7 @@ of one row varies by s: so ABOVE bounds the noise as well, far below that of a m
 DIGITS = 6
 """Decimals of a loss beyond which it does not count as rounded."""
 SOURCE = "a mean loss within 1.5 % of the way to the next such level, never off it and never falling"
+SOURCE_OF_REST = "the second half within 0.2 % of the way to the next such level, having come down to it"
 
 
 def judge(evidence: Evidence) -> list[Finding]:
@@ -48,7 +52,28 @@ def judge(evidence: Evidence) -> list[Finding]:
             and not fell(losses)
         ):
             return [Finding(SYMPTOM, evidence.of_loss, int(evidence.steps[-1]), mean, log(k) - below, "above", SOURCE)]
+        if _came_down(evidence, losses, path, k):
+            limit, level = log(k) - UNDER / k, float(path.level[-1])
+            onset = int(path.begin[len(path.level) // 2])
+            return [
+                Finding(
+                    SYMPTOM, evidence.of_loss, int(evidence.steps[-1]), level, limit, "above", SOURCE_OF_REST, onset
+                )
+            ]
     return []
+
+
+def _came_down(evidence: Evidence, losses: Column, path: Course, k: int) -> bool:
+    """Whether the loss began above ln K and rests there, and validation, where there is any, does not say otherwise."""
+    half, rest = len(path.level) // 2, losses[len(losses) // 2 :]
+    off, mean = path.level[half:] - log(k), float(rest.mean()) - log(k)
+    error = max(float(rest.std()) / sqrt(len(rest)), resolution(losses) / 2)
+    flat = (np.maximum(off, -off * OVER / UNDER) <= OVER / k + ERRORS * path.error[half:]).all()
+    near = flat and -UNDER / k <= mean <= OVER / k and error <= OVER / k
+    if not near or losses[:POINTS].max() <= log(k) + ABOVE / k:
+        return False
+    val = finite(*evidence.series("val_loss"))[1] if evidence.sites("val_loss") else np.empty(0)
+    return not len(val) or abs(float(np.median(val[len(val) // 2 :])) - log(k)) <= ABOVE / k
 
 
 def _counts(evidence: Evidence) -> range:
@@ -66,5 +91,5 @@ def resolution(values: Column) -> float:
     return 10.0**-decimals if decimals <= DIGITS else 0.0
 
 
-LIMITS = {SYMPTOM: f"ln K for K from 2 to 10, or of the stated vocabulary; {SOURCE}"}
+LIMITS = {SYMPTOM: f"ln K for K from 2 to 10, or of the stated vocabulary; {SOURCE}; or {SOURCE_OF_REST}"}
 DETECTOR = Detector("at-ln-k", judge, LIMITS, at_end=True)

@@ -114,6 +114,7 @@ def _sums(free: Iterable[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
 def _of_epochs(free: Iterable[str], counted: str, survey: Survey) -> Iterator[str]:
     why = dict.fromkeys(survey.in_fractions, "holds fractions")
     why |= dict.fromkeys(survey.within_epoch, "begins again in every epoch")
+    why |= dict.fromkeys(survey.unchanging, "is the same in every row")
     found = [column for column in free if column in why]
     if found and counted == POSITION:
         yield f"{found[0]!r:.60} {why[found[0]]}, so it is the rows that are counted"
@@ -137,7 +138,7 @@ def _axis(given: str | None, free: list[str], survey: Survey) -> tuple[str | Non
     if given is not None:
         return given, STEP
     patterns = dict(NAMES)
-    able = [column for column in free if column not in survey.within_epoch | survey.in_fractions]
+    able = [column for column in free if column not in survey.within_epoch | survey.in_fractions | survey.unchanging]
     counters = [(-survey.filled[c], fits, c) for c in able if (fits := rank(c, patterns[STEP])) is not None]
     if counters:
         return min(counters)[2], STEP

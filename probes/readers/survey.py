@@ -27,15 +27,24 @@ class Counter:
     falls_with_epoch: bool = False
     falls_otherwise: bool = False
     fractions: int = 0
+    rises: bool = False
+    epochs_rise: bool = False
 
     def see(self, values: Column, epochs: Column) -> None:
         """Take in more of its values and the epochs beside them, NaN where there is none: [n], [n]."""
         self.fractions += 2 * int((values != np.trunc(values)).sum()) - len(values)
         values, epochs = np.r_[self.value, values], np.r_[self.epoch, epochs]
-        falls, rises = values[1:] < values[:-1], epochs[1:] > epochs[:-1]
-        self.falls_with_epoch |= bool((falls & rises).any())
-        self.falls_otherwise |= bool((falls & ~rises).any())
+        falls, rises, later = values[1:] < values[:-1], values[1:] > values[:-1], epochs[1:] > epochs[:-1]
+        self.falls_with_epoch |= bool((falls & later).any())
+        self.falls_otherwise |= bool((falls & ~later).any())
+        self.rises |= bool((rises & np.isfinite(values[:-1])).any())
+        self.epochs_rise |= bool((later & np.isfinite(epochs[:-1])).any())
         self.value, self.epoch = float(values[-1]), float(epochs[-1])
+
+    @property
+    def stays(self) -> bool:
+        """Whether it never changes, though the epochs do."""
+        return self.epochs_rise and not (self.rises or self.falls_with_epoch or self.falls_otherwise)
 
 
 @dataclass
@@ -76,6 +85,11 @@ class Survey:
         """Columns that count from anew in every epoch, and so no steps of the run."""
         found = (name for name, seen in self._counters.items() if seen.falls_with_epoch and not seen.falls_otherwise)
         return frozenset(found)
+
+    @property
+    def unchanging(self) -> frozenset[str]:
+        """Columns called steps that say how many there are in an epoch, and are the same in every row."""
+        return frozenset(name for name, seen in self._counters.items() if seen.stays)
 
     @property
     def in_fractions(self) -> frozenset[str]:
