@@ -122,6 +122,14 @@ def test_a_rise_that_few_evaluations_showed_and_more_took_back_is_none(later: li
     assert found(OF_FEW, record) == found(DETECTOR, record) == []
 
 
+def test_evaluations_that_waver_while_they_rise_will_do() -> None:
+    """Of the last ones the lowest is within their noise, and not their median."""
+    rising = [1.0, 0.8, 0.7, 0.5, 0.62, 0.7, 0.74, 0.82, 0.86, 0.88]
+    (finding,) = found(OF_FEW, few([*rising, 0.7, 1.0, 0.95, 1.1]))
+    assert (finding.onset, finding.observed) == (399, pytest.approx(0.7 / 0.5))
+    assert found(OF_FEW, few([*rising, 0.7, 0.75, 0.7, 0.72])) == []
+
+
 def test_forty_evaluations_are_not_few() -> None:
     """Their trend tells."""
     val = [2.0, 1.4, 1.1, *[1.0] * 26, *[1.5] * 10]

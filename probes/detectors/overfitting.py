@@ -36,7 +36,7 @@ curve that ends well wanders by a tenth, on held-out rows as few as fifty (`scri
 LAST, SHARE = 2, 0.25
 """The last ones: so many at least, and such a share of all."""
 WAVES = 4.0
-"""Standard deviations of a single evaluation, by which they have to lie above it as well."""
+"""Standard deviations of a single evaluation, by which their median has to lie above it as well."""
 SURE = 3.0
 """Standard errors, by which the training loss has to have fallen since the turn."""
 CLEARLY = 0.95
@@ -66,8 +66,8 @@ def judge_few(evidence: Evidence) -> list[Finding]:
     lowest, last = int(val.argmin()), max(LAST, ceil(SHARE * len(val)))
     if len(val) >= EVALUATIONS or val[lowest] <= floor or len(val) - last <= lowest:
         return []
-    height = float(val[-last:].min())
-    if height <= FAR * val[lowest] or height - val[lowest] <= WAVES * _noise(val):
+    height, middle = float(val[-last:].min()), float(np.median(val[-last:]))
+    if height <= FAR * val[lowest] or middle - val[lowest] <= WAVES * _noise(val):
         return []
     turn = int(steps[lowest])
     if not _falls(train, turn, int(steps[-1]), CLEARLY):
