@@ -285,6 +285,14 @@ def test_numbers_may_be_spelled_in_json(tmp_path: Path) -> None:
     assert (record.steps.tolist(), record.sites("nonfinite_count")) == ([1, 2], ("loss",))
 
 
+@pytest.mark.parametrize("cell", ["tensor(4.5)", "tensor(4.5, device='cuda:0')", "tensor([4.5], requires_grad=True)"])
+def test_a_tensor_as_python_shows_it_is_its_number(tmp_path: Path, cell: str) -> None:
+    """As csv.writer leaves one that was not asked for its item; of several numbers none is taken."""
+    assert points(read(written(tmp_path, f'step,loss\n0,"{cell}"\n1,3.0\n')), "loss") == {0: 4.5, 1: 3.0}
+    with pytest.raises(RecordError, match="must be a number"):
+        read(written(tmp_path, 'step,loss\n0,4.0\n1,"tensor([4.5, 3.0])"\n'))
+
+
 def test_what_stands_in_place_of_a_file_says_how_to_get_it(tmp_path: Path) -> None:
     """As a clone without Git LFS leaves it."""
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from math import inf, isfinite, nan
 from typing import Any, Literal, NamedTuple
@@ -49,10 +50,15 @@ def number(cell: Cell) -> float | None:
         raise ValueError("it must be a number that fits 64 bits") from error
 
 
+_TENSOR = re.compile(r"\s*tensor\(\[?([^,\[\])]+)\]?(?:, \w+=[^,)]+)*\)\s*")
+
+
 def _spelled(text: str) -> float | str:
-    """The number that a text spells, as JSON is given to whose writer could not write numbers of NumPy."""
+    """The number that a text spells: JSON's writer knows none of NumPy's, and a tensor is written as Python shows it."""
+    tensor = _TENSOR.fullmatch(text)
+    spelled = tensor[1] if tensor else text
     try:
-        return float(text) if "_" not in text else text
+        return float(spelled) if "_" not in spelled else text
     except ValueError:
         return text
 
