@@ -54,7 +54,7 @@ _TENSOR = re.compile(r"\s*tensor\(\[?([^,\[\])]+)\]?(?:, \w+=[^,)]+)*\)\s*")
 
 
 def _spelled(text: str) -> float | str:
-    """The number that a text spells: JSON's writer knows none of NumPy's, and a tensor is written as Python shows it."""
+    """The number that a text spells: JSON's writer knows none of NumPy's, a tensor is written as Python shows it."""
     tensor = _TENSOR.fullmatch(text)
     spelled = tensor[1] if tensor else text
     try:
