@@ -24,7 +24,8 @@ curve that comes to rest has less than a third. Chosen on the cases of `tests.fa
 SURE = 2.0
 """Standard errors of the fall in the second half."""
 GIVEN_BACK = 0.25
-"""Share of what was learned that a rise gives back to be worth a word, as in a spike of the loss."""
+"""Share of what was learned that a rise gives back to be worth a word, as in a spike of the loss; at the end of a log a
+share of what was left is enough."""
 LONG = 3
 """Stretches of twenty, or of five points, that it lasts: less is a spike."""
 VAL_RISE = 1.03
@@ -84,9 +85,10 @@ def _of_loss(path: Course, losses: Column) -> Iterator[str]:
     sure = max(ERRORS_OF_FEW * float(np.hypot(error[top], error[bottom])), ERRORS * sqrt(2) * drift)
     learned = start - level[bottom]
     if rise > sure:
+        least = GIVEN_BACK * (min(learned, level[bottom]) if back[-1] and level[bottom] > 0 else learned)
         stays = back[-1] and rise > ERRORS_OF_FEW * float(np.hypot(wide[top], wide[bottom]))
         came_back = not back[-1] and back.sum() >= LONG
-        if learned > sure and rise > GIVEN_BACK * learned and (stays or came_back):
+        if learned > sure and rise > least and (stays or came_back):
             what = "ends far above its lowest" if stays else "rose for long and came back"
             yield (
                 f"the loss {what}: from {level[bottom]:.4g} around step {path.begin[bottom]} to "

@@ -150,6 +150,15 @@ def test_a_loss_that_ends_far_above_its_lowest_is_remarked(points: int, since: f
     assert remarked(rest(points) + 0.1 * (time(points) > since)) == ()
 
 
+def test_a_loss_that_climbs_to_its_end_is_remarked() -> None:
+    """By half of what was left, be it a twentieth of what was learned; one that comes back from there is not."""
+    climbs = 10 * np.exp(-20 * time(400)) + rest(400) + np.clip(time(400) - 0.4, 0, None)
+    (remark,) = remarked(climbs)
+    assert remark.startswith("the loss ends far above its lowest: ")
+    comes_back = 10 * np.exp(-20 * time(400)) + hill(400) / 2 + 0.5
+    assert remarked(comes_back) == ()
+
+
 def test_smoothed_noise_neither_rose_nor_fell() -> None:
     """As trainers log it: it drifts for longer than its points say. Of a hundred flat curves at most one in ten."""
     smooth = [2 + np.convolve(0.3 * noise(209, seed), np.full(10, 0.1), mode="valid") for seed in range(100)]
@@ -255,7 +264,7 @@ def test_a_validation_loss_is_remarked_beside_too_few_points_of_training() -> No
     ]
     record = hand_made({"loss": list(rest(19)), "val_loss": val})
     diagnosis = diagnose(record)
-    assert (diagnosis.verdict, diagnosis.core) == ("undetermined", False)
+    assert not diagnosis.core
     assert [remark.startswith("val_loss ends ") for remark in diagnosis.remarks] == [True]
     assert diagnose(replace(record, facts={"objective": "reinforcement learning"})).remarks == ()
 
