@@ -22,7 +22,7 @@ STRAIGHT = (0.3, 1.2)
 """Fall in the second half of a log over that in the first: a straight line has 1, noise makes it a little more, and a
 curve that comes to rest has less than a third. Chosen on the cases of `tests.faults`."""
 SURE = 2.0
-"""Standard errors of the fall in the second half."""
+"""Standard errors of the fall in the second half; deviations by which a first point is above the others of its kind."""
 GIVEN_BACK = 0.25
 """Share of what was learned that a rise gives back to be worth a word, as in a spike of the loss; at the end of a log a
 share of what was left is enough."""
@@ -36,6 +36,8 @@ UNBOUNDED = 100
 """Times as far below 0 as a loss began from it: a density's, which may be below 0 too, is of one size throughout."""
 FEWEST_EVALUATIONS = 10
 """Of which a quarter is enough for a median."""
+LAST, FAR = 2, 1.2
+"""Of fewer evaluations so many at the end, all so many times the lowest: as for overfitting of few."""
 ENDS_ABOVE = 1.1
 """Times its lowest, as a median of three, that the median of the last quarter is above: a wave is as high."""
 SHARE_LEFT = 0.1
@@ -74,8 +76,8 @@ def _of_loss(path: Course, losses: Column) -> Iterator[str]:
     """How a loss went and how it ended."""
     level, error = path.level, path.error
     wide = wander(path, losses) if len(losses) >= ENOUGH else error
-    # Before anything was learned; a stretch may be long enough to have learned much.
-    start = float(np.median(losses[:POINTS]))
+    # Before anything was learned: a stretch may be long enough to have learned much, and so may a few points.
+    start = max(float(np.median(losses[:POINTS])), float(losses[:POINTS].max() - SURE * path.sigma[0]))
     lowest = np.minimum.accumulate(level)
     top = int((level - lowest).argmax())
     bottom = int(level[: top + 1].argmin())
@@ -161,17 +163,26 @@ def _of_no_floor(path: Course) -> Iterator[str]:
 def _of_its_end(evidence: Evidence) -> Iterator[str]:
     """A validation loss whose last quarter lies above the lowest it had been, by more than its waves."""
     steps, values = _series(evidence, "val_loss")
-    if len(values) < FEWEST_EVALUATIONS or values.min() <= 0:
+    if len(values) <= LAST or values.min() <= 0:
+        return
+    if len(values) < FEWEST_EVALUATIONS:
+        lowest, end = int(values.argmin()), float(values[-1])
+        if values[-LAST:].min() > FAR * values[lowest]:
+            yield _above(end, float(values[lowest]), int(steps[lowest]))
         return
     smooth = np.median(sliding_window_view(values, 3), axis=1)
     last = max(3, len(values) // 4)
     lowest, end = int(smooth[: len(smooth) - last + 1].argmin()), float(np.median(values[-last:]))
     waves = TO_SIGMA / sqrt(6) * float(np.median(np.abs(np.diff(values, 2))))
     if smooth[-last:].min() > smooth[lowest] + waves and end > ENDS_ABOVE * smooth[lowest]:
-        yield (
-            f"val_loss ends {100 * (end / smooth[lowest] - 1):.0f} % above its lowest: at {end:.4g}, after "
-            f"{smooth[lowest]:.4g} around step {steps[lowest + 1]}"
-        )
+        yield _above(end, float(smooth[lowest]), int(steps[lowest + 1]))
+
+
+def _above(end: float, lowest: float, step: int) -> str:
+    return (
+        f"val_loss ends {100 * (end / lowest - 1):.0f} % above its lowest: at {end:.4g}, "
+        f"after {lowest:.4g} around step {step}"
+    )
 
 
 def _series(evidence: Evidence, signal: str) -> tuple[Steps, Column]:

@@ -195,10 +195,10 @@ def test_a_validation_loss_that_ends_above_its_lowest_is_remarked(scale: float) 
         [2.0, 1.2, 1.0, 1.3, 1.0, 1.3, 1.0, 1.3, 1.0, 1.3, 1.0, 1.3],
         [2.0, 1.0, 1.6, 1.0, 1.6, 1.02, 1.6, 1.02, 1.6, 1.02, 1.6, 1.6],
         [2.0, 1.4, 0.9, 1.4, 1.2, 1.1, 1.05, 1.03, 1.02, 1.0],
-        [2.0, 1.4, 1.0, 1.5, 1.6, 1.7],
+        [1.0, 1.7],
         [loss - 1.0 for loss in (2.0, 1.4, 1.1, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)],
     ],
-    ids=["8 %", "waves", "waves that rise by less", "one dip", "six evaluations", "reaches 0"],
+    ids=["8 %", "waves", "waves that rise by less", "one dip", "two evaluations", "reaches 0"],
 )
 def test_one_that_does_not_end_above_it_for_sure_is_not(val: list[float]) -> None:
     """A few percent, waves as high, a single low evaluation, too few of them, and no relative height at all."""
@@ -276,3 +276,18 @@ def test_a_loss_without_a_floor_is_remarked() -> None:
     assert not any(
         "without end" in remark for remark in remarked(2 - 6 * (1 - np.exp(-8 * time(60))) + 0.05 * noise(60))
     )
+
+
+@pytest.mark.parametrize(("val", "said"), [([0.5, 0.7, 0.9], True), ([0.5, 0.55, 0.9], False), ([0.9, 0.5], False)])
+def test_of_few_evaluations_the_last_two_have_to_lie_far_above(val: list[float], said: bool) -> None:
+    """A fifth above the lowest, and three evaluations there have to be."""
+    notes = remarked(rest(len(val)), val=val)
+    assert notes == (("val_loss ends 80 % above its lowest: at 0.9, after 0.5 around step 0",) if said else ())
+
+
+def test_a_rise_is_remarked_that_gives_back_what_two_points_had_learned() -> None:
+    """As in fine-tuning whose warmup goes too far."""
+    rises = 0.1 + 0.25 * np.exp(-(((time(60) - 0.5) / 0.2) ** 2)) + 0.005 * noise(60)
+    assert remarked(rises) == ()
+    (remark,) = remarked(np.r_[0.8, 0.5, rises])
+    assert remark.startswith("the loss rose for long and came back: from 0.1")
