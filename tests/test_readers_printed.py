@@ -36,6 +36,10 @@ BY_STEP = {
         "step {step:5d}/19560 | loss {loss:.6f} (+1.23z)| norm 0.91 (-0.2z)| lr 6.00e-04 | 123.4 ms | 4321 tok/s",
         "val loss {loss:.6f}",
     ),
+    "build-nanogpt": by_step(
+        "step {step:5d} | loss: {loss:.6f} | lr 6.0000e-04 | norm: 1.2345 | dt: 338.12ms | tok/sec: 1550.1",
+        "validation loss: {loss:.4f}",
+    ),
     "Megatron": by_step(
         " iteration {step:8d}/  500000 | consumed samples:  640 | elapsed time per iteration (ms): 123.4 | "
         "learning rate: 1.500E-04 | lm loss: {loss:.6E} | loss scale: 1.0 | grad norm: 1.234 |",
@@ -227,3 +231,9 @@ def test_no_number_is_lost_or_made_up(tmp_path: Path) -> None:
     found = points(record, "loss")
     assert {step: loss for step, loss in found.items() if not isnan(loss)} == {0: 1e-05, 1: 0.5, 2: 2.0, 3: -3, 4: 45.0}
     assert record.series("nonfinite_count", "loss")[0].tolist() == [5]
+
+
+@pytest.mark.parametrize(("name", "norm"), [("build-nanogpt", 1.2345), ("llm.c", 0.91), ("Megatron", 1.234)])
+def test_a_norm_beside_a_loss_is_that_of_the_gradient(tmp_path: Path, name: str, norm: float) -> None:
+    """Whatever is printed behind it."""
+    assert set(points(read(written(tmp_path, BY_STEP[name])), "grad_norm").values()) == {norm}

@@ -36,7 +36,7 @@ NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
             "epoch_lr", "lr_*", "lr0", "x_lr0")),
     ("grad_norm", ("grad_norm", "gradient_norm", "train_grad_norm", "train_gradient_norm", "total_grad_norm",
                    "global_grad_norm", "grad_norm_total", "grad_norm_step", "gnorm", "train_gnorm",
-                   "optim_total_grad_norm", "grad_2_0_norm_total")),
+                   "optim_total_grad_norm", "grad_2_0_norm_total", "norm")),
 )  # fmt: skip
 """Signal (or step, epoch, planned total) -> names, as `plain` writes them; `*` stands for anything.
 
