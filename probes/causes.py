@@ -216,7 +216,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "plateau",
-        "the loss rests from first to last where a model scores that knows nothing of its input",
+        "the loss rests where a model scores that knows nothing of its input",
         needs={"loss-at-ln-k": 0.0},
         remedy="check that inputs and gradients arrive and the rate is large enough; then that labels fit their inputs",
         excluded=("initial-loss-high", "non-finite"),

@@ -86,6 +86,21 @@ def test_it_stays_quiet_where_validation_rests_elsewhere() -> None:
     assert not symptoms(DETECTOR, hand_made({"loss": came, "val_loss": [loss - 0.1 for loss in came]}))
 
 
+@pytest.mark.parametrize("k", [2, 4, 10])
+def test_it_fires_where_validation_is_there_all_along_and_training_near(k: int) -> None:
+    """Whose noise, or dropout, hides it; not where training is far, nor where validation falls or is elsewhere."""
+    train = (
+        log(k) + 0.02 / k + 0.2 * np.exp(-np.arange(60) / 6) + 0.03 * np.random.default_rng(1).standard_normal(60) / k
+    )
+    val = flat(log(k), 0.001 / k, 60)
+    assert not called(train)
+    assert symptoms(DETECTOR, hand_made({"loss": list(train), "val_loss": list(val)})) == [
+        ("loss-at-ln-k", "val_loss", 59)
+    ]
+    for other, beside in [(train - 0.2 / k, val), (train, val + 0.03 / k), (train, val - np.arange(60) / 1000)]:
+        assert not symptoms(DETECTOR, hand_made({"loss": list(other), "val_loss": list(beside)}))
+
+
 def test_a_loss_that_came_down_to_any_level_is_hardly_ever_called() -> None:
     """However little noise there is: by its width five in a thousand, ten at most."""
     rng = np.random.default_rng(51)

@@ -12,7 +12,7 @@ from math import log, sqrt
 
 import numpy as np
 
-from probes.course import POINTS, Course, fell, finite, training_loss
+from probes.course import POINTS, Course, course, fell, finite, training_loss
 from probes.findings import Detector, Evidence, Finding
 from probes.record import Column
 
@@ -26,6 +26,9 @@ from 0.1 to 3 that is 1.7 %."""
 OVER, UNDER = 0.002, 0.005
 """As much for a loss that came down to ln K, whose whole second half lies so near. Of the levels from 0.1 to 3 that is
 0.5 %, and the loss of a model that knows something of its input is hardly ever as flat."""
+BESIDE = 0.05
+"""As much for the training loss beside a validation loss that is there from first to last: it is measured on fewer rows,
+and under dropout."""
 ERRORS = 4.0
 """Standard errors by which a stretch may lie off: 1 of 16,000 does, and there are 20."""
 BATCH = 8
@@ -34,36 +37,48 @@ of one row varies by s: so ABOVE bounds the noise as well, far below that of a m
 DIGITS = 6
 """Decimals of a loss beyond which it does not count as rounded."""
 SOURCE = "a mean loss within 1.5 % of the way to the next such level, never off it and never falling"
+SOURCE_OF_VAL = "a validation loss so near from first to last, and the training loss within 5 % of that way"
 SOURCE_OF_REST = "the second half within 0.2 % of the way to the next such level, having come down to it"
 
 
 def judge(evidence: Evidence) -> list[Finding]:
     _, losses, path = training_loss(evidence)
-    mean, spread = float(losses.mean()), float(losses.std())
-    error = max(spread / sqrt(len(losses)), resolution(losses) / 2)
+    val, end = _validation(evidence), int(evidence.steps[-1])
     for k in _counts(evidence):
-        above, below, off = ABOVE / k, BELOW / k, path.level - log(k)
-        rests = np.abs(off) <= above + ERRORS * np.maximum(path.error, spread / sqrt(len(losses) / len(off)))
-        if (
-            -below <= mean - log(k) <= above
-            and error <= below
-            and np.median(path.sigma) <= sqrt(2 * above / BATCH)
-            and rests.all()
-            and not fell(losses)
-        ):
-            return [Finding(SYMPTOM, evidence.of_loss, int(evidence.steps[-1]), mean, log(k) - below, "above", SOURCE)]
-        if _came_down(evidence, losses, path, k):
-            limit, level = log(k) - UNDER / k, float(path.level[-1])
-            onset = int(path.begin[len(path.level) // 2])
-            return [
-                Finding(
-                    SYMPTOM, evidence.of_loss, int(evidence.steps[-1]), level, limit, "above", SOURCE_OF_REST, onset
-                )
-            ]
+        limit = log(k) - BELOW / k
+        if _rests(losses, path, k):
+            return [Finding(SYMPTOM, evidence.of_loss, end, float(losses.mean()), limit, "above", SOURCE)]
+        if _came_down(losses, val, path, k):
+            tight, onset = log(k) - UNDER / k, int(path.begin[len(path.level) // 2])
+            level = float(path.level[-1])
+            return [Finding(SYMPTOM, evidence.of_loss, end, level, tight, "above", SOURCE_OF_REST, onset)]
+        along = course(np.arange(len(val)), val)
+        if along and abs(_late(losses) - log(k)) <= BESIDE / k and _rests(val, along, k):
+            return [Finding(SYMPTOM, "val_loss", end, float(val.mean()), limit, "above", SOURCE_OF_VAL)]
     return []
 
 
-def _came_down(evidence: Evidence, losses: Column, path: Course, k: int) -> bool:
+def _validation(evidence: Evidence) -> Column:
+    """The finite values of validation's loss, none where it was not recorded."""
+    return finite(*evidence.series("val_loss"))[1] if evidence.sites("val_loss") else np.empty(0)
+
+
+def _late(values: Column) -> float:
+    """The level of the second half."""
+    return float(np.median(values[len(values) // 2 :]))
+
+
+def _rests(losses: Column, path: Course, k: int) -> bool:
+    """Whether a loss is at ln K from first to last."""
+    mean, spread = float(losses.mean()), float(losses.std())
+    error = max(spread / sqrt(len(losses)), resolution(losses) / 2)
+    above, below, off = ABOVE / k, BELOW / k, path.level - log(k)
+    rests = np.abs(off) <= above + ERRORS * np.maximum(path.error, spread / sqrt(len(losses) / len(off)))
+    near = -below <= mean - log(k) <= above and error <= below
+    return bool(near and np.median(path.sigma) <= sqrt(2 * above / BATCH) and rests.all() and not fell(losses))
+
+
+def _came_down(losses: Column, val: Column, path: Course, k: int) -> bool:
     """Whether the loss began above ln K and rests there, and validation, where there is any, does not say otherwise."""
     half, rest = len(path.level) // 2, losses[len(losses) // 2 :]
     off, mean = path.level[half:] - log(k), float(rest.mean()) - log(k)
@@ -72,8 +87,7 @@ def _came_down(evidence: Evidence, losses: Column, path: Course, k: int) -> bool
     near = flat and -UNDER / k <= mean <= OVER / k and error <= OVER / k
     if not near or losses[:POINTS].max() <= log(k) + ABOVE / k:
         return False
-    val = finite(*evidence.series("val_loss"))[1] if evidence.sites("val_loss") else np.empty(0)
-    return not len(val) or abs(float(np.median(val[len(val) // 2 :])) - log(k)) <= ABOVE / k
+    return not len(val) or abs(_late(val) - log(k)) <= ABOVE / k
 
 
 def _counts(evidence: Evidence) -> range:
@@ -91,5 +105,7 @@ def resolution(values: Column) -> float:
     return 10.0**-decimals if decimals <= DIGITS else 0.0
 
 
-LIMITS = {SYMPTOM: f"ln K for K from 2 to 10, or of the stated vocabulary; {SOURCE}; or {SOURCE_OF_REST}"}
+LIMITS = {
+    SYMPTOM: f"ln K for K from 2 to 10, or of the stated vocabulary; {SOURCE}; {SOURCE_OF_REST}; or {SOURCE_OF_VAL}"
+}
 DETECTOR = Detector("at-ln-k", judge, LIMITS, at_end=True)
