@@ -27,8 +27,8 @@ OVER, UNDER = 0.002, 0.005
 """As much for a loss that came down to ln K, whose whole second half lies so near. Of the levels from 0.1 to 3 that is
 0.5 %, and the loss of a model that knows something of its input is hardly ever as flat."""
 BESIDE = 0.05
-"""As much for the training loss beside a validation loss that is there from first to last: it is measured on fewer rows,
-and under dropout."""
+"""As much for the training loss beside a validation loss that is there from first to last: it is measured on fewer
+rows, and under dropout."""
 ERRORS = 4.0
 """Standard errors by which a stretch may lie off: 1 of 16,000 does, and there are 20."""
 BATCH = 8
