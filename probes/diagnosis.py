@@ -119,6 +119,14 @@ class Diagnosis:
         """The gist, after the first cause with what else it may be where there is one."""
         return f"{self.title}: {self.gist}" if self.causes else self.gist
 
+    @property
+    def why_not_judged(self) -> dict[str, list[str]]:
+        """Why detectors could not judge -> which, so that each reason is given once."""
+        found: dict[str, list[str]] = {}
+        for name, why in self.not_judged.items():
+            found.setdefault(why, []).append(name)
+        return found
+
     def shows(self, symptom: str, before: int | None = None) -> bool:
         """Whether a symptom was found, at a step earlier than `before` when that is given."""
         return any(f.symptom == symptom and (before is None or f.step < before) for f in self.findings)
@@ -157,16 +165,8 @@ class Diagnosis:
             ]
         lines += [f"remark: {remark}" for remark in self.remarks]
         lines += [f"judged: {', '.join(self.judged)}"] if self.judged else []
-        lines += [f"not judged: {', '.join(names)}: {why}" for why, names in _by_reason(self.not_judged).items()]
+        lines += [f"not judged: {', '.join(names)}: {why}" for why, names in self.why_not_judged.items()]
         return "\n".join(lines)
-
-
-def _by_reason(not_judged: Mapping[str, str]) -> dict[str, list[str]]:
-    """The detectors that could not judge, by why."""
-    found: dict[str, list[str]] = {}
-    for name, why in not_judged.items():
-        found.setdefault(why, []).append(name)
-    return found
 
 
 def _worst_of_each(findings: Sequence[Finding]) -> list[tuple[Finding, Finding]]:

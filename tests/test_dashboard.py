@@ -320,10 +320,11 @@ def test_a_cause_has_what_else_it_may_be_beside_it() -> None:
 
 
 def test_what_was_not_judged_is_shown_with_the_reason(tmp_path: Path) -> None:
-    """Silence is no clean bill."""
+    """Silence is no clean bill. Those that one reason keeps from judging stand together."""
     page = drawn(tmp_path, hand_made({"loss": [3.0] * 30}))
     assert "Not judged" in page.text
-    assert "the record does not state vocab_size" in page.text
+    assert page.text.count("the record does not state vocab_size") == 1
+    assert "initial-loss, first-gradient, stalled" in page.text
 
 
 def test_facts_and_provenance_are_folded_away(tmp_path: Path) -> None:

@@ -96,7 +96,8 @@ def _item(group: Sequence[Finding]) -> str:
 def _judged(diagnosis: Diagnosis) -> str:
     judged = text(", ".join(diagnosis.judged) or "nothing", SENTENCE)
     items = "".join(
-        f"<li>{text(name)}<small>{text(why, SENTENCE)}</small></li>" for name, why in diagnosis.not_judged.items()
+        f"<li>{text(', '.join(names), SENTENCE)}<small>{text(why, SENTENCE)}</small></li>"
+        for why, names in diagnosis.why_not_judged.items()
     )
     unjudged = f'<dt>Not judged</dt><dd><ul class="unjudged">{items}</ul></dd>' if items else ""
     return f"<dl><dt>Judged</dt><dd>{judged}</dd>{unjudged}</dl>\n"
