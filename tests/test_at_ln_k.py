@@ -79,6 +79,13 @@ def test_it_fires_where_a_loss_came_down_to_it_and_stays(k: int, points: int) ->
     assert not called(2 * log(k) - came)
 
 
+def test_it_stays_quiet_on_a_loss_that_passes_it_slowly() -> None:
+    """Whose second half is there on average only."""
+    above = 0.5 * np.exp(-np.arange(30.0)) + 0.004 / 4
+    assert called(log(4) + np.r_[above, np.zeros(30)])
+    assert not called(log(4) + np.r_[above, np.linspace(0.004, -0.004, 30) / 4])
+
+
 def test_it_stays_quiet_where_validation_rests_elsewhere() -> None:
     """Which tells more of the same model."""
     came = list(log(2) + 0.5 * np.exp(-np.arange(60.0)))

@@ -133,6 +133,17 @@ def peak(path: Path) -> int:
         tracemalloc.stop()
 
 
+def test_a_small_log_takes_no_more_memory_kept_than_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its peak: numbers are kept as eight bytes each, and not as an object and its place in a list."""
+    rows = [{"step": step, "loss": loss, "lr": 1e-3 + step} for step, loss in enumerate(curve(20_000))]
+    path = written(tmp_path, lines_of(*rows))
+    peaks = []
+    for kept in (0, 0, 1_000_000):  # the first of them fills what is cached once and for all
+        monkeypatch.setattr(building, "KEPT", kept)
+        peaks.append(peak(path))
+    assert peaks[2] <= 1.03 * peaks[1], peaks
+
+
 @pytest.mark.parametrize("form", ["JSON lines", "CSV", "trainer state"])
 def test_memory_does_not_grow_with_the_length_of_a_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
