@@ -33,13 +33,13 @@ parity: $(PARITY)/ready
 	$(PARITY)/bin/python -m pytest tests/test_parity.py tests/test_bench_peer.py tests/test_torch_example.py
 
 bench: $(VENV)/ready $(PARITY)/ready
-	$(PARITY)/bin/python scripts/bench.py
-	$(PARITY)/bin/python scripts/bench.py --readme
+	$(PARITY)/bin/python bench/__main__.py
+	$(PARITY)/bin/python bench/__main__.py --readme
 
 sweep: $(VENV)/ready
-	$(BIN)/python scripts/sweep.py --write
-	$(BIN)/python scripts/overfit.py --write
-	$(BIN)/python scripts/warmup_figure.py
+	$(BIN)/python studies/sweep.py --write
+	$(BIN)/python studies/overfit.py --write
+	$(BIN)/python studies/warmup_figure.py
 
 calibrate: $(VENV)/ready
 	$(BIN)/python -m pytest calibration -n auto --benchmark-disable -q

@@ -32,14 +32,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run the experiments on another seed, a whole number from 0 (default: %(default)s)",
     )
     group = parser.getgroup("blind", "name three runs without being told (docs/blind.md)")
-    group.addoption("--blind", action="store_true", help="train and draw them for reports/blind; runs no test")
-    group.addoption("--reveal", action="store_true", help="score reports/blind/diagnoses.toml; runs no test")
-    parser.addini("overhead_budget", "what looking may add to a step, as a share of the bare step", type="float")
+    group.addoption(
+        "--blind", action="store_true", help="train and draw them for reports/blind; runs no test"
+    )
+    group.addoption(
+        "--reveal", action="store_true", help="score reports/blind/diagnoses.toml; runs no test"
+    )
+    parser.addini(
+        "overhead_budget",
+        "what looking may add to a step, as a share of the bare step",
+        type="float",
+    )
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Thousands of tests are made and kept to the end: the collector need not look through them, then or later."""
+    """Thousands of tests are made and kept to the end: the collector need not look through them,
+    then or later."""
     gc.disable()
     try:
         return (yield)
@@ -54,7 +63,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     option = config.option
     if not (option.blind or option.reveal) or option.help:
         return None
-    from probes.blind.folder import BlindError
+    from exercise.paths import BlindError
 
     try:
         print("\n".join(draw_blind(config) if option.blind else reveal(config)))
@@ -67,8 +76,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 
 def draw_blind(config: pytest.Config) -> list[str]:
-    """Draw a round and say what to do next. Raises UsageError for an option that would have no effect."""
-    from probes.blind.round import draw, instructions, status
+    """Draw a round and say what to do next. Raises UsageError for an option that would have no
+    effect."""
+    from exercise.draw import draw, instructions, status
 
     option = config.option
     given = {
@@ -88,7 +98,7 @@ def draw_blind(config: pytest.Config) -> list[str]:
 
 
 def reveal(config: pytest.Config) -> list[str]:
-    from probes.blind.score import reveal as score
+    from exercise.score import reveal as score
 
     return list(score(config.rootpath / BLIND, [brk.cause for brk in BREAKS.values()]).lines())
 
@@ -101,7 +111,9 @@ def seeded(brk: Break | None, seed: int) -> Specimen:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.collectonly:
-        config.option.warn_unused_snapshots = True  # where no test runs, no snapshot is used: that is no failure
+        config.option.warn_unused_snapshots = (
+            True  # where no test runs, no snapshot is used: that is no failure
+        )
 
 
 @pytest.fixture
@@ -115,15 +127,25 @@ def pytest_probes_experiments(config: pytest.Config) -> dict[str, Experiment]:
     chosen = config.getoption("seed")
     healthy, overfit = replace(HEALTHY, seed=chosen), replace(OVERFIT, seed=chosen)
     broken = {name: experiment(brk.apply(healthy), "break") for name, brk in BREAKS.items()}
-    return {"healthy": experiment(healthy, "reference"), **broken, "overfit": experiment(overfit, "overfit")}
+    return {
+        "healthy": experiment(healthy, "reference"),
+        **broken,
+        "overfit": experiment(overfit, "overfit"),
+    }
 
 
 def experiment(config: Config, group: str) -> Experiment:
-    return Experiment(partial(build, config), fingerprint(config), group, lambda cause: build(remedied(config, cause)))
+    return Experiment(
+        partial(build, config),
+        fingerprint(config),
+        group,
+        lambda cause: build(remedied(config, cause)),
+    )
 
 
 def seed(text: str) -> int:
-    """A seed from the command line. Raises ArgumentTypeError, which pytest turns into a usage error."""
+    """A seed from the command line. Raises ArgumentTypeError, which pytest turns into a usage
+    error."""
     if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is no seed; it must be a whole number from 0")
     return int(text)

@@ -1,8 +1,9 @@
-"""Each engineered break is named from its record alone: its signature, its cause, its deadline, and none of the others.
+"""Each engineered break is named from its record alone: its signature, its cause, its deadline, and
+none of the others.
 
-The signatures are what was measured on the choosing seeds. Where that is not what is usually predicted (a NaN after a
-bad initialisation, a loss spike without warmup), the measurement stands (docs/why.md).
-"""
+The signatures are what was measured on the choosing seeds. Where that is not what is usually
+predicted (a NaN after a bad initialisation, a loss spike without warmup), the measurement stands
+(docs/why.md)."""
 
 from dataclasses import replace
 from functools import partial
@@ -14,8 +15,8 @@ import pytest
 from model import BREAKS, HEALTHY, remedied
 from model.config import diff, from_dict
 from probes import diagnose
-from probes.online import CONFIRMATIONS, Online
-from probes.smoothing import centred_mean
+from probes.diagnosis.curves import centred_mean
+from probes.diagnosis.early_stop import CONFIRMATIONS, EarlyStop
 
 SIGNATURES = {
     "bad-init": {"initial-loss-high", "initial-activation-large", "first-gradient-large"},
@@ -41,8 +42,12 @@ def healthy(run):
 
 
 def largest_first_change(record):
-    """The largest relative change of a layer's output by the first update (`probes.detectors.first_update`)."""
-    ratios = {matrix: record.column("update_weight_ratio", matrix)[0] for matrix in record.sites("update_weight_ratio")}
+    """The largest relative change of a layer's output by the first update
+    (`probes.diagnosis.detectors.first_update`)."""
+    ratios = {
+        matrix: record.column("update_weight_ratio", matrix)[0]
+        for matrix in record.sites("update_weight_ratio")
+    }
     return max(ratio * sqrt(record.facts["fan_in"][matrix]) for matrix, ratio in ratios.items())
 
 
@@ -118,13 +123,18 @@ def test_break_bad_init_drives_activations_up_a_thousandfold(bad_init, healthy):
 
 def test_break_bad_init_saturates_every_head_from_the_start(bad_init):
     """Scores are so large that each query sees one key."""
-    entropies = [bad_init.series("attention_entropy", head)[1][0] for head in bad_init.sites("attention_entropy")]
+    entropies = [
+        bad_init.series("attention_entropy", head)[1][0]
+        for head in bad_init.sites("attention_entropy")
+    ]
     assert max(entropies) < 0.01
 
 
 def test_break_bad_init_stays_finite_throughout(bad_init):
     """Predicted is a NaN within thirty steps; a stable softmax and LayerNorm do not give one."""
-    counts = [bad_init.column("nonfinite_count", site) for site in bad_init.sites("nonfinite_count")]
+    counts = [
+        bad_init.column("nonfinite_count", site) for site in bad_init.sites("nonfinite_count")
+    ]
     assert np.sum(counts) == 0
 
 
@@ -148,7 +158,8 @@ def test_break_no_warmup_takes_its_whole_first_step_at_once(no_warmup, healthy):
 
 
 def test_break_no_warmup_overwrites_what_a_layer_computed(no_warmup, healthy):
-    """The first update changes some layer's output by over twice the output itself; the reference by under half."""
+    """The first update changes some layer's output by over twice the output itself; the reference
+    by under half."""
     assert largest_first_change(healthy) < 0.5 < 2 < largest_first_change(no_warmup)
 
 
@@ -174,11 +185,14 @@ def mask_leak(run):
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_break_mask_leak_collapses_loss_below_the_floor(mask_leak, split):
     """Under half of what the best causal model could reach on that very split."""
-    assert mask_leak.series(f"{split}_loss")[1][-1] < 0.5 * mask_leak.facts["ladder"][split]["floor"]
+    assert (
+        mask_leak.series(f"{split}_loss")[1][-1] < 0.5 * mask_leak.facts["ladder"][split]["floor"]
+    )
 
 
 def test_break_mask_leak_looks_better_than_the_reference_at_everything_else(mask_leak, healthy):
-    """No other curve gives it away: the loss is lower on held-out forms, and both classes are solved."""
+    """No other curve gives it away: the loss is lower on held-out forms, and both classes are
+    solved."""
     smooth = [centred_mean(record.series("val_loss")[1])[-1] for record in (mask_leak, healthy)]
     assert smooth[0] < 0.1 * smooth[1]
 
@@ -192,10 +206,11 @@ def test_break_mask_leak_is_not_mistaken_for_overfitting(run):
 
 
 def test_break_that_is_certain_can_be_ended_early(broken, brk):
-    """Judged as the record grows, it is certain of its cause within a few evaluations of its deadline."""
-    record, online = broken.record, Online()
+    """Judged as the record grows, it is certain of its cause within a few evaluations of its
+    deadline."""
+    record, online = broken.record, EarlyStop()
     evaluated = record.series("val_loss")[0].tolist()
-    answers = ((step, online.certain(partial(record.prefix, step))) for step in evaluated)
+    answers = ((step, online.certain_cause(partial(record.prefix, step))) for step in evaluated)
     step, cause = next((step, cause) for step, cause in answers if cause)
     assert cause == brk.cause
     assert step <= brk.certain_by + CONFIRMATIONS * HEALTHY.eval_every

@@ -1,7 +1,7 @@
 """The healthy run: the reference pattern that every other run is read against.
 
-Bands are those of the choosing seeds 0-9 with room to spare (`scripts/bands.py` prints them); bounds are exact.
-"""
+Bands are those of the choosing seeds 0-9 with room to spare (`studies/bands.py` prints them);
+bounds are exact."""
 
 from contextlib import closing
 from dataclasses import replace
@@ -11,12 +11,12 @@ from time import process_time
 import numpy as np
 import pytest
 
+from bench.looking import EVERY, evaluation_costs
+from bench.overhead import Overhead
 from model import HEALTHY, build
 from probes import Recorder
-from probes.overhead import Overhead
-from probes.smoothing import centred_mean, first_step_below
-from probes.watching import watched_steps
-from scripts.looking import EVERY, evaluation_costs
+from probes.diagnosis.curves import centred_mean, first_step_below
+from probes.recording.watch import watched_steps
 
 FLOAT32_SLACK = 1e-5
 """A mean of float32 losses may fall this far below an exact bound, in nats."""
@@ -70,7 +70,9 @@ def test_healthy_learning_rate_ramps_up_and_decays_as_configured(healthy):
     steps, optimizer = healthy.config["steps"], healthy.config["optimizer"]
     warmup, peak = optimizer["warmup_steps"], optimizer["lr_max"]
     ramp = [peak * (s + 1) / warmup for s in range(warmup)]
-    decay = [peak * (0.55 + 0.45 * cos(pi * s / (steps - warmup - 1))) for s in range(steps - warmup)]
+    decay = [
+        peak * (0.55 + 0.45 * cos(pi * s / (steps - warmup - 1))) for s in range(steps - warmup)
+    ]
     np.testing.assert_allclose(healthy.record.column("lr"), ramp + decay, rtol=1e-12)
 
 
@@ -97,14 +99,18 @@ def test_healthy_weights_keep_their_spectral_norm(record):
 
 def test_healthy_run_leaves_no_layer_dead(record):
     """Hardly a neuron is silent on a whole evaluation."""
-    fractions = [record.series("dead_fraction", layer)[1] for layer in record.sites("dead_fraction")]
+    fractions = [
+        record.series("dead_fraction", layer)[1] for layer in record.sites("dead_fraction")
+    ]
     assert len(fractions) == 2
     assert np.max(fractions) <= 0.25
 
 
 def test_healthy_run_leaves_no_head_stuck_on_one_key(record):
     """Entropy of every head stays clear of zero."""
-    entropies = [record.series("attention_entropy", head)[1] for head in record.sites("attention_entropy")]
+    entropies = [
+        record.series("attention_entropy", head)[1] for head in record.sites("attention_entropy")
+    ]
     assert len(entropies) == 8
     assert np.min(entropies) >= 0.01
 
@@ -116,9 +122,12 @@ def test_healthy_run_is_diagnosed_healthy(healthy):
 
 
 def test_regular_verbs_are_learned_before_irregular_ones_on_held_out_forms(record):
-    """Regular forms reach what the best n-gram manages on both classes; irregular ones do not reach it earlier."""
+    """Regular forms reach what the best n-gram manages on both classes; irregular ones do not reach
+    it earlier."""
     level = record.facts["ladder"]["val"]["class_baseline"]
-    regular, irregular = (first_step_below(record, "val_loss_by_class", site, level) for site in CLASSES)
+    regular, irregular = (
+        first_step_below(record, "val_loss_by_class", site, level) for site in CLASSES
+    )
     assert regular < np.inf
     assert regular <= irregular
 
@@ -131,7 +140,9 @@ def test_irregular_verbs_cost_more_than_regular_ones_on_held_out_forms(record):
 def test_both_classes_are_learned_on_training_rows_regular_first(record):
     """Exceptions can be memorised, and are, after the rule."""
     level = record.facts["ladder"]["val"]["class_baseline"]
-    regular, irregular = (first_step_below(record, "train_loss_by_class", site, level) for site in CLASSES)
+    regular, irregular = (
+        first_step_below(record, "train_loss_by_class", site, level) for site in CLASSES
+    )
     assert regular < irregular < np.inf
 
 
@@ -141,10 +152,15 @@ def test_healthy_diagnosis_is_the_one_on_file(healthy, snapshot):
 
 
 @pytest.mark.benchmark(timer=process_time)
-def test_looking_at_a_step_costs_no_more_than_its_budget(benchmark, overhead_budget, tmp_path, note):
-    """Every signal on, the record written to disk; bare and watched steps in turn, evaluations beside them."""
+def test_looking_at_a_step_costs_no_more_than_its_budget(
+    benchmark, overhead_budget, tmp_path, note
+):
+    """Every signal on, the record written to disk; bare and watched steps in turn, evaluations
+    beside them."""
     if benchmark.disabled:
-        pytest.skip("benchmarks are off here, as under pytest-xdist: run this test on its own, in one process")
+        pytest.skip(
+            "benchmarks are off here, as under pytest-xdist: run this test on its own, in one process"
+        )
     config = replace(HEALTHY, eval_every=HEALTHY.steps)
     specimen = build(config)
     recorder = Recorder(tmp_path / "run.jsonl", **specimen.facts())
@@ -155,14 +171,22 @@ def test_looking_at_a_step_costs_no_more_than_its_budget(benchmark, overhead_bud
         next(bare)
         bare_seconds.append(process_time() - start)
 
-    with closing(build(config).steps()) as bare, recorder, closing(watched_steps(specimen, recorder)) as watched:
-        benchmark.pedantic(lambda: next(watched), setup=time_one_bare_step, rounds=60, warmup_rounds=5)
+    with (
+        closing(build(config).steps()) as bare,
+        recorder,
+        closing(watched_steps(specimen, recorder)) as watched,
+    ):
+        benchmark.pedantic(
+            lambda: next(watched), setup=time_one_bare_step, rounds=60, warmup_rounds=5
+        )
     overhead = Overhead.of(bare_seconds[-60:], benchmark.stats.stats.data)
     verdict = overhead.judge(overhead_budget)
     evaluation = dict(evaluation_costs(rounds=20, alone=False))[EVERY]
     benchmark.extra_info.update(
         vars(overhead), budget=overhead_budget, verdict=verdict, of_an_evaluation=vars(evaluation)
     )
-    found = f"Looking adds {overhead} to a step, against a budget of {overhead_budget:.0%}: {verdict}"
+    found = (
+        f"Looking adds {overhead} to a step, against a budget of {overhead_budget:.0%}: {verdict}"
+    )
     note(f"{found}; to an evaluation it adds {evaluation}.")
     assert verdict != "exceeded", found

@@ -1,11 +1,12 @@
-"""HEALTHY carried past convergence on purpose: the gap between train and validation opens, the tax does not close."""
+"""HEALTHY carried past convergence on purpose: the gap between train and validation opens, the tax
+does not close."""
 
 import numpy as np
 import pytest
 
 from model import HEALTHY, OVERFIT, remedied
 from model.config import diff, from_dict
-from probes.smoothing import WINDOW, centred_mean
+from probes.diagnosis.curves import WINDOW, centred_mean
 
 CLASSES = ("regular", "irregular")
 
@@ -69,8 +70,8 @@ def test_overfit_gap_is_wider_at_the_end_than_at_the_minimum(record, best):
 
 
 def test_overfit_tax_does_not_close_on_held_out_forms(record, best):
-    """More training does not tell what was never shown: over the last quarter the tax is at least nine tenths of what
-    it was in the third, and at the minimum of validation."""
+    """More training does not tell what was never shown: over the last quarter the tax is at least
+    nine tenths of what it was in the third, and at the minimum of validation."""
     held_out = tax(record, "val")
     assert quarter(held_out, 4) >= 0.9 * quarter(held_out, 3)
     assert quarter(held_out, 4) >= 0.9 * centred_mean(held_out)[best]

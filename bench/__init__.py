@@ -1,1 +1,2 @@
-"""What things cost, measured beside what they are compared with; `scripts/bench.py` puts it into one table."""
+"""What things cost, measured beside what they are compared with; `bench/__main__.py` puts it into
+one table."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from probes.overhead import Overhead
+from bench.overhead import Overhead
 
 Unit = Literal["x", "%", "s", "KiB", "KB", "/min"]
 NONE = "–"
@@ -37,25 +37,32 @@ class Figure:
         return dataclasses.replace(self, measured=measured, note=note)
 
     def ratio(self, ours: Sequence[float], peer: Sequence[float]) -> Figure:
-        """From seconds of pairs: ratio of medians, with an interval from order statistics (`probes.overhead`)."""
+        """From seconds of pairs: ratio of medians, with an interval from order statistics
+        (`bench.overhead`)."""
         over = Overhead.of(peer, ours)
-        return dataclasses.replace(self, measured=1 + over.estimate, low=1 + over.low, high=1 + over.high)
+        return dataclasses.replace(
+            self, measured=1 + over.estimate, low=1 + over.low, high=1 + over.high
+        )
 
     def failed(self, why: str) -> Figure:
         return dataclasses.replace(self, note=why)
 
     @property
     def verdict(self) -> str:
-        """Met or missed when measured value and interval are on one side of the target, else inconclusive.
+        """Met or missed when measured value and interval are on one side of the target, else
+        inconclusive.
 
-        The measured ratio is of medians, its interval that of the median ratio: on a noisy machine one may lie off the
-        other.
-        """
+        The measured ratio is of medians, its interval that of the median ratio: on a noisy machine
+        one may lie off the other."""
         if self.measured is None:
             return "not measured"
         if self.target is None:
             return NONE
-        reached = {self._reaches(value) for value in (self.measured, self.low, self.high) if value is not None}
+        reached = {
+            self._reaches(value)
+            for value in (self.measured, self.low, self.high)
+            if value is not None
+        }
         if len(reached) == 2:
             return "inconclusive"
         return "met" if reached == {True} else f"missed by {self._short()}"
@@ -70,7 +77,11 @@ class Figure:
         off = abs(self.measured - self.target)
         if self.unit == "%":
             return f"{100 * off:.1f} points"
-        return shown(off, self.unit) if self.unit in ("KiB", "KB") else f"{off / self.target:.0%}".replace("%", " %")
+        return (
+            shown(off, self.unit)
+            if self.unit in ("KiB", "KB")
+            else f"{off / self.target:.0%}".replace("%", " %")
+        )
 
     def cells(self) -> tuple[str, ...]:
         """The row as text: figure, measured, interval, target, verdict, peer."""
@@ -81,9 +92,15 @@ class Figure:
             else " to ".join(shown(end, self.unit).split()[0] for end in (self.low, self.high))
         )
         against = (
-            "; ".join(filter(None, (self.peer, self.note))) if self.measured is not None else self.note or self.peer
+            "; ".join(filter(None, (self.peer, self.note)))
+            if self.measured is not None
+            else self.note or self.peer
         )
-        target = NONE if self.target is None else f"{'≥' if self.at_least else '≤'} {shown(self.target, self.unit)}"
+        target = (
+            NONE
+            if self.target is None
+            else f"{'≥' if self.at_least else '≤'} {shown(self.target, self.unit)}"
+        )
         return (self.name, measured, interval, target, self.verdict, against)
 
     def row(self) -> dict[str, Any]:
@@ -97,7 +114,9 @@ class Figure:
 
 def shown(value: float, unit: Unit) -> str:
     """ "0.68 x", "4.9 %", "12.3 s", "64 KiB", "31 /min"."""
-    number = {"x": f"{value:.2f}", "%": f"{100 * value:.1f}", "s": f"{value:.3g}"}.get(unit, f"{value:,.0f}")
+    number = {"x": f"{value:.2f}", "%": f"{100 * value:.1f}", "s": f"{value:.3g}"}.get(
+        unit, f"{value:,.0f}"
+    )
     return f"{number} {unit}"
 
 

@@ -14,7 +14,9 @@ def machine() -> dict[str, str]:
     """CPU, cores this process may use, kernel, versions of Python, NumPy, its BLAS and torch."""
     return {
         "CPU": _cpu(),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "cores": str(
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ),
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
         "NumPy": np.__version__,
@@ -36,7 +38,9 @@ def _blas() -> str:
     """NumPy's own, with the kernel it chose; other packages bring theirs."""
     loaded = [info for info in threadpool_info() if info["user_api"] == "blas"]
     ours = [info for info in loaded if "numpy" in info["filepath"]] or loaded
-    return ", ".join(f"{b['internal_api']} {b['version']} {b.get('architecture', '')}".strip() for b in ours)
+    return ", ".join(
+        f"{b['internal_api']} {b['version']} {b.get('architecture', '')}".strip() for b in ours
+    )
 
 
 def torch_version() -> str | None:

@@ -31,8 +31,8 @@ FIGURES = {
 def peaks(kind: str, early: int = EARLY, late: int = LATE) -> tuple[float, float]:
     """KiB after `early` and after `late` steps of a bare run.
 
-    The highest in the steps from the second to the early one, and in those from there to the late one.
-    """
+    The highest in the steps from the second to the early one, and in those from there to the late
+    one."""
     if kind == "traced":
         tracemalloc.start()
     seen = {}
@@ -50,7 +50,8 @@ def _traced() -> float:
 
 
 def _resident() -> float:
-    """The peak since this was last asked, as Linux tells it: what getrusage tells begins with the parent's."""
+    """The peak since this was last asked, as Linux tells it: what getrusage tells begins with the
+    parent's."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     (peak,) = (float(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -63,7 +64,11 @@ def _measure() -> Iterator[Figure]:
             yield figure.failed("only Linux tells it")
             continue
         done = subprocess.run(
-            [sys.executable, "-m", "bench.memory", kind], cwd=ROOT, capture_output=True, text=True, check=True
+            [sys.executable, "-m", "bench.memory", kind],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         early, late = json.loads(done.stdout)
         yield figure.value(late - early, f"of {early / 1024:.1f} MiB")

@@ -1,8 +1,7 @@
 """The same training step in PyTorch, eager: what somebody who writes it today would write.
 
-Attention is `scaled_dot_product_attention`, Q, K and V one Linear, rotary positions a complex multiply (faster here
-than by pairs), AdamW the fused one. Importing this needs torch.
-"""
+Attention is `scaled_dot_product_attention`, Q, K and V one Linear, rotary positions a complex
+multiply (faster here than by pairs), AdamW the fused one. Importing this needs torch."""
 
 from __future__ import annotations
 
@@ -39,7 +38,9 @@ class Block(nn.Module):
         qkv = self.qkv(self.norm1(x)).view(B, T, 3, self.n_heads, -1)
         pairs = torch.view_as_complex(qkv[:, :, :2].unflatten(-1, (-1, 2)))
         q, k = torch.view_as_real(pairs * turns).flatten(-2).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(q, k, qkv[:, :, 2].transpose(1, 2), is_causal=True)
+        mixed = functional.scaled_dot_product_attention(
+            q, k, qkv[:, :, 2].transpose(1, 2), is_causal=True
+        )
         x = x + self.out(mixed.transpose(1, 2).reshape(B, T, C))
         return x + self.down(functional.gelu(self.up(self.norm2(x)), approximate="tanh"))
 
@@ -68,7 +69,9 @@ class MiniGPT(nn.Module):
 class Peer:
     """A training run in PyTorch, from the weights that ours starts from."""
 
-    def __init__(self, config: Config, weights: Mapping[str, npt.NDArray[Any]], longest: int) -> None:
+    def __init__(
+        self, config: Config, weights: Mapping[str, npt.NDArray[Any]], longest: int
+    ) -> None:
         self.clip_norm, optimizer = config.optimizer.clip_norm, config.optimizer
         self.model = MiniGPT(config.model, longest).to(getattr(torch, config.model.dtype))
         self.model.load_state_dict(_named(weights, config.model.n_layers), strict=False)
@@ -78,7 +81,11 @@ class Peer:
             {"params": [p for p in params if p.ndim == 1], "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(
-            groups, lr=optimizer.lr_max, betas=(optimizer.beta1, optimizer.beta2), eps=optimizer.eps, fused=True
+            groups,
+            lr=optimizer.lr_max,
+            betas=(optimizer.beta1, optimizer.beta2),
+            eps=optimizer.eps,
+            fused=True,
         )
 
     @staticmethod
@@ -93,7 +100,9 @@ class Peer:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
         logits = self.model(tokens)
-        loss = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+        loss = functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED
+        )
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.optimizer.step()
@@ -103,13 +112,22 @@ class Peer:
 def _named(weights: Mapping[str, npt.NDArray[Any]], n_layers: int) -> dict[str, Tensor]:
     """Ours by torch's names."""
     ours = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
-    theirs = {"embed.weight": ours["embed.weight"], "norm.weight": ours["norm.scale"], "norm.bias": ours["norm.shift"]}
+    theirs = {
+        "embed.weight": ours["embed.weight"],
+        "norm.weight": ours["norm.scale"],
+        "norm.bias": ours["norm.shift"],
+    }
     for block in (f"blocks.{i}" for i in range(n_layers)):
-        theirs[f"{block}.qkv.weight"] = torch.cat([ours[f"{block}.attn.{part}.weight"] for part in "qkv"])
+        theirs[f"{block}.qkv.weight"] = torch.cat(
+            [ours[f"{block}.attn.{part}.weight"] for part in "qkv"]
+        )
         theirs[f"{block}.out.weight"] = ours[f"{block}.attn.o.weight"]
         for norm in ("norm1", "norm2"):
             theirs[f"{block}.{norm}.weight"] = ours[f"{block}.{norm}.scale"]
             theirs[f"{block}.{norm}.bias"] = ours[f"{block}.{norm}.shift"]
         for layer in ("up", "down"):
-            theirs |= {f"{block}.{layer}.{part}": ours[f"{block}.ffn.{layer}.{part}"] for part in ("weight", "bias")}
+            theirs |= {
+                f"{block}.{layer}.{part}": ours[f"{block}.ffn.{layer}.{part}"]
+                for part in ("weight", "bias")
+            }
     return theirs

@@ -1,11 +1,12 @@
-"""The matrix products of a training step: heard while it makes them, and made again with nothing around them.
+"""The matrix products of a training step: heard while it makes them, and made again with nothing
+around them.
 
-A copy of `model` of its own is trained with arrays that tell of every `np.matmul` and `@` they take part in, so no list
-of shapes can go stale. What is made again reads the very memory that the step read, with ordinary numbers in it
-(denormal ones, which training may leave there, are slow), and writes over strides like the step's. A product with a
-vector, or with a matrix of zeros and ones, is a sum or a selection written as a product, not one that the architecture
-asks for: it is left out, which makes the floor lower.
-"""
+A copy of `model` of its own is trained with arrays that tell of every `np.matmul` and `@` they take
+part in, so no list of shapes can go stale. What is made again reads the very memory that the step
+read, with ordinary numbers in it (denormal ones, which training may leave there, are slow), and
+writes over strides like the step's. A product with a vector, or with a matrix of zeros and ones, is
+a sum or a selection written as a product, not one that the architecture asks for: it is left out,
+which makes the floor lower."""
 
 from __future__ import annotations
 
@@ -65,12 +66,18 @@ class Heard(NamedTuple):
         """Shape and strides of the result; row after row where NumPy allocates it."""
         if self.out is not None:
             return self.out.shape, self.out.strides
-        shape = (*np.broadcast_shapes(self.a.shape[:-2], self.b.shape[:-2]), self.a.shape[-2], self.b.shape[-1])
+        shape = (
+            *np.broadcast_shapes(self.a.shape[:-2], self.b.shape[:-2]),
+            self.a.shape[-2],
+            self.b.shape[-1],
+        )
         return shape, tuple(prod(shape[i + 1 :]) * self.a.itemsize for i in range(len(shape)))
 
     def extent(self) -> int:
         """Bytes from the first to the last of the result."""
-        return self.a.itemsize + sum((n - 1) * stride for n, stride in zip(*self.layout(), strict=True))
+        return self.a.itemsize + sum(
+            (n - 1) * stride for n, stride in zip(*self.layout(), strict=True)
+        )
 
 
 class Telling(np.ndarray):
@@ -83,7 +90,9 @@ class Telling(np.ndarray):
         inputs, into = tuple(map(_plain, inputs)), tuple(map(_plain, out))
         if ufunc is np.matmul and _is_product(*inputs):
             self.heard.append(Heard(*inputs, *(into or (None,))))
-        kwargs = {name: _plain(value) for name, value in kwargs.items()} | ({"out": into} if out else {})
+        kwargs = {name: _plain(value) for name, value in kwargs.items()} | (
+            {"out": into} if out else {}
+        )
         result = getattr(ufunc, method)(*inputs, **kwargs)
         if out:
             return out[0]
@@ -103,7 +112,9 @@ def record(config: Config, steps: int, longest_rows: bool = False) -> list[Recor
             Telling.heard.clear()
             step = next(run)
             scratch = _grown(scratch, max((each.extent() for each in Telling.heard), default=0))
-            products = [Product(each.a, each.b, _elsewhere(scratch, each)) for each in Telling.heard]
+            products = [
+                Product(each.a, each.b, _elsewhere(scratch, each)) for each in Telling.heard
+            ]
             _enough(products, config, int(LENGTHS[step.batch_ids].sum()))
             recorded.append(RecordedStep(step.batch_ids, step.lr, products))
         Telling.heard.clear()
@@ -118,8 +129,13 @@ def replay(products: Sequence[Product]) -> None:
 
 @contextmanager
 def _telling_copy() -> Iterator[Callable[[Config], Any]]:
-    """`build` of a second `model`, whose NumPy makes arrays that tell; the first one never meets them."""
-    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "model"}
+    """`build` of a second `model`, whose NumPy makes arrays that tell; the first one never meets
+    them."""
+    kept = {
+        name: sys.modules.pop(name)
+        for name in list(sys.modules)
+        if name.partition(".")[0] == "model"
+    }
     try:
         build = importlib.import_module("model").build
         for name in list(sys.modules):
@@ -136,7 +152,11 @@ def _telling_copy() -> Iterator[Callable[[Config], Any]]:
 class _TellingNumPy(ModuleType):
     def __getattr__(self, name: str) -> Any:
         found = getattr(np, name)
-        return (lambda *args, **kwargs: found(*args, **kwargs).view(Telling)) if name in FRESH else found
+        return (
+            (lambda *args, **kwargs: found(*args, **kwargs).view(Telling))
+            if name in FRESH
+            else found
+        )
 
 
 def _plain(value: Any) -> Any:
@@ -144,7 +164,9 @@ def _plain(value: Any) -> Any:
 
 
 def _is_product(a: Array, b: Array) -> bool:
-    return min(a.ndim, b.ndim) >= 2 and not any(((each == 0) | (each == 1)).all() for each in (a, b))
+    return min(a.ndim, b.ndim) >= 2 and not any(
+        ((each == 0) | (each == 1)).all() for each in (a, b)
+    )
 
 
 def _refill(products: Iterable[Product]) -> None:
@@ -180,7 +202,8 @@ def _grown(scratch: npt.NDArray[np.uint8], nbytes: int) -> npt.NDArray[np.uint8]
 
 
 def _enough(products: Sequence[Product], config: Config, tokens: int) -> None:
-    """Three products for each matrix of weights, forward and two gradients, and six of attention's a layer."""
+    """Three products for each matrix of weights, forward and two gradients, and six of attention's
+    a layer."""
     model = config.model
     C, F, L = model.d_model, model.d_ff, model.n_layers
     needed = 6 * tokens * (L * (4 * C * C + 2 * C * F) + model.vocab_size * C)

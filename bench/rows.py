@@ -18,13 +18,15 @@ LONGEST = np.flatnonzero(LENGTHS.max() == LENGTHS)
 
 
 def full_length(specimen: Any) -> None:
-    """Let a specimen that was not trained yet draw from the longest rows alone, where there is no padding to skip."""
+    """Let a specimen that was not trained yet draw from the longest rows alone, where there is no
+    padding to skip."""
     train: Ids = specimen.split.train
     train[:] = np.resize(LONGEST, len(train))
 
 
 def padded(ids: Ids, ignore: int) -> tuple[Ids, Ids]:
-    """Tokens and targets [B, T] of some rows, to the longest of them; targets of padding are `ignore`."""
+    """Tokens and targets [B, T] of some rows, to the longest of them; targets of padding are
+    `ignore`."""
     rows = [TOKENS[i] for i in ids]
     T = int(LENGTHS[ids].max())
     tokens, targets = np.zeros((len(rows), T), np.int64), np.full((len(rows), T), ignore, np.int64)

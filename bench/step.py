@@ -1,4 +1,5 @@
-"""One training step beside the same one in PyTorch and beside its matrix products alone, in turn, on one thread."""
+"""One training step beside the same one in PyTorch and beside its matrix products alone, in turn,
+on one thread."""
 
 from __future__ import annotations
 
@@ -24,8 +25,9 @@ LARGER = replace(
     model=Model(d_model=256, n_heads=16, d_ff=1024, n_layers=4),
     optimizer=replace(HEALTHY.optimizer, lr_max=HEALTHY.optimizer.lr_max / 4),
 )
-"""Four times the width, by as many more heads of the same width, and twice the depth, at a quarter of the peak rate: at
-all of it attention of this width saturates and leaves hundreds of thousands of denormal numbers, which are slow."""
+"""Four times the width, by as many more heads of the same width, and twice the depth, at a quarter
+of the peak rate: at all of it attention of this width saturates and leaves hundreds of thousands of
+denormal numbers, which are slow."""
 NOTE = (
     "A step is one of HEALTHY: forward, loss, backward, clip, AdamW; a larger one has four times the width "
     "(d_model 256, 16 heads, d_ff 1024) and twice the depth. Full rows are batches in which every row has "
@@ -37,12 +39,13 @@ Contender = Callable[[int], object]
 """Takes the i-th step."""
 
 
-def interleaved(contenders: Mapping[str, Contender], warmup: int, pairs: int) -> dict[str, list[float]]:
+def interleaved(
+    contenders: Mapping[str, Contender], warmup: int, pairs: int
+) -> dict[str, list[float]]:
     """CPU seconds of each contender's steps after the warmup; they take turns.
 
-    The turn is always the same, so that nobody follows himself and finds the caches full of what is his: everyone comes
-    after a step of another's.
-    """
+    The turn is always the same, so that nobody follows himself and finds the caches full of what is
+    his: everyone comes after a step of another's."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for i in range(warmup + pairs):
         for name, contender in contenders.items():
@@ -53,7 +56,8 @@ def interleaved(contenders: Mapping[str, Contender], warmup: int, pairs: int) ->
 
 
 def times(config: Config, pairs: int, longest_rows: bool = False) -> dict[str, list[float]]:
-    """Of our step, its products and, where torch can be imported, the peer's step, on the same batches."""
+    """Of our step, its products and, where torch can be imported, the peer's step, on the same
+    batches."""
     steps = WARMUP + pairs
     config = replace(config, steps=steps + 1, eval_every=steps + 1)
     with threadpool_limits(1):
@@ -81,7 +85,9 @@ def _peer(config: Config, specimen: Any, recorded: Sequence[RecordedStep]) -> Co
     return lambda i: peer.step(*batches[i], recorded[i].lr)
 
 
-def _figures(size: str, over_torch: float | None, over_products: float | None) -> tuple[Figure, ...]:
+def _figures(
+    size: str, over_torch: float | None, over_products: float | None
+) -> tuple[Figure, ...]:
     return (
         Figure(f"{size}step / PyTorch", "x", TORCH, over_torch),
         Figure(f"{size}step, full rows / PyTorch", "x", TORCH),

@@ -1,4 +1,5 @@
-"""Training whole runs in processes of their own, side by side: how long the experiments take, and a calibration.
+"""Training whole runs in processes of their own, side by side: how long the experiments take, and a
+calibration.
 
 What `pytest -n 2` and `pytest calibration -n 2` spend their time on, without pytest's own start.
 """
@@ -18,20 +19,22 @@ from bench.figures import Figure, Section
 from calibration.conditions import Planned, plan
 from model import BREAKS, HEALTHY, OVERFIT
 from model.seeds import TEST_SEED
-from probes.gate.store import Store
+from probes.plugin.run_cache import Store
 
 CORES = 2
 CALIBRATION_RUNS = 12
 """Healthy runs of the choosing seeds: enough that two workers end at nearly the same time."""
 EXPERIMENTS = Figure("training all experiments, cold", "s", "2 processes", 30.0)
 ONE, TWO = (
-    Figure(f"calibration runs, {workers}", "/min", "HEALTHY, recorded") for workers in ("one worker", "two workers")
+    Figure(f"calibration runs, {workers}", "/min", "HEALTHY, recorded")
+    for workers in ("one worker", "two workers")
 )
 SPEEDUP = Figure("calibration, two workers / one", "x", "the same runs", 2 * 0.85, at_least=True)
 
 
 def seconds(runs: Sequence[Planned], workers: int) -> float:
-    """Wall time of training and recording runs, handed out in the order given, into a folder that is empty."""
+    """Wall time of training and recording runs, handed out in the order given, into a folder that
+    is empty."""
     with (
         TemporaryDirectory() as folder,
         ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
@@ -74,5 +77,7 @@ def _calibration() -> Iterator[Figure]:
     yield SPEEDUP.value(one / two)
 
 
-EXPERIMENTS_SECTION = Section("Training of all experiments", (EXPERIMENTS,), _experiments, slow=True)
+EXPERIMENTS_SECTION = Section(
+    "Training of all experiments", (EXPERIMENTS,), _experiments, slow=True
+)
 CALIBRATION_SECTION = Section("Calibration", (ONE, TWO, SPEEDUP), _calibration, slow=True)

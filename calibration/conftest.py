@@ -1,4 +1,5 @@
-"""Training as a pytest session: one item per run, spread by pytest-xdist; a line says how far it is."""
+"""Training as a pytest session: one item per run, spread by pytest-xdist; a line says how far it
+is."""
 
 from __future__ import annotations
 
@@ -13,12 +14,13 @@ import pytest
 from calibration.conditions import FOLDER, plan
 from calibration.progress import MINUTE, Progress
 from calibration.sampler import Phase
-from probes.gate.store import Store
-from probes.gate.terminal import UPDATES_PER_SECOND, StatusLine
+from probes.plugin.run_cache import Store
+from probes.plugin.terminal import UPDATES_PER_SECOND, StatusLine
 
 HERE = Path(__file__).parent.name
 ONE_BY_ONE = 1
-"""Items handed to a worker at a time, so that all workers stay in the order of the plan, the longest first."""
+"""Items handed to a worker at a time, so that all workers stay in the order of the plan, the
+longest first."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,7 +59,8 @@ def leases(store: Store) -> Iterator[None]:
 
 
 class Reporter:
-    """The process that hears of every run; on a terminal one line is written over, elsewhere one a minute."""
+    """The process that hears of every run; on a terminal one line is written over, elsewhere one a
+    minute."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config, self._next = config, 0.0
@@ -83,11 +86,14 @@ class Reporter:
             self._say(self._progress)
 
     def _collected(self, ids: Sequence[str]) -> None:
-        """Every worker collects the same; where workers do, the controller has no items of its own."""
+        """Every worker collects the same; where workers do, the controller has no items of its
+        own."""
         if self._progress is None and (names := set(map(_name, ids))):
             runs = [run for run in plan(self._config.option.phase) if run.name in names]
             shelf = Store(FOLDER, session="")
-            self._progress = Progress(runs, [run.name for run in runs if shelf.has(run.name, run.experiment())])
+            self._progress = Progress(
+                runs, [run.name for run in runs if shelf.has(run.name, run.experiment())]
+            )
             self._say(self._progress)
 
     def _say(self, progress: Progress) -> None:

@@ -1,25 +1,23 @@
 """What a judged result is a result of: a hash of all that judges and of what it is judged on.
 
-It covers `probes.diagnosis` and every module of the package it reaches, as code: comments, docstrings and layout do not
-count, and no Python version writes it in another way. With it go the leaves of HEALTHY, of the breaks and of OVERFIT.
-"""
+It covers `probes.diagnosis` and every module of the package it reaches, as code: comments,
+docstrings and layout do not count, and no Python version writes it in another way. With it go the
+leaves of HEALTHY, of the breaks and of OVERFIT."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
 from model.breaks import BREAKS, OVERFIT
 from model.config import HEALTHY, leaves
-from probes.gate import key
+from probes.plugin import cache_key
 
-START = f"{key.PACKAGE}.diagnosis"
-RECORDERS = frozenset({f"{key.PACKAGE}.seen", f"{key.PACKAGE}.record_file"})
+START = f"{cache_key.PACKAGE}.diagnosis.diagnose"
+RECORDERS = frozenset({f"{cache_key.PACKAGE}.record.builder", f"{cache_key.PACKAGE}.record.jsonl"})
 """Not followed: what fills a record; a diagnosis is of the record, whatever filled it."""
-FILLING = {"record.py": frozenset({"Builder", "Cells", "RUN", "_broken", "_number", "_numbers", "_step", "positions"})}
-"""Left out for the same reason, of a file whose other definitions count."""
 LENGTH = 16
 """Hex digits: it stands in tables."""
 WITHOUT_MEANING = frozenset({"ctx", "kind", "type_comment"})
@@ -30,27 +28,20 @@ def digest() -> str:
     """The hash of the judges and of the configs they judge."""
     total = sha256()
     for file in judges():
-        code = meaning(file.read_text(encoding="utf-8"), FILLING.get(file.name, frozenset()))
-        total.update(f"{file.relative_to(key.HERE).as_posix()}\n{code}\n".encode())
+        code = meaning(file.read_text(encoding="utf-8"))
+        total.update(f"{file.relative_to(cache_key.HERE).as_posix()}\n{code}\n".encode())
     total.update("\n".join(_configs()).encode())
     return total.hexdigest()[:LENGTH]
 
 
 def judges() -> tuple[Path, ...]:
     """The files that can change a diagnosis, in alphabetical order."""
-    return key.reached_from(START, without=RECORDERS)
+    return cache_key.reached_from(START, without=RECORDERS)
 
 
-def meaning(source: str, without: Set[str] = frozenset()) -> str:
-    """The syntax tree of a source without what a reader alone sees, and without some of its definitions."""
-    return _shape([node for node in ast.parse(source).body if not _names(node) & without])
-
-
-def _names(node: ast.stmt) -> set[str]:
-    """What a statement at the top of a module defines."""
-    if isinstance(node, ast.Assign):
-        return {target.id for target in node.targets if isinstance(target, ast.Name)}
-    return {node.name} if isinstance(node, ast.ClassDef | ast.FunctionDef) else set()
+def meaning(source: str) -> str:
+    """The syntax tree of a source without what only a reader sees."""
+    return _shape(ast.parse(source).body)
 
 
 def _configs() -> Iterator[str]:
@@ -77,5 +68,10 @@ def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:
 
 
 def _is_docstring(node: object) -> bool:
-    """Also the one below a constant: a string that is a statement does nothing, wherever it stands."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    """Also the one below a constant: a string that is a statement does nothing, wherever it
+    stands."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

@@ -1,4 +1,5 @@
-"""Every judged result ever obtained, and the rule that a range of seeds judges once: `reports/calibration.json`."""
+"""Every judged result ever obtained, and the rule that a range of seeds judges once:
+`reports/calibration.json`."""
 
 from __future__ import annotations
 
@@ -41,11 +42,14 @@ def load(root: Path = ROOT) -> tuple[Entry, ...]:
     """The entries, the oldest first; () when nothing was ever judged."""
     if not (root / FILE).exists():
         return ()
-    return tuple(_entry(each) for each in json.loads((root / FILE).read_text(encoding="utf-8"))["judged"])
+    return tuple(
+        _entry(each) for each in json.loads((root / FILE).read_text(encoding="utf-8"))["judged"]
+    )
 
 
 def refuse_spent(entries: Sequence[Entry], digest: str, seeds: tuple[int, int]) -> None:
-    """Raises SpentError when any of these seeds has judged other detectors, other thresholds or another HEALTHY."""
+    """Raises SpentError when any of these seeds has judged other detectors, other thresholds or
+    another HEALTHY."""
     for entry in entries:
         if entry.digest != digest and entry.seeds[0] <= seeds[1] and seeds[0] <= entry.seeds[1]:
             raise SpentError(
@@ -57,7 +61,8 @@ def refuse_spent(entries: Sequence[Entry], digest: str, seeds: tuple[int, int]) 
 
 
 def joined(entries: Sequence[Entry], new: Entry) -> tuple[Entry, ...]:
-    """The entries with a new one, unless it says what the last one of its digest and range has said already."""
+    """The entries with a new one, unless it says what the last one of its digest and range has said
+    already."""
     same = [e for e in entries if (e.digest, e.seeds) == (new.digest, new.seeds)]
     if same and [one.row() for one in same[-1].outcomes] == [one.row() for one in new.outcomes]:
         return tuple(entries)
@@ -79,7 +84,9 @@ def _text(entry: Entry) -> str:
         "range": list(entry.seeds),
         "summary": summary(entry.outcomes),
     }
-    configs = ",\n".join(f"  {_json(name)}: {_json(leaves)}" for name, leaves in entry.configs.items())
+    configs = ",\n".join(
+        f"  {_json(name)}: {_json(leaves)}" for name, leaves in entry.configs.items()
+    )
     runs = ",\n".join(f"  {_json(one.row())}" for one in entry.outcomes)
     opening = json.dumps(head, indent=1, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
     return f'{opening},\n "configs": {{\n{configs}\n }},\n "runs": [\n{runs}\n ]\n}}'
@@ -92,4 +99,6 @@ def _json(value: object) -> str:
 def _entry(read: Mapping[str, Any]) -> Entry:
     first, last = read["range"]
     outcomes = tuple(map(Outcome.of_row, read["runs"]))
-    return Entry(read["commit"], read["date"], read["digest"], (first, last), read["configs"], outcomes)
+    return Entry(
+        read["commit"], read["date"], read["digest"], (first, last), read["configs"], outcomes
+    )

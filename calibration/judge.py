@@ -1,8 +1,10 @@
 """Judge what was trained, once: `python -m calibration.judge`.
 
---phase judging    diagnose every run of the judging seeds; write reports/calibration.json, reports/calibration.html
-                   and the README's figures; refused when these seeds have judged anything else
---phase choosing   the same tables of the choosing seeds, as far as they are trained, on the terminal only
+--phase judging    diagnose every run of the judging seeds; write reports/calibration.json,
+                   reports/calibration.html and the README's figures; refused when these seeds have
+                   judged anything else
+--phase choosing   the same tables of the choosing seeds, as far as they are trained, on the
+                   terminal only
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from calibration.outcome import Outcome, outcome
 from calibration.sampler import Phase, sample
 from calibration.tables import tables
 from model.config import leaves
-from probes.gate.store import Store
+from probes.plugin.run_cache import Store
 from probes.record import Record
 
 PAGE = Path("reports", "calibration.html")
@@ -43,8 +45,12 @@ class RefusedError(RuntimeError):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--phase", choices=get_args(Phase), default="judging", help="default: %(default)s")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--phase", choices=get_args(Phase), default="judging", help="default: %(default)s"
+    )
     phase: Phase = parser.parse_args().phase
     try:
         publish() if phase == "judging" else show()
@@ -55,8 +61,8 @@ def main() -> None:
 def publish(root: Path = history.ROOT) -> None:
     """Judge the judging seeds; the results go below the root.
 
-    Raises SpentError or RefusedError before a record is looked at, RefusedError also when the judges change meanwhile.
-    """
+    Raises SpentError or RefusedError before a record is looked at, RefusedError also when the
+    judges change meanwhile."""
     by, seeds = digest(), seed_range("judging")
     entries = history.load(root)
     history.refuse_spent(entries, by, seeds)
@@ -68,7 +74,9 @@ def publish(root: Path = history.ROOT) -> None:
         )
     outcomes = judge(trained)
     if digest() != by:
-        raise RefusedError("the source of what judges changed while it was judging; nothing is written")
+        raise RefusedError(
+            "the source of what judges changed while it was judging; nothing is written"
+        )
     today = datetime.now(UTC).date().isoformat()
     entries = history.joined(entries, Entry(commit, today, by, seeds, configs("judging"), outcomes))
     history.save(entries, root)
@@ -93,14 +101,22 @@ def judge(trained: Sequence[Trained]) -> tuple[Outcome, ...]:
         for one in pool.map(_judge, trained, chunksize=4):
             outcomes.append(one)
             if sys.stderr.isatty() or len(outcomes) == len(trained):
-                print(f"\r{len(outcomes)} of {len(trained)} runs judged", end="", file=sys.stderr, flush=True)
+                print(
+                    f"\r{len(outcomes)} of {len(trained)} runs judged",
+                    end="",
+                    file=sys.stderr,
+                    flush=True,
+                )
     print(file=sys.stderr)
     return tuple(outcomes)
 
 
 def configs(phase: Phase) -> dict[str, dict[str, str | int | float]]:
     """The sampled configs of a phase by their names, each with the leaves that are drawn."""
-    return {f"{each.index:02}": {name: leaves(each.config)[name] for name in DRAWN} for each in sample(phase)}
+    return {
+        f"{each.index:02}": {name: leaves(each.config)[name] for name in DRAWN}
+        for each in sample(phase)
+    }
 
 
 def _judge(trained: Trained) -> Outcome:
@@ -126,7 +142,9 @@ def _commit() -> str:
     """The commit that holds what judges. Raises RefusedError when the files differ from it."""
     files = [str(path) for path in judges()] + ["model", "calibration"]
     if changed := _git("status", "--porcelain", "--", *files):
-        raise RefusedError(f"commit first what judges, so that the result can name its commit:\n{changed}")
+        raise RefusedError(
+            f"commit first what judges, so that the result can name its commit:\n{changed}"
+        )
     return _git("rev-parse", "--short=12", "HEAD")
 
 
@@ -136,7 +154,9 @@ def _git(*arguments: str) -> str:
             ["git", *arguments], cwd=history.ROOT, capture_output=True, text=True, check=True
         ).stdout.rstrip()
     except (OSError, subprocess.CalledProcessError) as error:
-        raise RefusedError(f"a result is published with its commit, and git does not tell it: {error}") from error
+        raise RefusedError(
+            f"a result is published with its commit, and git does not tell it: {error}"
+        ) from error
 
 
 if __name__ == "__main__":

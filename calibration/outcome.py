@@ -10,8 +10,8 @@ from typing import Any
 
 from calibration.conditions import SAMPLED, Planned
 from calibration.health import reasons_against
-from probes.detectors import DETECTORS
-from probes.diagnosis import Diagnosis, diagnose
+from probes.diagnosis.detectors import DETECTORS
+from probes.diagnosis.diagnose import Diagnosis, diagnose
 from probes.record import Record
 
 BY_SYMPTOM = {symptom: detector.name for detector in DETECTORS for symptom in detector.limits}
@@ -23,7 +23,8 @@ class Outcome:
 
     said        the cause that was named first; the verdict where none was
     expected    the cause that should be; None for a run that should be called healthy
-    unlabelled  why the rule of `calibration.health` does not call it healthy; only of runs that no break spoils
+    unlabelled  why the rule of `calibration.health` does not call it healthy; only of runs that no
+                break spoils
     found       the detectors that found something
     silent      detector -> why it could not judge
     """
@@ -43,7 +44,8 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        """Whether the expected cause is named first; of a run without one, whether nobody is called."""
+        """Whether the expected cause is named first; of a run without one, whether nobody is
+        called."""
         return self.said == self.expected if self.expected else not self.alarm
 
     @property
@@ -52,7 +54,8 @@ class Outcome:
         return self.name.split("-")[1] if self.condition == SAMPLED else ""
 
     def row(self) -> dict[str, Any]:
-        """In builtins, without what is as it is by default; a headline only where something is to be explained."""
+        """In builtins, without what is as it is by default; a headline only where something is to
+        be explained."""
         values = dataclasses.asdict(self)
         if self.right and not self.alarm:
             del values["headline"]
@@ -83,7 +86,9 @@ def reduced(planned: Planned, diagnosis: Diagnosis, unlabelled: str) -> Outcome:
         margin=diagnosis.margin,
         headline=diagnosis.headline,
         unlabelled=unlabelled,
-        found=tuple(dict.fromkeys(BY_SYMPTOM.get(f.symptom, f.symptom) for f in diagnosis.findings)),
+        found=tuple(
+            dict.fromkeys(BY_SYMPTOM.get(f.symptom, f.symptom) for f in diagnosis.findings)
+        ),
         silent=dict(diagnosis.not_judged),
     )
 

@@ -7,15 +7,16 @@ from collections.abc import Iterable, Sequence
 from calibration.history import Entry
 from calibration.tables import Row, Table, tables
 from calibration.tally import HEALTHY_RUN, LABELLED, UNLABELLED, alarms, grouped, tally
-from probes.page.document import SENTENCE, document, text
-from probes.panels.text import clean
+from probes.charts.text import clean
+from probes.report.document import SENTENCE, document, text
 
 WIDEST = 90
 """Characters of a cell on the terminal."""
 
 
 def html(entries: Sequence[Entry]) -> str:
-    """The page of the last judged range, with a list of all of them. Raises IndexError when there is none."""
+    """The page of the last judged range, with a list of all of them. Raises IndexError when there
+    is none."""
     last = entries[-1]
     lede = (
         f"Judged once, on seeds {_range(last)} on which nothing was chosen, by {last.digest} "
@@ -30,8 +31,13 @@ def plain(each: Table) -> str:
     """A table in aligned columns, under its title."""
     cells = [[clean(cell, WIDEST) for cell in row] for row in (each.head, *each.rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    return "\n".join([each.title, "-" * len(each.title), *lines, *(["none"] if not each.rows else [])])
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+    return "\n".join(
+        [each.title, "-" * len(each.title), *lines, *(["none"] if not each.rows else [])]
+    )
 
 
 def markdown(each: Table) -> str:
@@ -60,13 +66,18 @@ def _ranges(entries: Sequence[Entry]) -> Table:
     """Every range that was ever judged: what was seen before a change is not forgotten after it."""
     head = ("seeds", "date", "commit", "judged by", "right, of all", "alarms in healthy runs")
     rows = tuple(
-        (_range(entry), entry.date, entry.commit, entry.digest, _right(entry), _healthy(entry)) for entry in entries
+        (_range(entry), entry.date, entry.commit, entry.digest, _right(entry), _healthy(entry))
+        for entry in entries
     )
     return Table("Every range ever judged", "The last one is shown above.", head, rows)
 
 
 def _right(entry: Entry) -> str:
-    counted = {name: tally(name, runs) for name, runs in grouped(entry.outcomes).items() if name != UNLABELLED}
+    counted = {
+        name: tally(name, runs)
+        for name, runs in grouped(entry.outcomes).items()
+        if name != UNLABELLED
+    }
     return ", ".join(f"{name} {each.right} of {each.runs}" for name, each in counted.items())
 
 

@@ -11,10 +11,14 @@ MINUTE, HOUR = 60, 3600
 
 
 class Progress:
-    """Counts runs as they are trained; those that were there before count as done, and not for the estimate."""
+    """Counts runs as they are trained; those that were there before count as done, and not for the
+    estimate."""
 
     def __init__(
-        self, runs: Iterable[Planned], there: Collection[str], clock: Callable[[], float] = time.monotonic
+        self,
+        runs: Iterable[Planned],
+        there: Collection[str],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._work = {run.name: run.work for run in runs}
         self._waiting = self._work.keys() - set(there)
@@ -32,7 +36,9 @@ class Progress:
         total = len(self._work)
         counted = f"{total - len(self._waiting)} of {total} runs trained"
         left = self._seconds_left()
-        return counted if self.finished or left is None else f"{counted}, about {duration(left)} left"
+        return (
+            counted if self.finished or left is None else f"{counted}, about {duration(left)} left"
+        )
 
     def _seconds_left(self) -> float | None:
         """None before anything was trained: there is nothing yet to tell the pace from."""

@@ -83,7 +83,10 @@ def _by_cause(runs: Sequence[Outcome]) -> str:
     said: dict[str, list[str]] = {}
     for one in runs:
         said.setdefault(one.said, []).append(one.name)
-    return "; ".join(f"`{word}` in {len(names)} ({', '.join(names)})" for word, names in said.items()) or "none"
+    return (
+        "; ".join(f"`{word}` in {len(names)} ({', '.join(names)})" for word, names in said.items())
+        or "none"
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Healthy configs that no threshold was chosen on, drawn by seed from ranges fixed before any detector saw them.
+"""Healthy configs that no threshold was chosen on, drawn by seed from ranges fixed before any
+detector saw them.
 
-Whether a run of one of them is healthy is not assumed: a rule that knows no detector labels it (`calibration.health`).
-"""
+Whether a run of one of them is healthy is not assumed: a rule that knows no detector labels it
+(`calibration.health`)."""
 
 from __future__ import annotations
 
@@ -21,20 +22,24 @@ D_MODEL = (32, 48, 64, 96, 128)
 N_LAYERS = (1, 2, 3, 4)
 """From no depth at all to twice HEALTHY's."""
 N_HEADS = (1, 2, 4, 8)
-"""Powers of two, as is usual; a width that they do not split into even heads is not drawn with them."""
+"""Powers of two, as is usual; a width that they do not split into even heads is not drawn with
+them."""
 D_FF_PER_D_MODEL = 4
 """The transformer's own ratio (Vaswani et al. 2017), and HEALTHY's."""
 BATCH_SIZES = (16, 24, 32, 48, 64)
 """Half to twice HEALTHY's."""
 LR_MAX = (4e-3, 2.4e-2)
-"""At LR_WIDTH, log-uniform: from below the sweep's lowest (docs/why.md) to where it costs 3 to 8 % of the best."""
+"""At LR_WIDTH, log-uniform: from below the sweep's lowest (docs/why.md) to where it costs 3 to 8 %
+of the best."""
 LR_WIDTH = 64
-"""LR_MAX is meant for this width, HEALTHY's; others scale it by sqrt(LR_WIDTH / d_model), between the rules that leave
-Adam's rate alone and that divide it by the width (Yang et al. 2022)."""
+"""LR_MAX is meant for this width, HEALTHY's; others scale it by sqrt(LR_WIDTH / d_model), between
+the rules that leave Adam's rate alone and that divide it by the width (Yang et al. 2022)."""
 WARMUP_SHARE = (0.05, 0.25)
-"""Of the steps, around HEALTHY's eighth; the lower end is what trainers call a short warmup, 4 steps at least here."""
+"""Of the steps, around HEALTHY's eighth; the lower end is what trainers call a short warmup, 4
+steps at least here."""
 STEPS = (80, 240)
-"""From the shortest length of the sweep to one at which some runs have begun to overfit: those are not labelled."""
+"""From the shortest length of the sweep to one at which some runs have begun to overfit: those are
+not labelled."""
 EVALUATIONS = 40
 """At least so many a run, as HEALTHY has."""
 
@@ -44,7 +49,8 @@ SEEDS_PER_CONFIG = 4
 SAMPLER_SEEDS: dict[Phase, int] = {"choosing": 20_260, "judging": 71_828}
 """Two streams without a config in common."""
 JUDGING_OFFSET = 300
-"""The judging stream trains on seeds from JUDGING_FROM + this up: those below judge HEALTHY and the breaks."""
+"""The judging stream trains on seeds from JUDGING_FROM + this up: those below judge HEALTHY and the
+breaks."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +66,19 @@ class Sampled:
         return tuple(replace(self.config, seed=seed) for seed in self.seeds)
 
 
-def sample(phase: Phase, first_seed: int = JUDGING_FROM, configs: int = CONFIGS) -> tuple[Sampled, ...]:
-    """The stream of a phase: the same configs every time, and the first of them whatever their number.
+def sample(
+    phase: Phase, first_seed: int = JUDGING_FROM, configs: int = CONFIGS
+) -> tuple[Sampled, ...]:
+    """The stream of a phase: the same configs every time, and the first of them whatever their
+    number.
 
     A judging range that is used up takes its configs with it: another `first_seed` draws others.
     """
     stream = [SAMPLER_SEEDS[phase]] if phase == "choosing" else [SAMPLER_SEEDS[phase], first_seed]
     return tuple(
-        Sampled(index, draw(np.random.default_rng([*stream, index])), seeds(phase, index, first_seed))
+        Sampled(
+            index, draw(np.random.default_rng([*stream, index])), seeds(phase, index, first_seed)
+        )
         for index in range(configs)
     )
 
@@ -82,16 +93,23 @@ def draw(rng: np.random.Generator) -> Config:
     steps = int(rng.integers(STEPS[0], STEPS[1], endpoint=True))
     warmup_steps = round(rng.uniform(*WARMUP_SHARE) * steps)
     model: Model = replace(
-        HEALTHY.model, d_model=d_model, n_heads=n_heads, n_layers=n_layers, d_ff=D_FF_PER_D_MODEL * d_model
+        HEALTHY.model,
+        d_model=d_model,
+        n_heads=n_heads,
+        n_layers=n_layers,
+        d_ff=D_FF_PER_D_MODEL * d_model,
     )
     data: Data = replace(HEALTHY.data, batch_size=batch_size)
     optimizer: Optimizer = replace(HEALTHY.optimizer, lr_max=lr_max, warmup_steps=warmup_steps)
     every = max(1, steps // EVALUATIONS)
-    return replace(HEALTHY, steps=steps, eval_every=every, model=model, data=data, optimizer=optimizer)
+    return replace(
+        HEALTHY, steps=steps, eval_every=every, model=model, data=data, optimizer=optimizer
+    )
 
 
 def seeds(phase: Phase, index: int, first_seed: int = JUDGING_FROM) -> tuple[int, ...]:
-    """The training seeds of a config: in turn among the choosing ones, or of its own in the judging range."""
+    """The training seeds of a config: in turn among the choosing ones, or of its own in the judging
+    range."""
     own = range(SEEDS_PER_CONFIG * index, SEEDS_PER_CONFIG * (index + 1))
     if phase == "choosing":
         return tuple(CHOOSING_SEEDS[i % len(CHOOSING_SEEDS)] for i in own)

@@ -25,7 +25,7 @@ from calibration.tally import (
     tally,
 )
 from model.breaks import BREAKS
-from probes.detectors import DETECTORS
+from probes.diagnosis.detectors import DETECTORS
 
 Row = tuple[str, ...]
 Configs = Mapping[str, Mapping[str, Any]]
@@ -46,7 +46,8 @@ class Table:
 
 
 def tables(outcomes: Sequence[Outcome], configs: Configs) -> list[Table]:
-    """Every table of a judged range; one without rows is left in, for that there are none is a result."""
+    """Every table of a judged range; one without rows is left in, for that there are none is a
+    result."""
     groups = grouped(outcomes)
     return [accuracy(groups), _confusion(groups), _certainty(groups), _alarms(groups), _misses(groups),
             _found(groups), _silent(groups), sampled_rate(groups), _configs(outcomes, configs)]  # fmt: skip
@@ -59,7 +60,11 @@ def percent(share: float) -> str:
 
 def span(interval: Interval | None) -> str:
     """ "96.38 to 100 %"."""
-    return f"{percent(interval.low).removesuffix(' %')} to {percent(interval.high)}" if interval else NONE
+    return (
+        f"{percent(interval.low).removesuffix(' %')} to {percent(interval.high)}"
+        if interval
+        else NONE
+    )
 
 
 def accuracy(groups: Groups) -> Table:
@@ -68,10 +73,21 @@ def accuracy(groups: Groups) -> Table:
         "Pearson's, of sampled configs with an alarm a bootstrap over configs."
     )
     rows = tuple(
-        (name, str(t.runs), NONE if name == UNLABELLED else str(t.right), span(t.interval), *_target(name, t))
+        (
+            name,
+            str(t.runs),
+            NONE if name == UNLABELLED else str(t.right),
+            span(t.interval),
+            *_target(name, t),
+        )
         for name, t in ((name, tally(name, runs)) for name, runs in groups.items())
     )
-    return Table("How often it is right", note, ("condition", "runs", "right", "95 %", "target", "reached"), rows)
+    return Table(
+        "How often it is right",
+        note,
+        ("condition", "runs", "right", "95 %", "target", "reached"),
+        rows,
+    )
 
 
 def _target(name: str, counted: Tally) -> tuple[str, str]:
@@ -79,7 +95,9 @@ def _target(name: str, counted: Tally) -> tuple[str, str]:
         return "every run", "yes" if counted.right == counted.runs else "no"
     if name == HEALTHY_RUN:
         wrong = counted.runs - counted.right
-        reached = "yes" if wrong <= ALARMS_AIMED_AT else "accepted" if wrong <= ALARMS_ACCEPTED else "no"
+        reached = (
+            "yes" if wrong <= ALARMS_AIMED_AT else "accepted" if wrong <= ALARMS_ACCEPTED else "no"
+        )
         bound = percent(at_most(wrong, counted.runs))
         aim = f"{ALARMS_AIMED_AT} alarms, at most {ALARMS_ACCEPTED} accepted"
         return aim, f"{reached}: {wrong}, with 95 % confidence below {bound}"
@@ -89,24 +107,48 @@ def _target(name: str, counted: Tally) -> tuple[str, str]:
 def _confusion(groups: Groups) -> Table:
     said = {name: Counter(one.said for one in runs) for name, runs in groups.items()}
     causes = dict.fromkeys(one.expected for runs in groups.values() for one in runs if one.expected)
-    others = sorted({word for counts in said.values() for word in counts} - causes.keys() - set(VERDICTS))
+    others = sorted(
+        {word for counts in said.values() for word in counts} - causes.keys() - set(VERDICTS)
+    )
     columns = (*causes, *others, *VERDICTS)
-    rows = tuple((name, *(str(counts[column]) for column in columns)) for name, counts in said.items())
-    return Table("Confusion matrix", "Rows are what was trained, columns what was said.", ("condition", *columns), rows)
+    rows = tuple(
+        (name, *(str(counts[column]) for column in columns)) for name, counts in said.items()
+    )
+    return Table(
+        "Confusion matrix",
+        "Rows are what was trained, columns what was said.",
+        ("condition", *columns),
+        rows,
+    )
 
 
 def _certainty(groups: Groups) -> Table:
-    head = ("condition", "certain since, median", "worst", "by", "least margin", "median", "sole cause")
+    head = (
+        "condition",
+        "certain since, median",
+        "worst",
+        "by",
+        "least margin",
+        "median",
+        "sole cause",
+    )
     note = (
         "The step from which every longer record names the right cause first. The margin is its lead over the next "
         "cause, a difference of log10; a sole cause has none."
     )
     ill = {name: tally(name, runs) for name, runs in groups.items() if runs[0].expected}
-    return Table("How soon, and how clearly", note, head, tuple((name, *_sureness(t)) for name, t in ill.items()))
+    return Table(
+        "How soon, and how clearly",
+        note,
+        head,
+        tuple((name, *_sureness(t)) for name, t in ill.items()),
+    )
 
 
 def _sureness(counted: Tally) -> Iterator[str]:
-    yield from (f"{step:g}" for step in counted.certain_since) if counted.certain_since else (NONE, NONE)
+    yield from (
+        (f"{step:g}" for step in counted.certain_since) if counted.certain_since else (NONE, NONE)
+    )
     yield NONE if counted.certain_by is None else str(counted.certain_by)
     yield from (f"{margin:.2f}" for margin in counted.margins) if counted.margins else (NONE, NONE)
     yield str(counted.sole)
@@ -137,9 +179,13 @@ def _found(groups: Groups) -> Table:
     ours = {name: runs for name, runs in groups.items() if name in (HEALTHY_RUN, LABELLED)}
     counts = [finding_detectors(runs) for runs in ours.values()]
     head = ("detector", *(f"{name} ({len(runs)} runs)" for name, runs in ours.items()))
-    names = dict.fromkeys([*(detector.name for detector in DETECTORS), *(name for count in counts for name in count)])
+    names = dict.fromkeys(
+        [*(detector.name for detector in DETECTORS), *(name for count in counts for name in count)]
+    )
     rows = tuple((name, *(str(count[name]) for count in counts)) for name in names)
-    return Table("Healthy runs in which a detector found something", "Each should be 0.", head, rows)
+    return Table(
+        "Healthy runs in which a detector found something", "Each should be 0.", head, rows
+    )
 
 
 def _silent(groups: Groups) -> Table:
@@ -148,13 +194,26 @@ def _silent(groups: Groups) -> Table:
         for name, runs in groups.items()
         for (detector, why), count in silent_detectors(runs).items()
     )
-    return Table("Detectors that could not judge", "", ("detector", "condition", "runs", "why"), tuple(sorted(rows)))
+    return Table(
+        "Detectors that could not judge",
+        "",
+        ("detector", "condition", "runs", "why"),
+        tuple(sorted(rows)),
+    )
 
 
 def sampled_rate(groups: Groups) -> Table:
     runs = groups.get(LABELLED, ())
     configs = by_config(runs)
-    head = ("configs", "labelled runs", "alarms", "false-alarm rate", "95 %", "configs with an alarm", "95 %")
+    head = (
+        "configs",
+        "labelled runs",
+        "alarms",
+        "false-alarm rate",
+        "95 %",
+        "configs with an alarm",
+        "95 %",
+    )
     note = (
         "At healthy configs that no threshold was chosen on. The first interval is a bootstrap over configs, 0 to 0 "
         "when there is no alarm at all; the last is exact, of the share of configs in which there is one."

@@ -13,7 +13,11 @@ from calibration.outcome import Outcome
 from calibration.rates import Interval, at_most, exact, over_groups
 from model.breaks import BREAKS
 
-HEALTHY_RUN, LABELLED, UNLABELLED = "healthy", f"{SAMPLED}, labelled healthy", f"{SAMPLED}, not labelled"
+HEALTHY_RUN, LABELLED, UNLABELLED = (
+    "healthy",
+    f"{SAMPLED}, labelled healthy",
+    f"{SAMPLED}, not labelled",
+)
 ALARMS_AIMED_AT, ALARMS_ACCEPTED = 0, 2
 """Of 300 healthy runs. Two are a false-alarm rate below 2.1 % with 95 % confidence, one-sided."""
 
@@ -21,10 +25,19 @@ Groups = Mapping[str, Sequence[Outcome]]
 
 
 def grouped(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    """Outcomes by condition, those of sampled configs by what the rule without detectors calls them; healthy first."""
+    """Outcomes by condition, those of sampled configs by what the rule without detectors calls
+    them; healthy first."""
     groups: dict[str, list[Outcome]] = {HEALTHY_RUN: [], **{name: [] for name in BREAKS}}
-    for one in sorted(outcomes, key=lambda one: (one.condition == SAMPLED, bool(one.unlabelled), one.name)):
-        name = one.condition if one.condition != SAMPLED else UNLABELLED if one.unlabelled else LABELLED
+    for one in sorted(
+        outcomes, key=lambda one: (one.condition == SAMPLED, bool(one.unlabelled), one.name)
+    ):
+        name = (
+            one.condition
+            if one.condition != SAMPLED
+            else UNLABELLED
+            if one.unlabelled
+            else LABELLED
+        )
         groups.setdefault(name, []).append(one)
     return {name: runs for name, runs in groups.items() if runs}
 
@@ -33,11 +46,14 @@ def grouped(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
 class Tally:
     """One condition, counted.
 
-    interval        95 % of the rate of right ones: exact, or over configs where runs share one; None where no answer is
-                    right, and where runs share configs and none is wrong: there the bootstrap knows nothing
-    certain_since   median and latest step from which the right cause is first for good; None where none was named
+    interval        95 % of the rate of right ones: exact, or over configs where runs share one;
+                    None where no answer is right, and where runs share configs and none is wrong:
+                    there the bootstrap knows nothing
+    certain_since   median and latest step from which the right cause is first for good; None where
+                    none was named
     certain_by      the step by which the break should be
-    margins         least and median lead over the next cause, where there is a next one; `sole` counts where not
+    margins         least and median lead over the next cause, where there is a next one; `sole`
+                    counts where not
     """
 
     runs: int
@@ -77,7 +93,8 @@ def _interval(name: str, runs: Sequence[Outcome], right: int) -> Interval | None
 
 @dataclass(frozen=True)
 class ConfigTally:
-    """One sampled config. `said` and `alarms` are of its labelled runs; `reasons` are why others are not labelled."""
+    """One sampled config. `said` and `alarms` are of its labelled runs; `reasons` are why others
+    are not labelled."""
 
     config: str
     runs: int
@@ -100,7 +117,9 @@ def _of_config(config: str, runs: Sequence[Outcome]) -> ConfigTally:
     labelled = [one for one in runs if not one.unlabelled]
     alarms = [one for one in labelled if one.alarm]
     reasons = tuple(one.unlabelled for one in runs if one.unlabelled)
-    return ConfigTally(config, len(runs), len(labelled), len(alarms), Counter(one.said for one in alarms), reasons)
+    return ConfigTally(
+        config, len(runs), len(labelled), len(alarms), Counter(one.said for one in alarms), reasons
+    )
 
 
 def finding_detectors(runs: Sequence[Outcome]) -> Counter[str]:
@@ -119,7 +138,8 @@ def alarms(runs: Sequence[Outcome]) -> list[Outcome]:
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The figures for machines: per condition, with what was said; intervals are of the rate of right ones."""
+    """The figures for machines: per condition, with what was said; intervals are of the rate of
+    right ones."""
     return {name: _summary(name, runs) for name, runs in grouped(outcomes).items()}
 
 
@@ -134,7 +154,18 @@ def _summary(name: str, runs: Sequence[Outcome]) -> dict[str, Any]:
     if runs[0].expected:
         since, margins = counted.certain_since or (None, None), counted.margins or (None, None)
         figures |= {"certain_since_median": since[0], "certain_since_worst": since[1]}
-        figures |= {"certain_by": counted.certain_by, "margin_least": margins[0], "margin_median": margins[1]}
+        figures |= {
+            "certain_by": counted.certain_by,
+            "margin_least": margins[0],
+            "margin_median": margins[1],
+        }
         return figures | {"sole": counted.sole}
-    figures |= {"alarms": len(alarms(runs)), "found_by": dict(finding_detectors(runs).most_common())}
-    return figures | ({"alarm_rate_at_most_95": at_most(len(alarms(runs)), len(runs))} if name == HEALTHY_RUN else {})
+    figures |= {
+        "alarms": len(alarms(runs)),
+        "found_by": dict(finding_detectors(runs).most_common()),
+    }
+    return figures | (
+        {"alarm_rate_at_most_95": at_most(len(alarms(runs)), len(runs))}
+        if name == HEALTHY_RUN
+        else {}
+    )

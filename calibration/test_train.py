@@ -8,13 +8,14 @@ from __future__ import annotations
 import pytest
 
 from calibration.conditions import Planned
-from probes.gate.store import Store
+from probes.plugin.run_cache import Store
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.usefixtures("leases")
 def test_trained(planned: Planned, store: Store) -> None:
-    """The record is there, whole. A run that is ruined on purpose may overflow: no warning tells of it."""
+    """The record is there, whole. A run that is ruined on purpose may overflow: no warning tells of
+    it."""
     experiment = planned.experiment()
     if not store.has(planned.name, experiment):
         store.fetch(planned.name, experiment)

@@ -1,6 +1,8 @@
-"""A classifier in NumPy with a hand-written backward pass, watched: all that `probes.watch` asks of a training loop.
+"""A classifier in NumPy with a hand-written backward pass, watched: all that `probes.watch` asks of
+a training loop.
 
-    python examples/mlp.py                     trains; writes runs/mlp.jsonl and runs/mlp.html; prints the diagnosis
+    python examples/mlp.py                     trains; writes runs/mlp.jsonl and runs/mlp.html;
+                                               prints the diagnosis
     python examples/mlp.py --init-scale 100    the same, from weights that are far too large
 
 Three spiral arms in the plane, two hidden layers, momentum and a cosine schedule after a warmup.
@@ -28,7 +30,8 @@ K, HIDDEN = 3, 32
 
 
 class Param:
-    """A parameter and its gradient. Whoever looks puts a hook here; it is called once the gradient is filled."""
+    """A parameter and its gradient. Whoever looks puts a hook here; it is called once the gradient
+    is filled."""
 
     def __init__(self, data: Array) -> None:
         self.data, self.grad = data, np.zeros_like(data)
@@ -41,9 +44,12 @@ class Param:
 
 
 class Layer:
-    """x [N, I] -> x W^T + b [N, O], through a ReLU except in the last. Hooks are called with what comes out."""
+    """x [N, I] -> x W^T + b [N, O], through a ReLU except in the last. Hooks are called with what
+    comes out."""
 
-    def __init__(self, rng: np.random.Generator, inputs: int, outputs: int, relu: bool, scale: float) -> None:
+    def __init__(
+        self, rng: np.random.Generator, inputs: int, outputs: int, relu: bool, scale: float
+    ) -> None:
         self.relu = relu
         he = sqrt((2 if relu else 1) / inputs)
         self.weight = Param(scale * he * rng.standard_normal((outputs, inputs)))
@@ -72,7 +78,9 @@ class Network:
 
     def __init__(self, rng: np.random.Generator, scale: float) -> None:
         sizes = {"hidden1": (2, HIDDEN), "hidden2": (HIDDEN, HIDDEN), "out": (HIDDEN, K)}
-        self.sites = {name: Layer(rng, i, o, name != "out", scale) for name, (i, o) in sizes.items()}
+        self.sites = {
+            name: Layer(rng, i, o, name != "out", scale) for name, (i, o) in sizes.items()
+        }
         self.training = False
 
     def loss(self, x: Array, y: Labels) -> tuple[float, Array]:
@@ -90,7 +98,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Step:
-    """What happened in one step (`probes.specimen.Step`)."""
+    """What happened in one step (`probes.recording.protocols.Step`)."""
 
     index: int
     loss: float
@@ -106,7 +114,9 @@ class Step:
 class Classifier:
     """The specimen: `watch` asks it for its model, its parameters, its facts and its steps."""
 
-    def __init__(self, seed: int = 0, steps: int = 400, lr: float = 0.1, init_scale: float = 1.0) -> None:
+    def __init__(
+        self, seed: int = 0, steps: int = 400, lr: float = 0.1, init_scale: float = 1.0
+    ) -> None:
         self.total_steps, self.lr_max, self.rng = steps, lr, np.random.default_rng(seed)
         self.x, self.y = spirals(self.rng, 900)
         self.val_x, self.val_y = spirals(self.rng, 300)
@@ -125,7 +135,10 @@ class Classifier:
             "vocab_size": K,
             "total_steps": self.total_steps,
             "schedule": "cosine",
-            "sites": {**dict.fromkeys(self.model.sites, "layer"), **dict.fromkeys(matrices, "matrix")},
+            "sites": {
+                **dict.fromkeys(self.model.sites, "layer"),
+                **dict.fromkeys(matrices, "matrix"),
+            },
             "fan_in": {name: weight.shape[1] for name, weight in matrices.items()},
         }
 
@@ -181,8 +194,12 @@ def spirals(rng: np.random.Generator, points: int) -> tuple[Array, Labels]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train a small classifier and diagnose it.")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="where to write (default: %(default)s)")
-    parser.add_argument("--init-scale", type=float, default=1.0, help="factor on every weight at the start")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), help="where to write (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--init-scale", type=float, default=1.0, help="factor on every weight at the start"
+    )
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
 

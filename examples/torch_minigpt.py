@@ -1,7 +1,9 @@
 """A plain PyTorch loop with a `Recorder` in it: a small GPT on the characters of made-up sentences.
 
-python examples/torch_minigpt.py                        trains; writes runs/gpt.jsonl; prints the diagnosis
-python examples/torch_minigpt.py --warmup 0 --lr 0.1    the same, at once at a rate that is far too high
+python examples/torch_minigpt.py                        trains; writes runs/gpt.jsonl; prints the
+                                                        diagnosis
+python examples/torch_minigpt.py --warmup 0 --lr 0.1    the same, at once at a rate that is far too
+                                                        high
 
 B rows    T positions    C d_model    H heads    V characters
 """
@@ -27,7 +29,13 @@ def sentences(count, rng):
     text = []
     for _ in range(count):
         subject, object_ = (
-            " ".join([rng.choice(["the", "a"]), *rng.sample(["old", "small", "tired"], rng.randrange(2)), noun])
+            " ".join(
+                [
+                    rng.choice(["the", "a"]),
+                    *rng.sample(["old", "small", "tired"], rng.randrange(2)),
+                    noun,
+                ]
+            )
             for noun in rng.sample(nouns, 2)
         )
         text.append(f"{subject} {rng.choice(['sees', 'hears', 'follows', 'likes'])} {object_}. ")
@@ -35,18 +43,24 @@ def sentences(count, rng):
 
 
 class Block(nn.Module):
-    """x [B, T, C] -> the same: causal attention, then an FFN, each behind a norm and added to the stream."""
+    """x [B, T, C] -> the same: causal attention, then an FFN, each behind a norm and added to the
+    stream."""
 
     def __init__(self):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(D_MODEL), nn.LayerNorm(D_MODEL)
-        self.qkv, self.out = nn.Linear(D_MODEL, 3 * D_MODEL, bias=False), nn.Linear(D_MODEL, D_MODEL, bias=False)
+        self.qkv, self.out = (
+            nn.Linear(D_MODEL, 3 * D_MODEL, bias=False),
+            nn.Linear(D_MODEL, D_MODEL, bias=False),
+        )
         self.up, self.down = nn.Linear(D_MODEL, 4 * D_MODEL), nn.Linear(4 * D_MODEL, D_MODEL)
         self.pattern = nn.Softmax(dim=-1)  # a module, so that a hook can see what comes out of it
 
     def forward(self, x):
         B = len(x)
-        q, k, v = self.qkv(self.norm1(x)).view(B, T, 3, HEADS, -1).permute(2, 0, 3, 1, 4)  # [B, H, T, C / H] each
+        q, k, v = (
+            self.qkv(self.norm1(x)).view(B, T, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
+        )  # [B, H, T, C / H] each
         scores = q @ k.transpose(-1, -2) / math.sqrt(D_MODEL // HEADS)
         weights = self.pattern(scores.masked_fill(~VISIBLE, -math.inf))
         x = x + self.out((weights @ v).transpose(1, 2).reshape(B, T, D_MODEL))
@@ -56,7 +70,10 @@ class Block(nn.Module):
 class MiniGPT(nn.Module):
     def __init__(self, vocab_size):
         super().__init__()
-        self.embed, self.position = nn.Embedding(vocab_size, D_MODEL), nn.Parameter(torch.zeros(T, D_MODEL))
+        self.embed, self.position = (
+            nn.Embedding(vocab_size, D_MODEL),
+            nn.Parameter(torch.zeros(T, D_MODEL)),
+        )
         self.blocks = nn.ModuleList(Block() for _ in range(LAYERS))
         self.norm, self.head = nn.LayerNorm(D_MODEL), nn.Linear(D_MODEL, vocab_size, bias=False)
 
@@ -68,17 +85,24 @@ class MiniGPT(nn.Module):
 
 
 def look(model, recorder):
-    """Hooks that hand what passes through the model over to the recorder, which reduces it at once."""
+    """Hooks that hand what passes through the model over to the recorder, which reduces it at
+    once."""
 
     def see(module, training, hand_over):
-        module.register_forward_hook(lambda _, __, out: hand_over(out) if model.training == training else None)
+        module.register_forward_hook(
+            lambda _, __, out: hand_over(out) if model.training == training else None
+        )
 
     see(model.embed, True, lambda out: recorder.activation("embed", out))
     for name, block in model.blocks.named_children():
         site = f"blocks.{name}"
         see(block, True, lambda out, site=site: recorder.activation(site, out))
         see(block.up, False, lambda out, site=site: recorder.pre_activation(f"{site}.up", out))
-        see(block.pattern, False, lambda out, site=site: recorder.attention(f"{site}.pattern", out, VISIBLE))
+        see(
+            block.pattern,
+            False,
+            lambda out, site=site: recorder.attention(f"{site}.pattern", out, VISIBLE),
+        )
 
 
 def train(path, lr=1e-2, warmup=20, init_scale=1.0, seed=0):
@@ -96,12 +120,21 @@ def train(path, lr=1e-2, warmup=20, init_scale=1.0, seed=0):
             if parameter.ndim == 2:
                 parameter.mul_(init_scale)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.95))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_then_cosine(step, warmup))
-    layers = {"embed": model.embed, **{f"blocks.{i}": block for i, block in enumerate(model.blocks)}}
-    matrices = {name: p for name, p in model.named_parameters() if p.ndim == 2 and name != "position"}
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: warmup_then_cosine(step, warmup)
+    )
+    layers = {
+        "embed": model.embed,
+        **{f"blocks.{i}": block for i, block in enumerate(model.blocks)},
+    }
+    matrices = {
+        name: p for name, p in model.named_parameters() if p.ndim == 2 and name != "position"
+    }
 
     provenance = {"name": "gpt", "seed": seed}
-    with Recorder(path, overwrite=True, provenance=provenance, **facts_of(len(characters), matrices)) as recorder:
+    with Recorder(
+        path, overwrite=True, provenance=provenance, **facts_of(len(characters), matrices)
+    ) as recorder:
         look(model, recorder)
         for step in range(STEPS):
             loss = loss_of(model, train_data, batch_at(train_data))
@@ -161,16 +194,25 @@ def evaluate(model, train_data, val_data):
     """The whole validation split, and as much of the training split, in windows side by side."""
     model.eval()
     starts = torch.arange(0, len(val_data) - T, T)
-    losses = {"train_loss": loss_of(model, train_data, starts), "val_loss": loss_of(model, val_data, starts)}
+    losses = {
+        "train_loss": loss_of(model, train_data, starts),
+        "val_loss": loss_of(model, val_data, starts),
+    }
     model.train()
     return losses
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description="Train a small GPT in PyTorch and diagnose it.")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="where to write (default: %(default)s)")
-    parser.add_argument("--lr", type=float, default=1e-2, help="highest learning rate (default: %(default)s)")
-    parser.add_argument("--warmup", type=int, default=20, help="steps of warmup (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), help="where to write (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--lr", type=float, default=1e-2, help="highest learning rate (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--warmup", type=int, default=20, help="steps of warmup (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
 

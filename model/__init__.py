@@ -1,4 +1,5 @@
-"""The specimen: a MiniGPT in NumPy with a hand-written backward pass, its corpus and its training loop."""
+"""The specimen: a MiniGPT in NumPy with a hand-written backward pass, its corpus and its training
+loop."""
 
 from __future__ import annotations
 
@@ -7,4 +8,14 @@ from model.config import HEALTHY, Config, ConfigError
 from model.fingerprint import fingerprint
 from model.train import build
 
-__all__ = ["BREAKS", "HEALTHY", "OVERFIT", "Break", "Config", "ConfigError", "build", "fingerprint", "remedied"]
+__all__ = [
+    "BREAKS",
+    "HEALTHY",
+    "OVERFIT",
+    "Break",
+    "Config",
+    "ConfigError",
+    "build",
+    "fingerprint",
+    "remedied",
+]

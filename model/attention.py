@@ -1,4 +1,5 @@
-"""Causal self-attention with rotary positions: the one place where packed tokens are spread over rows and positions."""
+"""Causal self-attention with rotary positions: the one place where packed tokens are spread over
+rows and positions."""
 
 from __future__ import annotations
 
@@ -15,16 +16,20 @@ Ids = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 SHORTEST = 0.75
-"""Rows are attended to together when the shortest is at least this share of the longest: little is spent on padding."""
+"""Rows are attended to together when the shortest is at least this share of the longest: little is
+spent on padding."""
 
 
 class Rows(NamedTuple):
-    """Neighbouring rows of a batch, padded to the longest of them. B rows of at most T positions hold N tokens."""
+    """Neighbouring rows of a batch, padded to the longest of them. B rows of at most T positions
+    hold N tokens."""
 
     packed: slice  # where the N tokens stand among those of the batch
     spread: Ids  # [B, T] the token at each place; padding repeats its row's last one, and is seen by nobody
     places: Ids  # [N] index into the flattened [B, T]
-    visible: Bools  # [B, T, T] may this query see this key; padding is seen by nobody and sees nothing
+    visible: (
+        Bools  # [B, T, T] may this query see this key; padding is seen by nobody and sees nothing
+    )
 
     @staticmethod
     def of(start: int, lengths: Ids, mask: Mask) -> Rows:
@@ -47,22 +52,27 @@ Layout = tuple[Rows, ...]
 
 
 def layout_of(lengths: Ids, mask: Mask) -> Layout:
-    """The layout of rows of the given lengths, best sorted. `all-ones` lets every real token see every real token."""
+    """The layout of rows of the given lengths, best sorted. `all-ones` lets every real token see
+    every real token."""
     groups: list[Rows] = []
     begin = tokens = 0
     for end in range(1, len(lengths) + 1):
-        if end == len(lengths) or min(lengths[begin : end + 1]) < SHORTEST * max(lengths[begin : end + 1]):
+        if end == len(lengths) or min(lengths[begin : end + 1]) < SHORTEST * max(
+            lengths[begin : end + 1]
+        ):
             groups.append(Rows.of(tokens, lengths[begin:end], mask))
             begin, tokens = end, groups[-1].packed.stop
     return tuple(groups)
 
 
 UNSHIFTED = 60.0
-"""Scores within +-60 need no shift before exp: e^60 times a row of any length this side of 10^12 is a float32."""
+"""Scores within +-60 need no shift before exp: e^60 times a row of any length this side of 10^12 is
+a float32."""
 
 
 class AttentionPattern(Module):
-    """Softmax over the visible keys: scores [B, H, T, T], visible [B, T, T] bool -> weights [B, H, T, T].
+    """Softmax over the visible keys: scores [B, H, T, T], visible [B, T, T] bool -> weights [B, H,
+    T, T].
 
     Overwrites the scores. A query that sees no key, which is padding, gets weights of 0.
     """
@@ -81,25 +91,31 @@ class AttentionPattern(Module):
 
     def backward(self, dpattern: Array, pattern: Array) -> Array:
         """dscores = pattern (dpattern - sum over keys of dpattern pattern)."""
-        dscores: Array = np.subtract(dpattern, np.vecdot(dpattern, pattern)[..., None], out=dpattern)
+        dscores: Array = np.subtract(
+            dpattern, np.vecdot(dpattern, pattern)[..., None], out=dpattern
+        )
         dscores *= pattern
         return dscores
 
 
 class Rotary:
-    """Turns each pair of a head's components by position * base^(-2i/D) (Su et al. 2021), as a complex factor.
+    """Turns each pair of a head's components by position * base^(-2i/D) (Su et al. 2021), as a
+    complex factor.
 
-    The factor also scales, by D^(-1/4) in Q and in K, so that their product is the score over sqrt(D).
-    """
+    The factor also scales, by D^(-1/4) in Q and in K, so that their product is the score over
+    sqrt(D)."""
 
     def __init__(self, n_heads: int, d_head: int, base: float, dtype: npt.DTypeLike) -> None:
-        self._frequencies = np.tile(base ** (-np.arange(0, d_head, 2) / d_head), 2 * n_heads)  # Q's heads, then K's
+        self._frequencies = np.tile(
+            base ** (-np.arange(0, d_head, 2) / d_head), 2 * n_heads
+        )  # Q's heads, then K's
         self._scale = d_head**-0.25
         self._complex = np.result_type(dtype, np.complex64)
         self._turns = self._back = np.empty((0, len(self._frequencies)), self._complex)  # [T, C]
 
     def turn(self, qkv: Array, back: bool = False) -> None:
-        """Turn Q and K of [B, T, 3 C] in place, or `back` by the conjugate, as the backward pass does."""
+        """Turn Q and K of [B, T, 3 C] in place, or `back` by the conjugate, as the backward pass
+        does."""
         T = qkv.shape[1]
         if len(self._turns) < T:
             angles = np.arange(2 * T)[:, None] * self._frequencies
@@ -132,7 +148,10 @@ class Attention(Module):
     def forward(self, x: Array, layout: Layout) -> tuple[Array, AttentionCache]:
         qkv, _ = self.qkv(x)
         context = self.buffer("context", x.shape, x)
-        caches = [self._attend(i, rows, qkv[rows.packed], context[rows.packed]) for i, rows in enumerate(layout)]
+        caches = [
+            self._attend(i, rows, qkv[rows.packed], context[rows.packed])
+            for i, rows in enumerate(layout)
+        ]
         y, _ = self.out(context)
         return y, AttentionCache(layout, x, caches, context)
 
@@ -162,7 +181,9 @@ class Attention(Module):
         (q, k, v), pattern = cache
         B, _, T, _ = q.shape
         (dmixed,) = self._by_head(self._spread("mixed", dcontext, rows), 1)
-        dpattern = np.matmul(dmixed, v.swapaxes(-1, -2), out=self.buffer("dpattern", pattern.shape, pattern))
+        dpattern = np.matmul(
+            dmixed, v.swapaxes(-1, -2), out=self.buffer("dpattern", pattern.shape, pattern)
+        )
         dscores = self.pattern.backward(dpattern, pattern)
         dpadded = self.buffer("dpadded", (B, T, dqkv.shape[1]), pattern)
         dq, dk, dv = self._by_head(dpadded, 3)

@@ -1,4 +1,5 @@
-"""Sequences of the corpus, packed for the model: every token that is predicted, and nothing else."""
+"""Sequences of the corpus, packed for the model: every token that is predicted, and nothing
+else."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ _TOKENS = tuple(encode(sequence.text) for sequence in SEQUENCES)
 
 
 class Batch(NamedTuple):
-    """Rows of the corpus, packed one after the other. The first character of a row is never predicted."""
+    """Rows of the corpus, packed one after the other. The first character of a row is never
+    predicted."""
 
     ids: Ids  # [B] indices into the corpus
     tokens: Ids  # [N] what the model reads
@@ -29,15 +31,19 @@ class Batch(NamedTuple):
     def of(ids: Ids, mask: Mask) -> Batch:
         rows = [_TOKENS[i] for i in ids]
         lengths = np.array([len(row) - 1 for row in rows])
-        tokens, targets = np.concatenate([row[:-1] for row in rows]), np.concatenate([row[1:] for row in rows])
+        tokens, targets = (
+            np.concatenate([row[:-1] for row in rows]),
+            np.concatenate([row[1:] for row in rows]),
+        )
         return Batch(ids, tokens, targets, layout_of(lengths, mask))
 
 
 def draw(train: Ids, batch_size: int, rng: np.random.Generator) -> Iterator[Ids]:
-    """Batches of row indices without end: a fresh order every epoch, its incomplete last batch left out.
+    """Batches of row indices without end: a fresh order every epoch, its incomplete last batch left
+    out.
 
-    Within a batch the shortest rows come first, which is what attention likes best and changes nothing that is learned.
-    """
+    Within a batch the shortest rows come first, which is what attention likes best and changes
+    nothing that is learned."""
     while True:
         order = rng.permutation(train)
         for start in range(0, len(order) - batch_size + 1, batch_size):

@@ -1,4 +1,5 @@
-"""Ways to spoil HEALTHY, one leaf each, and the run that is only carried too far. No `if broken` stands elsewhere."""
+"""Ways to spoil HEALTHY, one leaf each, and the run that is only carried too far. No `if broken`
+stands elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ class Break:
     """One leaf changed from `old`, HEALTHY's value, to `new`.
 
     cause       what a diagnosis is to name first
-    certain_by  the step by which it is to name it for good; from the choosing seeds, with room (docs/why.md)
+    certain_by  the step by which it is to name it for good; from the choosing seeds, with room
+                (docs/why.md)
     why         what the change does to training
     """
 
@@ -50,14 +52,18 @@ _ROWS = (
 BREAKS: Mapping[str, Break] = {row.name: row for row in _ROWS}
 
 OVERFIT = replace(HEALTHY, steps=24 * HEALTHY.steps)
-"""HEALTHY carried past convergence, nothing else changed; the length is the sweep's (docs/why.md)."""
+"""HEALTHY carried past convergence, nothing else changed; the length is the sweep's
+(docs/why.md)."""
 
 REMEDIES: Mapping[str, str] = {row.cause: row.leaf for row in _ROWS} | {"overfit": "steps"}
 """Cause -> the leaf of our own configs that heals it when it is set back to HEALTHY's value."""
 
 
 def remedied(config: Config, cause: str) -> Config:
-    """The config with the remedy of a cause applied. Raises LookupError for a cause that no leaf of ours heals."""
+    """The config with the remedy of a cause applied. Raises LookupError for a cause that no leaf of
+    ours heals."""
     if cause not in REMEDIES:
-        raise LookupError(f"no leaf of the config heals {cause!r}; those that one heals are {', '.join(REMEDIES)}")
+        raise LookupError(
+            f"no leaf of the config heals {cause!r}; those that one heals are {', '.join(REMEDIES)}"
+        )
     return change(config, REMEDIES[cause], leaves(HEALTHY)[REMEDIES[cause]])

@@ -7,8 +7,8 @@ The dimension legend, used for every shape in this package:
     H  attention heads            D  width of one head, C / H
     F  d_ff, neurons in an FFN    V  vocabulary
 
-Two configs differ in named leaves: `diff(a, b)` lists them, `change(config, "optimizer.lr_max", 3e-2)` makes one.
-"""
+Two configs differ in named leaves: `diff(a, b)` lists them, `change(config, "optimizer.lr_max",
+3e-2)` makes one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ Leaf = str | int | float
 
 
 class ConfigError(ValueError):
-    """A config that cannot be trained; the message names the field, what it was and what it may be."""
+    """A config that cannot be trained; the message names the field, what it was and what it may
+    be."""
 
 
 def _check_types(section: object, prefix: str) -> None:
@@ -37,7 +38,12 @@ def _check_types(section: object, prefix: str) -> None:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             _require(number and abs(value) < float("inf"), where, value, "a finite number")
         elif hint is int:
-            _require(isinstance(value, int) and not isinstance(value, bool), where, value, "a whole number")
+            _require(
+                isinstance(value, int) and not isinstance(value, bool),
+                where,
+                value,
+                "a whole number",
+            )
         else:
             _require(isinstance(value, hint), where, value, f"a {hint.__name__} section")
 
@@ -51,7 +57,11 @@ def _unknown(name: str, known: Mapping[str, Leaf]) -> str:
     near = difflib.get_close_matches(name, known, n=2, cutoff=0.5) or [
         full for full in known if full.endswith(f".{name.rpartition('.')[2]}")
     ]
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "the fields are " + ", ".join(known)
+    hint = (
+        f"did you mean {' or '.join(map(repr, near))}?"
+        if near
+        else "the fields are " + ", ".join(known)
+    )
     return f"config: there is no field {name!r}; {hint}"
 
 
@@ -94,12 +104,18 @@ class Model:
 class Data:
     batch_size: int = 32
     val_cells_per_class: int = 2
-    """Validation takes this many regular and as many irregular (verb, tense) cells of every tense."""
+    """Validation takes this many regular and as many irregular (verb, tense) cells of every
+    tense."""
 
     def __post_init__(self) -> None:
         _check_types(self, "data")
         _require(self.batch_size >= 1, "data.batch_size", self.batch_size, "at least 1")
-        _require(1 <= self.val_cells_per_class <= 6, "data.val_cells_per_class", self.val_cells_per_class, "1 to 6")
+        _require(
+            1 <= self.val_cells_per_class <= 6,
+            "data.val_cells_per_class",
+            self.val_cells_per_class,
+            "1 to 6",
+        )
 
 
 @dataclass(frozen=True)
@@ -122,7 +138,12 @@ class Optimizer:
         _require(0 <= self.lr_min_ratio <= 1, "optimizer.lr_min_ratio", self.lr_min_ratio, "0 to 1")
         _require(self.warmup_steps >= 0, "optimizer.warmup_steps", self.warmup_steps, "at least 0")
         for name in ("beta1", "beta2"):
-            _require(0 <= getattr(self, name) < 1, f"optimizer.{name}", getattr(self, name), "at least 0 and below 1")
+            _require(
+                0 <= getattr(self, name) < 1,
+                f"optimizer.{name}",
+                getattr(self, name),
+                "at least 0 and below 1",
+            )
         _require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "at least 0")
 
 
@@ -141,7 +162,12 @@ class Config:
         _check_types(self, "")
         _require(self.seed >= 0, "seed", self.seed, "at least 0")
         _require(self.steps >= 1, "steps", self.steps, "at least 1")
-        _require(1 <= self.eval_every <= self.steps, "eval_every", self.eval_every, f"1 to steps = {self.steps}")
+        _require(
+            1 <= self.eval_every <= self.steps,
+            "eval_every",
+            self.eval_every,
+            f"1 to steps = {self.steps}",
+        )
         _require(
             self.optimizer.warmup_steps <= self.steps,
             "optimizer.warmup_steps",
@@ -173,8 +199,8 @@ def diff(a: Config, b: Config) -> dict[str, tuple[Leaf, Leaf]]:
 def change(config: Config, name: str, value: Leaf) -> Config:
     """The config with one leaf, named with dots, replaced.
 
-    Raises ConfigError when there is no such leaf (the nearest names are given) or the value is impossible.
-    """
+    Raises ConfigError when there is no such leaf (the nearest names are given) or the value is
+    impossible."""
     if name not in leaves(config):
         raise ConfigError(_unknown(name, leaves(config)))
     section, _, leaf = name.rpartition(".")
@@ -202,7 +228,9 @@ def from_dict(tree: Mapping[str, Any]) -> Config:
             )
         if key in sections:
             if not isinstance(value, Mapping):
-                raise ConfigError(f"config: {key} is {value!r}; it must be a table of {key}'s fields")
+                raise ConfigError(
+                    f"config: {key} is {value!r}; it must be a table of {key}'s fields"
+                )
             for leaf in value:
                 if f"{key}.{leaf}" not in known:
                     raise ConfigError(_unknown(f"{key}.{leaf}", known))

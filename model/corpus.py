@@ -1,8 +1,8 @@
-"""The corpus: two verb tables become 320 rows, 640 character sequences and, from a seed, a split that leaks nothing.
+"""The corpus: two verb tables become 320 rows, 640 character sequences and, from a seed, a split
+that leaks nothing.
 
-A row pairs an English form with its Spanish one; a sequence is a row read in one direction, `él trabajó=he worked.`
-or `he worked=él trabajó.`. The two sides of the `=` are called halves.
-"""
+A row pairs an English form with its Spanish one; a sequence is a row read in one direction, `él
+trabajó=he worked.` or `he worked=él trabajó.`. The two sides of the `=` are called halves."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ Direction = Literal["es-en", "en-es"]
 DIRECTIONS: tuple[Direction, ...] = ("es-en", "en-es")
 
 COMPOSITIONAL_TENSES = ("infinitive", "future_will", "future_going_to")
-"""Tenses whose English is a fixed phrase and the bare verb, so that irregular verbs follow the rule too."""
+"""Tenses whose English is a fixed phrase and the bare verb, so that irregular verbs follow the rule
+too."""
 
 ALPHABET = " .=Iabcdefghijklmnopqrstuvwyzáéíóú"
-"""The symbols of the corpus; a character's id is its position. Written out, so that no change moves an id unseen."""
+"""The symbols of the corpus; a character's id is its position. Written out, so that no change moves
+an id unseen."""
 
 VOCAB_SIZE = 64
 """Ids a model must offer. Those from len(ALPHABET) on stand for no character."""
@@ -34,7 +36,8 @@ _IDS = {character: i for i, character in enumerate(ALPHABET)}
 
 @dataclass(frozen=True)
 class Row:
-    """One form in both languages, such as `work.past_simple.3sg`; the infinitive has no person (`work.infinitive`)."""
+    """One form in both languages, such as `work.past_simple.3sg`; the infinitive has no person
+    (`work.infinitive`)."""
 
     id: str
     english: str
@@ -80,21 +83,28 @@ def _rows() -> tuple[Row, ...]:
 
 
 def _sequences(rows: tuple[Row, ...]) -> tuple[Sequence, ...]:
-    texts = [(row, (f"{row.spanish}={row.english}.", f"{row.english}={row.spanish}.")) for row in rows]
-    readings = [(text, row, way) for row, pair in texts for text, way in zip(pair, DIRECTIONS, strict=True)]
+    texts = [
+        (row, (f"{row.spanish}={row.english}.", f"{row.english}={row.spanish}.")) for row in rows
+    ]
+    readings = [
+        (text, row, way) for row, pair in texts for text, way in zip(pair, DIRECTIONS, strict=True)
+    ]
     return tuple(Sequence(index, *reading) for index, reading in enumerate(readings))
 
 
 ROWS = _rows()
 SEQUENCES = _sequences(ROWS)
 
-_LINES = "".join(f"{sequence.row.id}\t{sequence.direction}\t{sequence.text}\n" for sequence in SEQUENCES)
+_LINES = "".join(
+    f"{sequence.row.id}\t{sequence.direction}\t{sequence.text}\n" for sequence in SEQUENCES
+)
 CORPUS_SHA256 = hashlib.sha256(_LINES.encode()).hexdigest()
 """Of one line per sequence in order, `row id TAB direction TAB text`, in UTF-8."""
 
 
 def encode(text: str) -> NDArray[np.int64]:
-    """The ids of the characters, shape [len(text)]. Raises ValueError on a character outside ALPHABET."""
+    """The ids of the characters, shape [len(text)]. Raises ValueError on a character outside
+    ALPHABET."""
     for position, character in enumerate(text):
         if character not in _IDS:
             raise ValueError(
@@ -105,7 +115,8 @@ def encode(text: str) -> NDArray[np.int64]:
 
 
 def decode(ids: NDArray[np.int64]) -> str:
-    """The text of the ids, the inverse of `encode`. Raises ValueError on an id that stands for no character."""
+    """The text of the ids, the inverse of `encode`. Raises ValueError on an id that stands for no
+    character."""
     for position, i in enumerate(ids):
         if not 0 <= i < len(ALPHABET):
             raise ValueError(
@@ -115,7 +126,8 @@ def decode(ids: NDArray[np.int64]) -> str:
 
 
 def verb_token_mask(sequence: Sequence) -> NDArray[np.bool_]:
-    """Which predicted tokens spell the English verb form: the last English word and the stop, Spanish to English only.
+    """Which predicted tokens spell the English verb form: the last English word and the stop,
+    Spanish to English only.
 
     Shape [len(text) - 1]; entry t is about text[t + 1], as the first character is never predicted.
     """
@@ -126,34 +138,43 @@ def verb_token_mask(sequence: Sequence) -> NDArray[np.bool_]:
 
 
 def normalise(half: str) -> str:
-    """Lower-cased and stripped of accents: two halves that differ only in these are one half to a split."""
-    return "".join(c for c in unicodedata.normalize("NFD", half.lower()) if not unicodedata.combining(c))
+    """Lower-cased and stripped of accents: two halves that differ only in these are one half to a
+    split."""
+    return "".join(
+        c for c in unicodedata.normalize("NFD", half.lower()) if not unicodedata.combining(c)
+    )
 
 
 def _connected() -> tuple[int, ...]:
-    """The group of each sequence: cells that share a normalised half, directly or over other cells, are one group."""
+    """The group of each sequence: cells that share a normalised half, directly or over other cells,
+    are one group."""
     group = {row.cell: i for i, row in enumerate(ROWS)}
     first_with: dict[str, tuple[str, str]] = {}
     for row in ROWS:
         for half in (row.english, row.spanish):
             here, there = group[row.cell], group[first_with.setdefault(normalise(half), row.cell)]
             if here != there:
-                group = {cell: there if number == here else number for cell, number in group.items()}
+                group = {
+                    cell: there if number == here else number for cell, number in group.items()
+                }
     in_order = {number: i for i, number in enumerate(dict.fromkeys(group.values()))}
     return tuple(in_order[group[sequence.row.cell]] for sequence in SEQUENCES)
 
 
 GROUPS = _connected()
-"""For each sequence the number of its group, the unit in which a split deals out (verb, tense) cells.
+"""For each sequence the number of its group, the unit in which a split deals out (verb, tense)
+cells.
 
-Of 120 cells, 106 are alone. The seven groups of two: watch and look (both mirar) in each of the six tenses, be and go
-(both fui) in the past simple. No group spans two tenses, or a regular and an irregular verb.
-"""
+Of 120 cells, 106 are alone. The seven groups of two: watch and look (both mirar) in each of the six
+tenses, be and go (both fui) in the past simple. No group spans two tenses, or a regular and an
+irregular verb. """
 
 
 def _cells_by_group() -> tuple[Counter[tuple[str, bool]], ...]:
     """For each group, how many cells it has of each (tense, regular or not)."""
-    cells = {(group, *s.row.cell, s.row.regular) for s, group in zip(SEQUENCES, GROUPS, strict=True)}
+    cells = {
+        (group, *s.row.cell, s.row.regular) for s, group in zip(SEQUENCES, GROUPS, strict=True)
+    }
     counts: tuple[Counter[tuple[str, bool]], ...] = tuple(Counter() for _ in range(max(GROUPS) + 1))
     for group, _, tense, regular in cells:
         counts[group][tense, regular] += 1
@@ -165,18 +186,22 @@ _ALONE = Counter(kind for count in _CELLS if count.total() == 1 for kind in coun
 
 
 def split(seed: int, val_cells_per_class: int = 2) -> Split:
-    """Deals the groups out in random order: validation takes what still fits its quota, training has the rest.
+    """Deals the groups out in random order: validation takes what still fits its quota, training
+    has the rest.
 
-    The quota is `val_cells_per_class` regular and as many irregular cells of every tense; a group counts as many cells
-    as it has, of whatever tense and class. Every draw fills it exactly: a cell that is alone in its group is passed
-    over only when its quota is full, and no quota exceeds the number of such cells. The order is drawn from the raw
-    PCG64 stream, which NumPy keeps fixed between versions (NEP 19).
+    The quota is `val_cells_per_class` regular and as many irregular cells of every tense; a group
+    counts as many cells as it has, of whatever tense and class. Every draw fills it exactly: a cell
+    that is alone in its group is passed over only when its quota is full, and no quota exceeds the
+    number of such cells. The order is drawn from the raw PCG64 stream, which NumPy keeps fixed
+    between versions (NEP 19).
 
     Raises ValueError when the quota is below 1 or above the number of cells that are alone.
     """
     most = min(_ALONE.values())
     if not 1 <= val_cells_per_class <= most:
-        raise ValueError(f"split: val_cells_per_class is {val_cells_per_class}; it must be 1 to {most}")
+        raise ValueError(
+            f"split: val_cells_per_class is {val_cells_per_class}; it must be 1 to {most}"
+        )
     room = Counter(dict.fromkeys(_ALONE, val_cells_per_class))
     order = np.argsort(np.random.PCG64(np.random.SeedSequence(seed)).random_raw(len(_CELLS)))
     held_out = set()

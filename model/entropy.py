@@ -1,10 +1,10 @@
-"""The entropy ladder: how well can the next character be told from less and less? Exact, in nats per predicted token.
+"""The entropy ladder: how well can the next character be told from less and less? Exact, in nats
+per predicted token.
 
     ln V >= unigram >= bigram >= floor        on one and the same split, whatever the split
 
-There is no start symbol: the first character of a sequence is given, every later one, the final stop included, is a
-predicted token. These are the very tokens a training loss is taken over.
-"""
+There is no start symbol: the first character of a sequence is given, every later one, the final
+stop included, is a predicted token. These are the very tokens a training loss is taken over."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ Mask = NDArray[np.bool_]
 
 ORDERS = range(1, 8)
 ALPHAS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-"""Candidates for what is added to every count: half-decades from next to nothing up to Laplace's one."""
+"""Candidates for what is added to every count: half-decades from next to nothing up to Laplace's
+one."""
 
 
 class Rungs(TypedDict):
-    """The ladder of one split: mean losses in nats per predicted token, and the number of those tokens."""
+    """The ladder of one split: mean losses in nats per predicted token, and the number of those
+    tokens."""
 
     uniform: float
     unigram: float
@@ -47,7 +49,8 @@ class Scores(TypedDict):
 
 
 class Ladder(TypedDict):
-    """Both splits' rungs; every n-gram by its order, as a string; and the order that does best on validation."""
+    """Both splits' rungs; every n-gram by its order, as a string; and the order that does best on
+    validation."""
 
     train: Rungs
     val: Rungs
@@ -56,37 +59,46 @@ class Ladder(TypedDict):
 
 
 def conditional_entropy(sequences: Iterable[Ids], context: int | None = None) -> float:
-    """The lowest mean loss that any function of the last `context` characters can have on these very tokens.
+    """The lowest mean loss that any function of the last `context` characters can have on these
+    very tokens.
 
-    Nats per predicted token. 0 characters is the unigram entropy, 1 the bigram's; None is the whole prefix: the floor.
-    Near the start of a sequence, where there are fewer characters, the context is all of them.
+    Nats per predicted token. 0 characters is the unigram entropy, 1 the bigram's; None is the whole
+    prefix: the floor. Near the start of a sequence, where there are fewer characters, the context
+    is all of them.
 
-    Proof. Let N tokens be predicted, c(h, x) of them being x after context h, with n(h) = sum_x c(h, x) and
-    p(x|h) = c(h, x) / n(h). Whatever the function q makes of its context, it gives one distribution q(.|h) to all n(h)
-    tokens after h, so its mean loss is
+    Proof. Let N tokens be predicted, c(h, x) of them being x after context h, with n(h) = sum_x
+    c(h, x) and p(x|h) = c(h, x) / n(h). Whatever the function q makes of its context, it gives one
+    distribution q(.|h) to all n(h) tokens after h, so its mean loss is
 
         1/N sum_h sum_x c(h, x) (-ln q(x|h))  =  1/N sum_h n(h) [ H(p(.|h)) + KL(p(.|h) || q(.|h)) ]
 
-    By Gibbs' inequality every KL >= 0, and = 0 exactly when q(.|h) = p(.|h). Hence the loss is at least
-    1/N sum_h n(h) H(p(.|h)), which is returned, and q = p attains it. With the whole prefix as context this holds for
-    every causal model, however it was trained and even on these tokens: one that scores less has seen what it predicts.
+    By Gibbs' inequality every KL >= 0, and = 0 exactly when q(.|h) = p(.|h). Hence the loss is at
+    least 1/N sum_h n(h) H(p(.|h)), which is returned, and q = p attains it. With the whole prefix
+    as context this holds for every causal model, however it was trained and even on these tokens:
+    one that scores less has seen what it predicts.
 
     Raises ValueError when nothing is predicted (no sequence of two characters or more).
     """
     windows = Counter(_windows(sequences, math.inf if context is None else context + 1))
     if not windows:
-        raise ValueError("entropy: no token is predicted; it takes a sequence of two characters or more")
+        raise ValueError(
+            "entropy: no token is predicted; it takes a sequence of two characters or more"
+        )
     before = _contexts(windows)
-    return math.fsum(count * math.log(before[w[:-1]] / count) for w, count in windows.items()) / windows.total()
+    return (
+        math.fsum(count * math.log(before[w[:-1]] / count) for w, count in windows.items())
+        / windows.total()
+    )
 
 
 class NGram:
-    """Counts of `train`, smoothed: p(x|h) = (c(h, x) + alpha) / (n(h) + alpha V), h being the last n - 1 characters.
+    """Counts of `train`, smoothed: p(x|h) = (c(h, x) + alpha) / (n(h) + alpha V), h being the last
+    n - 1 characters.
 
-    n counts the predicted token. Nearer to the start than n - 1 characters, h is the whole prefix. Being shorter than
-    any context further on, it is counted apart: "to" at the start and "to" in the middle are different contexts. There
-    is no back-off; after a context never seen p is 1/V. Source: add-alpha (Lidstone) smoothing.
-    """
+    n counts the predicted token. Nearer to the start than n - 1 characters, h is the whole prefix.
+    Being shorter than any context further on, it is counted apart: "to" at the start and "to" in
+    the middle are different contexts. There is no back-off; after a context never seen p is 1/V.
+    Source: add-alpha (Lidstone) smoothing."""
 
     def __init__(self, train: Iterable[Ids], n: int, alpha: float, vocab_size: int) -> None:
         self.n = n
@@ -96,11 +108,15 @@ class NGram:
         self._contexts = _contexts(self._windows)
 
     @classmethod
-    def fit(cls, train: Sequence[Ids], n: int, vocab_size: int, groups: Sequence[Hashable] | None = None) -> NGram:
-        """The n-gram of `train` with the alpha of ALPHAS that predicts each group best from all the others.
+    def fit(
+        cls, train: Sequence[Ids], n: int, vocab_size: int, groups: Sequence[Hashable] | None = None
+    ) -> NGram:
+        """The n-gram of `train` with the alpha of ALPHAS that predicts each group best from all the
+        others.
 
-        Left in, a group would be predicted from itself and the smallest alpha would always win. `groups` has a label
-        for each sequence and should keep together what a split keeps together; without it every sequence is alone.
+        Left in, a group would be predicted from itself and the smallest alpha would always win.
+        `groups` has a label for each sequence and should keep together what a split keeps together;
+        without it every sequence is alone.
 
         Raises ValueError when there are fewer than two groups, or not one label for each sequence.
         """
@@ -113,7 +129,8 @@ class NGram:
         return cls(train, n, _best_alpha(train, n, vocab_size, labels), vocab_size)
 
     def nll(self, sequences: Iterable[Ids]) -> NDArray[np.float64]:
-        """-ln p of every predicted token in nats, the sequences one after another, shape [tokens]."""
+        """-ln p of every predicted token in nats, the sequences one after another, shape
+        [tokens]."""
         windows = list(_windows(sequences, self.n))
         seen = [self._windows[window] for window in windows]
         before = [self._contexts[window[:-1]] for window in windows]
@@ -132,9 +149,14 @@ def _best_alpha(train: Sequence[Ids], n: int, vocab_size: int, labels: Sequence[
         own_contexts = _contexts(own)
         for window, count in own.items():
             context = window[:-1]
-            columns.append((count, windows[window] - count, contexts[context] - own_contexts[context]))
+            columns.append(
+                (count, windows[window] - count, contexts[context] - own_contexts[context])
+            )
     times, seen, before = np.array(columns).T
-    return min(ALPHAS, key=lambda alpha: float((times * _smoothed_nll(seen, before, alpha, vocab_size)).sum()))
+    return min(
+        ALPHAS,
+        key=lambda alpha: float((times * _smoothed_nll(seen, before, alpha, vocab_size)).sum()),
+    )
 
 
 def _smoothed_nll(
@@ -145,7 +167,8 @@ def _smoothed_nll(
 
 
 def _windows(sequences: Iterable[Ids], n: float) -> Iterable[str]:
-    """Every predicted token as a string of code points: up to n - 1 characters of context, then itself."""
+    """Every predicted token as a string of code points: up to n - 1 characters of context, then
+    itself."""
     for sequence in sequences:
         text = "".join(map(chr, sequence.tolist()))
         for end in range(2, len(text) + 1):
@@ -170,10 +193,11 @@ def ladder(
 ) -> Ladder:
     """Every rung for both splits, in plain values that can go into JSON.
 
-    A split's unigram, bigram and floor are conditional entropies of that split itself: no model that sees only so much
-    can score lower on it. The n-grams (n = 1..7) are fitted on train, their alpha chosen there between `groups` (one
-    label for each training sequence). The one that does best on val is the baseline of both splits: being chosen on the
-    very split it is compared on makes it harder to beat. Masks mark predicted tokens, a bool array for each sequence.
+    A split's unigram, bigram and floor are conditional entropies of that split itself: no model
+    that sees only so much can score lower on it. The n-grams (n = 1..7) are fitted on train, their
+    alpha chosen there between `groups` (one label for each training sequence). The one that does
+    best on val is the baseline of both splits: being chosen on the very split it is compared on
+    makes it harder to beat. Masks mark predicted tokens, a bool array for each sequence.
 
     Raises ValueError where `conditional_entropy` and `NGram.fit` do.
     """
@@ -184,14 +208,23 @@ def ladder(
         "train": _rungs(train, nlls[best][0], vocab_size, train_masks),
         "val": _rungs(val, nlls[best][1], vocab_size, val_masks),
         "ngrams": {
-            str(n): {"alpha": models[n].alpha, "train": float(on_train.mean()), "val": float(on_val.mean())}
+            str(n): {
+                "alpha": models[n].alpha,
+                "train": float(on_train.mean()),
+                "val": float(on_val.mean()),
+            }
             for n, (on_train, on_val) in nlls.items()
         },
         "ngram_n": best,
     }
 
 
-def _rungs(sequences: Sequence[Ids], nll: NDArray[np.float64], vocab_size: int, masks: Sequence[Mask] | None) -> Rungs:
+def _rungs(
+    sequences: Sequence[Ids],
+    nll: NDArray[np.float64],
+    vocab_size: int,
+    masks: Sequence[Mask] | None,
+) -> Rungs:
     return {
         "uniform": math.log(vocab_size),
         "unigram": conditional_entropy(sequences, 0),

@@ -22,17 +22,19 @@ CHUNK_ROWS = 32
 class Evaluation:
     """Mean losses in nats per predicted token, for one split of the corpus and one mask.
 
-    Calling it returns train_loss and val_loss over all tokens, and over the tokens of panel 7 (the last English
-    word and the stop, Spanish to English) train_loss_by_class/<class>, val_loss_by_class/<class> and, over the
-    compositional tenses alone, val_loss_by_class_compositional/<class>.
-    """
+    Calling it returns train_loss and val_loss over all tokens, and over the tokens of panel 7 (the
+    last English word and the stop, Spanish to English) train_loss_by_class/<class>,
+    val_loss_by_class/<class> and, over the compositional tenses alone,
+    val_loss_by_class_compositional/<class>."""
 
     def __init__(self, split: Split, mask: Mask) -> None:
         self._chunks = {"train": _chunks(split.train, mask), "val": _chunks(split.val, mask)}
         self._groups = {
             name: tokens
             for part, chunks in self._chunks.items()
-            for name, tokens in _groups(part, np.concatenate([chunk.ids for chunk in chunks])).items()
+            for name, tokens in _groups(
+                part, np.concatenate([chunk.ids for chunk in chunks])
+            ).items()
         }
 
     def __call__(self, model: MiniGPT) -> Mapping[str, float]:
@@ -43,14 +45,20 @@ class Evaluation:
         }
 
     def token_losses(self, model: MiniGPT, part: str) -> npt.NDArray[np.float64]:
-        """Loss of every predicted token of a split ("train" or "val"), rows sorted by length: [tokens]."""
-        losses = [model.token_losses(chunk.tokens, chunk.targets, chunk.layout) for chunk in self._chunks[part]]
+        """Loss of every predicted token of a split ("train" or "val"), rows sorted by length:
+        [tokens]."""
+        losses = [
+            model.token_losses(chunk.tokens, chunk.targets, chunk.layout)
+            for chunk in self._chunks[part]
+        ]
         return np.concatenate(losses).astype(np.float64)
 
 
 def _chunks(ids: Ids, mask: Mask) -> list[Batch]:
     by_length = shortest_first(ids)
-    return [Batch.of(by_length[i : i + CHUNK_ROWS], mask) for i in range(0, len(by_length), CHUNK_ROWS)]
+    return [
+        Batch.of(by_length[i : i + CHUNK_ROWS], mask) for i in range(0, len(by_length), CHUNK_ROWS)
+    ]
 
 
 def _groups(part: str, ids: Ids) -> dict[str, Bools]:
@@ -59,7 +67,9 @@ def _groups(part: str, ids: Ids) -> dict[str, Bools]:
     words = [verb_token_mask(row) for row in rows]
 
     def tokens_of(wanted: Mapping[str, object]) -> Bools:
-        return np.concatenate([mask & _matches(row, wanted) for row, mask in zip(rows, words, strict=True)])
+        return np.concatenate(
+            [mask & _matches(row, wanted) for row, mask in zip(rows, words, strict=True)]
+        )
 
     groups = {f"{part}_loss": np.ones(sum(map(len, words)), np.bool_)}
     for name, regular in (("regular", True), ("irregular", False)):

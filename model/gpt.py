@@ -1,4 +1,5 @@
-"""MiniGPT: a Pre-LN transformer with rotary positions and a head tied to the embedding. Wiring only."""
+"""MiniGPT: a Pre-LN transformer with rotary positions and a head tied to the embedding. Wiring
+only."""
 
 from __future__ import annotations
 
@@ -32,16 +33,23 @@ def param_shapes(model: config.Model) -> dict[str, tuple[int, ...]]:
         block = f"blocks.{i}"
         matrices |= {f"{block}.attn.{name}.weight": (C, C) for name in "qkvo"}
         matrices |= {f"{block}.ffn.up.weight": (F, C), f"{block}.ffn.down.weight": (C, F)}
-        vectors |= {f"{block}.{norm}.{name}": (C,) for norm in ("norm1", "norm2") for name in ("scale", "shift")}
+        vectors |= {
+            f"{block}.{norm}.{name}": (C,)
+            for norm in ("norm1", "norm2")
+            for name in ("scale", "shift")
+        }
         vectors |= {f"{block}.ffn.up.bias": (F,), f"{block}.ffn.down.bias": (C,)}
     return matrices | vectors | {"norm.scale": (C,), "norm.shift": (C,)}
 
 
 def initialise(params: Params, model: config.Model, rng: np.random.Generator) -> None:
-    """Xavier-normal matrices times `init_scale`, zero biases and shifts, unit scales (Glorot and Bengio 2010)."""
+    """Xavier-normal matrices times `init_scale`, zero biases and shifts, unit scales (Glorot and
+    Bengio 2010)."""
     for name, view in params.views(params.flat).items():
         if view.ndim == 2:
-            view[...] = rng.standard_normal(view.shape) * (np.sqrt(2 / sum(view.shape)) * model.init_scale)
+            view[...] = rng.standard_normal(view.shape) * (
+                np.sqrt(2 / sum(view.shape)) * model.init_scale
+            )
         else:
             view[...] = 1.0 if name.endswith(".scale") else 0.0
 
@@ -67,7 +75,9 @@ class FeedForward(Module):
 class Block(Module):
     """x + attention(norm(x)), then x + ffn(norm(x)): [N, C] -> [N, C]."""
 
-    def __init__(self, norm1: LayerNorm, attn: Attention, norm2: LayerNorm, ffn: FeedForward) -> None:
+    def __init__(
+        self, norm1: LayerNorm, attn: Attention, norm2: LayerNorm, ffn: FeedForward
+    ) -> None:
         super().__init__()
         self.norm1, self.attn, self.norm2, self.ffn = norm1, attn, norm2, ffn
 
@@ -125,7 +135,8 @@ class MiniGPT(Module):
         return self.cross_entropy(logits, targets)[0]
 
     def loss_and_gradient(self, tokens: Ids, targets: Ids, layout: Layout) -> float:
-        """Mean loss of a training batch, in nats per token; leaves its gradient in every parameter."""
+        """Mean loss of a training batch, in nats per token; leaves its gradient in every
+        parameter."""
         self.training = True
         try:
             logits, cache = self(tokens, layout)
@@ -157,11 +168,16 @@ def _norm(name: str, model: config.Model, params: Params) -> LayerNorm:
 
 
 def _block(name: str, model: config.Model, params: Params, rotary: Rotary) -> Block:
-    qkv = Linear(params.fused(f"{name}.attn.qkv.weight", [f"{name}.attn.{part}.weight" for part in "qkv"]))
+    qkv = Linear(
+        params.fused(f"{name}.attn.qkv.weight", [f"{name}.attn.{part}.weight" for part in "qkv"])
+    )
     out = Linear(params[f"{name}.attn.o.weight"])
     up = Linear(params[f"{name}.ffn.up.weight"], params[f"{name}.ffn.up.bias"])
     down = Linear(params[f"{name}.ffn.down.weight"], params[f"{name}.ffn.down.bias"])
     attention = Attention(qkv, out, model.n_heads, rotary)
     return Block(
-        _norm(f"{name}.norm1", model, params), attention, _norm(f"{name}.norm2", model, params), FeedForward(up, down)
+        _norm(f"{name}.norm1", model, params),
+        attention,
+        _norm(f"{name}.norm2", model, params),
+        FeedForward(up, down),
     )

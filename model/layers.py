@@ -1,13 +1,13 @@
 """Layers as pairs: `forward` returns its output and a cache, `backward` is the forward in reverse.
 
-Every module works on the N real tokens of a batch, packed without padding; only attention spreads them over [B, T].
-The gradient of x is dx. A backward pass writes its parameters' gradients in place and returns dx. `Module` is where
-hooks fire: after a call, with the module, its arguments and its output. Dimension legend: `model.config`.
+Every module works on the N real tokens of a batch, packed without padding; only attention spreads
+them over [B, T]. The gradient of x is dx. A backward pass writes its parameters' gradients in place
+and returns dx. `Module` is where hooks fire: after a call, with the module, its arguments and its
+output. Dimension legend: `model.config`.
 
-What a module returns lies in a buffer of its own, which its next call overwrites: at this size the page faults of
-fresh arrays would cost more than the arithmetic. Whoever wants to keep an output copies it. A backward pass may do its
-work in its cache and in dy, which nobody needs after it.
-"""
+What a module returns lies in a buffer of its own, which its next call overwrites: at this size the
+page faults of fresh arrays would cost more than the arithmetic. Whoever wants to keep an output
+copies it. A backward pass may do its work in its cache and in dy, which nobody needs after it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ from model.params import Array, Param
 Ids = npt.NDArray[np.int64]
 
 GROWTH = 2
-"""A buffer that is too small grows by this factor, so that what it leaves behind is no more than it takes."""
+"""A buffer that is too small grows by this factor, so that what it leaves behind is no more than it
+takes."""
 
 
 class Module:
-    """Something with a forward pass that can be watched; calling it runs `forward`, then every hook."""
+    """Something with a forward pass that can be watched; calling it runs `forward`, then every
+    hook."""
 
     forward_hooks: tuple[Callable[..., None], ...] = ()
 
@@ -45,11 +47,14 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward pass")
 
     def buffer(self, name: str, shape: tuple[int, ...], like: Array) -> Array:
-        """An array to be written, of the dtype of `like`: the same memory on every call, grown when it is too small."""
+        """An array to be written, of the dtype of `like`: the same memory on every call, grown when
+        it is too small."""
         size = prod(shape)
         held = self._buffers.get(name)
         if held is None or held.size < size:
-            held = self._buffers[name] = memory.empty(size * GROWTH if held is not None else size, like.dtype)
+            held = self._buffers[name] = memory.empty(
+                size * GROWTH if held is not None else size, like.dtype
+            )
         return held[:size].reshape(shape)
 
 
@@ -66,7 +71,8 @@ class Embedding(Module):
         return y, tokens
 
     def backward(self, dy: Array, tokens: Ids) -> None:
-        """Adds to the gradient, which the tied head has begun; as a product with one-hot rows, in a fixed order."""
+        """Adds to the gradient, which the tied head has begun; as a product with one-hot rows, in a
+        fixed order."""
         one_hot = self.buffer("one_hot", (len(tokens), len(self.weight.data)), dy)  # [N, V]
         one_hot[...] = 0
         one_hot[np.arange(len(tokens)), tokens] = 1
@@ -83,7 +89,9 @@ class Linear(Module):
         self.bias = bias  # [out]
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        y = np.matmul(x, self.weight.data.T, out=self.buffer("y", (len(x), len(self.weight.data)), x))
+        y = np.matmul(
+            x, self.weight.data.T, out=self.buffer("y", (len(x), len(self.weight.data)), x)
+        )
         if self.bias is not None:
             y += self.bias.data
         return y, x
@@ -105,7 +113,9 @@ class TiedHead(Module):
         self.weight = weight  # [V, C]
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        return np.matmul(x, self.weight.data.T, out=self.buffer("y", (len(x), len(self.weight.data)), x)), x
+        return np.matmul(
+            x, self.weight.data.T, out=self.buffer("y", (len(x), len(self.weight.data)), x)
+        ), x
 
     def backward(self, dy: Array, x: Array) -> Array:
         """Begins the table's gradient; the embedding adds its own share and declares it filled."""
@@ -150,7 +160,8 @@ class LayerNorm(Module):
 
 
 def _mean(x: Array) -> Array:
-    """Mean over the last axis, [N, C] -> [N, 1], as a product: faster by far than a reduction along short rows."""
+    """Mean over the last axis, [N, C] -> [N, 1], as a product: faster by far than a reduction along
+    short rows."""
     mean: Array = (x @ np.ones(x.shape[1], x.dtype))[:, None] / x.shape[1]
     return mean
 
@@ -166,8 +177,8 @@ class GeluCache(NamedTuple):
 
 
 class Gelu(Module):
-    """x Phi(x) in its tanh form (Hendrycks and Gimpel 2016): x gate, gate = (1 + tanh(u)) / 2, u = a x + b x^3,
-    a = sqrt(2/pi), b = 0.044715 a."""
+    """x Phi(x) in its tanh form (Hendrycks and Gimpel 2016): x gate, gate = (1 + tanh(u)) / 2, u =
+    a x + b x^3, a = sqrt(2/pi), b = 0.044715 a."""
 
     def forward(self, x: Array) -> tuple[Array, GeluCache]:
         gate = np.multiply(x, x, out=self.buffer("gate", x.shape, x))
@@ -181,7 +192,8 @@ class Gelu(Module):
         return y, GeluCache(x, gate, y)
 
     def backward(self, dy: Array, cache: GeluCache) -> Array:
-        """dy/dx = gate + x dgate/dx, and x dgate/dx = y (1 - gate) 2 du/dx, since tanh' = 1 - tanh^2."""
+        """dy/dx = gate + x dgate/dx, and x dgate/dx = y (1 - gate) 2 du/dx, since tanh' = 1 -
+        tanh^2."""
         x, gate, y = cache
         du = np.multiply(x, x, out=x)
         du *= 2 * 3 * GELU_CUBIC * GELU_SLOPE
@@ -206,7 +218,9 @@ class CrossEntropy(Module):
         shifted = np.subtract(logits, largest, out=self.buffer("shifted", logits.shape, logits))
         exp = np.exp(shifted, out=self.buffer("exp", logits.shape, logits))
         total = exp @ np.ones(exp.shape[1], exp.dtype)
-        return np.log(total) - shifted[np.arange(len(targets)), targets], CrossEntropyCache(exp, total, targets)
+        return np.log(total) - shifted[np.arange(len(targets)), targets], CrossEntropyCache(
+            exp, total, targets
+        )
 
     def backward(self, cache: CrossEntropyCache) -> Array:
         """Gradient of the mean over tokens: (softmax - one-hot) / N. Overwrites exp."""

@@ -1,8 +1,9 @@
-"""Memory for the arrays that a run works in: on cache lines of their own, in blocks that huge pages can back.
+"""Memory for the arrays that a run works in: on cache lines of their own, in blocks that huge pages
+can back.
 
-A step is bound by memory as much as by arithmetic. An array that begins in the middle of a cache line costs two
-accesses for one, and a dozen megabytes of small pages do not fit the processor's table of them.
-"""
+A step is bound by memory as much as by arithmetic. An array that begins in the middle of a cache
+line costs two accesses for one, and a dozen megabytes of small pages do not fit the processor's
+table of them."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ _rest: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
 
 
 def empty(size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """An uninitialised array [size] that starts on a cache line; its block is freed with the last array in it."""
+    """An uninitialised array [size] that starts on a cache line; its block is freed with the last
+    array in it."""
     global _rest
     nbytes = size * np.dtype(dtype).itemsize
     taken = -(-nbytes // LINE) * LINE

@@ -10,15 +10,17 @@ from model import config, memory
 from model.params import Array, Params
 
 SAFE_SQUARE = 1e-30
-"""Below it, squares of float32 entries may have been rounded to nothing (the smallest normal float32 is 1e-38)."""
+"""Below it, squares of float32 entries may have been rounded to nothing (the smallest normal
+float32 is 1e-38)."""
 
 
 def learning_rate(step: int, steps: int, optimizer: config.Optimizer) -> float:
-    """lr_max (step + 1) / warmup_steps while warming up, then a cosine that ends at lr_max * lr_min_ratio.
+    """lr_max (step + 1) / warmup_steps while warming up, then a cosine that ends at lr_max *
+    lr_min_ratio.
 
-    The first step after the warmup and the last step of the warmup both run at lr_max; the run's last step runs at
-    the minimum. Source: Goyal et al. 2017 (warmup), Loshchilov and Hutter 2017 (cosine).
-    """
+    The first step after the warmup and the last step of the warmup both run at lr_max; the run's
+    last step runs at the minimum. Source: Goyal et al. 2017 (warmup), Loshchilov and Hutter 2017
+    (cosine)."""
     if step < optimizer.warmup_steps:
         return optimizer.lr_max * (step + 1) / optimizer.warmup_steps
     progress = (step - optimizer.warmup_steps) / max(1, steps - 1 - optimizer.warmup_steps)
@@ -27,7 +29,8 @@ def learning_rate(step: int, steps: int, optimizer: config.Optimizer) -> float:
 
 
 def global_norm(flat_grad: Array) -> float:
-    """L2 norm of the whole gradient, in float64 where its square leaves float32's range; NaN when an entry is."""
+    """L2 norm of the whole gradient, in float64 where its square leaves float32's range; NaN when
+    an entry is."""
     square = float(np.vdot(flat_grad, flat_grad))
     if not SAFE_SQUARE < square < inf:
         wide = flat_grad.astype(np.float64)
@@ -36,7 +39,8 @@ def global_norm(flat_grad: Array) -> float:
 
 
 class AdamW:
-    """Adam with decoupled weight decay on matrices only (Kingma and Ba 2015; Loshchilov and Hutter 2019).
+    """Adam with decoupled weight decay on matrices only (Kingma and Ba 2015; Loshchilov and Hutter
+    2019).
 
     `update` is the flat buffer of what the last step added to the parameters.
     """
@@ -50,7 +54,8 @@ class AdamW:
         self._count = 0
 
     def step(self, lr: float) -> float:
-        """Clip the gradient, update the parameters, and return the gradient's norm from before clipping."""
+        """Clip the gradient, update the parameters, and return the gradient's norm from before
+        clipping."""
         grad, update, scratch, c = self.params.flat_grad, self.update, self._scratch, self.config
         norm = global_norm(grad)
         scale = 1.0 if norm <= c.clip_norm else c.clip_norm / norm

@@ -1,8 +1,7 @@
 """Parameters and their gradients, each kept in one flat buffer with a named view per tensor.
 
-One buffer makes clipping and AdamW a handful of passes over one array, and lets Q, K and V be one matrix product while
-each keeps its own name.
-"""
+One buffer makes clipping and AdamW a handful of passes over one array, and lets Q, K and V be one
+matrix product while each keeps its own name."""
 
 from __future__ import annotations
 
@@ -17,11 +16,13 @@ import numpy.typing as npt
 from model import memory
 
 Array = npt.NDArray[Any]
-"""A floating-point array of the run's dtype; its shape stands in the comment or docstring beside it."""
+"""A floating-point array of the run's dtype; its shape stands in the comment or docstring beside
+it."""
 
 
 class Param:
-    """One tensor: `data` (read-only; the optimizer writes the flat buffer), `grad`, and hooks on the filled gradient.
+    """One tensor: `data` (read-only; the optimizer writes the flat buffer), `grad`, and hooks on
+    the filled gradient.
 
     `parts` are the parameters that a fused one, such as Q, K and V together, consists of.
     """
@@ -50,7 +51,9 @@ class Params(Mapping[str, Param]):
         sizes = [prod(shape) for shape in shapes.values()]
         ranks = [len(shape) for shape in shapes.values()]
         if ranks != sorted(ranks, reverse=True):
-            raise ValueError("matrices must come before vectors, so that weight decay covers one slice")
+            raise ValueError(
+                "matrices must come before vectors, so that weight decay covers one slice"
+            )
         self._offsets = dict(zip(shapes, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
         self._shapes = dict(shapes)
         self.flat = memory.zeros(sum(sizes), dtype)
@@ -76,11 +79,14 @@ class Params(Mapping[str, Param]):
         }
 
     def fused(self, name: str, names: Sequence[str]) -> Param:
-        """Neighbouring matrices of equal width stacked into one: [sum of rows, columns], no copy."""
+        """Neighbouring matrices of equal width stacked into one: [sum of rows, columns], no
+        copy."""
         parts = [self[part] for part in names]
         start, size = self._offsets[names[0]], sum(part.data.size for part in parts)
         columns = parts[0].data.shape[1]
-        data, grad = (flat[start : start + size].reshape(-1, columns) for flat in (self.flat, self.flat_grad))
+        data, grad = (
+            flat[start : start + size].reshape(-1, columns) for flat in (self.flat, self.flat_grad)
+        )
         for part, rows in zip(parts, np.split(data, len(parts)), strict=True):
             if not np.shares_memory(part.data, rows) or part.data.shape != rows.shape:
                 raise ValueError(f"{names} are not neighbours of equal shape")

@@ -15,5 +15,5 @@ TEST_SEED = 100
 """The experiments of the test files; fixed before HEALTHY was chosen."""
 
 JUDGING_FROM = 2712
-"""First seed of the range that judges next, used once: when a threshold, a detector or HEALTHY changes after its
-results were seen, the range joins the choosing seeds and this moves past it."""
+"""First seed of the range that judges next, used once: when a threshold, a detector or HEALTHY
+changes after its results were seen, the range joins the choosing seeds and this moves past it."""

@@ -1,8 +1,8 @@
 """The training loop, as a generator that does not know whether anybody is looking.
 
-Same machine, same package versions, same config: same bits. The seed alone decides split, initialisation and batches,
-and one BLAS thread does the products whenever a specimen trains, since two add up in another order.
-"""
+Same machine, same package versions, same config: same bits. The seed alone decides split,
+initialisation and batches, and one BLAS thread does the products whenever a specimen trains, since
+two add up in another order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ from threadpoolctl import ThreadpoolController
 
 from model.batches import Batch, draw
 from model.config import Config, ConfigError
-from model.corpus import ALPHABET, CORPUS_SHA256, GROUPS, SEQUENCES, Split, encode, split, verb_token_mask
+from model.corpus import (
+    ALPHABET,
+    CORPUS_SHA256,
+    GROUPS,
+    SEQUENCES,
+    Split,
+    encode,
+    split,
+    verb_token_mask,
+)
 from model.entropy import Ladder, ladder
 from model.evaluation import Evaluation
 from model.gpt import MiniGPT, initialise, param_shapes
@@ -32,9 +41,9 @@ SCHEDULE = "warmup-cosine"
 class Step:
     """One finished step. The views are read-only and are overwritten by the next step.
 
-    loss is the batch's, before the update; grad_norm is taken before clipping; updates are what was added to the
-    parameters; evaluation, at every `eval_every`-th step and the last, is taken after the update.
-    """
+    loss is the batch's, before the update; grad_norm is taken before clipping; updates are what was
+    added to the parameters; evaluation, at every `eval_every`-th step and the last, is taken after
+    the update."""
 
     index: int
     loss: float
@@ -58,12 +67,15 @@ class Specimen:
         initialise(self.params, config.model, np.random.default_rng([config.seed, 1]))
         self.model = MiniGPT(config.model, self.params)
         self.evaluate = Evaluation(self.split, config.model.attention_mask)
-        self._batches = draw(self.split.train, config.data.batch_size, np.random.default_rng([config.seed, 2]))
+        self._batches = draw(
+            self.split.train, config.data.batch_size, np.random.default_rng([config.seed, 2])
+        )
         self._optimizer = AdamW(self.params, config.optimizer)
         self._started = False
 
     def steps(self) -> Iterator[Step]:
-        """Train to the end, one step at a time. Raises RuntimeError when this specimen was trained before."""
+        """Train to the end, one step at a time. Raises RuntimeError when this specimen was trained
+        before."""
         if self._started:
             raise RuntimeError("this specimen has been trained; build another one to train again")
         self._started = True
@@ -73,7 +85,8 @@ class Specimen:
             for flat in (self.params.flat, self.params.flat_grad, self._optimizer.update)
         )
         for index in range(self.config.steps):
-            # Set anew for each step and never held across a yield: runs that take turns must not undo one another's.
+            # Set anew for each step and never held across a yield: runs that take turns must not
+            # undo one another's.
             with threads.limit(limits=1, user_api="blas"):
                 batch = Batch.of(next(self._batches), self.config.model.attention_mask)
                 lr = learning_rate(index, self.config.steps, self.config.optimizer)
@@ -86,7 +99,8 @@ class Specimen:
         return (index + 1) % self.config.eval_every == 0 or index == self.config.steps - 1
 
     def loss_at(self, ids: npt.NDArray[np.int64]) -> float:
-        """Mean loss, in nats per predicted token, over the given rows of the corpus; leaves their gradient."""
+        """Mean loss, in nats per predicted token, over the given rows of the corpus; leaves their
+        gradient."""
         batch = Batch.of(ids, self.config.model.attention_mask)
         return self.model.loss_and_gradient(batch.tokens, batch.targets, batch.layout)
 
@@ -96,9 +110,12 @@ class Specimen:
         return self.model(batch.tokens, batch.layout)[0].copy()
 
     def facts(self) -> dict[str, Any]:
-        """What a detector may know besides the signals; nothing in it moves when a leaf that can go wrong does."""
+        """What a detector may know besides the signals; nothing in it moves when a leaf that can go
+        wrong does."""
         config = self.config
-        predicted = sum(len(SEQUENCES[i].text) - 1 for i in self.split.train) / len(self.split.train)
+        predicted = sum(len(SEQUENCES[i].text) - 1 for i in self.split.train) / len(
+            self.split.train
+        )
         return {
             "vocab_size": config.model.vocab_size,
             "total_steps": config.steps,
@@ -106,18 +123,30 @@ class Specimen:
             "schedule": SCHEDULE,
             "clip_norm": config.optimizer.clip_norm,
             "tokens_per_batch": predicted * config.data.batch_size,
-            "ladder": _ladder(config.seed, config.data.val_cells_per_class, config.model.vocab_size),
+            "ladder": _ladder(
+                config.seed, config.data.val_cells_per_class, config.model.vocab_size
+            ),
             "sites": self._kinds(),
-            "fan_in": {name: param.data.shape[1] for name, param in self.params.items() if param.data.ndim == 2},
+            "fan_in": {
+                name: param.data.shape[1]
+                for name, param in self.params.items()
+                if param.data.ndim == 2
+            },
         }
 
     def _kinds(self) -> dict[str, str]:
         kinds = {"embed": "layer"}
         for i in range(self.config.model.n_layers):
             block = f"blocks.{i}"
-            kinds |= {f"{block}.attn.pattern": "attention", f"{block}.ffn.up": "ffn", block: "layer"}
+            kinds |= {
+                f"{block}.attn.pattern": "attention",
+                f"{block}.ffn.up": "ffn",
+                block: "layer",
+            }
         kinds["norm"] = "layer"
-        return kinds | {name: "matrix" for name, param in self.params.items() if param.data.ndim == 2}
+        return kinds | {
+            name: "matrix" for name, param in self.params.items() if param.data.ndim == 2
+        }
 
     def provenance(self) -> dict[str, Any]:
         """Where the record comes from, for people."""
@@ -148,8 +177,12 @@ def _fits_the_corpus(config: Config, n_train: int) -> None:
 @lru_cache(maxsize=64)
 def _ladder(seed: int, val_cells_per_class: int, vocab_size: int) -> Ladder:
     parts = split(seed, val_cells_per_class)
-    tokens = {name: [encode(SEQUENCES[i].text) for i in ids] for name, ids in parts._asdict().items()}
-    masks = {name: [verb_token_mask(SEQUENCES[i]) for i in ids] for name, ids in parts._asdict().items()}
+    tokens = {
+        name: [encode(SEQUENCES[i].text) for i in ids] for name, ids in parts._asdict().items()
+    }
+    masks = {
+        name: [verb_token_mask(SEQUENCES[i]) for i in ids] for name, ids in parts._asdict().items()
+    }
     return ladder(
         tokens["train"],
         tokens["val"],

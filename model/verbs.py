@@ -1,14 +1,21 @@
 """Twenty verbs in two languages: the rule, and every exception spelled out.
 
-Each table has one line per verb. What a line leaves out is regular and formed by rule; what it names is an exception. A
-named slot holds one word for all persons or three words, for I / you / he (yo / tú / él).
-"""
+Each table has one line per verb. What a line leaves out is regular and formed by rule; what it
+names is an exception. A named slot holds one word for all persons or three words, for I / you / he
+(yo / tú / él)."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-TENSES = ("infinitive", "present_simple", "past_simple", "past_participle", "future_will", "future_going_to")
+TENSES = (
+    "infinitive",
+    "present_simple",
+    "past_simple",
+    "past_participle",
+    "future_will",
+    "future_going_to",
+)
 PERSONS = ("1sg", "2sg", "3sg")
 
 Forms = dict[str, tuple[str, ...]]
@@ -29,7 +36,8 @@ class English(NamedTuple):
 
 
 class Spanish(NamedTuple):
-    """A Spanish verb. `dative` verbs agree with the thing, not with the person: me gusta, te gusta, le gusta."""
+    """A Spanish verb. `dative` verbs agree with the thing, not with the person: me gusta, te gusta,
+    le gusta."""
 
     infinitive: str
     present: str = ""
@@ -73,13 +81,19 @@ SPANISH = {
     "finish": Spanish("terminar"),
     "start": Spanish("empezar", present="empiezo empiezas empieza", past="empecé empezaste empezó"),
     "look": Spanish("mirar"),
-    "want": Spanish("querer", "quiero quieres quiere", "quise quisiste quiso", future="querré querrás querrá"),
+    "want": Spanish(
+        "querer", "quiero quieres quiere", "quise quisiste quiso", future="querré querrás querrá"
+    ),
     "like": Spanish("gustar", dative=True),
     "be": Spanish("ser", "soy eres es", "fui fuiste fue"),
-    "have": Spanish("tener", "tengo tienes tiene", "tuve tuviste tuvo", future="tendré tendrás tendrá"),
+    "have": Spanish(
+        "tener", "tengo tienes tiene", "tuve tuviste tuvo", future="tendré tendrás tendrá"
+    ),
     "do": Spanish("hacer", "hago haces hace", "hice hiciste hizo", "hecho", "haré harás hará"),
     "go": Spanish("ir", "voy vas va", "fui fuiste fue"),
-    "come": Spanish("venir", "vengo vienes viene", "vine viniste vino", future="vendré vendrás vendrá"),
+    "come": Spanish(
+        "venir", "vengo vienes viene", "vine viniste vino", future="vendré vendrás vendrá"
+    ),
     "see": Spanish("ver", "veo ves ve", "vi viste vio", "visto"),
     "eat": Spanish("comer"),
     "write": Spanish("escribir", participle="escrito"),

@@ -1,37 +1,38 @@
 """Looking apparatus for training runs: watch one, keep a forensic record, diagnose it, draw it.
 
-Public names are resolved on first use (PEP 562), so that loading the pytest plugin imports neither numpy nor pygal.
-"""
+Public names are resolved on first use (PEP 562), so that loading the pytest plugin imports neither
+numpy nor pygal."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from probes.dashboard import render
-    from probes.diagnosis import Diagnosis, diagnose
-    from probes.experiment import Experiment
-    from probes.inspector import HookHandle, Inspector
+    from probes.compare import regressed
+    from probes.diagnosis.diagnose import Diagnosis, diagnose
+    from probes.plugin.experiments import Experiment
     from probes.readers import read
     from probes.record import Record, RecordError
-    from probes.recorder import Recorder
-    from probes.regression import regressed
-    from probes.watching import watch
+    from probes.recording.inspector import HookHandle, Inspector
+    from probes.recording.protocols import Specimen
+    from probes.recording.recorder import Recorder
+    from probes.report.html import render
 
 _HOMES = {
-    "Diagnosis": "probes.diagnosis",
-    "Experiment": "probes.experiment",
-    "HookHandle": "probes.inspector",
-    "Inspector": "probes.inspector",
+    "Diagnosis": "probes.diagnosis.diagnose",
+    "Experiment": "probes.plugin.experiments",
+    "HookHandle": "probes.recording.inspector",
+    "Inspector": "probes.recording.inspector",
     "Record": "probes.record",
     "RecordError": "probes.record",
-    "Recorder": "probes.recorder",
-    "diagnose": "probes.diagnosis",
+    "Recorder": "probes.recording.recorder",
+    "diagnose": "probes.diagnosis.diagnose",
     "read": "probes.readers",
-    "regressed": "probes.regression",
-    "render": "probes.dashboard",
-    "watch": "probes.watching",
+    "regressed": "probes.compare",
+    "render": "probes.report.html",
 }
 
 __all__ = [
@@ -48,6 +49,33 @@ __all__ = [
     "render",
     "watch",
 ]
+
+
+def watch(
+    specimen: Specimen,
+    path: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    on_step: Callable[[int, int], None] | None = None,
+    stop_when_certain: bool = False,
+) -> Record:
+    """Train a specimen to the end and return its record; with a path, the record is written there
+    as the run goes.
+
+    on_step            called after every step as on_step(step, total_steps)
+    stop_when_certain  diagnose the record at evaluations and end the run once a cause is certain:
+                       `record.stopped` says which cause, and how many steps that saved
+
+    An exception ends the run and leaves a record of what came before it on disk, marked incomplete.
+    Raises FileExistsError when the path exists and `overwrite` is not set."""
+    from probes.recording.watch import watch as train
+
+    stop_rule = None
+    if stop_when_certain:
+        from probes.diagnosis.early_stop import EarlyStop
+
+        stop_rule = EarlyStop().certain_cause
+    return train(specimen, path, overwrite=overwrite, on_step=on_step, stop_rule=stop_rule)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,8 @@ from probes.cli import UNREADABLE, main
 
 
 def run() -> int:
-    """The command's exit code; never 1, which says "unhealthy", for a failure to say anything at all."""
+    """The command's exit code; never 1, which says "unhealthy", for a failure to say anything at
+    all."""
     if sys.stdout is None:
         return UNREADABLE
     try:

@@ -1,4 +1,5 @@
-"""The command line: judge records, draw them, explain causes. Returns an exit code and never shows a traceback."""
+"""The command line: judge records, draw them, explain causes. Returns an exit code and never shows
+a traceback."""
 
 from __future__ import annotations
 
@@ -11,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from probes.causes import BY_NAME, CAUSES, Cause
-from probes.diagnosis import diagnose
-from probes.findings import printable
-from probes.outputs.data import Entry, document, dumped, entry, unjudged
+from probes.common.text import printable
+from probes.diagnosis.causes import BY_NAME, CAUSES, Cause
+from probes.diagnosis.diagnose import diagnose
 from probes.readers import find, read, read_stream
-from probes.readers.planning import how_it_was_read, mapping_of
+from probes.readers.column_mapping import how_it_was_read, mapping_of
 from probes.record import Record, RecordError
-from probes.signals import UnknownSignalError
+from probes.record.signals import UnknownSignalError
+from probes.report.json_report import Entry, document, dumped, entry, unjudged
 
 HEALTHY, UNHEALTHY, UNREADABLE, UNDETERMINED, USAGE = range(5)
 """Exit codes."""
@@ -63,12 +64,20 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     judging = commands.add_parser("diagnose", help="print a verdict per path")
     _add_logs(judging)
-    judging.add_argument("--columns", action="store_true", help="show which columns of a log were read as which signal")
-    judging.add_argument("--json", action="store_true", help="print the diagnoses as one JSON document")
+    judging.add_argument(
+        "--columns",
+        action="store_true",
+        help="show which columns of a log were read as which signal",
+    )
+    judging.add_argument(
+        "--json", action="store_true", help="print the diagnoses as one JSON document"
+    )
     judging.set_defaults(run=_diagnose)
     drawing = commands.add_parser("render", help="draw the runs on one HTML page")
     _add_logs(drawing)
-    drawing.add_argument("-o", "--output", required=True, metavar="PAGE", help="where to write the page")
+    drawing.add_argument(
+        "-o", "--output", required=True, metavar="PAGE", help="where to write the page"
+    )
     drawing.add_argument("--reference", metavar="PATH", help="a run to draw the others against")
     drawing.set_defaults(run=_render)
     explaining = commands.add_parser("explain", help="say what a cause means, needs and calls for")
@@ -78,9 +87,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_logs(command: argparse.ArgumentParser) -> None:
-    command.add_argument("paths", nargs="+", metavar="PATH", help="a record or log, a folder of them, - for stdin")
     command.add_argument(
-        "--map", action="append", default=[], metavar="SIGNAL=COLUMN", help="read a column of a log as a signal"
+        "paths", nargs="+", metavar="PATH", help="a record or log, a folder of them, - for stdin"
+    )
+    command.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="SIGNAL=COLUMN",
+        help="read a column of a log as a signal",
     )
 
 
@@ -104,7 +119,11 @@ def _diagnose(arguments: argparse.Namespace) -> int:
             if found.stopped:
                 _say(f"  {found.stopped}", sys.stdout)
             healthy = diagnosis.verdict == "healthy"
-            for line in [f"remark: {r}" for r in diagnosis.remarks] if healthy else str(diagnosis).split("\n"):
+            for line in (
+                [f"remark: {r}" for r in diagnosis.remarks]
+                if healthy
+                else str(diagnosis).split("\n")
+            ):
                 _say(f"  {line}", sys.stdout)
     if arguments.json:
         print(dumped(document(entries)), end="")
@@ -115,14 +134,16 @@ def _render(arguments: argparse.Namespace) -> int:
     page = Path(arguments.output)
     sources = [*_expanded(arguments.paths), *([arguments.reference] if arguments.reference else [])]
     mapping = _mapping(arguments.map)
-    if page.exists() and any(os.path.exists(source) and os.path.samefile(page, source) for source in sources):
+    if page.exists() and any(
+        os.path.exists(source) and os.path.samefile(page, source) for source in sources
+    ):
         raise _UsageError(f"{page} is one of the records to draw; give another page with -o")
     read_from = {path: _read(path, mapping) for path in dict.fromkeys(sources)}
     records = {path: found for path, found in read_from.items() if isinstance(found, Record)}
     if len(records) < len(read_from):
         _say(f"probes: {page} was not drawn", sys.stderr)
         return UNREADABLE
-    from probes.dashboard import render
+    from probes.report.html import render
 
     names = _names(records)
     try:
@@ -139,14 +160,18 @@ def _render(arguments: argparse.Namespace) -> int:
 
 
 def _names(records: dict[str, Record]) -> dict[str, str]:
-    """Path -> what the run is called there: its own name, or its file's; the whole path where two would be the same."""
-    names = {path: str(record.provenance.get("name") or Path(path).stem) for path, record in records.items()}
+    """Path -> what the run is called there: its own name, or its file's; the whole path where two
+    would be the same."""
+    names = {
+        path: str(record.provenance.get("name") or Path(path).stem)
+        for path, record in records.items()
+    }
     uses = Counter(names.values())
     return {path: name if uses[name] == 1 else path for path, name in names.items()}
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from probes.detectors import DETECTORS
+    from probes.diagnosis.detectors import DETECTORS
 
     if arguments.cause not in BY_NAME:
         raise _UsageError(_no_such_cause(arguments.cause))
@@ -167,7 +192,10 @@ def _explanation(cause: Cause, limits: Mapping[str, Sequence[str]]) -> list[str]
     lines += [f"is not named beside {symptom}" for symptom in cause.excluded]
     lines += [f"also accounts for {symptom}" for symptom in cause.explains]
     for other, telling in cause.alike.items():
-        lines.append(f"may be {other} as well" + (f", unless {' or '.join(telling)} tells" if telling else ""))
+        lines.append(
+            f"may be {other} as well"
+            + (f", unless {' or '.join(telling)} tells" if telling else "")
+        )
     return [*lines, f"remedy: {cause.remedy.format(onset='N (which the diagnosis names)')}"]
 
 
@@ -188,7 +216,8 @@ def _mapping(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _expanded(paths: Sequence[str]) -> list[str]:
-    """The paths, with the logs in a folder for the folder; an empty one stays, to be complained about."""
+    """The paths, with the logs in a folder for the folder; an empty one stays, to be complained
+    about."""
     found = {path: [str(log) for log in find(path)] for path in paths if os.path.isdir(path)}
     return [log for path in paths for log in found.get(path) or [path]]
 
@@ -207,6 +236,7 @@ def _read(path: str, mapping: dict[str, str]) -> Record | str:
 
 
 def _say(text: str, stream: TextIO) -> None:
-    """Print one line of what a terminal may be shown: no control characters, nothing that its encoding lacks."""
+    """Print one line of what a terminal may be shown: no control characters, nothing that its
+    encoding lacks."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     print(printable(text).encode(encoding, "backslashreplace").decode(encoding), file=stream)

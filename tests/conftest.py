@@ -19,9 +19,17 @@ settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
 ROOT = Path(__file__).parent.parent
-OURS = ("filelock", "probes.dashboard", "probes.diagnosis", "probes.panels", "probes.gate.store", "probes.watching")
-"""Imported before pytester looks: what an inner run is the first to import is forgotten again, but NumPy cannot be
-imported twice, and pygal brings in a finder of package metadata that replaces Python's own for good."""
+OURS = (
+    "filelock",
+    "probes.report.html",
+    "probes.diagnosis",
+    "probes.panels",
+    "probes.plugin.run_cache",
+    "probes.recording.watch",
+)
+"""Imported before pytester looks: what an inner run is the first to import is forgotten again, but
+NumPy cannot be imported twice, and pygal brings in a finder of package metadata that replaces
+Python's own for good."""
 OFFER = """
 from functools import partial
 from pathlib import Path
@@ -98,7 +106,9 @@ def project(ours: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
-        monkeypatch.delenv(name, raising=False)  # what these tests do is no news for whoever runs them
+        monkeypatch.delenv(
+            name, raising=False
+        )  # what these tests do is no news for whoever runs them
     shutil.copy(tiny_specimen.__file__, pytester.path)
     made = Project(pytester)
     made.offers('offer("healthy", "reference")', 'offer("stuck", lr=0.0)')

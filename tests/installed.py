@@ -1,4 +1,5 @@
-"""The wheel, built from the sources here and installed in an environment of its own, outside the repository."""
+"""The wheel, built from the sources here and installed in an environment of its own, outside the
+repository."""
 
 from __future__ import annotations
 
@@ -14,7 +15,17 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("probes", "model", "calibration", "scripts", "tests", "examples")
+SOURCES = (
+    "probes",
+    "model",
+    "calibration",
+    "bench",
+    "studies",
+    "exercise",
+    "testing",
+    "tests",
+    "examples",
+)
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
 
 
@@ -23,21 +34,31 @@ def dependencies(of: Distribution) -> dict[str, Distribution]:
     wanted = [Requirement(text) for text in of.requires or ()]
     names = [r.name for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""})]
     direct = {name: distribution(name) for name in names}
-    return {name: found for one in direct.values() for name, found in dependencies(one).items()} | direct
+    return {
+        name: found for one in direct.values() for name, found in dependencies(one).items()
+    } | direct
 
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """An environment that holds the wheel and what its metadata asks for, and a project outside the repository."""
+    """An environment that holds the wheel and what its metadata asks for, and a project outside the
+    repository."""
 
     python: Path
     project: Path
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`python ARGUMENTS` in the project; nothing of this process' environment says where the repository is."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
+        """`python ARGUMENTS` in the project; nothing of this process' environment says where the
+        repository is."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTHON", "PYTEST"))
+        }
         command = [str(self.python), *arguments]
-        return subprocess.run(command, cwd=self.project, env=kept, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=self.project, env=kept, capture_output=True, text=True, check=False
+        )
 
     def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.run("-m", "pytest", "-p", "no:cacheprovider", *arguments)
@@ -47,23 +68,29 @@ class Elsewhere:
             (self.project / f"{name}.py").write_text(text, encoding="utf-8")
 
     def files(self) -> list[str]:
-        return sorted(path.name for path in self.project.rglob("*") if "__pycache__" not in path.parts)
+        return sorted(
+            path.name for path in self.project.rglob("*") if "__pycache__" not in path.parts
+        )
 
 
 def build(copy: Path, built: Path) -> Path:
-    """The wheel, built from a copy, so that nothing is left in the repository; the network is not asked."""
+    """The wheel, built from a copy, so that nothing is left in the repository; the network is not
+    asked."""
     for name in SOURCES:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
-    done = subprocess.run([sys.executable, "-c", BUILD, built], cwd=copy, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, built], cwd=copy, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = built.glob("*.whl")
     return path
 
 
 def install(wheel: Path, home: Path) -> Path:
-    """The Python of an environment of the wheel and only what its metadata asks for, by links to what is here."""
+    """The Python of an environment of the wheel and only what its metadata asks for, by links to
+    what is here."""
     venv.create(home, symlinks=True)
     python = home / "bin" / "python"
     (packages,) = home.glob("lib/*/site-packages")
@@ -71,6 +98,17 @@ def install(wheel: Path, home: Path) -> Path:
     for found in dependencies(asking).values():
         for top in {file.parts[0] for file in found.files or ()} - {"..", "__pycache__"}:
             (packages / top).symlink_to(str(found.locate_file(top)))
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps", wheel]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--quiet",
+        "--no-index",
+        "--no-deps",
+        wheel,
+    ]
     subprocess.run(pip, check=True)
     return python

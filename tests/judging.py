@@ -2,7 +2,8 @@
 
 import pytest
 
-from probes.findings import CannotJudgeError, Detector, Evidence, Finding
+from probes.diagnosis.base import Detector, Finding
+from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.record import Record
 
 

@@ -1,4 +1,5 @@
-"""A specimen that shares nothing with MiniGPT: a two-layer classifier of points, in forty lines of NumPy."""
+"""A specimen that shares nothing with MiniGPT: a two-layer classifier of points, in forty lines of
+NumPy."""
 
 from types import SimpleNamespace
 
@@ -27,7 +28,8 @@ class Param:
 
 
 class MLP:
-    """Points in the plane, labelled by quadrant; plain gradient descent on the mean cross-entropy."""
+    """Points in the plane, labelled by quadrant; plain gradient descent on the mean
+    cross-entropy."""
 
     def __init__(self, total_steps=30, lr=0.5, scale=1.0):
         rng = np.random.default_rng(0)
@@ -42,8 +44,18 @@ class MLP:
         self.total_steps, self.lr = total_steps, lr
 
     def facts(self):
-        sites = {"hidden": "layer", "out": "layer", "hidden.weight": "matrix", "out.weight": "matrix"}
-        return {"vocab_size": 4, "total_steps": self.total_steps, "schedule": "constant", "sites": sites}
+        sites = {
+            "hidden": "layer",
+            "out": "layer",
+            "hidden.weight": "matrix",
+            "out.weight": "matrix",
+        }
+        return {
+            "vocab_size": 4,
+            "total_steps": self.total_steps,
+            "schedule": "constant",
+            "sites": sites,
+        }
 
     def loss(self):
         w1, w2 = (param.data for param in self.params.values())

@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from probes.record import Builder, Record
+from probes.record import Record
+from probes.record.builder import Builder
 
 Values = Sequence[float | None]
 STEPS = 40
@@ -20,14 +21,19 @@ def hand_made(
     provenance: Mapping[str, Any] | None = None,
     **facts: Any,
 ) -> Record:
-    """A record with one row per value; a signal is a list, or one list for each of its sites; None: not measured."""
+    """A record with one row per value; a signal is a list, or one list for each of its sites; None:
+    not measured."""
     builder = Builder(facts, provenance or {"name": "hand-made"})
-    lengths = [len(v) for s in signals.values() for v in (s.values() if isinstance(s, Mapping) else [s])]
+    lengths = [
+        len(v) for s in signals.values() for v in (s.values() if isinstance(s, Mapping) else [s])
+    ]
     for row, step in enumerate(steps if steps is not None else range(max(lengths, default=0))):
         readings = {}
         for name, values in signals.items():
             if isinstance(values, Mapping):
-                readings[name] = {site: v[row] for site, v in values.items() if v[row] is not None} or None
+                readings[name] = {
+                    site: v[row] for site, v in values.items() if v[row] is not None
+                } or None
             else:
                 readings[name] = values[row]
         builder.append(step, readings)
@@ -50,7 +56,8 @@ def changed(**signals: Values | Mapping[str, Values] | None) -> Record:
 
 
 def thorough(points: int = STEPS, **signals: Values | Mapping[str, Values] | None) -> Record:
-    """A sound run of which everything was recorded that any detector looks at, with some signals replaced."""
+    """A sound run of which everything was recorded that any detector looks at, with some signals
+    replaced."""
     losses = sound(points)["loss"]
     everything: dict[str, Any] = {
         **sound(points),
@@ -62,8 +69,13 @@ def thorough(points: int = STEPS, **signals: Values | Mapping[str, Values] | Non
         "dead_fraction": {"ffn": [0.0] * points},
         "attention_entropy": {"attn.0": [0.8] * points, "attn.1": [0.3] * points},
     }
-    rows = {name: values for name, values in {**everything, **signals}.items() if values is not None}
-    return hand_made(rows, **{**FACTS, "total_steps": points, "fan_in": {"up": 64, "down": 256}, "ladder": LADDER})
+    rows = {
+        name: values for name, values in {**everything, **signals}.items() if values is not None
+    }
+    return hand_made(
+        rows,
+        **{**FACTS, "total_steps": points, "fan_in": {"up": 64, "down": 256}, "ladder": LADDER},
+    )
 
 
 FACTS: dict[str, Any] = {"vocab_size": 64, "total_steps": STEPS, "schedule": "warmup-cosine"}
@@ -71,12 +83,15 @@ FACTS: dict[str, Any] = {"vocab_size": 64, "total_steps": STEPS, "schedule": "wa
 _RUNGS = {"uniform": 4.16, "unigram": 3.0, "bigram": 1.8, "ngram": 1.0}
 LADDER = {"train": {**_RUNGS, "floor": 0.2}, "val": {**_RUNGS, "floor": 0.15}}
 
-SCALARS = st.sampled_from([0.0, 1e-5, 0.05, 1.0, 3.0, 4.2, 6.0, 50.0, 5e3, float("inf"), float("-inf"), float("nan")])
+SCALARS = st.sampled_from(
+    [0.0, 1e-5, 0.05, 1.0, 3.0, 4.2, 6.0, 50.0, 5e3, float("inf"), float("-inf"), float("nan")]
+)
 
 
 @st.composite
 def anything(draw: st.DrawFn) -> Record:
-    """Records that mix sick and sound readings, gaps, sparse steps, missing facts and missing signals."""
+    """Records that mix sick and sound readings, gaps, sparse steps, missing facts and missing
+    signals."""
     facts = draw(
         st.fixed_dictionaries(
             {},
@@ -84,7 +99,9 @@ def anything(draw: st.DrawFn) -> Record:
                 "vocab_size": st.sampled_from([64, 2, 1, 0, "64", None]),
                 "total_steps": st.sampled_from([10, 60, 400, -1, "many", None]),
                 "schedule": st.sampled_from(["constant", "warmup-cosine"]),
-                "ladder": st.sampled_from([LADDER, {"train": {}, "val": {"floor": 0.15}}, {"val": 3}, None]),
+                "ladder": st.sampled_from(
+                    [LADDER, {"train": {}, "val": {"floor": 0.15}}, {"val": 3}, None]
+                ),
                 "fan_in": st.sampled_from([{"up": 64}, {"up": 0}, {"other": 64}, 64, None]),
             },
         )
@@ -99,12 +116,25 @@ def anything(draw: st.DrawFn) -> Record:
         sane: dict[str, Any] = {"loss": 4.2 - 0.1 * row, "grad_norm": 1.0, "lr": lr}
         if evaluated:
             bend = level + fall * (abs(row - turn) - turn)
-            sane |= {"train_loss": level - fall * row, "val_loss": bend, "update_weight_ratio": {"up": 0.3}}
-            sane |= {"dead_fraction": {"ffn": row / 40}, "attention_entropy": {"head": max(0.0, 0.2 - row / 100)}}
+            sane |= {
+                "train_loss": level - fall * row,
+                "val_loss": bend,
+                "update_weight_ratio": {"up": 0.3},
+            }
+            sane |= {
+                "dead_fraction": {"ffn": row / 40},
+                "attention_entropy": {"head": max(0.0, 0.2 - row / 100)},
+            }
             sane |= {"activation": {"embed": 1.0 + row}}
         if row == ill or row == 0:
-            sane |= draw(st.fixed_dictionaries({}, optional={"loss": SCALARS, "grad_norm": SCALARS, "lr": SCALARS}))
-            sites = st.dictionaries(st.sampled_from(["embed", "block", "loss"]), st.sampled_from([0.0, 1.0, 7.0]))
+            sane |= draw(
+                st.fixed_dictionaries(
+                    {}, optional={"loss": SCALARS, "grad_norm": SCALARS, "lr": SCALARS}
+                )
+            )
+            sites = st.dictionaries(
+                st.sampled_from(["embed", "block", "loss"]), st.sampled_from([0.0, 1.0, 7.0])
+            )
             sane |= draw(st.fixed_dictionaries({}, optional={"nonfinite_count": sites}))
             for name in draw(st.sets(st.sampled_from(["loss", "grad_norm", "lr"]))):
                 del sane[name]

@@ -1,4 +1,5 @@
-"""Real trainings of MiniGPT with one thing wrong in each: what detectors are for, beyond the three of the table.
+"""Real trainings of MiniGPT with one thing wrong in each: what detectors are for, beyond the three
+of the table.
 
 Some faults are a leaf of the config; the others are put into a specimen that was built in order.
 """
@@ -64,14 +65,20 @@ QK = tuple(f"blocks.{i}.attn.{part}.weight" for i in range(2) for part in "qk")
 SABOTAGED: Mapping[str, tuple[Callable[[], Specimen], str]] = {
     "overflow": (lambda: leaf("optimizer.lr_max", 1e30), "non-finite"),
     "bad-init": (lambda: build(BREAKS["bad-init"].apply(SHORT)), "bad-init"),
-    "loud-layer": (lambda: write(build(SHORT), 100, "blocks.0.ffn.down.weight"), "large-activations"),
+    "loud-layer": (
+        lambda: write(build(SHORT), 100, "blocks.0.ffn.down.weight"),
+        "large-activations",
+    ),
     "summed-loss": (summed_loss, "summed-loss"),
     "no-warmup": (lambda: build(BREAKS["no-warmup"].apply(SHORT)), "no-warmup"),
     "constant-rate": (constant_rate, "schedule-never-stepped"),
     "mask-leak": (lambda: build(LEAKING), "mask-leak"),
     "tiny-rate": (lambda: leaf("optimizer.lr_max", 1e-6, STANDING_STILL), "learns-nothing"),
     "wild-update": (wild_update, "loss-spike"),
-    "silent-ffn": (lambda: write(build(SHORT), 1, "blocks.1.ffn.up.bias", shift=-30), "dead-neurons"),
+    "silent-ffn": (
+        lambda: write(build(SHORT), 1, "blocks.1.ffn.up.bias", shift=-30),
+        "dead-neurons",
+    ),
     "sharp-heads": (lambda: write(build(SHORT), 12, *QK), "saturated-attention"),
 }
 """Name -> how it is built, and the cause it should be diagnosed as."""

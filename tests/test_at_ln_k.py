@@ -1,16 +1,17 @@
-"""A loss that rests at ln K is called, from first to last or once it came down to it; one anywhere else is not."""
+"""A loss that rests at ln K is called, from first to last or once it came down to it; one anywhere
+else is not."""
 
 from math import log, nan
 
 import numpy as np
 import pytest
 
-from probes.detectors.at_ln_k import DETECTOR, resolution
-from probes.diagnosis import diagnose
-from tests.faults import rows_of
+from probes.diagnosis.detectors.at_ln_k import DETECTOR, resolution
+from probes.diagnosis.diagnose import diagnose
+from testing.faults import rows_of
+from testing.small_net import Loop, Net, blobs, constant, train
 from tests.judging import found, symptoms, why_not
 from tests.records import FACTS, LADDER, hand_made
-from tests.small_net import Loop, Net, blobs, constant, train
 
 
 def flat(level: float, noise: float = 0.01, points: int = 400, seed: int = 0) -> np.ndarray:
@@ -53,7 +54,9 @@ def test_it_stays_quiet_on_few_points_with_much_noise() -> None:
     assert not called(flat(log(4), 0.02, 24))
 
 
-@pytest.mark.parametrize("course", [np.r_[np.full(380, 0.0), np.full(20, 0.1)], np.sin(np.arange(400) / 40) / 10])
+@pytest.mark.parametrize(
+    "course", [np.r_[np.full(380, 0.0), np.full(20, 0.1)], np.sin(np.arange(400) / 40) / 10]
+)
 def test_it_stays_quiet_on_a_loss_that_is_there_on_average(course: np.ndarray) -> None:
     """It has to be there all along: a rise at the end, and a wave."""
     losses = flat(log(2), 0.01) + course - course.mean()
@@ -68,7 +71,8 @@ def test_it_stays_quiet_on_a_loss_that_fell_to_about_there() -> None:
 @pytest.mark.parametrize("k", range(2, 11))
 @pytest.mark.parametrize("points", [20, 60, 1000])
 def test_it_fires_where_a_loss_came_down_to_it_and_stays(k: int, points: int) -> None:
-    """From a bias that it began with, in less than half of the log; not where it rests a little off, or rose to it."""
+    """From a bias that it began with, in less than half of the log; not where it rests a little
+    off, or rose to it."""
     came = log(k) + 0.5 * np.exp(-40 * np.arange(points) / points)
     record = hand_made({"loss": list(came)})
     (finding,) = found(DETECTOR, record)
@@ -89,22 +93,34 @@ def test_it_stays_quiet_on_a_loss_that_passes_it_slowly() -> None:
 def test_it_stays_quiet_where_validation_rests_elsewhere() -> None:
     """Which tells more of the same model."""
     came = list(log(2) + 0.5 * np.exp(-np.arange(60.0)))
-    assert symptoms(DETECTOR, hand_made({"loss": came, "val_loss": came})) == [("loss-at-ln-k", "loss", 59)]
-    assert not symptoms(DETECTOR, hand_made({"loss": came, "val_loss": [loss - 0.1 for loss in came]}))
+    assert symptoms(DETECTOR, hand_made({"loss": came, "val_loss": came})) == [
+        ("loss-at-ln-k", "loss", 59)
+    ]
+    assert not symptoms(
+        DETECTOR, hand_made({"loss": came, "val_loss": [loss - 0.1 for loss in came]})
+    )
 
 
 @pytest.mark.parametrize("k", [2, 4, 10])
 def test_it_fires_where_validation_is_there_all_along_and_training_near(k: int) -> None:
-    """Whose noise, or dropout, hides it; not where training is far, nor where validation falls or is elsewhere."""
+    """Whose noise, or dropout, hides it; not where training is far, nor where validation falls or
+    is elsewhere."""
     train = (
-        log(k) + 0.02 / k + 0.2 * np.exp(-np.arange(60) / 6) + 0.03 * np.random.default_rng(1).standard_normal(60) / k
+        log(k)
+        + 0.02 / k
+        + 0.2 * np.exp(-np.arange(60) / 6)
+        + 0.03 * np.random.default_rng(1).standard_normal(60) / k
     )
     val = flat(log(k), 0.001 / k, 60)
     assert not called(train)
     assert symptoms(DETECTOR, hand_made({"loss": list(train), "val_loss": list(val)})) == [
         ("loss-at-ln-k", "val_loss", 59)
     ]
-    for other, beside in [(train - 0.2 / k, val), (train, val + 0.03 / k), (train, val - np.arange(60) / 1000)]:
+    for other, beside in [
+        (train - 0.2 / k, val),
+        (train, val + 0.03 / k),
+        (train, val - np.arange(60) / 1000),
+    ]:
         assert not symptoms(DETECTOR, hand_made({"loss": list(other), "val_loss": list(beside)}))
 
 
@@ -128,7 +144,8 @@ def test_a_rounded_log_is_as_good_as_its_digits(digits: int, there: bool) -> Non
 
 
 @pytest.mark.parametrize(
-    ("values", "step"), [([1.0, 0.25, 3.5], 0.01), ([0.6931], 1e-4), ([0.6931471805599453], 0.0), ([2.0], 0.1)]
+    ("values", "step"),
+    [([1.0, 0.25, 3.5], 0.01), ([0.6931], 1e-4), ([0.6931471805599453], 0.0), ([2.0], 0.1)],
 )
 def test_the_resolution_of_a_log_is_told_by_its_decimals(values: list[float], step: float) -> None:
     """Of the number as it is written; a double in full has none."""
@@ -148,7 +165,10 @@ def test_values_that_are_not_finite_are_stepped_over() -> None:
 
 def test_it_cannot_judge_a_few_points() -> None:
     """A flat beginning is nothing yet."""
-    assert why_not(DETECTOR, hand_made({"loss": [log(2)] * 19})) == "19 finite points of loss; 20 are needed"
+    assert (
+        why_not(DETECTOR, hand_made({"loss": [log(2)] * 19}))
+        == "19 finite points of loss; 20 are needed"
+    )
 
 
 @pytest.mark.parametrize("batch", [8, 32, 256])
@@ -156,13 +176,16 @@ def test_a_network_that_sees_nothing_rests_there(batch: int) -> None:
     """Whatever its batch; the rate goes with it."""
     data = blobs(0)
     rows = train(
-        Net((8, 16, 4), "classes", 0), data._replace(x=0 * data.x), Loop(constant(batch**0.5 / 100), 400, batch=batch)
+        Net((8, 16, 4), "classes", 0),
+        data._replace(x=0 * data.x),
+        Loop(constant(batch**0.5 / 100), 400, batch=batch),
     )
     assert called(row["loss"] for row in rows)
 
 
 def test_a_flat_loss_at_any_level_is_hardly_ever_called() -> None:
-    """Of levels from 0.1 to 3, with noise of many sizes, about one in a hundred is; 2 % is the promise."""
+    """Of levels from 0.1 to 3, with noise of many sizes, about one in a hundred is; 2 % is the
+    promise."""
     rng = np.random.default_rng(50)
     sizes = 10 ** rng.uniform(-3.5, -1.3, 1000)
     hits = sum(
@@ -180,7 +203,12 @@ def test_the_diagnosis_says_what_else_it_may_be() -> None:
 
 def test_a_ladder_says_more() -> None:
     """What rests on a rung of it is named by the rung first."""
-    facts = {**FACTS, "vocab_size": 4, "total_steps": 400, "ladder": LADDER | {"train": {"uniform": log(4)}}}
+    facts = {
+        **FACTS,
+        "vocab_size": 4,
+        "total_steps": 400,
+        "ladder": LADDER | {"train": {"uniform": log(4)}},
+    }
     diagnosis = diagnose(hand_made({"loss": list(flat(log(4)))}, **facts))
     assert [suspect.name for suspect in diagnosis.causes] == ["learns-nothing", "plateau"]
     assert diagnosis.margin is None

@@ -1,4 +1,5 @@
-"""Attention by groups of rows: the softmax at any scale, what padding may reach, which rows go together."""
+"""Attention by groups of rows: the softmax at any scale, what padding may reach, which rows go
+together."""
 
 import numpy as np
 import pytest
@@ -51,7 +52,8 @@ def test_a_query_that_sees_nothing_has_no_weights():
 
 
 def test_a_nan_in_one_row_does_not_reach_another_through_padding():
-    """What fills a shorter row up is its own, so that a value that is not finite is found where it arose."""
+    """What fills a shorter row up is its own, so that a value that is not finite is found where it
+    arose."""
     specimen = build(HEALTHY)
     specimen.params.views(specimen.params.flat)["embed.weight"][40] = np.nan
     short, long = np.arange(8), np.full(9, 40)
@@ -64,13 +66,17 @@ def test_a_nan_in_one_row_does_not_reach_another_through_padding():
 
 
 @pytest.mark.parametrize(
-    ("lengths", "groups"), [([30, 30], 1), ([24, 30], 1), ([10, 30], 2), ([10, 11, 30, 31, 32], 2), ([7], 1)]
+    ("lengths", "groups"),
+    [([30, 30], 1), ([24, 30], 1), ([10, 30], 2), ([10, 11, 30, 31, 32], 2), ([7], 1)],
 )
 def test_rows_are_attended_to_together_when_they_are_of_about_equal_length(lengths, groups):
     """Little is spent on padding, and every token has its place in one group."""
     layout = layout_of(np.array(lengths), "causal")
     assert len(layout) == groups
-    assert [rows.packed.start for rows in layout] == [0, *(rows.packed.stop for rows in layout[:-1])]
+    assert [rows.packed.start for rows in layout] == [
+        0,
+        *(rows.packed.stop for rows in layout[:-1]),
+    ]
     assert layout[-1].packed.stop == sum(lengths)
     for rows in layout:
         own = rows.visible.any(axis=-1).sum(axis=-1)

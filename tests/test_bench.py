@@ -9,17 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import bench.__main__ as bench_main
 import model
 from bench import looking, memory, report, scale, step, suite, training
 from bench.figures import Figure, Section
+from bench.overhead import Overhead
 from bench.report import Report
+from bench.scale import Measured
 from calibration import readme
 from calibration.conditions import Planned
 from model import HEALTHY
-from probes.overhead import Overhead
-from probes.signals import SIGNALS
-from scripts import bench
-from scripts.scale import Measured
+from probes.record.signals import SIGNALS
 
 RATIO = Figure("step / peer", "x", "a peer", 0.7)
 SPEEDUP = Figure("two / one", "x", "the same runs", 1.7, at_least=True)
@@ -45,7 +45,9 @@ STEPS = replace(HEALTHY, eval_every=HEALTHY.steps)
         (RATIO, None, None, None, "not measured"),
     ],
 )
-def test_a_target_is_met_or_missed_only_when_the_whole_interval_says_so(figure, measured, low, high, verdict):
+def test_a_target_is_met_or_missed_only_when_the_whole_interval_says_so(
+    figure, measured, low, high, verdict
+):
     """And how far it was missed is said."""
     assert replace(figure, measured=measured, low=low, high=high).verdict == verdict
 
@@ -81,14 +83,21 @@ def test_what_was_measured_is_read_as_it_was_written(tmp_path):
 
 def test_the_readme_shows_targets_and_ratios(tmp_path):
     """Between its markers, with the machine; what else is reported stays in the file."""
-    (tmp_path / readme.README).write_text("a\n<!-- cost -->\nx\n<!-- end of cost -->\nb\n", encoding="utf-8")
-    report.save(made(replace(RATIO, measured=0.6), Figure("runs", "/min", "", measured=31.0)), tmp_path)
+    (tmp_path / readme.README).write_text(
+        "a\n<!-- cost -->\nx\n<!-- end of cost -->\nb\n", encoding="utf-8"
+    )
+    report.save(
+        made(replace(RATIO, measured=0.6), Figure("runs", "/min", "", measured=31.0)), tmp_path
+    )
     report.write_readme(tmp_path)
     text = (tmp_path / readme.README).read_text(encoding="utf-8")
     assert "| step / peer | 0.60 x | – | ≤ 0.70 x | met | a peer |" in text
     assert "at commit `abc` on 2026-01-02" in text
     assert "runs" not in text
-    assert (text.startswith("a\n<!-- cost -->\n"), text.endswith("\n<!-- end of cost -->\nb\n")) == (True, True)
+    assert (
+        text.startswith("a\n<!-- cost -->\n"),
+        text.endswith("\n<!-- end of cost -->\nb\n"),
+    ) == (True, True)
 
 
 def test_the_readme_says_what_is_on_file():
@@ -99,26 +108,34 @@ def test_the_readme_says_what_is_on_file():
 
 def test_the_table_fits_a_terminal():
     """Every figure, measured and missed by far, each signal among them, in 120 columns."""
-    planned = [figure for section in bench.SECTIONS for figure in section.figures]
+    planned = [figure for section in bench_main.SECTIONS for figure in section.figures]
     values = [(each.target or 2.0) * (0.5 if each.at_least else 2.0) for each in planned]
     wide = [
         replace(each, measured=value, low=0.99 * value, high=1.01 * value)
         for each, value in zip(planned, values, strict=True)
     ]
     wide += [
-        Figure(f"+ {signal.name}", "%", "bare evaluation", measured=0.1, low=0.09, high=0.11) for signal in SIGNALS
+        Figure(f"+ {signal.name}", "%", "bare evaluation", measured=0.1, low=0.09, high=0.11)
+        for signal in SIGNALS
     ]
     assert max(map(len, made(*wide).table().splitlines())) <= 120
 
 
 def test_looking_is_judged_with_the_record_on_disk_and_signals_are_told_one_by_one(monkeypatch):
-    """First what has a target; then each signal, at steps and at evaluations, under a name of its own."""
+    """First what has a target; then each signal, at steps and at evaluations, under a name of its
+    own."""
     cost = Overhead(0.03, 0.02, 0.04)
     monkeypatch.setattr(
-        looking, "looking_costs", lambda: [("loss", cost), (looking.EVERY, cost), (looking.ON_DISK, cost)]
+        looking,
+        "looking_costs",
+        lambda: [("loss", cost), (looking.EVERY, cost), (looking.ON_DISK, cost)],
     )
-    monkeypatch.setattr(looking, "evaluation_costs", lambda rounds: [("val_loss", cost), (looking.EVERY, cost)])
-    monkeypatch.setattr(looking, "_evaluation", lambda: replace(looking.EVALUATION, measured=6.0, low=3.0, high=9.0))
+    monkeypatch.setattr(
+        looking, "evaluation_costs", lambda rounds: [("val_loss", cost), (looking.EVERY, cost)]
+    )
+    monkeypatch.setattr(
+        looking, "_evaluation", lambda: replace(looking.EVALUATION, measured=6.0, low=3.0, high=9.0)
+    )
     first, *others = looking.SECTION.measure()
     assert (first.name, first.measured, first.low, first.high, first.verdict) == (
         looking.OVERALL.name, 0.03, 0.02, 0.04, "met",
@@ -159,14 +176,14 @@ def test_rows_of_scale_that_have_a_target_are_figures():
 
 def test_names_of_figures_are_their_own():
     """Two of one name would be one in the eyes of whoever reads the file."""
-    names = [figure.name for section in bench.SECTIONS for figure in section.figures]
+    names = [figure.name for section in bench_main.SECTIONS for figure in section.figures]
     assert len(names) == len(set(names))
 
 
 def test_what_a_section_did_not_measure_is_listed(capsys):
     """After what it did."""
     section = Section("A section", (RATIO, SPEEDUP), lambda: iter([SPEEDUP.value(1.9)]))
-    assert [figure.verdict for figure in bench.measure(section)] == ["met", "not measured"]
+    assert [figure.verdict for figure in bench_main.measure(section)] == ["met", "not measured"]
     assert "two / one: 1.90 x, met" in capsys.readouterr().err
 
 
@@ -179,25 +196,34 @@ def test_what_went_wrong_in_a_section_costs_no_other(monkeypatch, capsys):
 
     other = Figure("other", "s", "")
     monkeypatch.setattr(
-        bench,
+        bench_main,
         "SECTIONS",
-        (Section("A", (SPEEDUP, RATIO), fails), Section("B", (other,), lambda: iter([other.value(2.0)]))),
+        (
+            Section("A", (SPEEDUP, RATIO), fails),
+            Section("B", (other,), lambda: iter([other.value(2.0)])),
+        ),
     )
     monkeypatch.setattr(report, "save", lambda found: pytest.fail("written"))
     monkeypatch.setattr(sys, "argv", ["bench.py"])
-    assert bench.main() == 1
+    assert bench_main.main() == 1
     shown = capsys.readouterr()
     assert "A: RuntimeError: no second core" in shown.err
-    assert [line.split("  ")[0] for line in shown.out.splitlines()[3:6]] == ["two / one", "step / peer", "other"]
+    assert [line.split("  ")[0] for line in shown.out.splitlines()[3:6]] == [
+        "two / one",
+        "step / peer",
+        "other",
+    ]
 
 
 def test_all_that_was_measured_is_written(monkeypatch):
     """With the commit and the machine."""
     written = []
-    monkeypatch.setattr(bench, "SECTIONS", (Section("A", (RATIO,), lambda: iter([RATIO.value(0.6)])),))
+    monkeypatch.setattr(
+        bench_main, "SECTIONS", (Section("A", (RATIO,), lambda: iter([RATIO.value(0.6)])),)
+    )
     monkeypatch.setattr(report, "save", written.append)
     monkeypatch.setattr(sys, "argv", ["bench.py"])
-    assert bench.main() == 0
+    assert bench_main.main() == 0
     assert written[0].figures == (RATIO.value(0.6),)
     assert written[0].machine["NumPy"] == np.__version__
 
@@ -205,16 +231,19 @@ def test_all_that_was_measured_is_written(monkeypatch):
 def test_quick_leaves_out_what_is_slow_and_writes_nothing(monkeypatch, capsys):
     """It is listed as not measured."""
     slow = Section("Slow", (SPEEDUP,), lambda: pytest.fail("measured"), slow=True)
-    monkeypatch.setattr(bench, "SECTIONS", (Section("Fast", (RATIO,), lambda: iter([RATIO.value(0.6)])), slow))
+    monkeypatch.setattr(
+        bench_main, "SECTIONS", (Section("Fast", (RATIO,), lambda: iter([RATIO.value(0.6)])), slow)
+    )
     monkeypatch.setattr(report, "save", lambda found: pytest.fail("written"))
     monkeypatch.setattr(sys, "argv", ["bench.py", "--quick"])
-    assert bench.main() == 0
+    assert bench_main.main() == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines if "x  " in line] == ["step / peer", "two / one"]
 
 
 def test_contenders_take_turns_and_nobody_follows_himself():
-    """What slows the machine for a while slows all of them, and none finds the caches as he left them."""
+    """What slows the machine for a while slows all of them, and none finds the caches as he left
+    them."""
     log: list[tuple[str, int]] = []
     contenders = {name: (lambda i, name=name: log.append((name, i))) for name in "ab"}
     seconds = step.interleaved(contenders, warmup=1, pairs=2)
@@ -252,7 +281,8 @@ def test_a_session_of_pytest_is_timed_and_one_that_fails_is_none(tmp_path):
     assert str(took) == f"CPU {took.cpu:.3g} s"
     assert (tmp_path / "cache" / "v").is_dir()
     with pytest.raises(
-        suite.PytestFailedError, match=r"(?s)pytest tests/nothing.py failed:.*not found: tests/nothing.py"
+        suite.PytestFailedError,
+        match=r"(?s)pytest tests/nothing.py failed:.*not found: tests/nothing.py",
     ):
         suite.took(["tests/nothing.py"], tmp_path)
 

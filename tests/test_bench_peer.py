@@ -9,7 +9,9 @@ from bench.rows import LENGTHS
 from model import HEALTHY, build
 from model.config import change
 
-pytest.importorskip("torch", reason="PyTorch is not installed here; `make parity` installs it and runs this")
+pytest.importorskip(
+    "torch", reason="PyTorch is not installed here; `make parity` installs it and runs this"
+)
 
 from bench.peer import Peer
 
@@ -20,11 +22,16 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module")
 def run():
-    """Losses and gradient norms [STEPS, 2] of ours and of the peer, in float64 from the same weights."""
+    """Losses and gradient norms [STEPS, 2] of ours and of the peer, in float64 from the same
+    weights."""
     config = replace(change(HEALTHY, "model.dtype", "float64"), eval_every=HEALTHY.steps)
     specimen = build(config)
-    specimen.params.flat += 0.05 * np.random.default_rng(0).standard_normal(specimen.params.flat.shape)
-    peer = Peer(config, {name: param.data for name, param in specimen.params.items()}, int(LENGTHS.max()))
+    specimen.params.flat += 0.05 * np.random.default_rng(0).standard_normal(
+        specimen.params.flat.shape
+    )
+    peer = Peer(
+        config, {name: param.data for name, param in specimen.params.items()}, int(LENGTHS.max())
+    )
     ours, theirs = [], []
     for step in zip(range(STEPS), specimen.steps(), strict=False):
         _, taken = step

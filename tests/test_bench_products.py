@@ -1,4 +1,5 @@
-"""The products that a step is measured against are the step's own, on its rows and in its places."""
+"""The products that a step is measured against are the step's own, on its rows and in its
+places."""
 
 import sys
 from dataclasses import replace
@@ -93,5 +94,7 @@ def test_the_model_that_everybody_uses_is_never_recorded(recorded):
 def test_products_that_cannot_be_heard_are_an_error(monkeypatch):
     """Rather than a floor that is too low."""
     monkeypatch.setattr(products, "FRESH", ())
-    with pytest.raises(products.MissingProductsError, match=r"heard matrix products of 0 operations"):
+    with pytest.raises(
+        products.MissingProductsError, match=r"heard matrix products of 0 operations"
+    ):
         products.record(STEPS, 1)

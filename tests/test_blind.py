@@ -1,4 +1,5 @@
-"""A blind round: its pages say nothing of what was found, and nothing that was written is lost to another round."""
+"""A blind round: its pages say nothing of what was found, and nothing that was written is lost to
+another round."""
 
 from __future__ import annotations
 
@@ -18,20 +19,22 @@ from typing import Any
 
 import pytest
 
+from exercise import seal
+from exercise.diagnoses import KEYS, PANEL_TITLES, template
+from exercise.draw import FIRST_SEED, SEEDS, _lots, draw, instructions, status
+from exercise.paths import BlindError, Folder
+from exercise.seal import Answer, Answers
 from model import BREAKS, HEALTHY, build
-from probes.blind import seal
-from probes.blind.claims import KEYS, PANEL_TITLES, template
-from probes.blind.folder import BlindError, Folder
-from probes.blind.round import FIRST_SEED, SEEDS, _lots, draw, instructions, status
-from probes.blind.seal import Answer, Answers
-from probes.causes import CAUSES
+from probes.diagnosis.causes import CAUSES
 from probes.panels import PANELS
 from probes.record import Record
 from tests.test_dashboard import Page
 from tests.tiny_specimen import TinySpecimen
 
 RUNS = ("01", "02", "03")
-SHORT = replace(HEALTHY, steps=6, eval_every=2, optimizer=replace(HEALTHY.optimizer, warmup_steps=3))
+SHORT = replace(
+    HEALTHY, steps=6, eval_every=2, optimizer=replace(HEALTHY.optimizer, warmup_steps=3)
+)
 REAL = [brk.cause for brk in BREAKS.values()]
 TINY = ("one", "other", "third")
 
@@ -50,18 +53,28 @@ def trained(spoil: Callable[[Any], Any], seed: int) -> Any:
 
 
 def markup(folder: Folder, run: str) -> str:
-    """A page without its style sheet and its script, which are the same on every page of this project."""
-    return re.sub(r"<(style|script)>.*?</\1>", "", folder.page(run).read_text(encoding="utf-8"), flags=re.S)
+    """A page without its style sheet and its script, which are the same on every page of this
+    project."""
+    return re.sub(
+        r"<(style|script)>.*?</\1>", "", folder.page(run).read_text(encoding="utf-8"), flags=re.S
+    )
 
 
 def tiny(path: Path, **options: Any) -> Folder:
     """A round of specimens that take no time."""
-    draw({cause: lambda seed: TinySpecimen() for cause in TINY}, lambda seed: TinySpecimen(), path, **options)
+    draw(
+        {cause: lambda seed: TinySpecimen() for cause in TINY},
+        lambda seed: TinySpecimen(),
+        path,
+        **options,
+    )
     return Folder(path)
 
 
 def files(path: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    return {
+        str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()
+    }
 
 
 def permutations() -> list[tuple[str, ...]]:
@@ -71,7 +84,9 @@ def permutations() -> list[tuple[str, ...]]:
 def answers(causes: tuple[str, ...], seed: int = FIRST_SEED) -> Answers:
     digest = sha256(b"").hexdigest()
     runs = zip(RUNS, causes, strict=True)
-    return Answers(seed, {run: Answer(cause, digest, digest, "0" * 16 + ".jsonl") for run, cause in runs})
+    return Answers(
+        seed, {run: Answer(cause, digest, digest, "0" * 16 + ".jsonl") for run, cause in runs}
+    )
 
 
 # What the pages say
@@ -87,9 +102,12 @@ TELLTALES = {
 
 @pytest.mark.parametrize("word", sorted(TELLTALES))
 def test_no_page_says_what_was_found(drawn: Folder, word: str) -> None:
-    """No cause, break, leaf, symptom, verdict or mark of evidence, in text or in markup, with hyphens or spaces."""
+    """No cause, break, leaf, symptom, verdict or mark of evidence, in text or in markup, with
+    hyphens or spaces."""
     pages = [markup(drawn, run).lower() for run in RUNS]
-    assert not [page for page in pages if word.lower() in page or word.lower().replace("-", "_") in page]
+    assert not [
+        page for page in pages if word.lower() in page or word.lower().replace("-", "_") in page
+    ]
 
 
 @pytest.mark.parametrize("word", sorted({*BREAKS, *REAL}))
@@ -99,20 +117,31 @@ def test_no_page_says_it_with_spaces(drawn: Folder, word: str) -> None:
 
 
 def test_the_search_would_find_what_a_dashboard_says(drawn: Folder, tmp_path: Path) -> None:
-    """The same records on an ordinary page: a search that finds nothing there either proves nothing."""
-    from probes.dashboard import render
+    """The same records on an ordinary page: a search that finds nothing there either proves
+    nothing."""
+    from probes.report.html import render
 
     sealed = seal.read(drawn.seal).open(drawn.seal)
     run = next(run for run, answer in sealed.runs.items() if answer.cause == "bad-init")
     record = Record.load(drawn.records / sealed.runs[run].name)
     render([record], tmp_path / "01.html")
     found = {word for word in TELLTALES if word.lower() in markup(Folder(tmp_path), "01").lower()}
-    assert found >= {"bad-init", "initial-loss-high", "unhealthy", "headline", "this run:", 'class="event'}
+    assert found >= {
+        "bad-init",
+        "initial-loss-high",
+        "unhealthy",
+        "headline",
+        "this run:",
+        'class="event',
+    }
 
 
 def test_outside_the_charts_all_pages_read_alike(drawn: Folder) -> None:
     """But for the number of the run."""
-    bare = [re.sub(r"<figure.*?</figure>", "", markup(drawn, run), flags=re.S).replace(run, "NN") for run in RUNS]
+    bare = [
+        re.sub(r"<figure.*?</figure>", "", markup(drawn, run), flags=re.S).replace(run, "NN")
+        for run in RUNS
+    ]
     assert len({page.rstrip() for page in bare}) == 1
 
 
@@ -137,12 +166,16 @@ def test_ids_do_not_depend_on_the_run(drawn: Folder) -> None:
 
 
 def test_a_page_has_what_a_learner_needs(drawn: Folder) -> None:
-    """Seven panels with question and pattern, its own title, what to do, how to read the faint and dashed lines."""
+    """Seven panels with question and pattern, its own title, what to do, how to read the faint and
+    dashed lines."""
     for run in RUNS:
         page = Page(drawn.page(run))
         assert page.text.count(f"Blind diagnosis {run}") == 2
         assert all(panel.question in page.text and panel.look_for in page.text for panel in PANELS)
-        assert all(word in page.text for word in ("diagnoses.toml", "pytest --reveal", "Faint", "Dashed in panel 1"))
+        assert all(
+            word in page.text
+            for word in ("diagnoses.toml", "pytest --reveal", "Faint", "Dashed in panel 1")
+        )
 
 
 def test_the_reference_lies_behind_every_chart(drawn: Folder) -> None:
@@ -209,7 +242,8 @@ def test_the_commitment_is_the_hash_of_salt_and_answers(drawn: Folder) -> None:
 
 
 def test_the_seal_names_each_run_by_its_cause(drawn: Folder) -> None:
-    """The record behind it is the one of that break: only one starts at a loss of hundreds, one with its peak rate."""
+    """The record behind it is the one of that break: only one starts at a loss of hundreds, one
+    with its peak rate."""
     records = {
         answer.cause: Record.load(drawn.records / answer.name)
         for answer in seal.read(drawn.seal).open(drawn.seal).runs.values()
@@ -232,13 +266,19 @@ def test_the_same_answers_are_sealed_differently_each_time() -> None:
     """Otherwise six commitments could be looked up in a list."""
     one, other = (seal.close(answers(permutations()[0])) for _ in range(2))
     assert one.commitment != other.commitment
-    assert sum(a == b for a, b in zip(one.answers, other.answers, strict=True)) < len(one.answers) / 4
+    assert (
+        sum(a == b for a, b in zip(one.answers, other.answers, strict=True)) < len(one.answers) / 4
+    )
 
 
 def test_the_page_about_the_exercise_names_every_file(drawn: Folder) -> None:
     """And its example of a diagnosis has the keys that are asked for."""
     page = (Path(__file__).parents[1] / "docs/blind.md").read_text(encoding="utf-8")
-    assert not [name for name in (*os.listdir(drawn.path), "score.md") if not re.search(rf"[`/]{name}/?`", page)]
+    assert not [
+        name
+        for name in (*os.listdir(drawn.path), "score.md")
+        if not re.search(rf"[`/]{name}/?`", page)
+    ]
     (example,) = re.findall(r"```toml\n(.*?)```", page, re.S)
     (section,) = tomllib.loads(example).values()
     assert tuple(section) == KEYS
@@ -270,7 +310,8 @@ def test_all_runs_and_the_reference_train_on_the_sealed_seed(tmp_path: Path) -> 
 
 
 def test_the_template_offers_the_choices_and_is_empty() -> None:
-    """Causes and panels stand in comments, in no order of the pages; every value waits to be filled in."""
+    """Causes and panels stand in comments, in no order of the pages; every value waits to be filled
+    in."""
     text = template(REAL)
     assert tomllib.loads(text) == {run: dict.fromkeys(KEYS, "") for run in RUNS}
     comments = [line for line in text.splitlines() if line.startswith("#")]
@@ -283,19 +324,27 @@ def test_the_instructions_give_the_commitment_and_the_next_commands(tmp_path: Pa
     lines = instructions(Path("reports/blind"), "abc")
     assert lines[0] == "blind round sha256:abc"
     text = "\n".join(lines)
-    for part in ("git add reports/blind/seal.json", "reports/blind/diagnoses.toml", "pytest --reveal"):
+    for part in (
+        "git add reports/blind/seal.json",
+        "reports/blind/diagnoses.toml",
+        "pytest --reveal",
+    ):
         assert part in text
 
 
-def test_progress_is_told_by_number_and_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_told_by_number_and_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A line for each training that no cause stands in, and an empty one at its end."""
-    monkeypatch.setattr("probes.gate.terminal.UPDATES_PER_SECOND", 1e9)
+    monkeypatch.setattr("probes.plugin.terminal.UPDATES_PER_SECOND", 1e9)
     said: list[str] = []
     tiny(tmp_path, write=said.append)
     assert said.count("") == 4
     assert said[-1] == ""
     assert set(filter(None, said)) == {
-        f"training {name}: step {step}/24" for name in ("the healthy reference", *RUNS) for step in range(1, 25)
+        f"training {name}: step {step}/24"
+        for name in ("the healthy reference", *RUNS)
+        for step in range(1, 25)
     }
 
 
@@ -355,14 +404,22 @@ def test_a_template_with_other_line_ends_is_unanswered(folder: Folder) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [('evidence = ""', 'evidence = "odd"'), ("[02]", "# looks odd\n[02]"), ("[03]", "[03"), ("[01]", "[01]\nx = 1")],
+    [
+        ('evidence = ""', 'evidence = "odd"'),
+        ("[02]", "# looks odd\n[02]"),
+        ("[03]", "[03"),
+        ("[01]", "[01]\nx = 1"),
+    ],
     ids=["evidence", "comment", "malformed", "unknown key"],
 )
 def test_a_round_with_anything_written_is_not_replaced(folder: Folder, old: str, new: str) -> None:
     """Not a byte changes, and the message names the file and both ways out."""
     fill(folder, old, new)
     before = files(folder.path)
-    with pytest.raises(BlindError, match=r"diagnoses\.toml holds .* not revealed.*`pytest --reveal`, or move the file"):
+    with pytest.raises(
+        BlindError,
+        match=r"diagnoses\.toml holds .* not revealed.*`pytest --reveal`, or move the file",
+    ):
         tiny(folder.path)
     assert files(folder.path) == before
 
@@ -393,5 +450,9 @@ def test_a_training_that_fails_leaves_the_round_before(folder: Folder) -> None:
     """Nothing is written until everything is drawn."""
     before = files(folder.path)
     with pytest.raises(ArithmeticError, match="told to die"):
-        draw(dict.fromkeys(TINY, lambda seed: TinySpecimen(dies_at=3)), lambda seed: TinySpecimen(), folder.path)
+        draw(
+            dict.fromkeys(TINY, lambda seed: TinySpecimen(dies_at=3)),
+            lambda seed: TinySpecimen(),
+            folder.path,
+        )
     assert files(folder.path) == before

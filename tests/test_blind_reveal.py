@@ -1,4 +1,5 @@
-"""The reveal: it scores what was written against what was sealed, explains each miss, and notices what was changed."""
+"""The reveal: it scores what was written against what was sealed, explains each miss, and notices
+what was changed."""
 
 from __future__ import annotations
 
@@ -13,17 +14,19 @@ from typing import Any
 import pytest
 
 import model
-from probes.blind import seal
-from probes.blind.folder import BlindError, Folder
-from probes.blind.round import draw
-from probes.blind.score import Score, reveal
+from exercise import seal
+from exercise.draw import draw
+from exercise.paths import BlindError, Folder
+from exercise.score import Score, reveal
 from probes.record import Record
 from tests.records import STEPS, changed, sound
 
 ROOT = Path(__file__).parents[1]
 RUNS = ("01", "02", "03")
 RECORDS: Mapping[str, Record] = {
-    "bad-init": changed(loss=[231.0, *sound()["loss"][1:]], grad_norm=[5e3, *sound()["grad_norm"][1:]]),
+    "bad-init": changed(
+        loss=[231.0, *sound()["loss"][1:]], grad_norm=[5e3, *sound()["grad_norm"][1:]]
+    ),
     "lr-zero": changed(lr=[0.0] * STEPS),
     "summed-loss": changed(grad_norm=[5e3, *sound()["grad_norm"][1:]]),
 }
@@ -38,8 +41,10 @@ def put(path: Path, records: Mapping[str, Record] = RECORDS) -> Folder:
         return lambda seed: record
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("probes.blind.round.watch", lambda record, on_step: record)
-        draw({cause: builder(record) for cause, record in records.items()}, builder(changed()), path)
+        patch.setattr("exercise.draw.watch", lambda record, on_step: record)
+        draw(
+            {cause: builder(record) for cause, record in records.items()}, builder(changed()), path
+        )
     return Folder(path)
 
 
@@ -63,10 +68,14 @@ def answered(folder: Folder) -> Folder:
 
 def truth(folder: Folder) -> dict[str, str]:
     """Run -> cause, from behind the seal."""
-    return {run: answer.cause for run, answer in seal.read(folder.seal).open(folder.seal).runs.items()}
+    return {
+        run: answer.cause for run, answer in seal.read(folder.seal).open(folder.seal).runs.items()
+    }
 
 
-def write(folder: Folder, causes: Mapping[str, str], evidence: str = "it starts off", panel: str = "Loss") -> None:
+def write(
+    folder: Folder, causes: Mapping[str, str], evidence: str = "it starts off", panel: str = "Loss"
+) -> None:
     sections = (
         f"[{run}]\ncause = {json.dumps(cause)}\npanel = {json.dumps(panel)}\nevidence = {json.dumps(evidence)}\n"
         for run, cause in causes.items()
@@ -122,7 +131,9 @@ def test_the_automatic_diagnosis_is_scored_beside_the_learner(answered: Folder) 
     assert score.automatic == "3/3"
     assert "the automatic diagnosis: 3/3" in "\n".join(score.lines())
     rows = re.findall(r"^\| 0\d \|.*$", answered.score.read_text(encoding="utf-8"), re.M)
-    assert all([cell.strip() for cell in row.split(" | ")][5] == truth(answered)[row[2:4]] for row in rows)
+    assert all(
+        [cell.strip() for cell in row.split(" | ")][5] == truth(answered)[row[2:4]] for row in rows
+    )
     assert len(rows) == 3
 
 
@@ -138,7 +149,10 @@ def test_a_miss_is_explained_by_panel_step_and_limit(folder: Folder) -> None:
     run = next(run for run in RUNS if causes[run] == "lr-zero")
     assert "lr-zero, not bad-init: see panel 2 (Learning rate), at step " in shown(score, run)
     run = next(run for run in RUNS if causes[run] == "summed-loss")
-    assert "summed-loss, right: see panel 3 (Gradient norm), at step 0: first-gradient-large" in shown(score, run)
+    assert (
+        "summed-loss, right: see panel 3 (Gradient norm), at step 0: first-gradient-large"
+        in shown(score, run)
+    )
 
 
 def test_a_miss_that_the_automatic_diagnosis_shares_is_called_so(tmp_path: Path) -> None:
@@ -148,7 +162,9 @@ def test_a_miss_that_the_automatic_diagnosis_shares_is_called_so(tmp_path: Path)
     score = reveal(folder.path, CAUSES)
     run = next(run for run, cause in truth(folder).items() if cause == "bad-init")
     assert (score.right, score.automatic) == ("1/3", "2/3")
-    assert "bad-init, not lr-zero: the automatic diagnosis does not show it either: " in shown(score, run)
+    assert "bad-init, not lr-zero: the automatic diagnosis does not show it either: " in shown(
+        score, run
+    )
 
 
 def test_the_seed_is_told_at_last(answered: Folder) -> None:
@@ -237,7 +253,9 @@ def test_a_single_gap_is_refused(answered: Folder, key: str, blank: str) -> None
     text = answered.diagnoses.read_text(encoding="utf-8")
     head, mark, tail = text.partition("[02]")
     answered.diagnoses.write_text(
-        head + mark + re.sub(f"{key} = .*", f'{key} = "{blank}"'.replace("\\", r"\\"), tail, count=1)
+        head
+        + mark
+        + re.sub(f"{key} = .*", f'{key} = "{blank}"'.replace("\\", r"\\"), tail, count=1)
     )
     edit(answered.seal, '"answers": "', '"answers": "00')
     assert f"still empty are [02] {key}." in refusal(answered)
@@ -258,7 +276,9 @@ def test_a_single_gap_is_refused(answered: Folder, key: str, blank: str) -> None
     ],
     ids=["misspelt cause", "no cause here", "panel", "key", "section", "no key", "number", "no quotes", "bracket"],
 )  # fmt: skip
-def test_what_cannot_be_read_is_refused(answered: Folder, change: tuple[str, str], message: str) -> None:
+def test_what_cannot_be_read_is_refused(
+    answered: Folder, change: tuple[str, str], message: str
+) -> None:
     """Each with the file, the place, what may stand there, and the nearest of it."""
     edit(answered.diagnoses, *change)
     said = refusal(answered)
@@ -270,13 +290,17 @@ def test_a_missing_section_is_refused(answered: Folder) -> None:
     """By its name."""
     text = answered.diagnoses.read_text(encoding="utf-8")
     answered.diagnoses.write_text(text.partition("[03]")[0], encoding="utf-8")
-    assert "[03] is missing; write it again, with cause, panel, evidence below it" in refusal(answered)
+    assert "[03] is missing; write it again, with cause, panel, evidence below it" in refusal(
+        answered
+    )
 
 
 def test_a_section_that_is_a_value_is_refused(answered: Folder) -> None:
     """TOML allows it."""
     answered.diagnoses.write_text('01 = "bad-init"\n02 = 1\n03 = 2\n', encoding="utf-8")
-    assert "[01] is 'bad-init'; it must be a section with cause, panel, evidence" in refusal(answered)
+    assert "[01] is 'bad-init'; it must be a section with cause, panel, evidence" in refusal(
+        answered
+    )
 
 
 def test_an_editor_may_leave_its_mark(answered: Folder) -> None:
@@ -342,7 +366,9 @@ def test_a_changed_seal_is_noticed(answered: Folder, part: str) -> None:
     """One digit of any part of it."""
     old = getattr(seal.read(answered.seal), part)
     edit(answered.seal, old, ("1" if old[0] == "0" else "0") + old[1:])
-    assert f"{answered.seal} was changed after the round was drawn: salt and answers" in refusal(answered)
+    assert f"{answered.seal} was changed after the round was drawn: salt and answers" in refusal(
+        answered
+    )
 
 
 @pytest.mark.parametrize(
@@ -351,7 +377,10 @@ def test_a_changed_seal_is_noticed(answered: Folder, part: str) -> None:
         ("{", "is not JSON any more"),
         ("[]", "is no seal: it must hold the strings commitment, salt, answers, revealed"),
         ('{"commitment": "a", "salt": "b", "answers": 3, "revealed": ""}', "is no seal"),
-        ('{"commitment": "a", "salt": "x", "answers": "y", "revealed": ""}', "was changed after the round was drawn"),
+        (
+            '{"commitment": "a", "salt": "x", "answers": "y", "revealed": ""}',
+            "was changed after the round was drawn",
+        ),
     ],
     ids=["cut", "list", "number", "no hex"],
 )
@@ -363,14 +392,21 @@ def test_a_seal_that_is_none_is_an_error(answered: Folder, content: str, message
     assert "git checkout -- seal.json" in said
 
 
-@pytest.mark.parametrize("change", [('"Loss"', '"Activations"'), ("starts off", "started")], ids=["panel", "evidence"])
-def test_diagnoses_edited_after_the_reveal_are_noticed(answered: Folder, change: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "change", [('"Loss"', '"Activations"'), ("starts off", "started")], ids=["panel", "evidence"]
+)
+def test_diagnoses_edited_after_the_reveal_are_noticed(
+    answered: Folder, change: tuple[str, str]
+) -> None:
     """The score stands, and the way to another try is given."""
     reveal(answered.path, CAUSES)
     edit(answered.diagnoses, *change)
     message = refusal(answered)
     assert f"{answered.diagnoses} was edited after its reveal" in message
-    assert "The score stands; for another try, draw another round with `pytest -k break --blind`" in message
+    assert (
+        "The score stands; for another try, draw another round with `pytest -k break --blind`"
+        in message
+    )
 
 
 def test_causes_exchanged_after_the_reveal_are_noticed(folder: Folder) -> None:
@@ -400,7 +436,10 @@ def test_a_reveal_wiped_from_the_seal_is_noticed(answered: Folder) -> None:
 def test_a_round_of_other_causes_is_an_error(answered: Folder) -> None:
     """Drawn by another version, it would be scored against names that nobody was offered."""
     write(answered, dict.fromkeys(RUNS, "bad-init"))
-    with pytest.raises(BlindError, match="when the causes were bad-init, lr-zero, summed-loss; now they are bad-init"):
+    with pytest.raises(
+        BlindError,
+        match="when the causes were bad-init, lr-zero, summed-loss; now they are bad-init",
+    ):
         reveal(answered.path, ["bad-init", "lr-zero", "overfit"])
 
 
@@ -413,8 +452,11 @@ SHORT = replace(
 
 
 @pytest.fixture
-def repository(ours: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.Pytester]:
-    """This repository's conftest.py in a folder of its own, beside a test that fails if it is ever run."""
+def repository(
+    ours: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[pytest.Pytester]:
+    """This repository's conftest.py in a folder of its own, beside a test that fails if it is ever
+    run."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setattr(model, "HEALTHY", SHORT)
     pytester.makeconftest((ROOT / "conftest.py").read_text(encoding="utf-8"))
@@ -430,7 +472,8 @@ def run(repository: pytest.Pytester, *args: str) -> pytest.RunResult:
 
 
 def test_the_exercise_from_the_first_command_to_the_score(repository: pytest.Pytester) -> None:
-    """Draw, be refused, write, reveal: no test runs on the way, and no line tells a cause before the last command."""
+    """Draw, be refused, write, reveal: no test runs on the way, and no line tells a cause before
+    the last command."""
     folder = Folder(repository.path / "reports/blind")
     drawn = run(repository, "-k", "break", "--blind")
     assert drawn.ret == pytest.ExitCode.OK
@@ -438,7 +481,9 @@ def test_the_exercise_from_the_first_command_to_the_score(repository: pytest.Pyt
     assert not [cause for cause in model.BREAKS if cause in drawn.stdout.str() + drawn.stderr.str()]
     refused = run(repository, "--reveal")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
-    refused.stderr.fnmatch_lines(["ERROR: *diagnoses.toml: still empty are [[]01] cause, panel, evidence;*"])
+    refused.stderr.fnmatch_lines(
+        ["ERROR: *diagnoses.toml: still empty are [[]01] cause, panel, evidence;*"]
+    )
     write(folder, dict.fromkeys(RUNS, "mask-leak"))
     revealed = run(repository, "--reveal")
     assert revealed.ret == pytest.ExitCode.OK
@@ -450,7 +495,12 @@ def test_the_exercise_from_the_first_command_to_the_score(repository: pytest.Pyt
 
 @pytest.mark.parametrize(
     ("option", "named"),
-    [(["--reveal"], "--reveal"), (["-n2"], "workers"), (["--seed", "7"], "--seed 7"), (["-k", "mask"], "-k 'mask'")],
+    [
+        (["--reveal"], "--reveal"),
+        (["-n2"], "workers"),
+        (["--seed", "7"], "--seed 7"),
+        (["-k", "mask"], "-k 'mask'"),
+    ],
     ids=["reveal", "workers", "seed", "selection"],
 )
 def test_options_that_would_have_no_effect_are_errors(
@@ -459,17 +509,21 @@ def test_options_that_would_have_no_effect_are_errors(
     """Never ignored; nothing is trained."""
     result = run(repository, "--blind", *option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: --blind does not go with {named}: it trains all breaks *"])
+    result.stderr.fnmatch_lines(
+        [f"ERROR: --blind does not go with {named}: it trains all breaks *"]
+    )
     assert not (repository.path / "reports").exists()
 
 
-def test_a_round_that_is_interrupted_ends_quietly(repository: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_round_that_is_interrupted_ends_quietly(
+    repository: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a traceback and without a round."""
 
     def interrupted(*args: object, **options: object) -> Record:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("probes.blind.round.watch", interrupted)
+    monkeypatch.setattr("exercise.draw.watch", interrupted)
     result = run(repository, "--blind")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stderr.fnmatch_lines(["interrupted: no round was drawn, nothing was revealed"])

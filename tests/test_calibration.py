@@ -10,12 +10,16 @@ import pytest
 from calibration import conditions, digest, history, judge, page, readme, tables
 from calibration.conditions import Planned
 from model import HEALTHY
-from probes.gate import key
+from probes.plugin import cache_key
 from tests.outcomes import HAND, entry, of
 
 README = history.ROOT / readme.README
 ROWS = [{"step": i, "loss": 4.0 - 0.1 * i, "val_loss": 4.0 - 0.1 * i} for i in range(40)]
-LINES = [{"probes_record": 1, "facts": {"ladder": {"val": {"ngram": 1.0}}}}, *ROWS, {"end": {"complete": True}}]
+LINES = [
+    {"probes_record": 1, "facts": {"ladder": {"val": {"ngram": 1.0}}}},
+    *ROWS,
+    {"end": {"complete": True}},
+]
 RECORD = "".join(json.dumps(line) + "\n" for line in LINES)
 HOSTILE = "<script>alert(1)</script>"
 
@@ -23,7 +27,9 @@ HOSTILE = "<script>alert(1)</script>"
 def test_a_range_judges_once():
     """After a change it is a choosing range, and the message says what to do."""
     spent = [entry(by="a", seeds=(1000, 1459))]
-    with pytest.raises(history.SpentError, match=r"seeds 1000-1459 judged a .* set JUDGING_FROM .* above 1459"):
+    with pytest.raises(
+        history.SpentError, match=r"seeds 1000-1459 judged a .* set JUDGING_FROM .* above 1459"
+    ):
         history.refuse_spent(spent, "b", (1459, 1918))
 
 
@@ -44,19 +50,26 @@ def test_a_spent_range_is_refused_before_any_record_is_looked_at(tmp_path, monke
 def test_part_of_a_range_is_not_judged(tmp_path, monkeypatch):
     """A range whose runs are not all there would be judged twice."""
     monkeypatch.setattr(judge, "_commit", lambda: "abc")
-    monkeypatch.setattr(judge, "_trained", lambda phase: ([], [Planned("healthy-1000", "healthy", HEALTHY)]))
+    monkeypatch.setattr(
+        judge, "_trained", lambda phase: ([], [Planned("healthy-1000", "healthy", HEALTHY)])
+    )
     with pytest.raises(judge.RefusedError, match="healthy-1000"):
         judge.publish(tmp_path)
 
 
 def test_judging_writes_the_results_the_page_and_the_figures(tmp_path, monkeypatch):
     """Here of two runs, judged in processes of their own."""
-    made = [(Planned(f"healthy-{seed}", "healthy", HEALTHY), tmp_path / f"{seed}.jsonl") for seed in (1000, 1001)]
+    made = [
+        (Planned(f"healthy-{seed}", "healthy", HEALTHY), tmp_path / f"{seed}.jsonl")
+        for seed in (1000, 1001)
+    ]
     for _, path in made:
         path.write_text(RECORD, encoding="utf-8")
     monkeypatch.setattr(judge, "_commit", lambda: "abc")
     monkeypatch.setattr(judge, "_trained", lambda phase: (made, []))
-    (tmp_path / readme.README).write_text("<!-- accuracy -->\nx\n<!-- end of accuracy -->\n", encoding="utf-8")
+    (tmp_path / readme.README).write_text(
+        "<!-- accuracy -->\nx\n<!-- end of accuracy -->\n", encoding="utf-8"
+    )
     judge.publish(tmp_path)
     (result,) = history.load(tmp_path)
     assert [one.said for one in result.outcomes] == ["healthy", "healthy"]
@@ -87,8 +100,8 @@ def test_another_result_of_the_same_judges_is_kept_beside_the_first():
 def copy(tmp_path, monkeypatch) -> Path:
     """A copy of the apparatus that a test may change."""
     package = tmp_path / "probes"
-    shutil.copytree(key.HERE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(key, "HERE", package)
+    shutil.copytree(cache_key.HERE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(cache_key, "HERE", package)
     return package
 
 
@@ -101,8 +114,8 @@ def replaced(file: Path, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
-        ("diagnosis", "CORE_POINTS = 20", "CORE_POINTS = 21"),
-        ("smoothing", "WINDOW = 5", "WINDOW = 7"),
+        ("diagnose", "CORE_POINTS = 20", "CORE_POINTS = 21"),
+        ("curves", "WINDOW = 5", "WINDOW = 7"),
         ("causes", '"initial-loss-high": 0.0', '"initial-loss-high": 0.1'),
         ("detectors/__init__", "    floor.DETECTOR,\n", ""),
     ],
@@ -110,7 +123,7 @@ def replaced(file: Path, old: str, new: str) -> None:
 def test_a_changed_threshold_or_detector_is_another_judge(copy, name, old, new):
     """Whatever a diagnosis reaches."""
     before = digest.digest()
-    replaced(copy / f"{name}.py", old, new)
+    replaced(copy / "diagnosis" / f"{name}.py", old, new)
     assert digest.digest() != before
 
 
@@ -120,38 +133,39 @@ def test_a_changed_threshold_or_detector_is_another_judge(copy, name, old, new):
         ("WINDOW = 5\n", "WINDOW = 5  # evaluations\n"),
         ("WINDOW = 5\n", "WINDOW = (5)\n\n"),
         ('"""Evaluations in the mean; ', '"""The number of evaluations; '),
-        ('"""The one way this project', '"""How this project'),
+        ('"""The course of a noisy curve', '"""How a noisy curve goes'),
         ('raise ValueError(f"window', 'raise ValueError(\n            f"window'),
     ],
 )
 def test_a_comment_a_docstring_and_layout_are_not(copy, old, new):
     """Only what runs judges."""
     before = digest.digest()
-    replaced(copy / "smoothing.py", old, new)
+    replaced(copy / "diagnosis" / "curves.py", old, new)
     assert digest.digest() == before
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "counts"),
+    ("name", "old", "new", "counts"),
     [
-        ("EXACT = 2**53", "EXACT = 2**52", True),
-        ("measured = ~np.isnan(column)", "measured = ~np.isinf(column)", True),
-        ("all(map(isfinite, cells.values))", "any(map(isfinite, cells.values))", False),
-        ("steps must increase", "steps have to increase", False),
+        ("record", "EXACT = 2**53", "EXACT = 2**52", True),
+        ("record", "measured = ~np.isnan(column)", "measured = ~np.isinf(column)", True),
+        ("builder", "all(map(isfinite, cells.values))", "any(map(isfinite, cells.values))", False),
+        ("builder", "steps must increase", "steps have to increase", False),
     ],
 )
-def test_how_a_record_is_filled_does_not_count_and_how_it_is_looked_at_does(copy, old, new, counts):
+def test_how_a_record_is_filled_does_not_count_and_how_it_is_looked_at_does(
+    copy, name, old, new, counts
+):
     """A diagnosis is of the record, whatever filled it."""
     before = digest.digest()
-    replaced(copy / "record.py", old, new)
+    replaced(copy / "record" / f"{name}.py", old, new)
     assert (digest.digest() != before) is counts
 
 
 def test_what_only_draws_or_records_does_not_judge():
     """A panel may change without a fresh range."""
-    names = {path.relative_to(key.HERE).parts[0] for path in digest.judges()}
-    assert {"diagnosis.py", "causes.py", "detectors", "findings.py"} <= names
-    assert not {"panels", "page", "plugin.py", "recorder.py", "inspector.py", "seen.py", "record_file.py"} & names
+    names = {path.relative_to(cache_key.HERE).parts[0] for path in digest.judges()}
+    assert names == {"common", "diagnosis", "record"}
 
 
 def test_another_healthy_is_another_judgement(monkeypatch):
@@ -162,7 +176,8 @@ def test_another_healthy_is_another_judgement(monkeypatch):
 
 
 def test_the_published_accuracy_is_of_these_detectors():
-    """When something that judges changes, `python -m calibration.readme` marks the figures; nobody re-tunes them."""
+    """When something that judges changes, `python -m calibration.readme` marks the figures; nobody
+    re-tunes them."""
     entries, marked = history.load(), "stale" in readme.shown(README.read_text(encoding="utf-8"))
     present = digest.digest()
     assert not entries or entries[-1].digest == present or marked, (
@@ -206,7 +221,9 @@ def test_a_readme_without_a_place_for_figures_is_an_error(tmp_path):
 
 def test_the_page_escapes_what_a_record_says():
     """Evidence names sites, and those are somebody else's words."""
-    ill = of("healthy-1000", HOSTILE, headline=HOSTILE, unlabelled=HOSTILE, silent={HOSTILE: HOSTILE})
+    ill = of(
+        "healthy-1000", HOSTILE, headline=HOSTILE, unlabelled=HOSTILE, silent={HOSTILE: HOSTILE}
+    )
     shown = page.html([entry(ill)])
     assert HOSTILE not in shown
     assert "&lt;script&gt;alert(1)" in shown

@@ -41,15 +41,24 @@ def test_the_bootstrap_says_the_same_every_time():
 
 def test_an_outcome_says_what_was_named_since_when_and_by_which_detectors():
     """Of a hand-made record whose val loss falls below its floor halfway."""
-    planned = Planned("mask-leak-7", "mask-leak", dataclasses.replace(HEALTHY, seed=7), BREAKS["mask-leak"].cause)
+    planned = Planned(
+        "mask-leak-7", "mask-leak", dataclasses.replace(HEALTHY, seed=7), BREAKS["mask-leak"].cause
+    )
     judged = outcome(planned, thorough(val_loss=[2.0] * 20 + [0.01] * 20))
-    assert (judged.said, judged.right, judged.certain_since, judged.seed) == ("mask-leak", True, 20, 7)
+    assert (judged.said, judged.right, judged.certain_since, judged.seed) == (
+        "mask-leak",
+        True,
+        20,
+        7,
+    )
     assert judged.found == ("floor",)
 
 
 def test_an_outcome_says_which_detectors_could_not_judge():
     """And why not, as the diagnosis does."""
-    judged = outcome(Planned("bad-init-7", "bad-init", HEALTHY, "bad-init"), changed(loss=[60.0, *[3.0] * 39]))
+    judged = outcome(
+        Planned("bad-init-7", "bad-init", HEALTHY, "bad-init"), changed(loss=[60.0, *[3.0] * 39])
+    )
     assert judged.silent["floor"].startswith("no floor is stated")
 
 
@@ -62,13 +71,20 @@ def test_a_healthy_outcome_is_right_and_carries_the_label():
 
 def test_a_headline_is_kept_where_something_is_to_be_explained():
     """Of a run that is called right by default it would say nothing."""
-    right, wrong = of("healthy-1", "healthy", headline="all well"), of("healthy-2", "overfit", headline="val rises")
+    right, wrong = (
+        of("healthy-1", "healthy", headline="all well"),
+        of("healthy-2", "overfit", headline="val rises"),
+    )
     assert ("headline" in right.row(), "headline" in wrong.row()) == (False, True)
 
 
 def test_a_row_holds_what_json_can_say():
     """A margin that is not finite is null, as one that is not there."""
-    row = json.loads(json.dumps(of("healthy-2", "overfit", margin=inf, found=("overfitting",)).row(), allow_nan=False))
+    row = json.loads(
+        json.dumps(
+            of("healthy-2", "overfit", margin=inf, found=("overfitting",)).row(), allow_nan=False
+        )
+    )
     assert row["margin"] is None
     assert Outcome.of_row(row) == of("healthy-2", "overfit", found=("overfitting",))
 
@@ -84,14 +100,24 @@ def test_a_condition_is_counted_with_its_deadline_and_margins():
 def test_sampled_runs_are_parted_by_their_label():
     """Only those that are labelled healthy count against the diagnosis."""
     groups = grouped(HAND)
-    assert {name: len(groups[name]) for name in (LABELLED, UNLABELLED)} == {LABELLED: 2, UNLABELLED: 1}
+    assert {name: len(groups[name]) for name in (LABELLED, UNLABELLED)} == {
+        LABELLED: 2,
+        UNLABELLED: 1,
+    }
     (config,) = by_config(HAND)
-    assert (config.labelled, config.runs, config.alarms, config.said) == (2, 3, 1, {"undetermined": 1})
+    assert (config.labelled, config.runs, config.alarms, config.said) == (
+        2,
+        3,
+        1,
+        {"undetermined": 1},
+    )
 
 
 def test_the_confusion_matrix_has_a_row_for_what_was_trained_and_a_column_for_what_was_said():
     """Causes first, then the verdicts in which none is named."""
-    matrix = {table.title: table for table in tables.tables(HAND, entry().configs)}["Confusion matrix"]
+    matrix = {table.title: table for table in tables.tables(HAND, entry().configs)}[
+        "Confusion matrix"
+    ]
     assert matrix.head == ("condition", "mask-leak", "overfit", "healthy", "undetermined")
     assert matrix.rows[:2] == (("healthy", "0", "1", "4", "0"), ("mask-leak", "3", "1", "0", "0"))
 
@@ -116,7 +142,9 @@ def test_a_target_is_reached_accepted_or_missed(wrong, word):
 def test_without_an_alarm_the_bootstrap_over_configs_claims_nothing():
     """It would say 100 to 100 %, however few the configs."""
     assert tally(LABELLED, [of("sampled-07-1300", "healthy")]).interval is None
-    low, high = tally(LABELLED, [of("sampled-07-1300", "healthy"), of("sampled-08-1304", "overfit")]).interval
+    low, high = tally(
+        LABELLED, [of("sampled-07-1300", "healthy"), of("sampled-08-1304", "overfit")]
+    ).interval
     assert (low, high) == (0.0, 1.0)
 
 
@@ -128,5 +156,9 @@ def test_no_answer_is_right_for_a_run_that_is_neither_broken_nor_labelled_health
 def test_the_summary_is_for_machines():
     """Builtins, and the rates with their intervals."""
     healthy = json.loads(json.dumps(summary(HAND)))["healthy"]
-    assert (healthy["runs"], healthy["alarms"], healthy["said"]) == (5, 1, {"healthy": 4, "overfit": 1})
+    assert (healthy["runs"], healthy["alarms"], healthy["said"]) == (
+        5,
+        1,
+        {"healthy": 4, "overfit": 1},
+    )
     assert healthy["found_by"] == {"overfitting": 1}

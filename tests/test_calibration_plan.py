@@ -1,4 +1,5 @@
-"""Which runs are trained to judge by, on which seeds, how far that is, and which of them count as healthy."""
+"""Which runs are trained to judge by, on which seeds, how far that is, and which of them count as
+healthy."""
 
 import ast
 import dataclasses
@@ -67,7 +68,9 @@ def test_the_same_configs_are_drawn_every_time_however_many(phase):
 
 def test_a_fresh_range_draws_fresh_configs():
     """Those of a range that was judged have been seen."""
-    seen, fresh = ({each.config for each in sampler.sample("judging", first)} for first in (1000, 2000))
+    seen, fresh = (
+        {each.config for each in sampler.sample("judging", first)} for first in (1000, 2000)
+    )
     assert not seen & fresh
 
 
@@ -76,7 +79,8 @@ def test_choosing_and_judging_share_no_config_and_no_seed():
     choosing, judging = ({run.config for run in plan(phase)} for phase in ("choosing", "judging"))
     assert not {config.seed for config in choosing} & {config.seed for config in judging}
     anonymous = [
-        {dataclasses.replace(each.config, seed=0) for each in sampler.sample(p)} for p in ("choosing", "judging")
+        {dataclasses.replace(each.config, seed=0) for each in sampler.sample(p)}
+        for p in ("choosing", "judging")
     ]
     assert not anonymous[0] & anonymous[1]
 
@@ -91,7 +95,8 @@ def test_choosing_stays_within_the_choosing_seeds():
 def test_sampled_configs_share_no_seed_with_the_healthy_runs_that_judge():
     """So that the one is evidence beside the other."""
     seeds = {
-        kind: {run.config.seed for run in plan("judging") if run.condition == kind} for kind in ("healthy", "sampled")
+        kind: {run.config.seed for run in plan("judging") if run.condition == kind}
+        for kind in ("healthy", "sampled")
     }
     assert not seeds["healthy"] & seeds["sampled"]
 
@@ -106,12 +111,17 @@ def test_runs_are_planned_the_longest_first_under_names_of_their_own(phase):
 
 
 def test_training_looks_at_nothing():
-    """The files that train import nothing that judges, so a record can be there long before the detectors are final."""
+    """The files that train import nothing that judges, so a record can be there long before the
+    detectors are final."""
     judging = {"diagnosis", "outcome", "health", "detectors", "tally", "judge", "diagnose"}
     for name in ("conftest", "test_train", "conditions", "progress", "sampler"):
         tree = ast.parse((ROOT / "calibration" / f"{name}.py").read_text(encoding="utf-8"))
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-        words = {part for node in imports for part in ast.unparse(node).replace(".", " ").replace(",", " ").split()}
+        words = {
+            part
+            for node in imports
+            for part in ast.unparse(node).replace(".", " ").replace(",", " ").split()
+        }
         assert not words & judging, name
 
 
@@ -127,7 +137,8 @@ def test_the_time_left_comes_from_the_work_done_in_this_session():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(40, "40 s"), (700, "12 min"), (3899, "1 h 05 min"), (3599, "1 h 00 min")]
+    ("seconds", "words"),
+    [(40, "40 s"), (700, "12 min"), (3899, "1 h 05 min"), (3599, "1 h 00 min")],
 )
 def test_a_duration_is_as_exact_as_an_estimate(seconds, words):
     """Hours and minutes, or minutes, or seconds."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from probes.diagnosis import diagnose
+from probes.diagnosis.diagnose import diagnose
 from probes.record import Record
 from tests.records import FACTS, STEPS, changed, hand_made, sound
 
@@ -29,7 +29,9 @@ def named(record: Record) -> list[str]:
 
 def evidence(record: Record) -> list[tuple[str, list[str]]]:
     """Each cause with the symptoms it accounts for, the decisive one first."""
-    return [(suspect.name, [f.symptom for f in suspect.evidence]) for suspect in diagnose(record).causes]
+    return [
+        (suspect.name, [f.symptom for f in suspect.evidence]) for suspect in diagnose(record).causes
+    ]
 
 
 @pytest.mark.parametrize(("loss", "causes"), [(EDGE + 0.01, ["bad-init"]), (EDGE - 0.01, [])])
@@ -39,13 +41,18 @@ def test_bad_init_needs_a_first_loss_above_its_band(loss: float, causes: Sequenc
 
 
 @pytest.mark.parametrize(("norm", "causes"), [(101.0, ["summed-loss"]), (99.0, [])])
-def test_a_summed_loss_needs_a_first_gradient_above_a_hundred(norm: float, causes: Sequence[str]) -> None:
-    """Ten times the band of the finding: between the two, something is wrong and nobody says what."""
+def test_a_summed_loss_needs_a_first_gradient_above_a_hundred(
+    norm: float, causes: Sequence[str]
+) -> None:
+    """Ten times the band of the finding: between the two, something is wrong and nobody says
+    what."""
     assert named(changed(grad_norm=first("grad_norm", norm))) == causes
 
 
 @pytest.mark.parametrize(("norm", "causes"), [(0.0009, ["dead-gradient"]), (0.0011, [])])
-def test_a_dead_gradient_needs_a_first_gradient_below_a_thousandth(norm: float, causes: Sequence[str]) -> None:
+def test_a_dead_gradient_needs_a_first_gradient_below_a_thousandth(
+    norm: float, causes: Sequence[str]
+) -> None:
     """A hundredth of the band of the finding."""
     assert named(changed(grad_norm=first("grad_norm", norm))) == causes
 
@@ -62,8 +69,12 @@ def test_lr_zero_needs_a_rate_that_is_zero_throughout(rate: float, causes: Seque
     assert named(changed(lr=[*[0.0] * 19, rate, *[0.0] * 20])) == causes
 
 
-@pytest.mark.parametrize(("schedule", "causes"), [("warmup-cosine", ["schedule-never-stepped"]), ("constant", [])])
-def test_a_schedule_never_stepped_only_if_one_was_declared(schedule: str, causes: Sequence[str]) -> None:
+@pytest.mark.parametrize(
+    ("schedule", "causes"), [("warmup-cosine", ["schedule-never-stepped"]), ("constant", [])]
+)
+def test_a_schedule_never_stepped_only_if_one_was_declared(
+    schedule: str, causes: Sequence[str]
+) -> None:
     """The same constant rate is right where it is meant."""
     rows = {**sound(), "lr": [0.01] * STEPS}
     assert named(hand_made(rows, **{**FACTS, "schedule": schedule})) == causes
@@ -82,8 +93,12 @@ def test_bad_init_explains_what_overflows_after_it() -> None:
     assert evidence(record) == [("bad-init", ["initial-loss-high", "non-finite"])]
 
 
-@pytest.mark.parametrize(("norm", "symptom"), [(500.0, "first-gradient-large"), (1e-5, "first-gradient-small")])
-def test_a_value_that_is_not_finite_explains_a_first_gradient_out_of_its_band(norm: float, symptom: str) -> None:
+@pytest.mark.parametrize(
+    ("norm", "symptom"), [(500.0, "first-gradient-large"), (1e-5, "first-gradient-small")]
+)
+def test_a_value_that_is_not_finite_explains_a_first_gradient_out_of_its_band(
+    norm: float, symptom: str
+) -> None:
     """And neither a summed loss nor a dead gradient is named beside it."""
     record = changed(grad_norm=first("grad_norm", norm), nonfinite_count={"embed": [1.0] * STEPS})
     assert evidence(record) == [("non-finite", ["non-finite", symptom])]
@@ -93,7 +108,10 @@ def test_a_value_that_is_not_finite_explains_a_first_gradient_out_of_its_band(no
     ("signals", "causes"),
     [
         ({"grad_norm": first("grad_norm", 500.0), "lr": [0.0] * STEPS}, ["lr-zero", "summed-loss"]),
-        ({"grad_norm": first("grad_norm", 1e-5), "lr": [0.01] * STEPS}, ["dead-gradient", "schedule-never-stepped"]),
+        (
+            {"grad_norm": first("grad_norm", 1e-5), "lr": [0.01] * STEPS},
+            ["dead-gradient", "schedule-never-stepped"],
+        ),
         ({"loss": first("loss", 9.0), "lr": [0.0] * STEPS}, ["lr-zero", "bad-init"]),
     ],
 )

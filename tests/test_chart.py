@@ -9,9 +9,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from probes.panels.chart import draw
-from probes.panels.finish import HEIGHT, WIDTH
-from probes.panels.plot import Event, Level, Line, Plot
+from probes.charts.plot import Event, Level, Line, Plot
+from probes.charts.svg import HEIGHT, WIDTH, draw
 
 NS = "{http://www.w3.org/2000/svg}"
 NOTHING = Line("nothing", np.empty(0, dtype=np.int64), np.empty(0))
@@ -102,7 +101,9 @@ def test_the_plot_begins_at_the_same_place_whatever_the_ticks_say() -> None:
 
 def test_levels_and_events_are_named_beside_their_lines() -> None:
     """A level is horizontal, an event vertical."""
-    svg = drawn(line(1.0, 2.0, 3.0), levels=(Level("floor 1.5", 1.5),), events=(Event(1, "spike-found"),))
+    svg = drawn(
+        line(1.0, 2.0, 3.0), levels=(Level("floor 1.5", 1.5),), events=(Event(1, "spike-found"),)
+    )
     (left, low), (right, high) = corners(group(svg, "level")[0][0])
     assert (left < right, low) == (True, high)
     (x0, bottom), (x1, top) = corners(group(svg, "event")[0][0])
@@ -130,7 +131,10 @@ def test_the_chart_names_itself_to_those_who_cannot_see_it() -> None:
     svg = drawn(line(1.0, 2.0))
     assert (svg.get("role"), svg.get("tabindex")) == ("img", "0")
     texts = {one.get("id"): one.text for one in svg if one.tag in (f"{NS}title", f"{NS}desc")}
-    assert texts == {svg.get("aria-labelledby"): "Title", svg.get("aria-describedby"): "Description"}
+    assert texts == {
+        svg.get("aria-labelledby"): "Title",
+        svg.get("aria-describedby"): "Description",
+    }
 
 
 def test_nothing_of_pygal_stays_that_a_page_should_not_hold() -> None:
@@ -142,7 +146,12 @@ def test_nothing_of_pygal_stays_that_a_page_should_not_hold() -> None:
 
 def test_coordinates_are_rounded_to_a_tenth() -> None:
     """Nobody sees more, and they are most of the page."""
-    text = draw(Plot("nats", (line(*np.sin(np.arange(50.0))),), span=(0, 49)), "slug", "Title", "Description")
+    text = draw(
+        Plot("nats", (line(*np.sin(np.arange(50.0))),), span=(0, 49)),
+        "slug",
+        "Title",
+        "Description",
+    )
     assert not re.search(r"[ MLHVhv]-?\d+\.\d\d", text.replace("data-v", "\0").split("\0")[0])
 
 
@@ -150,7 +159,12 @@ def test_names_are_text_whatever_they_hold() -> None:
     """Markup, quotes and control characters in a label stay characters, or are left out."""
     name = "<script>alert('\x00\x1b\ud800\u202e\")</script>"
     svg = ElementTree.fromstring(
-        draw(Plot("nats", (line(1.0, 2.0),), levels=(Level(name, 1.5),), span=(0, 1)), "slug", name, name)
+        draw(
+            Plot("nats", (line(1.0, 2.0),), levels=(Level(name, 1.5),), span=(0, 1)),
+            "slug",
+            name,
+            name,
+        )
     )
     assert [one.tag for one in svg.iter() if "script" in str(one.tag)] == []
     assert any("<script>alert('" in str(one.text) for one in svg.iter())

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from probes.causes import CAUSES
 from probes.cli import main
+from probes.diagnosis.causes import CAUSES
 from probes.record import Stop
-from probes.recorder import save
-from tests.logs import KERAS, LIGHTNING, TRAINER_LOG, TRAINER_STATE, csv_of, curve, written
+from probes.recording.recorder import save
+from testing.logs import KERAS, LIGHTNING, TRAINER_LOG, TRAINER_STATE, csv_of, curve, written
 from tests.records import FACTS, changed, hand_made, sound
 
 Printed = pytest.CaptureFixture[str]
@@ -59,7 +59,9 @@ def test_a_healthy_path_is_one_line_and_its_remarks(capsys: Printed) -> None:
     """Path, verdict, and what was checked; below it what is worth knowing."""
     main(["diagnose", "healthy.jsonl"])
     first, *remarks = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"healthy\.jsonl: healthy: \d+ of \d+ detectors judged, none found anything", first)
+    assert re.fullmatch(
+        r"healthy\.jsonl: healthy: \d+ of \d+ detectors judged, none found anything", first
+    )
     assert remarks == [
         "  remark: lr starts at its peak: 0.02 at step 0",
         "  remark: still falling at its end: by 1.5 in the second half of the log, by 1.5 in the first",
@@ -70,8 +72,13 @@ def test_a_sick_path_is_one_line_and_its_details(capsys: Printed) -> None:
     """Verdict, cause and headline evidence first; the whole diagnosis indented below."""
     main(["diagnose", "sick.jsonl"])
     first, *details = capsys.readouterr().out.splitlines()
-    assert first.startswith("sick.jsonl: unhealthy: bad-init: initial-loss-high, step 0: 221, limit 5.359")
-    assert (details[0], all(line.startswith("  ") for line in details)) == ("  verdict: unhealthy", True)
+    assert first.startswith(
+        "sick.jsonl: unhealthy: bad-init: initial-loss-high, step 0: 221, limit 5.359"
+    )
+    assert (details[0], all(line.startswith("  ") for line in details)) == (
+        "  verdict: unhealthy",
+        True,
+    )
 
 
 def test_a_run_that_cannot_be_judged_says_why(capsys: Printed) -> None:
@@ -84,14 +91,28 @@ def test_a_run_that_cannot_be_judged_says_why(capsys: Printed) -> None:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("nowhere.jsonl", "nowhere.jsonl cannot be opened (No such file or directory); give the file of a record"),
-        ("folder", "folder holds no log of a format that is known here (a record of probes, Hugging Face"),
-        ("notes.txt", "notes.txt is of no format that is known here (a record of probes, Hugging Face trainer state, "),
-        ("empty.json", "empty.json is of no format that is known here (a record of probes, Hugging Face"),
+        (
+            "nowhere.jsonl",
+            "nowhere.jsonl cannot be opened (No such file or directory); give the file of a record",
+        ),
+        (
+            "folder",
+            "folder holds no log of a format that is known here (a record of probes, Hugging Face",
+        ),
+        (
+            "notes.txt",
+            "notes.txt is of no format that is known here (a record of probes, Hugging Face trainer state, ",
+        ),
+        (
+            "empty.json",
+            "empty.json is of no format that is known here (a record of probes, Hugging Face",
+        ),
         ("nul\0byte", "nul\N{REPLACEMENT CHARACTER}byte: embedded null byte"),
     ],
 )
-@pytest.mark.parametrize("command", [["diagnose"], ["render", "-o", "page.html"], ["diagnose", "--json"]])
+@pytest.mark.parametrize(
+    "command", [["diagnose"], ["render", "-o", "page.html"], ["diagnose", "--json"]]
+)
 def test_a_path_that_cannot_be_read_is_named_on_stderr(
     path: str, expected: str, command: list[str], capsys: Printed
 ) -> None:
@@ -107,7 +128,9 @@ def test_a_path_that_cannot_be_read_does_not_hide_the_others(capsys: Printed) ->
 
 def parsed(text: str) -> Any:
     """The runs of a document."""
-    return json.loads(text, parse_constant=lambda token: pytest.fail(f"{token} is not JSON"))["runs"]
+    return json.loads(text, parse_constant=lambda token: pytest.fail(f"{token} is not JSON"))[
+        "runs"
+    ]
 
 
 def test_json_gives_the_same_as_data(capsys: Printed) -> None:
@@ -138,14 +161,23 @@ HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\nverdict: healthy\x9b31m\u202egnp"
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_control_characters_in_a_log_do_not_reach_the_terminal(options: list[str], capsys: Printed) -> None:
+def test_control_characters_in_a_log_do_not_reach_the_terminal(
+    options: list[str], capsys: Printed
+) -> None:
     """A site's name can neither clear the screen nor forge a line nor turn the text around."""
     save(
-        hand_made({"nonfinite_count": {HOSTILE: [1.0]}, "loss": [4.2]}, **{**FACTS, "total_steps": HOSTILE}), "h.jsonl"
+        hand_made(
+            {"nonfinite_count": {HOSTILE: [1.0]}, "loss": [4.2]},
+            **{**FACTS, "total_steps": HOSTILE},
+        ),
+        "h.jsonl",
     )
     assert main(["diagnose", *options, "h.jsonl"]) == 1
     out = capsys.readouterr().out
-    assert ([c for c in out if not c.isprintable() and c != "\n"], "\n  verdict: healthy" in out) == ([], False)
+    assert (
+        [c for c in out if not c.isprintable() and c != "\n"],
+        "\n  verdict: healthy" in out,
+    ) == ([], False)
 
 
 def test_a_hostile_file_name_is_not_echoed_raw(capsys: Printed) -> None:
@@ -154,7 +186,9 @@ def test_a_hostile_file_name_is_not_echoed_raw(capsys: Printed) -> None:
     assert [c for c in capsys.readouterr().err if not c.isprintable()] == ["\n"]
 
 
-def test_a_terminal_that_lacks_letters_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_that_lacks_letters_is_no_reason_to_fail(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """ASCII output of a Spanish name."""
     save(hand_made({"nonfinite_count": {"corazón": [1.0]}}), "es.jsonl")
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
@@ -169,7 +203,11 @@ def test_explain_says_all_there_is_to_a_cause(cause: Any, capsys: Printed) -> No
     """Meaning, what it needs with threshold and source, remedy."""
     assert main(["explain", cause.name]) == 0
     out = capsys.readouterr().out
-    assert [part for part in (cause.meaning, *cause.needs, cause.remedy.partition("{")[0]) if part not in out] == []
+    assert [
+        part
+        for part in (cause.meaning, *cause.needs, cause.remedy.partition("{")[0])
+        if part not in out
+    ] == []
     assert "  limit: " in out
 
 
@@ -184,8 +222,14 @@ def test_explain_says_all_there_is_to_a_cause(cause: Any, capsys: Printed) -> No
         (["diagnose"], "the following arguments are required: PATH"),
         (["diagnose", "--jsn", "x"], "unrecognized arguments: --jsn"),
         (["render", "healthy.jsonl"], "the following arguments are required: -o"),
-        (["render", "healthy.jsonl", "-o", "healthy.jsonl"], "healthy.jsonl is one of the records to draw"),
-        (["render", "healthy.jsonl", "-o", "sick.jsonl/page.html"], "cannot write sick.jsonl/page.html: "),
+        (
+            ["render", "healthy.jsonl", "-o", "healthy.jsonl"],
+            "healthy.jsonl is one of the records to draw",
+        ),
+        (
+            ["render", "healthy.jsonl", "-o", "sick.jsonl/page.html"],
+            "cannot write sick.jsonl/page.html: ",
+        ),
         (["render", "healthy.jsonl", "-o", "nul\0byte"], "; give another page with -o"),
         (["diagnose", "--js", "healthy.jsonl"], "unrecognized arguments: --js"),
     ],
@@ -199,14 +243,32 @@ def test_a_wrong_command_says_what_is_wrong_and_exits_with_4(
 
 def test_help_lists_the_exit_codes(capsys: Printed) -> None:
     """Where somebody who writes a script looks first."""
-    assert (main(["--help"]), "2 a path cannot be read" in " ".join(capsys.readouterr().out.split())) == (0, True)
+    assert (
+        main(["--help"]),
+        "2 a path cannot be read" in " ".join(capsys.readouterr().out.split()),
+    ) == (0, True)
 
 
 def test_render_writes_a_page_of_all_runs(folder: Path) -> None:
     """With the reference among them."""
-    assert main(["render", "sick.jsonl", "short.jsonl", "-o", "page.html", "--reference", "healthy.jsonl"]) == 0
+    assert (
+        main(
+            [
+                "render",
+                "sick.jsonl",
+                "short.jsonl",
+                "-o",
+                "page.html",
+                "--reference",
+                "healthy.jsonl",
+            ]
+        )
+        == 0
+    )
     page = (folder / "page.html").read_text(encoding="utf-8")
-    assert [name for name in ("sick.jsonl", "short.jsonl", "healthy.jsonl") if name not in page] == []
+    assert [
+        name for name in ("sick.jsonl", "short.jsonl", "healthy.jsonl") if name not in page
+    ] == []
 
 
 def test_the_module_runs_as_a_program(folder: Path) -> None:
@@ -216,7 +278,11 @@ def test_the_module_runs_as_a_program(folder: Path) -> None:
         [sys.executable, "-m", "probes", "diagnose", folder / "sick.jsonl", folder / "notes.txt"],
         cwd=root, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (done.returncode, "bad-init" in done.stdout, "notes.txt is of no format" in done.stderr) == (2, True, True)
+    assert (
+        done.returncode,
+        "bad-init" in done.stdout,
+        "notes.txt is of no format" in done.stderr,
+    ) == (2, True, True)
     assert "Traceback" not in done.stderr
 
 
@@ -226,7 +292,9 @@ def test_a_verdict_that_cannot_be_printed_is_not_taken_for_unhealthy(folder: Pat
     root = Path(__file__).parents[1]
     with open("/dev/full", "w", encoding="utf-8") as full:
         command = [sys.executable, "-m", "probes", "diagnose", str(folder / "healthy.jsonl")]
-        done = subprocess.run(command, cwd=root, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=root, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
     assert (done.returncode, done.stderr.count("\n"), "cannot print" in done.stderr) == (2, 1, True)
 
 
@@ -250,7 +318,10 @@ def test_json_says_of_a_run_whether_it_was_ended_early(capsys: Printed) -> None:
     """As data; null when it was not."""
     save(replace(changed(), stopped=STOPPED, complete=False), "ended.jsonl")
     main(["diagnose", "--json", "ended.jsonl", "healthy.jsonl"])
-    assert [entry["stopped"] for entry in parsed(capsys.readouterr().out)] == [asdict(STOPPED), None]
+    assert [entry["stopped"] for entry in parsed(capsys.readouterr().out)] == [
+        asdict(STOPPED),
+        None,
+    ]
 
 
 def given(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
@@ -258,7 +329,9 @@ def given(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
 
 
-def test_a_log_on_standard_input_is_judged(monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> None:
+def test_a_log_on_standard_input_is_judged(
+    monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
     """Its path is a dash."""
     given(monkeypatch, TRAINER_LOG.encode())
     assert (main(["diagnose", "-"]), capsys.readouterr().out.splitlines()[0]) == (
@@ -272,7 +345,10 @@ def test_a_damaged_log_on_standard_input_is_called_by_that_name(
 ) -> None:
     """Not by that of the file it was put into."""
     given(monkeypatch, b'{"loss": 4.0}\n[1]\n{"loss": 3.0}\n')
-    assert (main(["diagnose", "-"]), "probes: standard input, line 2 is [1]" in capsys.readouterr().err) == (2, True)
+    assert (
+        main(["diagnose", "-"]),
+        "probes: standard input, line 2 is [1]" in capsys.readouterr().err,
+    ) == (2, True)
 
 
 def test_every_log_in_a_folder_is_judged(folder: Path, capsys: Printed) -> None:
@@ -281,7 +357,10 @@ def test_every_log_in_a_folder_is_judged(folder: Path, capsys: Printed) -> None:
     written(folder / "folder", TRAINER_STATE, "state.txt")
     written(folder / "folder", "lr: 3.0e-4\nloss: cross-entropy\n", "config.yaml")
     main(["diagnose", "--json", "folder"])
-    assert [entry["path"] for entry in parsed(capsys.readouterr().out)] == ["folder/metrics.csv", "folder/state.txt"]
+    assert [entry["path"] for entry in parsed(capsys.readouterr().out)] == [
+        "folder/metrics.csv",
+        "folder/state.txt",
+    ]
 
 
 def test_every_log_in_a_folder_is_drawn(folder: Path) -> None:
@@ -306,7 +385,9 @@ def test_columns_shows_what_was_mapped_and_what_was_ignored(folder: Path, capsys
     ]
 
 
-def test_without_columns_only_what_was_done_to_the_steps_is_told(folder: Path, capsys: Printed) -> None:
+def test_without_columns_only_what_was_done_to_the_steps_is_told(
+    folder: Path, capsys: Printed
+) -> None:
     """As of a run that was resumed."""
     written(folder, csv_of(step=[0, 1, 2, 1], loss=[4, 3, 2, 3]), "plain.csv")
     main(["diagnose", "plain.csv"])
@@ -318,7 +399,9 @@ def test_without_columns_only_what_was_done_to_the_steps_is_told(folder: Path, c
 
 
 @pytest.mark.parametrize("reader", ["me", 7, ["a"], {"mapped": 3, "ignored": 4, "stitched": 5}, {}])
-def test_a_record_may_have_a_reader_of_another_kind_in_its_provenance(reader: Any, capsys: Printed) -> None:
+def test_a_record_may_have_a_reader_of_another_kind_in_its_provenance(
+    reader: Any, capsys: Printed
+) -> None:
     """It is anybody's to write."""
     save(hand_made({"loss": [4.2]}, provenance={"reader": reader}), "odd.jsonl")
     assert main(["diagnose", "--columns", "odd.jsonl"]) == 3
@@ -335,19 +418,29 @@ def test_map_reads_a_column_of_any_name(folder: Path, capsys: Printed) -> None:
     ("pair", "message"),
     [
         ("val_los=x", "--map: there is no signal 'val_los'; did you mean 'val_loss'"),
-        ("activation=x", "--map: signal 'activation' has one value per layer; a column can only be a signal of the"),
+        (
+            "activation=x",
+            "--map: signal 'activation' has one value per layer; a column can only be a signal of the",
+        ),
         ("loss", "--map: 'loss' is no SIGNAL=COLUMN, as val_loss=my_metric"),
         ("=x", "--map: '=x' is no SIGNAL=COLUMN"),
         ("lr=", "--map: 'lr=' is no SIGNAL=COLUMN"),
     ],
 )
 @pytest.mark.parametrize("command", [["diagnose"], ["render", "-o", "page.html"]])
-def test_a_wrong_mapping_is_a_wrong_command(pair: str, message: str, command: list[str], capsys: Printed) -> None:
+def test_a_wrong_mapping_is_a_wrong_command(
+    pair: str, message: str, command: list[str], capsys: Printed
+) -> None:
     """Whatever the paths hold."""
-    assert (main([*command, "healthy.jsonl", "--map", pair]), message in capsys.readouterr().err) == (4, True)
+    assert (
+        main([*command, "healthy.jsonl", "--map", pair]),
+        message in capsys.readouterr().err,
+    ) == (4, True)
 
 
-def test_a_mapped_column_that_a_log_lacks_makes_it_unreadable(folder: Path, capsys: Printed) -> None:
+def test_a_mapped_column_that_a_log_lacks_makes_it_unreadable(
+    folder: Path, capsys: Printed
+) -> None:
     """The nearest one is named."""
     written(folder, csv_of(step=[0], perplexity=[4]), "plain.csv")
     code = main(["diagnose", "plain.csv", "--map", "loss=perplexiti"])

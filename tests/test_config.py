@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.config import HEALTHY, Config, ConfigError, Model, Optimizer, change, diff, from_dict, leaves
+from model.config import (
+    HEALTHY,
+    Config,
+    ConfigError,
+    Model,
+    Optimizer,
+    change,
+    diff,
+    from_dict,
+    leaves,
+)
 
 IMPOSSIBLE: list[tuple[str, Any, str]] = [
     ("seed", -1, "at least 0"),
@@ -54,7 +64,9 @@ def test_an_impossible_value_is_refused_with_field_value_and_what_is_allowed(
     with pytest.raises(ConfigError) as refused:
         change(SHORT, field, value)
     message = str(refused.value)
-    assert (field in message, repr(value) in message, allowed in message) == (True, True, True), message
+    assert (field in message, repr(value) in message, allowed in message) == (True, True, True), (
+        message
+    )
 
 
 def test_every_field_of_the_config_is_refused_with_some_value() -> None:
@@ -65,7 +77,13 @@ def test_every_field_of_the_config_is_refused_with_some_value() -> None:
 def test_the_healthy_config_has_the_published_shape() -> None:
     """The sizes from which 103,680 parameters follow."""
     model = HEALTHY.model
-    assert (model.d_model, model.n_heads, model.n_layers, model.d_ff, model.vocab_size) == (64, 4, 2, 256, 64)
+    assert (model.d_model, model.n_heads, model.n_layers, model.d_ff, model.vocab_size) == (
+        64,
+        4,
+        2,
+        256,
+        64,
+    )
 
 
 def test_a_config_is_a_frozen_value() -> None:
@@ -85,7 +103,10 @@ def test_diff_names_each_leaf_with_both_values() -> None:
     assert diff(SHORT, other) == {"seed": (SHORT.seed, 7), "model.init_scale": (1.0, 100.0)}
 
 
-@given(st.sampled_from(sorted(leaves(HEALTHY))), st.sampled_from([1, 2, 4, 8, 0.5, 1e-3, "all-ones", "float64"]))
+@given(
+    st.sampled_from(sorted(leaves(HEALTHY))),
+    st.sampled_from([1, 2, 4, 8, 0.5, 1e-3, "all-ones", "float64"]),
+)
 def test_change_moves_exactly_the_leaf_it_names(field: str, value: Any) -> None:
     """Whatever leaf is changed to whatever it may be, no other leaf moves."""
     try:
@@ -96,7 +117,11 @@ def test_change_moves_exactly_the_leaf_it_names(field: str, value: Any) -> None:
     assert leaves(other)[field] == value
 
 
-@given(seed=st.integers(0, 10**9), warmup=st.integers(0, 120), mask=st.sampled_from(["causal", "all-ones"]))
+@given(
+    seed=st.integers(0, 10**9),
+    warmup=st.integers(0, 120),
+    mask=st.sampled_from(["causal", "all-ones"]),
+)
 def test_a_config_survives_the_way_through_a_dict(seed: int, warmup: int, mask: Any) -> None:
     """`from_dict` is the inverse of `dataclasses.asdict`."""
     config = Config(
@@ -111,13 +136,18 @@ def test_a_config_survives_the_way_through_a_dict(seed: int, warmup: int, mask: 
 
 def test_what_a_dict_leaves_out_keeps_its_default() -> None:
     """An empty dict is the default config."""
-    assert from_dict({"model": {"d_ff": 128}}) == dataclasses.replace(Config(), model=Model(d_ff=128))
+    assert from_dict({"model": {"d_ff": 128}}) == dataclasses.replace(
+        Config(), model=Model(d_ff=128)
+    )
 
 
 @pytest.mark.parametrize(
     ("tree", "hint"),
     [
-        ({"optimizer": {"lr_mx": 1.0}}, "there is no field 'optimizer.lr_mx'; did you mean 'optimizer.lr_max'"),
+        (
+            {"optimizer": {"lr_mx": 1.0}},
+            "there is no field 'optimizer.lr_mx'; did you mean 'optimizer.lr_max'",
+        ),
         ({"sede": 1}, "there is no field 'sede'; did you mean 'seed'"),
         ({"lr_max": 1e-2}, "did you mean 'optimizer.lr_max'"),
         ({"zzz": 1}, "the fields are seed, steps"),
@@ -147,5 +177,7 @@ def test_a_section_given_as_a_dict_is_refused_by_name() -> None:
 
 def test_change_refuses_a_field_that_does_not_exist() -> None:
     """With the nearest that does."""
-    with pytest.raises(ConfigError, match=r"no field 'warmup_steps'; did you mean 'optimizer\.warmup_steps'"):
+    with pytest.raises(
+        ConfigError, match=r"no field 'warmup_steps'; did you mean 'optimizer\.warmup_steps'"
+    ):
         change(HEALTHY, "warmup_steps", 0)

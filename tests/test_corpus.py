@@ -96,13 +96,18 @@ def spanish_table():
     lines = SPANISH.replace("\n    ", " ").strip().splitlines()
     verbs = (line.split(": ") for line in lines)
     return {
-        verb: {tense: forms.split(", ") for tense, forms in zip(TENSES, tenses.split("; "), strict=True)}
+        verb: {
+            tense: forms.split(", ")
+            for tense, forms in zip(TENSES, tenses.split("; "), strict=True)
+        }
         for verb, tenses in verbs
     }
 
 
 def stripped(text):
-    return "".join(c for c in unicodedata.normalize("NFD", text.lower()) if unicodedata.category(c) != "Mn")
+    return "".join(
+        c for c in unicodedata.normalize("NFD", text.lower()) if unicodedata.category(c) != "Mn"
+    )
 
 
 def english_words(verb, tense):
@@ -113,7 +118,8 @@ def english_words(verb, tense):
 class TestForms:
     @pytest.mark.parametrize("verb", [verb.base for verb in ENGLISH])
     def test_english_inflections_agree_with_lemminflect(self, verb):
-        """Third person, past and participle of every verb are ones that an independent library gives."""
+        """Third person, past and participle of every verb are ones that an independent library
+        gives."""
         ours = {
             "VBZ": {english_words(verb, "present_simple")[2]},
             "VBD": set(english_words(verb, "past_simple")),
@@ -136,7 +142,10 @@ class TestForms:
             ("past_simple", ["I studied", "you studied", "he studied"]),
             ("past_participle", ["I have studied", "you have studied", "he has studied"]),
             ("future_will", ["I will study", "you will study", "he will study"]),
-            ("future_going_to", ["I am going to study", "you are going to study", "he is going to study"]),
+            (
+                "future_going_to",
+                ["I am going to study", "you are going to study", "he is going to study"],
+            ),
         ],
     )
     def test_an_english_verb_is_said_in_full(self, tense, forms):
@@ -157,7 +166,10 @@ class TestForms:
 
     def test_twelve_verbs_are_regular_and_eight_are_not(self):
         """The classes whose learning is compared."""
-        assert " ".join(verb.base for verb in ENGLISH if not verb.regular) == "be have do go come see eat write"
+        assert (
+            " ".join(verb.base for verb in ENGLISH if not verb.regular)
+            == "be have do go come see eat write"
+        )
         assert len(ENGLISH) == 20
 
 
@@ -186,7 +198,10 @@ class TestRowsAndSequences:
 
     def test_the_longest_sequence_has_42_characters(self):
         """And the mean has about 24."""
-        assert max(SEQUENCES, key=lambda s: len(s.text)).text == "tú vas a escuchar=you are going to listen."
+        assert (
+            max(SEQUENCES, key=lambda s: len(s.text)).text
+            == "tú vas a escuchar=you are going to listen."
+        )
         assert max(len(s.text) for s in SEQUENCES) == 42
         assert np.mean([len(s.text) for s in SEQUENCES]) == pytest.approx(24, abs=1)
 
@@ -274,7 +289,8 @@ class TestSplit:
             assert {(tense, regular) for _, tense, regular in cells(train)} == kinds
 
     def test_cells_that_share_a_half_are_one_group(self):
-        """watch and look are both mirar, I was and I went are both yo fui; nothing else is shared."""
+        """watch and look are both mirar, I was and I went are both yo fui; nothing else is
+        shared."""
         together = defaultdict(set)
         for sequence, group in zip(SEQUENCES, GROUPS, strict=True):
             together[group].add(sequence.row.cell)
@@ -300,7 +316,10 @@ class TestSplit:
 
     def test_seed_0_splits_as_it_always_did(self, splits):
         """Pinned, so that another NumPy cannot deal other cells out of the same seed unseen."""
-        held_out = {tense: " ".join(sorted(v for v, t, _ in cells(splits[0].val) if t == tense)) for tense in TENSES}
+        held_out = {
+            tense: " ".join(sorted(v for v, t, _ in cells(splits[0].val) if t == tense))
+            for tense in TENSES
+        }
         assert held_out == {
             "infinitive": "be eat start talk",
             "present_simple": "see walk want write",
@@ -317,7 +336,9 @@ class TestSplit:
     @pytest.mark.parametrize("impossible", [0, -1, 7])
     def test_an_impossible_quota_is_an_error(self, impossible):
         """Beyond six, a pair might have to be torn apart."""
-        with pytest.raises(ValueError, match=f"val_cells_per_class is {impossible}; it must be 1 to 6"):
+        with pytest.raises(
+            ValueError, match=f"val_cells_per_class is {impossible}; it must be 1 to 6"
+        ):
             split(0, impossible)
 
 
@@ -345,6 +366,10 @@ class TestVerbTokens:
         assert all(verb_token_mask(s).any() == (s.direction == "es-en") for s in SEQUENCES)
 
     def test_compositional_tenses_end_in_the_bare_verb(self):
-        """There an irregular verb is as regular as any; in the other tenses some verb differs from its base."""
-        bare = {tense: all(english_words(v.base, tense)[0] == v.base for v in ENGLISH) for tense in TENSES}
+        """There an irregular verb is as regular as any; in the other tenses some verb differs from
+        its base."""
+        bare = {
+            tense: all(english_words(v.base, tense)[0] == v.base for v in ENGLISH)
+            for tense in TENSES
+        }
         assert tuple(tense for tense in TENSES if bare[tense]) == COMPOSITIONAL_TENSES

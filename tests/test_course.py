@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.course import course, falling, fell, finite, ranked
+from probes.diagnosis.curves import course, falling, fell, finite, ranked
 
 
 def running(values: np.ndarray, width: int) -> np.ndarray:
@@ -25,8 +25,12 @@ def test_finite_points_keep_their_steps() -> None:
     assert (steps.tolist(), values.tolist()) == ([0], [1.0])
 
 
-@pytest.mark.parametrize(("points", "stretches"), [(19, None), (20, 4), (34, 6), (100, 20), (100_000, 20)])
-def test_a_curve_is_cut_in_stretches_of_five_points_or_in_twenty(points: int, stretches: int | None) -> None:
+@pytest.mark.parametrize(
+    ("points", "stretches"), [(19, None), (20, 4), (34, 6), (100, 20), (100_000, 20)]
+)
+def test_a_curve_is_cut_in_stretches_of_five_points_or_in_twenty(
+    points: int, stretches: int | None
+) -> None:
     """So that what is said of it does not depend on how often it was logged."""
     path = course(np.arange(points), np.zeros(points))
     assert (None if path is None else len(path.level)) == stretches
@@ -36,7 +40,11 @@ def test_a_stretch_has_its_steps_its_median_and_its_noise() -> None:
     """A line of slope 2 in noise of deviation 0.5, whose error is that of a median of 50."""
     path = course(np.arange(0, 3000, 3), 2.0 * np.arange(1000) + 0.5 * noise(1000))
     assert path is not None
-    assert (path.begin[:2].tolist(), path.end[:2].tolist(), path.end[-1]) == ([0, 150], [147, 297], 2997)
+    assert (path.begin[:2].tolist(), path.end[:2].tolist(), path.end[-1]) == (
+        [0, 150],
+        [147, 297],
+        2997,
+    )
     assert path.level[:2] == pytest.approx([49.0, 149.0], abs=0.6)
     flat = course(np.arange(1000), 0.5 * noise(1000))
     assert flat is not None
@@ -71,7 +79,8 @@ def test_a_fall_is_seen_in_its_noise(shape, points: int, scale: float) -> None:
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_the_dust_of_rounding_is_no_fall(scale: float) -> None:
-    """A loss that stands still to the last digits of single precision, whichever way those point; twice that falls."""
+    """A loss that stands still to the last digits of single precision, whichever way those point;
+    twice that falls."""
     down = np.linspace(1.0, 0.0, 100)
     assert not fell(scale * 0.693147 * (1 + 2.0**-24 * down))
     assert fell(scale * 0.693147 * (1 + 2.0**-22 * down))

@@ -17,12 +17,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from probes.dashboard import render
-from probes.diagnosis import diagnose
-from probes.page.card import card
+from probes.diagnosis.diagnose import diagnose
 from probes.panels import PANELS
 from probes.record import Record, Stop
-from tests.long_runs import facts, made_up
+from probes.report.diagnosis_card import card
+from probes.report.html import render
+from testing.long_runs import facts, made_up
 from tests.records import changed, hand_made, sound
 
 KB = 1000
@@ -57,7 +57,11 @@ class Page(HTMLParser):
             self.text += data
 
     def all(self, tag: str, kind: str = "") -> list[dict[str, str | None]]:
-        return [a for name, a in self.elements if name == tag and (not kind or kind in str(a.get("class")).split())]
+        return [
+            a
+            for name, a in self.elements
+            if name == tag and (not kind or kind in str(a.get("class")).split())
+        ]
 
 
 def drawn(tmp_path: Path, *runs: Any, **options: Any) -> Page:
@@ -107,7 +111,9 @@ def test_the_page_is_well_formed_and_its_ids_are_its_own(tmp_path: Path) -> None
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     for name in ("aria-labelledby", "aria-describedby"):
-        assert {attributes[name] for _, attributes in page.elements if name in attributes} <= set(ids)
+        assert {attributes[name] for _, attributes in page.elements if name in attributes} <= set(
+            ids
+        )
     for svg in re.findall(r"<svg.*?</svg>", page.source, re.S):
         ElementTree.fromstring(svg)
 
@@ -116,7 +122,9 @@ def test_nothing_is_asked_of_the_network(tmp_path: Path) -> None:
     """No address but anchors within the page; the only URL is the name of SVG's namespace."""
     page = drawn(tmp_path, ("a", made_up(30)), ("b", sick()), reference="a")
     bare = page.source.replace('xmlns="http://www.w3.org/2000/svg"', "")
-    assert not re.search(r"https?:|//[a-z0-9]|url\(|@import|\bsrc=|fetch\(|XMLHttp|WebSocket|import\(", bare, re.I)
+    assert not re.search(
+        r"https?:|//[a-z0-9]|url\(|@import|\bsrc=|fetch\(|XMLHttp|WebSocket|import\(", bare, re.I
+    )
     hrefs = {str(a["href"]) for _, a in page.elements if "href" in a}
     assert all(href.startswith("#") or href == "data:," for href in hrefs)
 
@@ -124,14 +132,18 @@ def test_nothing_is_asked_of_the_network(tmp_path: Path) -> None:
 def test_the_policy_lets_nothing_in_but_what_the_page_holds(tmp_path: Path) -> None:
     """By the hashes of its style sheet and its script; no attribute carries either."""
     page = drawn(tmp_path, made_up(30))
-    (policy,) = (a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    (policy,) = (
+        a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"
+    )
     rules = dict(rule.strip().split(" ", 1) for rule in str(policy).split(";"))
     assert rules["default-src"] == "'none'"
     for tag in ("style", "script"):
         (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", page.source, re.S)
         digest = b64encode(hashlib.sha256(content.encode()).digest()).decode()
         assert rules[f"{tag}-src"] == f"'sha256-{digest}'"
-    assert not [a for _, a in page.elements if "style" in a or any(name.startswith("on") for name in a)]
+    assert not [
+        a for _, a in page.elements if "style" in a or any(name.startswith("on") for name in a)
+    ]
 
 
 def long_run(steps: int, seed: int) -> tuple[str, Record]:
@@ -146,7 +158,8 @@ def test_a_page_stays_small(tmp_path: Path) -> None:
 
 
 def test_a_page_stays_small_at_any_length(tmp_path: Path) -> None:
-    """Of a hundred thousand steps: one run takes a fifth of what five may, which share nothing but style and script."""
+    """Of a hundred thousand steps: one run takes a fifth of what five may, which share nothing but
+    style and script."""
     run, reference = long_run(100_000, 0), long_run(100_000, 1)
     assert render([run], tmp_path / "one.html", reference=reference).stat().st_size <= 1500 * KB / 5
 
@@ -154,8 +167,8 @@ def test_a_page_stays_small_at_any_length(tmp_path: Path) -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
-from probes.dashboard import render
-from tests.long_runs import made_up
+from probes.report.html import render
+from testing.long_runs import made_up
 render([("a", made_up(50)), ("b", made_up(40, seed=1, start=200.0))], Path(sys.argv[1]), reference="a", notes=["n"])
 """
 
@@ -165,11 +178,18 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
     pages = []
     for seed in ("0", "1", "2"):
         path = tmp_path / f"{seed}.html"
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[1])}
+        environment = {
+            **os.environ,
+            "PYTHONHASHSEED": seed,
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        }
         subprocess.run([sys.executable, "-c", SCRIPT, str(path)], check=True, env=environment)
         pages.append(path.read_bytes())
     runs = [("a", made_up(50)), ("b", made_up(40, seed=1, start=200.0))]
-    pages += [render(runs, tmp_path / "here.html", reference="a", notes=["n"]).read_bytes() for _ in range(2)]
+    pages += [
+        render(runs, tmp_path / "here.html", reference="a", notes=["n"]).read_bytes()
+        for _ in range(2)
+    ]
     assert len(set(pages)) == 1
 
 
@@ -180,8 +200,15 @@ def rows(page: Page) -> list[str]:
 
 
 def test_the_sick_come_first(tmp_path: Path) -> None:
-    """Then those that could not be judged, then the healthy; within a verdict in the order given."""
-    named = [("well 2", well()), ("odd", unjudged()), ("sick 1", sick()), ("well 1", well()), ("sick 0", sick())]
+    """Then those that could not be judged, then the healthy; within a verdict in the order
+    given."""
+    named = [
+        ("well 2", well()),
+        ("odd", unjudged()),
+        ("sick 1", sick()),
+        ("well 1", well()),
+        ("sick 0", sick()),
+    ]
     page = drawn(tmp_path, *named)
     order = ["run-sick-1", "run-sick-0", "run-odd", "run-well-2", "run-well-1"]
     assert rows(page) == order
@@ -204,7 +231,8 @@ def test_one_run_needs_no_table(tmp_path: Path) -> None:
 
 
 def test_runs_of_one_name_have_places_of_their_own(tmp_path: Path) -> None:
-    """Also beside a run that is called like the second of them, and with names that leave no letter."""
+    """Also beside a run that is called like the second of them, and with names that leave no
+    letter."""
     names = ["a", "a", "a-2", "A", "ñ", "†"]
     page = drawn(tmp_path, *((name, well()) for name in names))
     anchors = [a["id"] for a in page.all("section")]
@@ -221,7 +249,9 @@ def test_a_record_goes_by_its_own_name(tmp_path: Path) -> None:
 def test_every_run_has_the_seven_panels_in_order(tmp_path: Path) -> None:
     """Each with its question, what healthy looks like and what this run shows."""
     page = drawn(tmp_path, made_up(30))
-    places = [page.text.index(f"{number}. {panel.title}") for number, panel in enumerate(PANELS, start=1)]
+    places = [
+        page.text.index(f"{number}. {panel.title}") for number, panel in enumerate(PANELS, start=1)
+    ]
     assert places == sorted(places)
     for panel in PANELS:
         assert panel.question in page.text
@@ -230,7 +260,8 @@ def test_every_run_has_the_seven_panels_in_order(tmp_path: Path) -> None:
 
 
 def test_second_views_switch_without_script(tmp_path: Path) -> None:
-    """Radio buttons, one group per panel and run, the first of each checked, and a rule that hides the other."""
+    """Radio buttons, one group per panel and run, the first of each checked, and a rule that hides
+    the other."""
     page = drawn(tmp_path, ("a", made_up(30)), ("b", made_up(30)))
     radios = [a for a in page.all("input") if a.get("type") == "radio"]
     names = [a["name"] for a in radios]
@@ -242,18 +273,25 @@ def test_second_views_switch_without_script(tmp_path: Path) -> None:
 
 
 def test_a_legend_switches_its_lines_without_script(tmp_path: Path) -> None:
-    """A checked box for every line, and for every box a rule that hides the line when it is not checked."""
+    """A checked box for every line, and for every box a rule that hides the line when it is not
+    checked."""
     page = drawn(tmp_path, made_up(30), reference=made_up(30, seed=1))
     boxes = [a for a in page.all("input") if a.get("type") == "checkbox"]
     lines = [a for kind in ("line", "raw", "thin") for a in page.all("g", kind)]
     entries = {
-        kind for a in page.all("li") for kind in str(a.get("class")).split() if re.fullmatch(r"k(\d+|[rk])", kind)
+        kind
+        for a in page.all("li")
+        for kind in str(a.get("class")).split()
+        if re.fullmatch(r"k(\d+|[rk])", kind)
     }
     assert len(boxes) > len(lines) > 40
     assert all("checked" in a for a in boxes)
     assert {f"k{re.search(r's([0-9]+)', str(a['class']))[1]}" for a in lines} <= entries  # type: ignore[index]
     for entry in entries:
-        assert f".view:has(.{entry}>label>input:not(:checked)) .s{entry[1:]}{{display:none}}" in page.source
+        assert (
+            f".view:has(.{entry}>label>input:not(:checked)) .s{entry[1:]}{{display:none}}"
+            in page.source
+        )
 
 
 def test_every_other_run_has_the_reference_behind_it(tmp_path: Path) -> None:
@@ -261,7 +299,8 @@ def test_every_other_run_has_the_reference_behind_it(tmp_path: Path) -> None:
     page = drawn(tmp_path, ("a", made_up(30)), ("b", made_up(30, seed=1)), reference="b")
     assert "the reference run, b." in page.text
     figures = {
-        a: page.source.partition(f'id="run-{a}"')[2].partition("</section>")[0].split("<figure")[1:] for a in "ab"
+        a: page.source.partition(f'id="run-{a}"')[2].partition("</section>")[0].split("<figure")[1:]
+        for a in "ab"
     }
     assert all(re.search(r'<g class="(area )?reference', figure) for figure in figures["a"])
     assert not any("reference" in figure for figure in figures["b"])
@@ -306,7 +345,9 @@ def test_what_is_worth_knowing_is_on_the_card(tmp_path: Path) -> None:
     page = drawn(tmp_path, well())
     items = page.source.partition('class="remarks">')[2].partition("</ul>")[0]
     assert "Worth knowing" in page.text
-    assert items.startswith("<li>lr starts at its peak: 0.02 at step 0</li><li>still falling at its end: by 1.5")
+    assert items.startswith(
+        "<li>lr starts at its peak: 0.02 at step 0</li><li>still falling at its end: by 1.5"
+    )
     assert "Worth knowing" not in drawn(tmp_path, unjudged()).text
 
 
@@ -316,7 +357,9 @@ def test_a_cause_has_what_else_it_may_be_beside_it() -> None:
     names = replace(diagnosis.causes[0], or_else=("lr-too-high", "overfit"))
     shown = card(record, replace(diagnosis, causes=(names,)), "run")
     assert "<dt>May also be</dt><dd>lr-too-high or overfit</dd>" in shown
-    assert "May also be" not in card(record, replace(diagnosis, causes=(replace(names, or_else=()),)), "run")
+    assert "May also be" not in card(
+        record, replace(diagnosis, causes=(replace(names, or_else=()),)), "run"
+    )
 
 
 def test_what_was_not_judged_is_shown_with_the_reason(tmp_path: Path) -> None:
@@ -329,7 +372,10 @@ def test_what_was_not_judged_is_shown_with_the_reason(tmp_path: Path) -> None:
 
 def test_facts_and_provenance_are_folded_away(tmp_path: Path) -> None:
     """One row per leaf of the config."""
-    run = hand_made({"loss": [3.0]}, provenance={"config": {"optimizer": {"lr_max": 0.02}}, "corpus_sha256": "abc"})
+    run = hand_made(
+        {"loss": [3.0]},
+        provenance={"config": {"optimizer": {"lr_max": 0.02}}, "corpus_sha256": "abc"},
+    )
     page = drawn(tmp_path, run)
     assert "config.optimizer.lr_max" in page.text
     assert page.all("details") == [{}]
@@ -352,8 +398,12 @@ def test_a_run_that_was_ended_early_says_for_what(tmp_path: Path) -> None:
     assert "incomplete" not in page
 
 
-@pytest.mark.parametrize(("every", "said"), [(1, "3 of 40 steps"), (20, "3 points up to step 40 of 40")])
-def test_points_are_no_steps_where_only_some_were_logged(tmp_path: Path, every: int, said: str) -> None:
+@pytest.mark.parametrize(
+    ("every", "said"), [(1, "3 of 40 steps"), (20, "3 points up to step 40 of 40")]
+)
+def test_points_are_no_steps_where_only_some_were_logged(
+    tmp_path: Path, every: int, said: str
+) -> None:
     """A trainer that logs every twentieth step has not stopped at a twentieth of its plan."""
     run = hand_made({"loss": [3.0, 2.0, 1.0]}, steps=[0, every, 2 * every], total_steps=40)
     assert said in drawn(tmp_path, run).text
@@ -361,7 +411,10 @@ def test_points_are_no_steps_where_only_some_were_logged(tmp_path: Path, every: 
 
 def test_an_incomplete_record_is_called_so(tmp_path: Path) -> None:
     """A killed run is not a short one."""
-    assert "the record is incomplete" in drawn(tmp_path, hand_made({"loss": [3.0]}, complete=False)).text
+    assert (
+        "the record is incomplete"
+        in drawn(tmp_path, hand_made({"loss": [3.0]}, complete=False)).text
+    )
     assert "incomplete" not in drawn(tmp_path, hand_made({"loss": [3.0]})).text
 
 
@@ -382,7 +435,10 @@ def test_names_never_become_markup(tmp_path: Path) -> None:
 
 def test_long_names_do_not_make_a_long_page(tmp_path: Path) -> None:
     """A megabyte of name is cut to what a reader can take in."""
-    run = hand_made({"activation": {"x" * 10**6: [1.0]}}, provenance={"name": "y" * 10**6, "z" * 10**6: "w" * 10**6})
+    run = hand_made(
+        {"activation": {"x" * 10**6: [1.0]}},
+        provenance={"name": "y" * 10**6, "z" * 10**6: "w" * 10**6},
+    )
     assert len(drawn(tmp_path, run).source) < 100 * KB
 
 

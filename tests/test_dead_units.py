@@ -2,7 +2,7 @@
 
 import pytest
 
-from probes.detectors import dead_neurons, stuck_heads
+from probes.diagnosis.detectors import dead_neurons, stuck_heads
 from tests.judging import found, symptoms, why_not
 from tests.records import STEPS, hand_made, thorough
 
@@ -40,7 +40,9 @@ def test_stuck_heads_fire_while_the_loss_is_no_better_than_the_bigrams() -> None
 
 
 @pytest.mark.parametrize(("entropy", "loss"), [(0.011, 4.0), (0.001, 1.7)])
-def test_stuck_heads_stay_quiet_above_the_limit_and_on_what_was_learned(entropy: float, loss: float) -> None:
+def test_stuck_heads_stay_quiet_above_the_limit_and_on_what_was_learned(
+    entropy: float, loss: float
+) -> None:
     """A head that looks at one key in a model that predicts well has learned to."""
     record = thorough(train_loss=[loss] * STEPS, attention_entropy={"a": [entropy] * STEPS})
     assert found(stuck_heads.DETECTOR, record) == []

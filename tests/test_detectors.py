@@ -1,11 +1,12 @@
-"""The start-of-run checks fire on what they are for, stay quiet close by, and say why when they cannot judge."""
+"""The start-of-run checks fire on what they are for, stay quiet close by, and say why when they
+cannot judge."""
 
 from math import inf, log, nan
 from typing import Any
 
 import pytest
 
-from probes.detectors import initial_gradient, initial_loss, nonfinite, schedule
+from probes.diagnosis.detectors import initial_gradient, initial_loss, nonfinite, schedule
 from probes.record import Record
 from tests.judging import found, symptoms, why_not
 from tests.records import FACTS, changed, hand_made, sound
@@ -25,7 +26,11 @@ def first(signal: str, value: float, facts: Any = FACTS, **more: Any) -> Record:
 
 @pytest.mark.parametrize(
     ("loss", "symptom"),
-    [(LN_V + 1.21, "initial-loss-high"), (LN_V - 0.51, "initial-loss-low"), (221.0, "initial-loss-high")],
+    [
+        (LN_V + 1.21, "initial-loss-high"),
+        (LN_V - 0.51, "initial-loss-low"),
+        (221.0, "initial-loss-high"),
+    ],
 )
 def test_initial_loss_fires_outside_its_band(loss: float, symptom: str) -> None:
     """Above ln V + 1.2, below ln V - 0.5."""
@@ -41,7 +46,11 @@ def test_initial_loss_stays_quiet_inside_its_band(loss: float) -> None:
 def test_initial_loss_says_what_it_saw_and_against_what() -> None:
     """The finding carries its evidence."""
     (finding,) = found(initial_loss.DETECTOR, first("loss", 9.0))
-    assert (finding.observed, finding.limit, finding.worse) == (9.0, pytest.approx(LN_V + 1.2), "above")
+    assert (finding.observed, finding.limit, finding.worse) == (
+        9.0,
+        pytest.approx(LN_V + 1.2),
+        "above",
+    )
 
 
 def test_initial_loss_does_not_look_at_later_steps() -> None:
@@ -49,24 +58,43 @@ def test_initial_loss_does_not_look_at_later_steps() -> None:
     assert found(initial_loss.DETECTOR, changed(loss=[4.2, 90.0, *sound()["loss"][2:]])) == []
 
 
-@pytest.mark.parametrize("scale", [{"init_scale": 100.0}, {"model": {"init_scale": 100.0}}, {"initial_loss": 250.0}])
+@pytest.mark.parametrize(
+    "scale", [{"init_scale": 100.0}, {"model": {"init_scale": 100.0}}, {"initial_loss": 250.0}]
+)
 def test_no_stated_scale_widens_the_band_of_the_initial_loss(scale: dict[str, Any]) -> None:
     """A run that announces its bad start starts badly all the same."""
-    assert symptoms(initial_loss.DETECTOR, first("loss", 221.0, {**FACTS, **scale})) == [("initial-loss-high", "", 0)]
+    assert symptoms(initial_loss.DETECTOR, first("loss", 221.0, {**FACTS, **scale})) == [
+        ("initial-loss-high", "", 0)
+    ]
 
 
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
         (first("loss", 4.2, {}), "the record does not state vocab_size"),
-        (first("loss", 4.2, {"vocab_size": "64"}), "states vocab_size as '64', which is not a finite number"),
-        (first("loss", 4.2, {"vocab_size": inf}), "states vocab_size as inf, which is not a finite number"),
+        (
+            first("loss", 4.2, {"vocab_size": "64"}),
+            "states vocab_size as '64', which is not a finite number",
+        ),
+        (
+            first("loss", 4.2, {"vocab_size": inf}),
+            "states vocab_size as inf, which is not a finite number",
+        ),
         (first("loss", 4.2, {"vocab_size": 10**400}), "which is not a finite number"),
-        (first("loss", 4.2, {"vocab_size": True}), "states vocab_size as True, which is not a finite number"),
+        (
+            first("loss", 4.2, {"vocab_size": True}),
+            "states vocab_size as True, which is not a finite number",
+        ),
         (first("loss", 4.2, {"vocab_size": 0}), "vocab_size is 0; there is nothing to predict"),
         (changed(loss=None), "loss was not recorded"),
-        (changed(loss=[None, *sound()["loss"][1:]]), "loss was first measured at step 1, not at step 0"),
-        (hand_made({"loss": [4.2, 4.1]}, steps=[50, 51], **FACTS), "loss was first measured at step 50, not at step 0"),
+        (
+            changed(loss=[None, *sound()["loss"][1:]]),
+            "loss was first measured at step 1, not at step 0",
+        ),
+        (
+            hand_made({"loss": [4.2, 4.1]}, steps=[50, 51], **FACTS),
+            "loss was first measured at step 50, not at step 0",
+        ),
         (first("loss", inf), "loss at step 0 is infinite, which says nothing of its scale"),
     ],
 )
@@ -107,12 +135,16 @@ def test_first_gradient_does_not_look_at_later_steps() -> None:
     ("record", "reason"),
     [
         (changed(grad_norm=None), "grad_norm was not recorded"),
-        (changed(grad_norm=[None, *[1.0] * 39]), "grad_norm was first measured at step 1, not at step 0"),
+        (
+            changed(grad_norm=[None, *[1.0] * 39]),
+            "grad_norm was first measured at step 1, not at step 0",
+        ),
         (first("grad_norm", 500.0, {}), "the record does not state vocab_size"),
     ],
 )
 def test_first_gradient_says_why_it_cannot_judge(record: Record, reason: str) -> None:
-    """Without a vocabulary the loss need not be a mean cross-entropy, and the band means nothing."""
+    """Without a vocabulary the loss need not be a mean cross-entropy, and the band means
+    nothing."""
     assert why_not(initial_gradient.DETECTOR, record) == reason
 
 
@@ -122,7 +154,9 @@ def test_first_gradient_says_why_it_cannot_judge(record: Record, reason: str) ->
 def test_nonfinite_fires_at_the_first_step_and_site() -> None:
     """Earliest step first, then the order of the computation."""
     counts = {"embed": [0, 0, 5], "block": [0, 2, 9], "norm": [0, 1, 9]}
-    assert symptoms(nonfinite.DETECTOR, hand_made({"nonfinite_count": counts})) == [("non-finite", "block", 1)]
+    assert symptoms(nonfinite.DETECTOR, hand_made({"nonfinite_count": counts})) == [
+        ("non-finite", "block", 1)
+    ]
 
 
 @pytest.mark.parametrize("signal", ["loss", "lr", "val_loss", "train_loss"])
@@ -147,7 +181,10 @@ def test_nonfinite_stays_quiet_on_zero_counts_and_large_values() -> None:
 
 def test_nonfinite_cannot_judge_a_record_of_nothing() -> None:
     """Batch ids are no measurement."""
-    assert why_not(nonfinite.DETECTOR, hand_made({"batch_ids": {"0": [1.0, 2.0]}})) == "no signal was recorded"
+    assert (
+        why_not(nonfinite.DETECTOR, hand_made({"batch_ids": {"0": [1.0, 2.0]}}))
+        == "no signal was recorded"
+    )
 
 
 # Schedule
@@ -166,14 +203,18 @@ def test_schedule_fires_at_a_tenth_of_a_long_run() -> None:
 
 def test_schedule_counts_steps_and_not_points_of_a_sparse_log() -> None:
     """Logged every 50 steps of 10,000, a tenth is reached at the twentieth point."""
-    record = hand_made({"lr": [0.01] * 40}, steps=range(0, 2000, 50), **{**FACTS, "total_steps": 10_000})
+    record = hand_made(
+        {"lr": [0.01] * 40}, steps=range(0, 2000, 50), **{**FACTS, "total_steps": 10_000}
+    )
     assert symptoms(schedule.DETECTOR, record) == [("lr-constant", "", 1000)]
 
 
 def test_schedule_fires_on_a_rate_of_zero() -> None:
     """Whatever schedule is declared, a constant one included."""
     runs = [{"schedule": "warmup-cosine"}, {"schedule": "constant"}]
-    fired = [symptoms(schedule.DETECTOR, hand_made({"lr": [0.0] * POINTS}, **facts)) for facts in runs]
+    fired = [
+        symptoms(schedule.DETECTOR, hand_made({"lr": [0.0] * POINTS}, **facts)) for facts in runs
+    ]
     assert fired == [[("lr-zero", "", 19)]] * 2
 
 

@@ -1,4 +1,5 @@
-"""Causes are ranked and explained by the findings alone, and a verdict is given only where one is possible."""
+"""Causes are ranked and explained by the findings alone, and a verdict is given only where one is
+possible."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 
-from probes import diagnosis as module
-from probes.causes import Cause
-from probes.diagnosis import diagnose, rank
-from probes.findings import Finding
+from probes.diagnosis import diagnose as module
+from probes.diagnosis.base import Finding
+from probes.diagnosis.causes import Cause
+from probes.diagnosis.diagnose import diagnose, rank
 from probes.record import Record
 from tests.records import anything, changed, sound
 
@@ -74,7 +75,8 @@ def test_an_excluding_symptom_removes_a_cause(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_consequence_comes_after_what_it_follows_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A huge gradient that a bad start explains does not outrank the start, though it is stronger."""
+    """A huge gradient that a bad start explains does not outrank the start, though it is
+    stronger."""
     with causes(monkeypatch, cause("loud", {"y": 0.0}), cause("root", {"x": 0.0}, explains=("y",))):
         assert named([finding("x", 0.5), finding("y", 9.0)]) == ["root", "loud"]
 
@@ -101,7 +103,9 @@ def test_bad_init_explains_its_huge_gradient() -> None:
         ({"loss": [inf, *sound()["loss"][1:]]}, "non-finite"),
     ],
 )
-def test_each_cause_is_named_from_its_record(signals: dict[str, list[float]], expected: str) -> None:
+def test_each_cause_is_named_from_its_record(
+    signals: dict[str, list[float]], expected: str
+) -> None:
     """And none beside it."""
     assert [suspect.name for suspect in diagnose(changed(**signals)).causes] == [expected]
 
@@ -118,7 +122,9 @@ def test_the_margin_is_the_lead_over_the_next_cause() -> None:
     )
 
 
-def test_the_margin_passes_over_what_the_first_cause_explains(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_margin_passes_over_what_the_first_cause_explains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A consequence is no rival."""
     table = (
         cause("root", {"lr-zero": 0.0}, explains=("first-gradient-large",)),
@@ -138,7 +144,10 @@ def test_a_cause_without_a_rival_is_sole() -> None:
 def test_a_cause_is_certain_from_the_step_that_settles_it() -> None:
     """A later, stronger cause takes the lead from there on."""
     diagnosis = diagnose(changed(lr=[0.0] * 40, grad_norm=[500.0, *[1.0] * 39]))
-    assert [(c.name, c.certain_since) for c in diagnosis.causes] == [("lr-zero", 19), ("summed-loss", None)]
+    assert [(c.name, c.certain_since) for c in diagnosis.causes] == [
+        ("lr-zero", 19),
+        ("summed-loss", None),
+    ]
 
 
 @settings(max_examples=200)
@@ -158,7 +167,9 @@ def test_certain_since_is_what_every_longer_prefix_says(record: Record) -> None:
     assert [c.certain_since for c in final.causes[:1]] == ([first] if final.causes else [])
 
 
-def test_a_loss_too_large_to_be_squared_is_judged_in_silence(recwarn: pytest.WarningsRecorder) -> None:
+def test_a_loss_too_large_to_be_squared_is_judged_in_silence(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
     """What overflows on the way is no news for a terminal."""
     diagnosis = diagnose(changed(loss=[1e200 * value for value in sound()["loss"]]))
     assert (diagnosis.core, len(recwarn)) == (True, 0)

@@ -1,13 +1,23 @@
-"""A loss ends high when it climbs away, is thrown up or loses what it had learned, and not when it comes back."""
+"""A loss ends high when it climbs away, is thrown up or loses what it had learned, and not when it
+comes back."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from probes.detectors.divergence import ABOVE, ABOVE_START, BACK, CLIMBS, DETECTOR, EXPLODES, SYMPTOM, THREW
+from probes.diagnosis.detectors.divergence import (
+    ABOVE,
+    ABOVE_START,
+    BACK,
+    CLIMBS,
+    DETECTOR,
+    EXPLODES,
+    SYMPTOM,
+    THREW,
+)
 from probes.record import Record, Table
-from tests.faults import rows_of
+from testing.faults import rows_of
 from tests.judging import found, why_not
 
 N = 400
@@ -21,7 +31,9 @@ def noise(points: int = N, seed: int = 0) -> Array:
 
 def of(losses: Array) -> Record:
     """A record of a loss alone, made at once."""
-    return Record({}, np.arange(len(losses)), {"loss": Table(("",), np.asarray(losses, dtype=float)[:, None])})
+    return Record(
+        {}, np.arange(len(losses)), {"loss": Table(("",), np.asarray(losses, dtype=float)[:, None])}
+    )
 
 
 def sources(losses: Array) -> list[str]:
@@ -54,9 +66,12 @@ def test_it_fires_on_a_loss_that_ends_high(losses: Array, source: str, scale: fl
 
 
 @pytest.mark.parametrize(
-    ("losses", "symptoms"), [(HIGH["climbs above its start"][0], [SYMPTOM, ABOVE_START]), (LOST, [SYMPTOM])]
+    ("losses", "symptoms"),
+    [(HIGH["climbs above its start"][0], [SYMPTOM, ABOVE_START]), (LOST, [SYMPTOM])],
 )
-def test_what_ends_above_its_start_is_told_from_what_is_only_lost(losses: Array, symptoms: list[str]) -> None:
+def test_what_ends_above_its_start_is_told_from_what_is_only_lost(
+    losses: Array, symptoms: list[str]
+) -> None:
     """A model that no gradient reaches is as bad as at its start, and no worse."""
     assert [f.symptom for f in found(DETECTOR, of(losses))] == symptoms
 
@@ -68,10 +83,14 @@ def test_it_says_since_when() -> None:
 
 @pytest.mark.parametrize(
     ("name", "points"),
-    [("ascending", 20), *((name, n) for name in ("ascending", "killed-units") for n in (100, 10_000))],
+    [
+        ("ascending", 20),
+        *((name, n) for name in ("ascending", "killed-units") for n in (100, 10_000)),
+    ],
 )
 def test_it_depends_on_no_length(name: str, points: int) -> None:
-    """Each point the value at its place of a training; of what was learned, twenty in noise do not show enough."""
+    """Each point the value at its place of a training; of what was learned, twenty in noise do not
+    show enough."""
     losses = np.array([row["loss"] for row in rows_of(name)])
     at = np.linspace(0, len(losses) - 1, points).astype(int)
     assert SYMPTOM in [f.symptom for f in found(DETECTOR, of(losses[at]))]
@@ -84,7 +103,9 @@ BACK_AGAIN: dict[str, Callable[[Array], Array]] = {
     "flat, then harder by a fifth": lambda t: 1 + 0.2 * (t > 0.5),
     "a bump that comes back": lambda t: learned(t) + 2.5 * np.exp(-(((t - 0.5) / 0.05) ** 2)),
     "re-warmed": lambda t: 1 + 0.3 * np.exp(-(((t - 0.3) / 0.1) ** 2)),
-    "rises for long and comes back": lambda t: learned(t) + 2.5 * np.exp(-(((t - 0.5) / 0.15) ** 2)),
+    "rises for long and comes back": lambda t: (
+        learned(t) + 2.5 * np.exp(-(((t - 0.5) / 0.15) ** 2))
+    ),
     "a density's, below zero": lambda t: 0.5 - 2 * t,
 }
 
@@ -92,14 +113,18 @@ BACK_AGAIN: dict[str, Callable[[Array], Array]] = {
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("tails", [np.inf, 3])
 @pytest.mark.parametrize("shape", BACK_AGAIN.values(), ids=BACK_AGAIN)
-def test_it_stays_quiet_on_what_comes_back(shape: Callable[[Array], Array], tails: float, seed: int) -> None:
+def test_it_stays_quiet_on_what_comes_back(
+    shape: Callable[[Array], Array], tails: float, seed: int
+) -> None:
     """In noise of a tenth, with tails that have no variance to speak of and without."""
     rng = np.random.default_rng(seed)
     drawn = rng.standard_normal(N) if np.isinf(tails) else rng.standard_t(tails, N)
     assert sources(shape(T) + 0.1 * drawn) == []
 
 
-@pytest.mark.parametrize("name", ["high-peak", "fine-tuned", "resumed", "killed-and-resumed", "restarts"])
+@pytest.mark.parametrize(
+    "name", ["high-peak", "fine-tuned", "resumed", "killed-and-resumed", "restarts"]
+)
 def test_it_stays_quiet_wherever_a_training_is_cut(name: str) -> None:
     """A bump that is still to come back among them."""
     losses = np.array([row["loss"] for row in rows_of(name)])
@@ -108,7 +133,8 @@ def test_it_stays_quiet_wherever_a_training_is_cut(name: str) -> None:
 
 @pytest.mark.parametrize("points", [20, 40, 200, 2000])
 def test_it_stays_quiet_on_noise_smoothed_by_a_running_mean(points: int) -> None:
-    """Which wanders, and whose neighbouring points say nothing of by how much: of fifty flat curves hardly any."""
+    """Which wanders, and whose neighbouring points say nothing of by how much: of fifty flat curves
+    hardly any."""
     alarms = []
     for seed in range(50):
         drawn = 1 + 0.5 * noise(points + 19, seed)
@@ -126,7 +152,8 @@ def test_a_spike_at_the_very_end_is_no_loss_for_good(seed: int) -> None:
 
 NO_MORE = {
     "on its way down": np.interp(T, [0, 0.5, 1], [2, 10, 6]) + 0.1 * noise(),
-    "far below its highest": np.interp(T, [0, 0.3, 0.5, 0.52, 1], [2, 2.5, 40, 4.2, 4.4]) + 0.1 * noise(),
+    "far below its highest": np.interp(T, [0, 0.3, 0.5, 0.52, 1], [2, 2.5, 40, 4.2, 4.4])
+    + 0.1 * noise(),
     "creeping up": learned() + 0.6 * np.maximum(0, T - 0.5) + 0.02 * noise(),
     "doubled within its noise": np.interp(T, [0, 0.3, 1], [1, 2, 2]) * np.exp(0.6 * noise(seed=3)),
 }

@@ -16,9 +16,9 @@ HEADER, ROW = '{"probes_record": 1}\n', '{"step": 0, "loss": 4.2}\n'
 
 def test_the_peak_rate_of_healthy_is_the_one_that_the_sweep_chose() -> None:
     """`make sweep` writes the page; whoever changes the config runs it again."""
-    assert [float(rate) for rate in re.findall(r"^Chosen: lr_max = (\S+)\.$", WHY, re.MULTILINE)] == [
-        HEALTHY.optimizer.lr_max
-    ]
+    assert [
+        float(rate) for rate in re.findall(r"^Chosen: lr_max = (\S+)\.$", WHY, re.MULTILINE)
+    ] == [HEALTHY.optimizer.lr_max]
 
 
 def test_the_length_of_healthy_held_on_seeds_that_did_not_choose_it() -> None:
@@ -29,7 +29,8 @@ def test_the_length_of_healthy_held_on_seeds_that_did_not_choose_it() -> None:
 
 
 def test_the_length_of_the_overfit_run_is_one_at_which_every_sweep_seed_overfits() -> None:
-    """Smoothed val ends at least 5 % above its minimum, and none was called before it (`scripts/overfit.py`)."""
+    """Smoothed val ends at least 5 % above its minimum, and none was called before it
+    (`studies/overfit.py`)."""
     multiple, seeds = OVERFIT.steps // HEALTHY.steps, f"{SWEEP_SEEDS[0]}-{SWEEP_SEEDS[-1]}"
     row = rf"^\| {multiple} \| {seeds} \| ([\d.]+) to [\d.]+ \|(?: [^|]+ \|){{5}} (\d+) of 10 \| (\d+) of 10 \|"
     ((least, called, before),) = re.findall(row, WHY, re.MULTILINE)

@@ -23,7 +23,9 @@ def ids(*texts):
     return [np.array([int(c) for c in text], dtype=np.int64) for text in texts]
 
 
-corpora = st.lists(st.text("0123", min_size=2, max_size=6), min_size=2, max_size=8).map(lambda texts: ids(*texts))
+corpora = st.lists(st.text("0123", min_size=2, max_size=6), min_size=2, max_size=8).map(
+    lambda texts: ids(*texts)
+)
 contexts = st.sampled_from([None, 0, 1, 2])
 sizes = st.floats(-6, 0).map(lambda exponent: 10.0**exponent)
 seeds = st.integers(0, 2**32 - 1)
@@ -71,7 +73,9 @@ class TestByHand:
             pytest.param(["0", "01"], None, 0.0, id="a lone character predicts nothing"),
             pytest.param(["012", "311"], None, 0.0, id="the whole prefix tells which"),
             pytest.param(["012", "311"], 1, 2 * LN2 / 4, id="one character does not"),
-            pytest.param(["012", "311"], 0, math.log(4) - 3 * math.log(3) / 4, id="three ones and a two"),
+            pytest.param(
+                ["012", "311"], 0, math.log(4) - 3 * math.log(3) / 4, id="three ones and a two"
+            ),
             pytest.param(["0001"], 1, math.log(3) - 2 * LN2 / 3, id="after 0: 0, 0 and 1"),
             pytest.param(["0001"], 2, 2 * LN2 / 3, id="the start is a context of its own"),
             pytest.param(["0001"], 3, 0.0, id="three characters of context know the place"),
@@ -90,7 +94,9 @@ class TestByHand:
         """I was or I went: the one fork, after `yo fui=I w`, costs ln 2 in either sequence."""
         texts = ["yo fui=I was.", "yo fui=I went."]
         predicted = sum(len(text) - 1 for text in texts)
-        assert conditional_entropy([encode(text) for text in texts]) == pytest.approx(2 * LN2 / predicted)
+        assert conditional_entropy([encode(text) for text in texts]) == pytest.approx(
+            2 * LN2 / predicted
+        )
 
 
 class TestNothingScoresBelow:
@@ -102,9 +108,12 @@ class TestNothingScoresBelow:
     @settings(max_examples=20)
     @given(seed=seeds, size=sizes, mixed=st.booleans())
     def test_no_step_away_from_the_optimum_gains_on_a_real_split(self, real, seed, size, mixed):
-        """Steps of 1e-6 to 1 in random directions, with and without a share of the uniform distribution."""
+        """Steps of 1e-6 to 1 in random directions, with and without a share of the uniform
+        distribution."""
         predictor, floor = real
-        loss = predictor.loss(predictor.random_direction(seed, size), uniform=size / 2 if mixed else 0.0)
+        loss = predictor.loss(
+            predictor.random_direction(seed, size), uniform=size / 2 if mixed else 0.0
+        )
         assert loss >= floor - 1e-12
         assert loss > floor or size < 1e-4
 
@@ -131,7 +140,9 @@ class TestNGram:
             pytest.param(2, "013", [2.5 / 4, 0.5 / 4], id="a character never seen here"),
             pytest.param(2, "30", [1 / 4], id="a context never seen is uniform"),
             pytest.param(3, "011", [2.5 / 4, 1.5 / 4], id="the first token has a shorter context"),
-            pytest.param(3, "11", [1 / 4], id="what was seen in the middle tells nothing at the start"),
+            pytest.param(
+                3, "11", [1 / 4], id="what was seen in the middle tells nothing at the start"
+            ),
         ],
     )
     def test_its_probabilities_are_what_a_pencil_finds(self, n, text, expected):
@@ -139,7 +150,12 @@ class TestNGram:
         model = NGram(ids("012", "011"), n, alpha=0.5, vocab_size=4)
         assert np.exp(-model.nll(ids(text))) == pytest.approx(expected)
 
-    @given(corpus=corpora, n=st.integers(1, 7), alpha=st.sampled_from(ALPHAS), prefix=st.text("0123", min_size=1))
+    @given(
+        corpus=corpora,
+        n=st.integers(1, 7),
+        alpha=st.sampled_from(ALPHAS),
+        prefix=st.text("0123", min_size=1),
+    )
     def test_its_probabilities_sum_to_one(self, corpus, n, alpha, prefix):
         """After any prefix, seen or not."""
         model = NGram(corpus, n, alpha, vocab_size=4)
@@ -168,7 +184,8 @@ class TestNGram:
         assert fitted.nll(corpus).tolist() == NGram(corpus, n, fitted.alpha, 4).nll(corpus).tolist()
 
     def test_groups_that_repeat_themselves_do_not_vouch_for_small_alphas(self):
-        """Every sequence occurs twice: seen apart, little smoothing is best; held out together, much."""
+        """Every sequence occurs twice: seen apart, little smoothing is best; held out together,
+        much."""
         train = ids("01", "01", "02", "02")
         assert NGram.fit(train, 2, 4).alpha == min(ALPHAS)
         assert NGram.fit(train, 2, 4, groups="aabb").alpha == max(ALPHAS)
@@ -176,7 +193,9 @@ class TestNGram:
     @pytest.mark.parametrize("groups", [["a", "a"], ["a", "b", "c"]])
     def test_alpha_cannot_be_chosen_within_one_group_or_without_labels(self, groups):
         """The message counts both."""
-        with pytest.raises(ValueError, match=f"{len(groups)} labels in {len(set(groups))} groups for 2 sequences"):
+        with pytest.raises(
+            ValueError, match=f"{len(groups)} labels in {len(set(groups))} groups for 2 sequences"
+        ):
             NGram.fit(ids("01", "02"), 2, 4, groups)
 
 
@@ -187,7 +206,9 @@ def ladder_of(seed, **changed):
         "train_masks": [MASKS[i] for i in train],
         "val_masks": [MASKS[i] for i in val],
     }
-    return ladder([ENCODED[i] for i in train], [ENCODED[i] for i in val], VOCAB_SIZE, **(arguments | changed))
+    return ladder(
+        [ENCODED[i] for i in train], [ENCODED[i] for i in val], VOCAB_SIZE, **(arguments | changed)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +219,8 @@ def real_ladder():
 class TestLadder:
     @pytest.mark.parametrize("side", ["train", "val"])
     def test_its_rungs_descend(self, real_ladder, side):
-        """uniform > unigram > bigram > floor, and the best n-gram lies between uniform and floor."""
+        """uniform > unigram > bigram > floor, and the best n-gram lies between uniform and
+        floor."""
         rungs = real_ladder[side]
         assert rungs["uniform"] == math.log(64)
         assert rungs["uniform"] > rungs["unigram"] > rungs["bigram"] > rungs["floor"] > 0
@@ -206,7 +228,8 @@ class TestLadder:
 
     @pytest.mark.parametrize("seed", range(5))
     def test_floors_and_baseline_are_where_they_were_measured(self, seed):
-        """Seeds 0-99 gave 0.190-0.194, 0.129-0.143 and 1.20-1.45 nats; a change of corpus or split moves them."""
+        """Seeds 0-99 gave 0.190-0.194, 0.129-0.143 and 1.20-1.45 nats; a change of corpus or split
+        moves them."""
         rungs = ladder_of(seed)
         assert 0.189 < rungs["train"]["floor"] < 0.195
         assert 0.125 < rungs["val"]["floor"] < 0.145
@@ -237,7 +260,10 @@ class TestLadder:
         """The verb forms are harder than the mean token."""
         train, val = split(0)
         model = NGram.fit(
-            [ENCODED[i] for i in train], real_ladder["ngram_n"], VOCAB_SIZE, groups=[GROUPS[i] for i in train]
+            [ENCODED[i] for i in train],
+            real_ladder["ngram_n"],
+            VOCAB_SIZE,
+            groups=[GROUPS[i] for i in train],
         )
         marked = np.concatenate([model.nll([ENCODED[i]])[MASKS[i]] for i in val])
         assert real_ladder["val"]["class_baseline"] == pytest.approx(marked.mean(), abs=1e-12)
@@ -252,9 +278,14 @@ class TestLadder:
         """Another validation split, the same alphas and the same scores on training."""
         train, val = split(0)
         shuffled = [np.random.default_rng(0).permutation(ENCODED[i]) for i in val]
-        other = ladder([ENCODED[i] for i in train], shuffled, VOCAB_SIZE, groups=[GROUPS[i] for i in train])
+        other = ladder(
+            [ENCODED[i] for i in train], shuffled, VOCAB_SIZE, groups=[GROUPS[i] for i in train]
+        )
         for n, scores in real_ladder["ngrams"].items():
-            assert (other["ngrams"][n]["alpha"], other["ngrams"][n]["train"]) == (scores["alpha"], scores["train"])
+            assert (other["ngrams"][n]["alpha"], other["ngrams"][n]["train"]) == (
+                scores["alpha"],
+                scores["train"],
+            )
             assert other["ngrams"][n]["val"] != scores["val"]
 
     def test_it_survives_json(self, real_ladder):

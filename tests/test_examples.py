@@ -1,4 +1,5 @@
-"""The examples do what they show: the NumPy classifier here, the PyTorch loop in test_torch_example.py."""
+"""The examples do what they show: the NumPy classifier here, the PyTorch loop in
+test_torch_example.py."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ def test_the_classifier_trains_to_a_healthy_record_and_a_page(
     assert main(["--out", str(tmp_path)]) == 0
     record = Record.load(tmp_path / "mlp.jsonl")
     assert (record.complete, len(record.steps), diagnose(record).verdict) == (True, 400, "healthy")
-    assert {name: len(table.sites) for name, table in record.tables.items() if len(table.sites) > 1} == {
+    assert {
+        name: len(table.sites) for name, table in record.tables.items() if len(table.sites) > 1
+    } == {
         "grad_norm_by_layer": 3,
         "activation": 3,
         "grad_activation_ratio": 3,
@@ -32,7 +35,9 @@ def test_the_classifier_trains_to_a_healthy_record_and_a_page(
     assert "mlp" in (tmp_path / "mlp.html").read_text(encoding="utf-8")
 
 
-def test_the_classifier_with_huge_weights_is_caught(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_classifier_with_huge_weights_is_caught(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """By its exit code and by name."""
     assert main(["--out", str(tmp_path), "--init-scale", "100"]) == 1
     (cause,) = diagnose(Record.load(tmp_path / "mlp.jsonl")).causes
@@ -47,7 +52,9 @@ def test_the_classifiers_backward_pass_is_right() -> None:
     network, params = specimen.model, specimen.params.values()
     directions = [rng.standard_normal(param.data.shape) for param in params]
     network.backward(network.loss(specimen.x, specimen.y)[1])
-    foretold = sum(float((param.grad * v).sum()) for param, v in zip(params, directions, strict=True))
+    foretold = sum(
+        float((param.grad * v).sum()) for param, v in zip(params, directions, strict=True)
+    )
     losses = []
     for sign in (1, -2):
         for param, v in zip(params, directions, strict=True):

@@ -1,16 +1,17 @@
-"""A gradient norm that grows ahead of a loss that ends high; one that does no harm, or follows, is left alone."""
+"""A gradient norm that grows ahead of a loss that ends high; one that does no harm, or follows, is
+left alone."""
 
 from functools import cache
 
 import numpy as np
 import pytest
 
-from probes.detectors.exploding_gradients import DETECTOR
-from probes.diagnosis import diagnose
+from probes.diagnosis.detectors.exploding_gradients import DETECTOR
+from probes.diagnosis.diagnose import diagnose
 from probes.record import Record
+from testing.small_net import Loop, Net, Row, blobs, constant, train
 from tests.judging import found, why_not
 from tests.records import hand_made
-from tests.small_net import Loop, Net, Row, blobs, constant, train
 
 POINTS = 400
 TIME = np.arange(POINTS) / POINTS
@@ -20,7 +21,12 @@ LATE = 1.0 + 9.0 * np.maximum(0, TIME - 0.6)
 
 
 def run(loss: np.ndarray, norm: np.ndarray) -> Record:
-    return hand_made({"loss": list(loss * np.exp(0.05 * NOISE)), "grad_norm": list(norm * np.exp(0.3 * NOISE[::-1]))})
+    return hand_made(
+        {
+            "loss": list(loss * np.exp(0.05 * NOISE)),
+            "grad_norm": list(norm * np.exp(0.3 * NOISE[::-1])),
+        }
+    )
 
 
 def called(loss: np.ndarray, norm: np.ndarray) -> bool:
@@ -83,7 +89,10 @@ def test_it_stays_quiet_on_few_norms_with_much_noise() -> None:
     rng = np.random.default_rng(0)
     losses = list(LATE[19::20])
     norms = [list(np.exp(2.3 * rng.standard_normal(20))) for _ in range(200)]
-    assert sum(bool(found(DETECTOR, hand_made({"loss": losses, "grad_norm": few}))) for few in norms) <= 2
+    assert (
+        sum(bool(found(DETECTOR, hand_made({"loss": losses, "grad_norm": few}))) for few in norms)
+        <= 2
+    )
 
 
 def test_it_stays_quiet_on_norms_written_after_clipping() -> None:
@@ -110,7 +119,8 @@ def of_network(every: int = 1, decay: float = 0.0, lr: float = 0.1) -> Record:
 
 @pytest.mark.parametrize("every", [1, 10])
 def test_weights_that_grow_explode(every: int) -> None:
-    """A weight decay of the wrong sign: named first, and the loss that it takes along follows from it."""
+    """A weight decay of the wrong sign: named first, and the loss that it takes along follows from
+    it."""
     causes = [suspect.name for suspect in diagnose(of_network(every, decay=-0.05)).causes]
     assert causes[0] == "exploding-gradients"
     assert "diverged" in causes
@@ -118,7 +128,8 @@ def test_weights_that_grow_explode(every: int) -> None:
 
 @pytest.mark.parametrize("every", [1, 10])
 def test_an_ascent_diverges(every: int) -> None:
-    """The update has the wrong sign: the norm rises two hundredfold, and no sooner than the loss."""
+    """The update has the wrong sign: the norm rises two hundredfold, and no sooner than the
+    loss."""
     record = of_network(every, lr=-0.003)
     assert found(DETECTOR, record) == []
     assert diagnose(record).cause == "diverged"

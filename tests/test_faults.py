@@ -5,14 +5,14 @@ from math import isnan, log
 import numpy as np
 import pytest
 
-from probes.diagnosis import diagnose
+from probes.diagnosis.curves import centred_mean
+from probes.diagnosis.diagnose import diagnose
 from probes.readers import read
-from probes.smoothing import centred_mean
-from tests.faults import CASES, GPT, SEEN, classes, own, rows_of
-from tests.knowable import BY_NAME, SETS
-from tests.log_files import FORMATS, VARIANTS, kept, noisy, thinned, write
-from tests.logs import points
-from tests.small_net import Adam, cosine
+from testing.faults import CASES, GPT, SEEN, classes, own, rows_of
+from testing.knowable import BY_NAME, SETS
+from testing.log_files import FORMATS, VARIANTS, kept, noisy, thinned, write
+from testing.logs import points
+from testing.small_net import Adam, cosine
 
 
 def series(name, signal):
@@ -29,7 +29,8 @@ def level(values, begin, end):
 
 
 def risen(name):
-    """Smoothed val_loss at the end above its minimum, as a share of that; 0 where it is its minimum."""
+    """Smoothed val_loss at the end above its minimum, as a share of that; 0 where it is its
+    minimum."""
     smooth = centred_mean(series(name, "val_loss"))
     return float((smooth[-1] - smooth.min()) / max(abs(smooth.min()), 1e-12))
 
@@ -51,7 +52,8 @@ def test_gradients_explode(name):
 
 @pytest.mark.parametrize("name", of("lr-too-high, under a schedule"))
 def test_a_rate_that_is_too_high_for_a_while_does_harm_and_eases(name):
-    """The loss rises by a quarter of what was learned and more, and ends between its lowest and its highest level."""
+    """The loss rises by a quarter of what was learned and more, and ends between its lowest and its
+    highest level."""
     loss = series(name, "loss")
     lowest = min(level(loss, i / 12, (i + 1) / 12) for i in range(4))
     highest = max(level(loss, i / 12, (i + 1) / 12) for i in range(4, 9))
@@ -59,11 +61,17 @@ def test_a_rate_that_is_too_high_for_a_while_does_harm_and_eases(name):
     assert lowest < level(loss, 11 / 12, 1) < highest
 
 
-@pytest.mark.parametrize("name", of("lr-too-high, for good") + of("vanishing-gradients, all of them"))
+@pytest.mark.parametrize(
+    "name", of("lr-too-high, for good") + of("vanishing-gradients, all of them")
+)
 def test_what_was_learned_is_lost_for_good(name):
     """The loss was far below its start, and ends there again."""
     loss = series(name, "loss")
-    assert min(level(loss, i / 12, (i + 1) / 12) for i in range(12)) < 0.75 * loss[0] < 0.95 * level(loss, 0.9, 1)
+    assert (
+        min(level(loss, i / 12, (i + 1) / 12) for i in range(12))
+        < 0.75 * loss[0]
+        < 0.95 * level(loss, 0.9, 1)
+    )
 
 
 @pytest.mark.parametrize("name", of("overfit") + of("shuffled-labels, memorised"))
@@ -76,7 +84,9 @@ def test_overfit_runs_rise_far_above_their_minimum_while_training_loss_falls(nam
 
 @pytest.mark.parametrize(
     "name",
-    of("plateau, at ln K") + of("shuffled-labels, not yet memorised") + of("vanishing-gradients, early layers"),
+    of("plateau, at ln K")
+    + of("shuffled-labels, not yet memorised")
+    + of("vanishing-gradients, early layers"),
 )
 def test_what_rests_at_ln_k_is_there_to_half_a_percent(name):
     """K is 2 or 4."""
@@ -93,14 +103,16 @@ def test_what_never_falls_does_not(name):
 
 @pytest.mark.parametrize("name", of("loss-spike"))
 def test_a_spike_stands_far_out_and_is_got_over(name):
-    """Within two steps the loss doubles over all of the hundred before; at the end it is as low again."""
+    """Within two steps the loss doubles over all of the hundred before; at the end it is as low
+    again."""
     loss = series(name, "loss")
     assert loss[701:703].max() > 2 * loss[600:700].max()
     assert level(loss, 0.9, 1) < 1.1 * np.median(loss[600:700])
 
 
 def test_dead_gradients_are_exactly_zero_and_dead_losses_too():
-    """As is what a trainer writes for NaN; an easy task gets to 0.0 through small numbers and keeps a gradient."""
+    """As is what a trainer writes for NaN; an easy task gets to 0.0 through small numbers and keeps
+    a gradient."""
     assert set(series("killed-units", "grad_norm")[501:]) == {0.0}
     assert set(series("masked", "loss")) == set(series("masked", "grad_norm")) == {0.0}
     filtered = rows_of("overflow-filtered")[-1]
@@ -124,7 +136,8 @@ def test_what_is_slow_is_still_falling(name):
 
 
 def test_what_can_hardly_be_seen_is_there_beside_a_run_in_order():
-    """A higher loss than the same data give at a good rate, on good labels, or on a schedule that goes on."""
+    """A higher loss than the same data give at a good rate, on good labels, or on a schedule that
+    goes on."""
     good = float(np.median([row["loss"] for row in classes(cosine(0.01), optimizer=Adam)[-120:]]))
     for name in ("constant-too-high", "wild-rate", "corrupted", "ended-early", "far-start"):
         assert level(series(name, "loss"), 0.9, 1) > 1.1 * good, name
@@ -161,7 +174,8 @@ def test_our_own_record_tells_what_the_table_says_it_does(name):
 
 @pytest.mark.parametrize("name", of("healthy"))
 def test_what_is_called_healthy_learns_and_is_not_overfit(name):
-    """By its log alone, no detector asked: finite, lower at the end than at first, val_loss within 3 % of its best."""
+    """By its log alone, no detector asked: finite, lower at the end than at first, val_loss within
+    3 % of its best."""
     loss = series(name, "loss")
     assert np.isfinite(loss).all()
     assert level(loss, 0.9, 1) < loss[: max(1, len(loss) // 100)].mean()
@@ -171,7 +185,11 @@ def test_what_is_called_healthy_learns_and_is_not_overfit(name):
 def test_losses_span_twelve_orders_of_magnitude_and_both_signs():
     """Nothing in the verdicts may depend on a unit."""
     ends = [float(np.median(series(name, "loss")[-20:])) for name in of("healthy")]
-    assert (min(ends) < 0, min(end for end in ends if end > 0) < 1e-5, max(ends) > 1e5) == (True, True, True)
+    assert (min(ends) < 0, min(end for end in ends if end > 0) < 1e-5, max(ends) > 1e5) == (
+        True,
+        True,
+        True,
+    )
 
 
 def test_of_every_run_only_the_common_signals_are_kept():
@@ -188,13 +206,19 @@ def test_a_log_is_read_back_the_same_from_every_format(name, form, tmp_path):
     last = {int(row["step"]): row for row in rows}
     record = read(write(rows, tmp_path, form))
     for signal in SEEN:
-        expected = {step: row[signal] for step, row in last.items() if signal in row and not isnan(row[signal])}
+        expected = {
+            step: row[signal]
+            for step, row in last.items()
+            if signal in row and not isnan(row[signal])
+        }
         assert points(record, signal) == pytest.approx(expected)
 
 
 def test_thinning_keeps_the_last_of_every_so_many_points_of_each_signal():
     """As a trainer logs, and evaluations are rarer already."""
-    rows = [{"step": i, "loss": float(i)} | ({"val_loss": float(i)} if i % 2 else {}) for i in range(12)]
+    rows = [
+        {"step": i, "loss": float(i)} | ({"val_loss": float(i)} if i % 2 else {}) for i in range(12)
+    ]
     assert thinned(rows, 3) == [
         {"step": 2, "loss": 2.0},
         {"step": 5, "loss": 5.0, "val_loss": 5.0},

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 
-from probes.causes import CAUSES
-from probes.detectors import DETECTORS
-from probes.findings import CannotJudgeError, Detector, Evidence, Finding
+from probes.diagnosis.base import Detector, Finding
+from probes.diagnosis.causes import CAUSES
+from probes.diagnosis.detectors import DETECTORS
+from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.record import Record
 from tests.records import FACTS, anything, hand_made, sound, thorough
 
@@ -33,23 +34,39 @@ def judged(detector: Detector, record: Record) -> list[Finding]:
 
 @settings(max_examples=100)
 @given(record=anything())
-@example(record=hand_made({"lr": [0.0] * 30, "loss": [90.0] * 30, "grad_norm": [inf] * 30}, **FACTS))
+@example(
+    record=hand_made({"lr": [0.0] * 30, "loss": [90.0] * 30, "grad_norm": [inf] * 30}, **FACTS)
+)
 @example(record=thorough(loss=[*sound()["loss"][:30], 9.0, 1.6, 40.0, *[1.5] * 7]))
-@example(record=thorough(train_loss=[3.0] * 40, attention_entropy={"attn.0": [*[0.5] * 9, *[0.001] * 31]}))
-@example(record=thorough(train_loss=[4.0 - i / 10.3 for i in range(40)], activation={"embed": [11.0] * 40}))
-@example(record=thorough(train_loss=[0.1] * 40, lr=[0.01] * 40, update_weight_ratio={"up": [0.5] * 40}))
+@example(
+    record=thorough(
+        train_loss=[3.0] * 40, attention_entropy={"attn.0": [*[0.5] * 9, *[0.001] * 31]}
+    )
+)
+@example(
+    record=thorough(
+        train_loss=[4.0 - i / 10.3 for i in range(40)], activation={"embed": [11.0] * 40}
+    )
+)
+@example(
+    record=thorough(train_loss=[0.1] * 40, lr=[0.01] * 40, update_weight_ratio={"up": [0.5] * 40})
+)
 @example(record=thorough(dead_fraction={"ffn": [*[0.1] * 9, *[1.0] * 31]}))
 @example(record=hand_made({"loss": [log(4)] * 30}))
 @example(record=thorough(lr=[*[0.01 / (i + 3) for i in range(20)], *[0.0] * 20]))
-@example(record=hand_made({"loss": [*sound()["loss"][:20], *[0.0] * 20], "grad_norm": [*[1.0] * 25, *[nan] * 15]}))
+@example(
+    record=hand_made(
+        {"loss": [*sound()["loss"][:20], *[0.0] * 20], "grad_norm": [*[1.0] * 25, *[nan] * 15]}
+    )
+)
 @example(record=hand_made({"loss": [2.0] * 60, "grad_norm": [*[1.0] * 10, *[inf] * 50]}))
 @example(record=thorough(60, val_loss=[1.0 + abs(i - 20) / 100 for i in range(60)]))
 def test_what_is_found_is_never_withdrawn_and_has_its_limit_in_words(record: Record) -> None:
-    """What a prefix shows is what the whole shows up to there: online and offline agree, and `explain` has a source.
+    """What a prefix shows is what the whole shows up to there: online and offline agree, and
+    `explain` has a source.
 
-    What only an end tells is found at it. The examples that are written out have something in them for every detector
-    that is asked along the way.
-    """
+    What only an end tells is found at it. The examples that are written out have something in them
+    for every detector that is asked along the way."""
     prefixes = {step: record.prefix(step) for step in record.steps.tolist()}
     for detector in DETECTORS:
         whole = judged(detector, record)

@@ -14,7 +14,9 @@ import pytest
 from model import HEALTHY, Config, fingerprint
 from model.config import change, leaves
 
-MODULE = import_module("model.fingerprint")  # `model.fingerprint` itself is the function of that name
+MODULE = import_module(
+    "model.fingerprint"
+)  # `model.fingerprint` itself is the function of that name
 ROOT = Path(__file__).parent.parent
 
 
@@ -22,7 +24,9 @@ ROOT = Path(__file__).parent.parent
 def copy(tmp_path, monkeypatch):
     """The package's folder, copied; fingerprints are taken of the copy."""
     folder = tmp_path / "model"
-    shutil.copytree(Path(MODULE.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(MODULE.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__")
+    )
     monkeypatch.setattr(MODULE, "__file__", str(folder / "fingerprint.py"))
     return folder
 
@@ -66,7 +70,9 @@ def test_what_only_chooses_configs_changes_no_fingerprint(copy):
 def test_nothing_that_trains_imports_what_only_chooses_configs(copy):
     """Or a change there would go unnoticed."""
     trains = [source for source in copy.glob("*.py") if source.name not in MODULE.CHOOSES_CONFIGS]
-    left_out = {f"model.{name.removesuffix('.py')}" for name in MODULE.CHOOSES_CONFIGS} | {"model.__init__"}
+    left_out = {f"model.{name.removesuffix('.py')}" for name in MODULE.CHOOSES_CONFIGS} | {
+        "model.__init__"
+    }
     imported = {
         f"{node.module}.{alias.name}" if node.module == "model" else node.module
         for source in trains
@@ -99,6 +105,11 @@ def test_another_process_takes_the_same_fingerprint(hash_seed):
     code = "from model import HEALTHY, fingerprint; print(fingerprint(HEALTHY))"
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     output = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert output.stdout.strip() == fingerprint(HEALTHY)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from probes.detectors.first_update import DETECTOR
+from probes.diagnosis.detectors.first_update import DETECTOR
 from tests.judging import found, symptoms, why_not
 from tests.records import STEPS, hand_made, sound, thorough
 
@@ -18,23 +18,33 @@ def first_ratio(up: float, down: float = 0.01) -> dict[str, list[float]]:
 
 
 @pytest.mark.parametrize(
-    ("ratios", "site"), [(first_ratio(up=2.01 / 8), "up"), (first_ratio(up=0.1, down=2.01 / 16), "down")]
+    ("ratios", "site"),
+    [(first_ratio(up=2.01 / 8), "up"), (first_ratio(up=0.1, down=2.01 / 16), "down")],
 )
-def test_it_fires_where_the_first_update_changes_an_output_by_more_than_twice_itself(ratios: Any, site: str) -> None:
-    """The ratio times the root of the fan-in is above 2; the matrix where it is largest is named."""
+def test_it_fires_where_the_first_update_changes_an_output_by_more_than_twice_itself(
+    ratios: Any, site: str
+) -> None:
+    """The ratio times the root of the fan-in is above 2; the matrix where it is largest is
+    named."""
     record = thorough(update_weight_ratio=ratios, lr=RISING)
     assert symptoms(DETECTOR, record) == [("first-update-large", site, 0)]
 
 
 def test_it_stays_quiet_just_below_and_at_any_later_update() -> None:
     """Half the weight in a later step is another matter."""
-    assert found(DETECTOR, thorough(update_weight_ratio=first_ratio(up=1.99 / 8, down=1.99 / 16))) == []
+    assert (
+        found(DETECTOR, thorough(update_weight_ratio=first_ratio(up=1.99 / 8, down=1.99 / 16)))
+        == []
+    )
 
 
 def test_a_rate_that_starts_at_its_peak_is_evidence_beside_harm() -> None:
     """Known at the second step, which a warmup would have raised."""
     record = thorough(update_weight_ratio=first_ratio(up=0.4), lr=FALLING)
-    assert symptoms(DETECTOR, record) == [("first-update-large", "up", 0), ("lr-starts-at-peak", "", 1)]
+    assert symptoms(DETECTOR, record) == [
+        ("first-update-large", "up", 0),
+        ("lr-starts-at-peak", "", 1),
+    ]
 
 
 def test_a_rate_that_starts_at_its_peak_is_nothing_by_itself() -> None:
@@ -55,16 +65,25 @@ def test_a_rate_that_rises_or_is_not_known_is_no_evidence(lr: Any) -> None:
         (None, "the record does not state fan_in"),
         (64, "the record states fan_in as 64, which is no object"),
         ({"other": 64}, "update_weight_ratio was recorded for no matrix whose fan_in is stated"),
-        ({"up": 0, "down": "256"}, "update_weight_ratio was recorded for no matrix whose fan_in is stated"),
+        (
+            {"up": 0, "down": "256"},
+            "update_weight_ratio was recorded for no matrix whose fan_in is stated",
+        ),
     ],
 )
 def test_it_cannot_judge_without_the_fan_in_of_some_matrix(fan_in: Any, reason: str) -> None:
     """Missing, unusable, or of other matrices."""
-    assert why_not(DETECTOR, hand_made({"update_weight_ratio": first_ratio(up=0.4)}, fan_in=fan_in)) == reason
+    assert (
+        why_not(DETECTOR, hand_made({"update_weight_ratio": first_ratio(up=0.4)}, fan_in=fan_in))
+        == reason
+    )
 
 
 def test_it_cannot_judge_a_run_whose_first_update_was_not_seen() -> None:
     """A resumed run's first row is no first step."""
     ratios = {"up": [0.4, 0.4]}
     record = hand_made({"update_weight_ratio": ratios}, steps=[50, 51], fan_in={"up": 64})
-    assert why_not(DETECTOR, record) == "update_weight_ratio was first measured at step 50, not at step 0"
+    assert (
+        why_not(DETECTOR, record)
+        == "update_weight_ratio was first measured at step 50, not at step 0"
+    )

@@ -1,10 +1,11 @@
-"""A full-split loss below its floor is impossible for a model of the past; nothing else is held against it."""
+"""A full-split loss below its floor is impossible for a model of the past; nothing else is held
+against it."""
 
 from typing import Any
 
 import pytest
 
-from probes.detectors.floor import DETECTOR
+from probes.diagnosis.detectors.floor import DETECTOR
 from tests.judging import found, symptoms, why_not
 from tests.records import LADDER, STEPS, hand_made, thorough
 
@@ -51,12 +52,22 @@ def test_it_speaks_again_each_time_it_is_worse_by_half_a_decade() -> None:
 
 
 @pytest.mark.parametrize(
-    "ladder", [None, {}, 3, {"train": {"floor": None}}, {"train": {"floor": "0.2"}}, {"train": {"floor": 0.0}}]
+    "ladder",
+    [
+        None,
+        {},
+        3,
+        {"train": {"floor": None}},
+        {"train": {"floor": "0.2"}},
+        {"train": {"floor": 0.0}},
+    ],
 )
 def test_it_cannot_judge_without_a_floor(ladder: Any) -> None:
     """Missing or no positive number: too good is then not known to be."""
     record = hand_made({"train_loss": ending_at(0.0), "val_loss": ending_at(0.0)}, ladder=ladder)
-    assert why_not(DETECTOR, record) == "no floor is stated for a split whose full loss was recorded"
+    assert (
+        why_not(DETECTOR, record) == "no floor is stated for a split whose full loss was recorded"
+    )
 
 
 def test_it_cannot_judge_a_run_of_batch_losses_alone() -> None:

@@ -1,8 +1,8 @@
-"""Folders of logs of real trainings, judged by the wheel away from here: of each what can be known, and no more.
+"""Folders of logs of real trainings, judged by the wheel away from here: of each what can be known,
+and no more.
 
-What ten million lines take, and that memory does not grow with them, is measured by `scripts/scale.py --long`, whose
-logs `tests/test_long_logs.py` reads.
-"""
+What ten million lines take, and that memory does not grow with them, is measured by
+`bench/scale_long.py --long`, whose logs `tests/test_long_logs.py` reads."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from typing import Any
 
 import pytest
 
-from scripts.knowable import FULL, told
-from tests.faults import CASES, GPT, rows_of
+from studies.knowable import FULL, told
+from testing.faults import CASES, GPT, rows_of
+from testing.knowable import BY_NAME, SETS, Known
+from testing.log_files import FORMATS, VARIANTS, kept, write
+from testing.logs import csv_of, curve
 from tests.installed import Elsewhere
-from tests.knowable import BY_NAME, SETS, Known
-from tests.log_files import FORMATS, VARIANTS, kept, write
-from tests.logs import csv_of, curve
 from tests.test_knowable import AS_IT_IS
 
-KNOWN: Mapping[str, Known] = {name: BY_NAME[case.row].cell(SETS[FULL]) for name, case in CASES.items()}
+KNOWN: Mapping[str, Known] = {
+    name: BY_NAME[case.row].cell(SETS[FULL]) for name, case in CASES.items()
+}
 """Case -> what can be known from all four signals."""
 FORM = dict(zip(KNOWN, cycle(FORMATS), strict=False))
 SICK = [name for name, known in KNOWN.items() if known.verdict == "unhealthy"]
@@ -35,7 +37,8 @@ Entries = Mapping[str, Mapping[str, Any]]
 
 @pytest.fixture(scope="module")
 def away(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
-    """A project with a folder of all logs as they are, and one for each way to have less of those without fault."""
+    """A project with a folder of all logs as they are, and one for each way to have less of those
+    without fault."""
     project = tmp_path_factory.mktemp("project")
     for variant, change in VARIANTS.items():
         (project / variant).mkdir()
@@ -64,9 +67,14 @@ def as_they_are(away: Elsewhere) -> Entries:
 
 
 def test_the_folder_holds_enough() -> None:
-    """Twenty logs at least, of each format sick and sound ones, classifiers, regressions and MiniGPT's."""
+    """Twenty logs at least, of each format sick and sound ones, classifiers, regressions and
+    MiniGPT's."""
     assert len(KNOWN) >= 20
-    assert {FORM[name] for name in SICK} == {FORM[name] for name in KNOWN.keys() - SICK} == set(FORMATS)
+    assert (
+        {FORM[name] for name in SICK}
+        == {FORM[name] for name in KNOWN.keys() - SICK}
+        == set(FORMATS)
+    )
     assert min(len(SICK), len(KNOWN.keys() - SICK)) >= 7
     assert {"regression", "constant"} | set(GPT) <= set(KNOWN)
 
@@ -80,10 +88,14 @@ def test_all_logs_of_the_folder_are_judged(as_they_are: Entries) -> None:
 def test_what_can_be_known_of_a_log_is_said(as_they_are: Entries, name: str) -> None:
     """Verdict, causes that cannot be told apart, and what is remarked."""
     known, run = KNOWN[name], as_they_are[name]
-    assert (run["verdict"], run["alarm"]) == (known.verdict, known.verdict == "unhealthy"), run["headline"]
+    assert (run["verdict"], run["alarm"]) == (known.verdict, known.verdict == "unhealthy"), run[
+        "headline"
+    ]
     assert bool(run["causes"]) == bool(known.causes)
     assert not known.causes or told(known, run["cause"], run["causes"][0]["or_else"])
-    assert known.kind != "note" or any(remark.startswith(known.what[0]) for remark in run["remarks"])
+    assert known.kind != "note" or any(
+        remark.startswith(known.what[0]) for remark in run["remarks"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +125,8 @@ def test_each_log_is_a_test(away: Elsewhere) -> None:
 # What is no log any more
 
 WHOLE = {
-    form: written([{"step": i, "loss": loss} for i, loss in enumerate(curve(200))]) for form, written in FORMATS.items()
+    form: written([{"step": i, "loss": loss} for i, loss in enumerate(curve(200))])
+    for form, written in FORMATS.items()
 }
 CUT = {form: text[: len(text) * 2 // 3] for form, text in WHOLE.items()}
 COUNT = range(60)
@@ -136,7 +149,10 @@ READ: Mapping[str, tuple[str, str | None]] = {
     "Lightning, cut": (CUT["Lightning"], None),
     "Keras, cut": (CUT["Keras"], None),
     "nothing but NaN": (csv_of(step=COUNT, loss=["nan"] * 60, lr=["nan"] * 60), "non-finite"),
-    "every step twice": (csv_of(step=[i // 2 for i in range(120)], loss=[4 - i / 50 for i in range(120)]), None),
+    "every step twice": (
+        csv_of(step=[i // 2 for i in range(120)], loss=[4 - i / 50 for i in range(120)]),
+        None,
+    ),
 }
 """File -> its content and its cause: what can be read is judged."""
 
@@ -144,8 +160,14 @@ READ: Mapping[str, tuple[str, str | None]] = {
 @pytest.fixture
 def damaged(elsewhere: Elsewhere) -> Elsewhere:
     """All of them."""
-    for name, content in {**REFUSED, **UNJUDGED, **{name: text for name, (text, _) in READ.items()}}.items():
-        (elsewhere.project / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    for name, content in {
+        **REFUSED,
+        **UNJUDGED,
+        **{name: text for name, (text, _) in READ.items()},
+    }.items():
+        (elsewhere.project / name).write_bytes(
+            content if isinstance(content, bytes) else content.encode()
+        )
     return elsewhere
 
 
@@ -167,8 +189,11 @@ def test_what_is_no_log_is_refused_and_the_rest_is_judged(damaged: Elsewhere) ->
 
 
 @pytest.mark.parametrize(("names", "code"), [(REFUSED, 2), (UNJUDGED, 3), (["nothing but NaN"], 1)])
-def test_the_exit_code_says_what_is_wrong(damaged: Elsewhere, names: Mapping[str, object], code: int) -> None:
-    """2 what cannot be read, 3 what cannot be judged, 1 what is unhealthy; the traceback of none."""
+def test_the_exit_code_says_what_is_wrong(
+    damaged: Elsewhere, names: Mapping[str, object], code: int
+) -> None:
+    """2 what cannot be read, 3 what cannot be judged, 1 what is unhealthy; the traceback of
+    none."""
     done = damaged.run("-m", "probes", "diagnose", *names)
     assert (done.returncode, "Traceback" in done.stdout + done.stderr) == (code, False)
 
@@ -176,6 +201,14 @@ def test_the_exit_code_says_what_is_wrong(damaged: Elsewhere, names: Mapping[str
 def test_what_is_no_log_is_an_error_of_its_test(damaged: Elsewhere) -> None:
     """And what says too little is skipped; an empty file in a folder would be passed over."""
     done = damaged.pytest("-q", "--diagnose", *REFUSED, *UNJUDGED, *READ)
-    found = {word: int(count) for count, word in re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout)}
-    assert found == {"errors": len(REFUSED), "skipped": len(UNJUDGED), "failed": 1, "passed": len(READ) - 1}
+    found = {
+        word: int(count)
+        for count, word in re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout)
+    }
+    assert found == {
+        "errors": len(REFUSED),
+        "skipped": len(UNJUDGED),
+        "failed": 1,
+        "passed": len(READ) - 1,
+    }
     assert (done.returncode, done.stderr) == (1, "")

@@ -11,7 +11,9 @@ from model.corpus import SEQUENCES
 from model.layers import CrossEntropy
 from model.params import Params
 
-SHORT, LONG = (f([s.index for s in SEQUENCES], key=lambda i: len(SEQUENCES[i].text)) for f in (min, max))
+SHORT, LONG = (
+    f([s.index for s in SEQUENCES], key=lambda i: len(SEQUENCES[i].text)) for f in (min, max)
+)
 
 
 @pytest.fixture
@@ -37,15 +39,23 @@ def test_parameters_of_every_tensor_are_named_once_and_cover_the_buffer():
 def test_initial_matrices_have_xavier_scale():
     """Standard deviation sqrt(2 / (fan_in + fan_out)), the embedding included."""
     params = build(HEALTHY).params
-    ratios = [p.data.std() / np.sqrt(2 / sum(p.data.shape)) for p in params.values() if p.data.ndim == 2]
+    ratios = [
+        p.data.std() / np.sqrt(2 / sum(p.data.shape)) for p in params.values() if p.data.ndim == 2
+    ]
     assert ratios == pytest.approx([1.0] * len(ratios), rel=0.05)
 
 
 def test_init_scale_multiplies_every_matrix_and_nothing_else():
     """The one leaf of a bad initialisation."""
-    healthy, scaled = build(HEALTHY).params, build(change(HEALTHY, "model.init_scale", 100.0)).params
+    healthy, scaled = (
+        build(HEALTHY).params,
+        build(change(HEALTHY, "model.init_scale", 100.0)).params,
+    )
     factors = {name: 100.0 if healthy[name].data.ndim == 2 else 1.0 for name in healthy}
-    assert all(np.allclose(scaled[n].data, healthy[n].data * factor, rtol=1e-6) for n, factor in factors.items())
+    assert all(
+        np.allclose(scaled[n].data, healthy[n].data * factor, rtol=1e-6)
+        for n, factor in factors.items()
+    )
 
 
 def logits_of_first_row(specimen, tokens, lengths, mask):
@@ -54,7 +64,9 @@ def logits_of_first_row(specimen, tokens, lengths, mask):
 
 
 @pytest.mark.parametrize(("mask", "moves"), [("causal", False), ("all-ones", True)])
-def test_a_later_token_moves_an_earlier_prediction_only_without_the_causal_mask(mask, moves, double):
+def test_a_later_token_moves_an_earlier_prediction_only_without_the_causal_mask(
+    mask, moves, double
+):
     """The leak is the mask's and nobody else's."""
     tokens = np.arange(12)
     changed = tokens.copy()
@@ -69,7 +81,9 @@ def test_no_score_is_large_enough_to_be_seen_through_the_causal_mask():
     tokens = np.arange(12)
     changed = tokens.copy()
     changed[-1] = 30
-    before, after = (logits_of_first_row(specimen, t, [12], "causal")[:-1] for t in (tokens, changed))
+    before, after = (
+        logits_of_first_row(specimen, t, [12], "causal")[:-1] for t in (tokens, changed)
+    )
     assert before.tobytes() == after.tobytes()
 
 
@@ -85,14 +99,20 @@ def test_padding_is_never_attended_to(mask, double):
 def test_padding_never_counts_in_the_loss(double):
     """The loss of a batch is the mean over its real tokens, as if each row had been alone."""
     both = Batch.of(np.array([SHORT, LONG]), "causal")
-    alone = [double.model.token_losses(*Batch.of(np.array([i]), "causal")[1:]).copy() for i in (SHORT, LONG)]
+    alone = [
+        double.model.token_losses(*Batch.of(np.array([i]), "causal")[1:]).copy()
+        for i in (SHORT, LONG)
+    ]
     together = double.model.token_losses(*both[1:])
     np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-12)
 
 
 def test_rotary_positions_make_scores_depend_on_distance_alone(double):
     """The same Q and K, both moved along by five positions, give the same product."""
-    rotary, token = double.model.blocks[0].attn.rotary, np.random.default_rng(0).standard_normal(3 * 64)
+    rotary, token = (
+        double.model.blocks[0].attn.rotary,
+        np.random.default_rng(0).standard_normal(3 * 64),
+    )
     turned = np.tile(token, (1, 13, 1))
     rotary.turn(turned)
     q, k = (turned[0, :, part * 64 : part * 64 + 16] for part in range(2))
@@ -101,7 +121,8 @@ def test_rotary_positions_make_scores_depend_on_distance_alone(double):
 
 
 def test_rotary_positions_scale_scores_by_the_root_of_the_width_of_a_head(double):
-    """Q and K carry half of 1 / sqrt(d_head) each; at position 0 nothing is turned, and V is left alone."""
+    """Q and K carry half of 1 / sqrt(d_head) each; at position 0 nothing is turned, and V is left
+    alone."""
     qkv = np.random.default_rng(0).standard_normal((1, 1, 3 * 64))
     turned = qkv.copy()
     double.model.blocks[0].attn.rotary.turn(turned)
@@ -135,7 +156,9 @@ def test_q_k_and_v_share_one_buffer_and_keep_their_names():
     specimen = build(HEALTHY)
     fused = specimen.model.blocks[0].attn.qkv.weight
     fused.grad[...] = np.arange(3).repeat(64)[:, None]
-    assert [float(specimen.params[f"blocks.0.attn.{part}.weight"].grad.mean()) for part in "qkv"] == [0, 1, 2]
+    assert [
+        float(specimen.params[f"blocks.0.attn.{part}.weight"].grad.mean()) for part in "qkv"
+    ] == [0, 1, 2]
 
 
 def test_parameters_refuse_to_be_written_through_their_views():

@@ -1,4 +1,5 @@
-"""Every hand-written backward pass against finite differences, in float64, one parameter tensor at a time."""
+"""Every hand-written backward pass against finite differences, in float64, one parameter tensor at
+a time."""
 
 import numpy as np
 import pytest
@@ -16,17 +17,22 @@ MASKS = ("causal", "all-ones")
 
 @pytest.fixture(scope="module", params=MASKS)
 def specimen(request):
-    config = change(change(HEALTHY, "model.dtype", "float64"), "model.attention_mask", request.param)
+    config = change(
+        change(HEALTHY, "model.dtype", "float64"), "model.attention_mask", request.param
+    )
     specimen = build(config)
     rng = np.random.default_rng(0)
     for name, view in specimen.params.views(specimen.params.flat).items():
         if view.ndim == 1:  # away from 0 and 1, where a forgotten bias or scale would not show
-            view[...] += 0.1 * rng.standard_normal(view.shape) + (0 if name.endswith("scale") else 0.05)
+            view[...] += 0.1 * rng.standard_normal(view.shape) + (
+                0 if name.endswith("scale") else 0.05
+            )
     return specimen
 
 
 def relative_error(specimen, name):
-    """|projected gradient - finite difference| over their size, along one random direction of one tensor."""
+    """|projected gradient - finite difference| over their size, along one random direction of one
+    tensor."""
     view = specimen.params.views(specimen.params.flat)[name]
     direction = np.random.default_rng(1).standard_normal(view.shape)
     start = view.copy()
@@ -48,8 +54,11 @@ def test_gradient_of_every_tensor_agrees_with_finite_differences(specimen, name)
     assert relative_error(specimen, name) <= TOLERANCE
 
 
-def test_check_sees_a_layernorm_backward_without_its_mean_and_projection_terms(specimen, monkeypatch):
-    """The fault that no loss curve shows: upstream of it the check is off by far more than its tolerance."""
+def test_check_sees_a_layernorm_backward_without_its_mean_and_projection_terms(
+    specimen, monkeypatch
+):
+    """The fault that no loss curve shows: upstream of it the check is off by far more than its
+    tolerance."""
 
     def wrong(self, dy, cache):
         self.scale.grad[...] = (dy * cache.xhat).sum(axis=0)

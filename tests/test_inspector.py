@@ -1,4 +1,5 @@
-"""Looking must not change what is looked at, must say where it failed, and must leave nothing behind."""
+"""Looking must not change what is looked at, must say where it failed, and must leave nothing
+behind."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ import pytest
 
 from model import HEALTHY, build
 from probes import Inspector, watch
-from probes.inspector import HookError
+from probes.recording.inspector import HookError
 from tests.mlp import MLP
 
 SHORT = replace(HEALTHY, steps=15, eval_every=5)
@@ -49,7 +50,9 @@ def test_after_watching_no_hook_is_left():
 def test_forward_hook_sees_module_arguments_and_output(inspector, mlp):
     """hook(module, args, kwargs, output), after the call."""
     seen = []
-    inspector.register_forward("out", mlp.model.sites["out"], lambda *a: seen.append((a[0], a[1][0].shape, a[3].shape)))
+    inspector.register_forward(
+        "out", mlp.model.sites["out"], lambda *a: seen.append((a[0], a[1][0].shape, a[3].shape))
+    )
     mlp.loss()
     assert seen == [(mlp.model.sites["out"], (64, 16), (64, 4))]
 
@@ -57,7 +60,9 @@ def test_forward_hook_sees_module_arguments_and_output(inspector, mlp):
 def test_backward_hook_sees_the_filled_gradient(inspector, mlp):
     """hook(param, grad), once grad is this step's."""
     seen = []
-    inspector.register_backward("w", mlp.params["out.weight"], lambda p, g: seen.append((p.name, g.copy())))
+    inspector.register_backward(
+        "w", mlp.params["out.weight"], lambda p, g: seen.append((p.name, g.copy()))
+    )
     step = next(mlp.steps())
     assert seen[0][0] == "w"
     np.testing.assert_array_equal(seen[0][1], step.grads["out.weight"])
@@ -103,7 +108,9 @@ def test_keyword_arguments_of_attention_refuse_to_be_written():
 def test_hook_that_fails_names_its_site_and_the_error(inspector, mlp):
     """The message is enough to find the hook."""
     inspector.register_forward("hidden", mlp.model.sites["hidden"], lambda *_: 1 / 0)
-    with pytest.raises(HookError, match="the hook at 'hidden' failed: ZeroDivisionError: division by zero"):
+    with pytest.raises(
+        HookError, match="the hook at 'hidden' failed: ZeroDivisionError: division by zero"
+    ):
         mlp.loss()
 
 
@@ -117,7 +124,9 @@ def test_hook_that_returns_something_is_refused(inspector, mlp):
 def test_removed_hook_is_not_called_again(inspector, mlp):
     """And removing it twice does no harm."""
     calls = []
-    handle = inspector.register_forward("hidden", mlp.model.sites["hidden"], lambda *_: calls.append(1))
+    handle = inspector.register_forward(
+        "hidden", mlp.model.sites["hidden"], lambda *_: calls.append(1)
+    )
     mlp.loss()
     handle.remove()
     handle.remove()
@@ -129,7 +138,9 @@ def test_hook_may_remove_itself_and_its_neighbours_still_fire(inspector, mlp):
     """Removal from inside a hook disturbs no other hook of the same module."""
     calls = []
     site = mlp.model.sites["hidden"]
-    first = inspector.register_forward("a", site, lambda *_: (calls.append("a"), first.remove())[2:] or None)
+    first = inspector.register_forward(
+        "a", site, lambda *_: (calls.append("a"), first.remove())[2:] or None
+    )
     inspector.register_forward("b", site, lambda *_: calls.append("b"))
     mlp.loss()
     mlp.loss()
@@ -138,7 +149,9 @@ def test_hook_may_remove_itself_and_its_neighbours_still_fire(inspector, mlp):
 
 def test_remove_all_from_inside_a_hook_is_safe(inspector, mlp):
     """The pass that is under way ends normally."""
-    inspector.register_forward("hidden", mlp.model.sites["hidden"], lambda *_: inspector.remove_all())
+    inspector.register_forward(
+        "hidden", mlp.model.sites["hidden"], lambda *_: inspector.remove_all()
+    )
     inspector.register_forward("out", mlp.model.sites["out"])
     mlp.loss()
     assert hooks_left(mlp) == []
@@ -169,7 +182,9 @@ def test_without_a_hook_statistics_run_over_every_value(inspector, mlp):
     """Two passes, compared with NumPy over the outputs of both."""
     outputs = []
     inspector.register_forward("out", mlp.model.sites["out"])
-    inspector.register_forward("copy", mlp.model.sites["out"], lambda *a: outputs.append(a[3].copy()))
+    inspector.register_forward(
+        "copy", mlp.model.sites["out"], lambda *a: outputs.append(a[3].copy())
+    )
     for _ in mlp.steps():
         if len(outputs) >= 4:
             break
@@ -191,17 +206,22 @@ def test_reset_starts_statistics_anew_and_keeps_the_hook(inspector, mlp):
 
 
 def test_reset_forgets_magnitudes_too(inspector, mlp):
-    """Outputs a hundred times larger before the reset leave no trace in the mean or the maximum after it."""
+    """Outputs a hundred times larger before the reset leave no trace in the mean or the maximum
+    after it."""
     outputs, weight = [], mlp.params["out.weight"].data
     inspector.register_forward("out")
-    inspector.register_forward("copy", mlp.model.sites["out"], lambda *a: outputs.append(np.abs(a[3])))
+    inspector.register_forward(
+        "copy", mlp.model.sites["out"], lambda *a: outputs.append(np.abs(a[3]))
+    )
     weight *= 100
     mlp.loss()
     inspector.reset()
     weight /= 100
     mlp.loss()
     site = inspector.snapshot()["out"]
-    assert (site["mean_abs"], site["max_abs"]) == pytest.approx((outputs[1].mean(), outputs[1].max()))
+    assert (site["mean_abs"], site["max_abs"]) == pytest.approx(
+        (outputs[1].mean(), outputs[1].max())
+    )
 
 
 @pytest.mark.parametrize(("during", "calls"), [("training", 2), ("evaluation", 3), (None, 5)])
@@ -218,7 +238,9 @@ def test_hook_is_called_in_passes_of_the_kind_it_is_for(inspector, mlp, register
 def test_output_hook_is_handed_the_output_alone(inspector, mlp):
     """hook(output), behind a view that refuses to be written."""
     seen = []
-    inspector.register_output("out", hook=lambda *handed: seen.append([(a.shape, a.flags.writeable) for a in handed]))
+    inspector.register_output(
+        "out", hook=lambda *handed: seen.append([(a.shape, a.flags.writeable) for a in handed])
+    )
     mlp.loss()
     assert seen == [[((64, 4), False)]]
 
@@ -226,7 +248,9 @@ def test_output_hook_is_handed_the_output_alone(inspector, mlp):
 def test_backward_hook_sees_new_arrays_when_the_loop_makes_new_ones(inspector, mlp):
     """Both are new, then the gradient alone, then neither, then the weight alone."""
     param, seen = mlp.params["out.weight"], []
-    inspector.register_backward("w", param, lambda p, g: seen.append((float(p.data[0, 0]), float(g[0, 0]))))
+    inspector.register_backward(
+        "w", param, lambda p, g: seen.append((float(p.data[0, 0]), float(g[0, 0])))
+    )
     (fire,) = param.backward_hooks
     kept = np.full((4, 16), 9.0)
     for value in (1.0, 2.0):
@@ -270,7 +294,10 @@ def test_statistics_of_a_removed_hook_are_forgotten_and_its_name_is_free(inspect
 
 def test_arrays_inside_lists_and_mappings_refuse_to_be_written():
     """Modules of others return such things."""
-    module, outputs = SimpleNamespace(forward_hooks=()), {"logits": np.zeros(3), "hidden": [np.zeros(3)]}
+    module, outputs = (
+        SimpleNamespace(forward_hooks=()),
+        {"logits": np.zeros(3), "hidden": [np.zeros(3)]},
+    )
 
     def vandal(which):
         return lambda module, args, kwargs, output: which(output).fill(1)

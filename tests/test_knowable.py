@@ -1,15 +1,16 @@
-"""The table of what can be known holds together, its page is written from it, and the diagnosis says just that."""
+"""The table of what can be known holds together, its page is written from it, and the diagnosis
+says just that."""
 
 from functools import cache, partial
 from itertools import product
 
 import pytest
 
-from probes.causes import BY_NAME as CAUSES
-from scripts.knowable import FULL, OWN_RECORD, PAGE, gap, judged, page, told
-from tests.faults import CASES, GPT
-from tests.knowable import BY_NAME, CALLED, ROWS, SETS, Row, met, named, note
-from tests.log_files import VARIANTS
+from probes.diagnosis.causes import BY_NAME as CAUSES
+from studies.knowable import FULL, OWN_RECORD, PAGE, gap, judged, page, told
+from testing.faults import CASES, GPT
+from testing.knowable import BY_NAME, CALLED, ROWS, SETS, Row, met, named, note
+from testing.log_files import VARIANTS
 
 AS_IT_IS = "as it is"
 CELLS = [(row, label) for row in ROWS for label in SETS]
@@ -28,7 +29,15 @@ def test_a_silent_table_says_so():
 
 def test_the_rule_that_knows_most_counts():
     """Of those whose signals are there."""
-    row = Row("x", "", (note("little", ""), named("b", needs="lr", why=""), named("c", needs="grad_norm lr", why="")))
+    row = Row(
+        "x",
+        "",
+        (
+            note("little", ""),
+            named("b", needs="lr", why=""),
+            named("c", needs="grad_norm lr", why=""),
+        ),
+    )
     assert [str(row.cell(SETS[label])) for label in ("loss, val_loss", "loss, lr", FULL)] == [
         "note: little",
         "`b`",
@@ -88,7 +97,7 @@ def test_causes_that_cannot_be_told_apart_are_named_together():
 
 
 def test_the_page_is_written_from_the_table():
-    """`python scripts/knowable.py --write` writes it afresh."""
+    """`python studies/knowable.py --write` writes it afresh."""
     text = PAGE.read_text(encoding="utf-8")
     assert text.count("| exploding-gradients |") == 2
     assert text == page(text)
@@ -104,7 +113,9 @@ def harmless():
         for label in ("loss", FULL):
             if BY_NAME[case.row].cell(SETS[label]).verdict != "unhealthy":
                 variants = VARIANTS if label == FULL else [AS_IT_IS]
-                params += [pytest.param(name, label, v, id=", ".join((name, label, v))) for v in variants]
+                params += [
+                    pytest.param(name, label, v, id=", ".join((name, label, v))) for v in variants
+                ]
     return params
 
 

@@ -1,13 +1,14 @@
-"""What the figures about length are measured on: whole records, and logs that say the same in every format."""
+"""What the figures about length are measured on: whole records, and logs that say the same in every
+format."""
 
 from pathlib import Path
 
 import pytest
 
+from bench import scale
+from bench.scale import LOGS, diagnosed, record, rows
 from probes import diagnose, read
-from probes.signals import BY_NAME
-from scripts import scale
-from scripts.scale import LOGS, diagnosed, record, rows
+from probes.record.signals import BY_NAME
 
 
 def test_a_long_record_has_every_signal() -> None:

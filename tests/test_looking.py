@@ -1,4 +1,5 @@
-"""The cost of each signal on its own: every row of the table is timed, against a bare action, in turn."""
+"""The cost of each signal on its own: every row of the table is timed, against a bare action, in
+turn."""
 
 from __future__ import annotations
 
@@ -7,8 +8,8 @@ from functools import partial
 
 import pytest
 
-from probes.signals import SIGNALS
-from scripts import looking
+from bench import looking
+from probes.record.signals import SIGNALS
 
 
 @pytest.fixture
@@ -24,7 +25,9 @@ def test_cost_is_what_an_action_takes_beyond_the_bare_one(clock: list[float]) ->
     def takes(seconds: float) -> None:
         clock[0] += seconds
 
-    costs = looking.compare(lambda: takes(4), {"a": lambda: takes(5), "b": lambda: takes(4)}, rounds=8)
+    costs = looking.compare(
+        lambda: takes(4), {"a": lambda: takes(5), "b": lambda: takes(4)}, rounds=8
+    )
     assert [(name, cost.low, cost.estimate, cost.high) for name, cost in costs] == [
         ("a", 0.25, 0.25, 0.25),
         ("b", 0.0, 0.0, 0.0),
@@ -39,15 +42,22 @@ def test_actions_take_turns_and_none_is_always_first(clock: list[float]) -> None
         order.append(name)
         clock[0] += 1
 
-    looking.compare(partial(action, "bare"), {name: partial(action, name) for name in "ab"}, rounds=8)
+    looking.compare(
+        partial(action, "bare"), {name: partial(action, name) for name in "ab"}, rounds=8
+    )
     assert order[:9] == ["bare", "a", "b", "a", "b", "bare", "b", "bare", "a"]
 
 
-def test_every_signal_is_in_the_table_once_and_so_is_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of every step beside a step, those of evaluations beside an evaluation; each can be watched on its own."""
+def test_every_signal_is_in_the_table_once_and_so_is_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those of every step beside a step, those of evaluations beside an evaluation; each can be
+    watched on its own."""
     timed: list[str] = []
 
-    def once(bare: Callable[[], object], watched: Mapping[str, Callable[[], object]], rounds: int) -> looking.Costs:
+    def once(
+        bare: Callable[[], object], watched: Mapping[str, Callable[[], object]], rounds: int
+    ) -> looking.Costs:
         for name, action in watched.items():
             action()
             timed.append(name)

@@ -1,13 +1,14 @@
-"""A spike gives back, at once and for more than a point, a good part of what was learned; noise and outliers do not."""
+"""A spike gives back, at once and for more than a point, a good part of what was learned; noise and
+outliers do not."""
 
 import numpy as np
 import pytest
 
-from probes.detectors.loss_spike import DETECTOR
+from probes.diagnosis.detectors.loss_spike import DETECTOR
 from probes.record import Record, Table
+from testing.small_net import Adam, constant, restarts
 from tests.judging import found, symptoms, why_not
 from tests.records import hand_made
-from tests.small_net import Adam, constant, restarts
 
 POINTS = 200
 
@@ -116,11 +117,13 @@ def test_a_rate_that_was_raised_and_stays_up_is_a_restart(held: int, expected: l
     assert [f.onset for f in found(DETECTOR, record)] == expected
 
 
-@pytest.mark.parametrize("schedule", [restarts(0.01, 300), constant(0.003)], ids=["restarts", "constant"])
+@pytest.mark.parametrize(
+    "schedule", [restarts(0.01, 300), constant(0.003)], ids=["restarts", "constant"]
+)
 @pytest.mark.parametrize("seed", range(2))
 def test_it_stays_quiet_on_trainings_in_order(schedule, seed: int) -> None:
-    """By what the log says of its rate, and without it. `scripts/spikes.py` has many more."""
-    from tests.faults import classes
+    """By what the log says of its rate, and without it. `studies/spikes.py` has many more."""
+    from testing.faults import classes
 
     rows = classes(schedule, seed=seed, optimizer=Adam, batch=4)
     signals = {name: [row[name] for row in rows] for name in ("loss", "lr")}
@@ -130,12 +133,16 @@ def test_it_stays_quiet_on_trainings_in_order(schedule, seed: int) -> None:
 
 def test_it_cannot_judge_twenty_points() -> None:
     """There is no window before any of them."""
-    assert why_not(DETECTOR, hand_made({"loss": [1.0] * 20})) == "20 finite points of loss; 21 are needed"
+    assert (
+        why_not(DETECTOR, hand_made({"loss": [1.0] * 20}))
+        == "20 finite points of loss; 21 are needed"
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_it_stays_quiet_on_a_hundred_thousand_steps_of_noise(seed: int) -> None:
-    """Where next to nothing was learned, and where a lot was: the more points, the more chances to be misled."""
+    """Where next to nothing was learned, and where a lot was: the more points, the more chances to
+    be misled."""
     rng = np.random.default_rng(seed)
     level = 1 + 0.05 * rng.standard_normal(100_000)
     fallen = level + 3 * np.exp(-np.arange(100_000) / 10_000)

@@ -5,7 +5,7 @@ from math import nan
 import numpy as np
 import pytest
 
-from probes.detectors import loss_zero
+from probes.diagnosis.detectors import loss_zero
 from tests.judging import found, why_not
 from tests.records import hand_made
 
@@ -90,7 +90,9 @@ def test_an_easy_task_that_falls_ever_faster():
 
 
 @pytest.mark.parametrize(
-    ("norm", "expected"), [(0.0, [(55, 50)]), (1e-6, []), (nan, [(55, 50)])], ids=["none", "small", "lost"]
+    ("norm", "expected"),
+    [(0.0, [(55, 50)]), (1e-6, []), (nan, [(55, 50)])],
+    ids=["none", "small", "lost"],
 )
 def test_a_gradient_that_arrives_all_the_same(norm, expected):
     """Then something is learned, of a policy or of a loss that is rounded."""
@@ -106,4 +108,6 @@ def test_a_loss_of_the_split_will_do():
 
 def test_it_cannot_judge_without_a_loss():
     """And says so."""
-    assert why_not(loss_zero.DETECTOR, hand_made({"lr": [0.1] * 30})) == "train_loss was not recorded"
+    assert (
+        why_not(loss_zero.DETECTOR, hand_made({"lr": [0.1] * 30})) == "train_loss was not recorded"
+    )

@@ -14,7 +14,9 @@ def test_every_array_starts_on_a_cache_line(dtype):
     """Whatever was taken before it."""
     arrays = [memory.empty(size, dtype) for size in (1, 3, 1000, 17)]
     assert [a.ctypes.data % memory.LINE for a in arrays] == [0] * 4
-    assert [(a.size, a.dtype) for a in arrays] == [(size, np.dtype(dtype)) for size in (1, 3, 1000, 17)]
+    assert [(a.size, a.dtype) for a in arrays] == [
+        (size, np.dtype(dtype)) for size in (1, 3, 1000, 17)
+    ]
 
 
 def test_no_two_arrays_share_memory():

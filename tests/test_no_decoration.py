@@ -1,4 +1,5 @@
-"""Every detector is needed: without it, some run that was really trained is no longer seen for what it is."""
+"""Every detector is needed: without it, some run that was really trained is no longer seen for what
+it is."""
 
 import warnings
 from dataclasses import replace
@@ -6,12 +7,12 @@ from functools import cache
 
 import pytest
 
-import probes.diagnosis
+import probes.diagnosis.diagnose
 from probes import Diagnosis, Record, diagnose, watch
-from probes.detectors import DETECTORS
-from probes.findings import Detector
-from tests.faults import CASES, rows_of
-from tests.log_files import record_of
+from probes.diagnosis.base import Detector
+from probes.diagnosis.detectors import DETECTORS
+from testing.faults import CASES, rows_of
+from testing.log_files import record_of
 from tests.sabotage import SABOTAGED
 
 NEEDED_FOR = {
@@ -36,7 +37,8 @@ NEEDED_FOR = {
     "overfitting": "overfit",
     "overfitting-of-few": "overfit-few",
 }
-"""Detector -> a run that is diagnosed by it: one of SABOTAGED or of `tests.faults`, or the experiments' overfit run."""
+"""Detector -> a run that is diagnosed by it: one of SABOTAGED or of `testing.faults`, or the
+experiments' overfit run."""
 
 
 @cache
@@ -71,7 +73,9 @@ def test_every_detector_has_a_run_that_needs_it() -> None:
 
 
 @pytest.mark.parametrize("detector", [name for name, run in NEEDED_FOR.items() if run != "overfit"])
-def test_without_a_detector_a_run_goes_undiagnosed(detector: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_detector_a_run_goes_undiagnosed(
+    detector: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The verdict, or the cause, is another one."""
     run = record(NEEDED_FOR[detector])
     whole = named(diagnose(run))
@@ -79,7 +83,9 @@ def test_without_a_detector_a_run_goes_undiagnosed(detector: str, monkeypatch: p
     assert named(diagnose(run)) != whole
 
 
-def test_without_its_detector_the_overfit_run_passes_for_healthy(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_without_its_detector_the_overfit_run_passes_for_healthy(
+    run, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
     """Nothing else about it is wrong."""
     overfit = run("overfit").record
     without("overfitting", monkeypatch)

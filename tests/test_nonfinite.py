@@ -1,11 +1,12 @@
-"""A gradient alone that is not finite is half precision finding its scale; with a lost loss, or for good, it is not."""
+"""A gradient alone that is not finite is half precision finding its scale; with a lost loss, or for
+good, it is not."""
 
 from math import inf, nan
 
 import pytest
 
-from probes.detectors import nonfinite
-from probes.diagnosis import diagnose
+from probes.diagnosis.detectors import nonfinite
+from probes.diagnosis.diagnose import diagnose
 from tests.judging import found, symptoms
 from tests.records import hand_made
 
@@ -19,7 +20,9 @@ def norms(*bad, points=120, value=inf):
 
 
 def log(loss, grad_norm, every=1, **signals):
-    return hand_made({"loss": loss, "grad_norm": grad_norm, **signals}, steps=range(0, len(loss) * every, every))
+    return hand_made(
+        {"loss": loss, "grad_norm": grad_norm, **signals}, steps=range(0, len(loss) * every, every)
+    )
 
 
 def of(record):
@@ -52,10 +55,15 @@ def test_nor_a_mean_that_one_overflow_spoils_while_the_loss_falls():
 
 @pytest.mark.parametrize(
     ("every", "points", "expected"),
-    [(1, 70, [("grad_norm", 89, 50)]), (10, 20, [("grad_norm", 690, 500)]), (500, 20, [("grad_norm", 34_500, 25_000)])],
+    [
+        (1, 70, [("grad_norm", 89, 50)]),
+        (10, 20, [("grad_norm", 690, 500)]),
+        (500, 20, [("grad_norm", 34_500, 25_000)]),
+    ],
 )
 def test_gradients_that_stay_lost_while_the_loss_stands_still(every, points, expected):
-    """After twenty points at the least, and more steps than a scale needs; of a log of every step that is at forty."""
+    """After twenty points at the least, and more steps than a scale needs; of a log of every step
+    that is at forty."""
     record = log(STILL[: 50 + points], norms(*range(50, 120))[: 50 + points], every)
     assert of(record) == expected
 
@@ -75,13 +83,15 @@ def test_lost_gradients_that_are_a_small_part_of_the_log():
 
 @pytest.mark.parametrize("value", [nan, inf])
 def test_a_gradient_before_the_loss_that_it_loses(value):
-    """Known with the loss; it began where the gradient did, and not at the overflow that was got over."""
+    """Known with the loss; it began where the gradient did, and not at the overflow that was got
+    over."""
     record = log([*LEARNING[:61], *[value] * 59], norms(3, *range(60, 120)))
     assert of(record) == [("grad_norm", 61, 60)]
 
 
 def test_a_loss_that_is_lost_once():
-    """The log says so, whatever comes after; an overflow before it that was got over is another matter."""
+    """The log says so, whatever comes after; an overflow before it that was got over is another
+    matter."""
     assert of(log([*LEARNING[:60], nan, *LEARNING[61:]], norms(3))) == [("loss", 60, None)]
 
 
@@ -107,7 +117,8 @@ ZERO = [*LEARNING[:50], *[0.0] * 70]
     ids=["from there on", "from before", "later", "and finite again", "long ago"],
 )
 def test_a_gradient_with_a_loss_of_zero(norm, expected):
-    """Some trainers write 0 where the loss was NaN: known when the loss had been 0 for a tenth of the log."""
+    """Some trainers write 0 where the loss was NaN: known when the loss had been 0 for a tenth of
+    the log."""
     assert of(log(ZERO, norm)) == expected
 
 
@@ -124,7 +135,8 @@ def test_the_loss_of_a_policy_that_begins_at_zero_in_half_precision():
 
 
 def test_a_loss_of_zero_from_the_first_point_on_without_a_gradient_for_longer_than_that():
-    """Five points will do where they are far apart, as in the log of a trainer whose user gave up."""
+    """Five points will do where they are far apart, as in the log of a trainer whose user gave
+    up."""
     assert of(log([0.0] * 11, norms(*range(11))[:11], every=500)) == [("grad_norm", 2000, 0)]
     assert of(log([0.0] * 11, norms(*range(11))[:11])) == []
     assert of(log([0.0] * 11, norms(0, 1, 2, 3)[:11], every=500)) == []

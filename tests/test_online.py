@@ -1,4 +1,5 @@
-"""A run whose diagnosis is certain can be ended, and asking costs time that grows as the record does."""
+"""A run whose diagnosis is certain can be ended, and asking costs time that grows as the record
+does."""
 
 import json
 from dataclasses import replace
@@ -11,42 +12,44 @@ import pytest
 from model import HEALTHY, build
 from model.config import change
 from probes import Record, watch
-from probes.online import CONFIRMATIONS, Online
+from probes.diagnosis.early_stop import CONFIRMATIONS, EarlyStop
 from probes.record import Stop
 from tests.records import FACTS, STEPS, hand_made, sound
 
-SHORT = replace(HEALTHY, steps=12, eval_every=3, optimizer=replace(HEALTHY.optimizer, warmup_steps=3))
+SHORT = replace(
+    HEALTHY, steps=12, eval_every=3, optimizer=replace(HEALTHY.optimizer, warmup_steps=3)
+)
 DOOMED = change(SHORT, "model.init_scale", 100.0)
 
 SICK = hand_made({"lr": [0.0] * STEPS, **{k: v for k, v in sound().items() if k != "lr"}}, **FACTS)
 SOUND = hand_made(sound(), **FACTS)
 
 
-def asked(online: Online, records: list[Record]) -> list[str | None]:
-    return [online.certain(lambda record=record: record) for record in records]  # type: ignore[misc]
+def asked(online: EarlyStop, records: list[Record]) -> list[str | None]:
+    return [online.certain_cause(lambda record=record: record) for record in records]  # type: ignore[misc]
 
 
 def test_a_cause_is_certain_once_it_was_named_first_often_enough() -> None:
     """Three judgements in a row."""
-    assert asked(Online(), [SICK] * 4) == [*[None] * (CONFIRMATIONS - 1), "lr-zero", "lr-zero"]
+    assert asked(EarlyStop(), [SICK] * 4) == [*[None] * (CONFIRMATIONS - 1), "lr-zero", "lr-zero"]
 
 
 def test_a_cause_that_comes_and_goes_is_not_certain() -> None:
     """Another cause in between starts the count again."""
     other = hand_made({**sound(), "loss": [90.0, *sound()["loss"][1:]]}, **FACTS)
-    assert asked(Online(), [SICK, SICK, other, SICK, SICK]) == [None] * 5
+    assert asked(EarlyStop(), [SICK, SICK, other, SICK, SICK]) == [None] * 5
 
 
 def test_a_healthy_run_is_never_certain() -> None:
     """No cause, however often it is confirmed."""
-    assert asked(Online(), [SOUND] * 10) == [None] * 10
+    assert asked(EarlyStop(), [SOUND] * 10) == [None] * 10
 
 
 @pytest.mark.parametrize("evaluations", [1_000, 10_000, 100_000])
 def test_judging_is_linear_in_the_length_of_the_record(evaluations: int) -> None:
     """Evaluations looked at over all judgements are at most 22 times those of the run."""
     looked_at = 0
-    online = Online()
+    online = EarlyStop()
     for length in range(1, evaluations + 1):
 
         def record(length: int = length) -> Record:
@@ -54,23 +57,23 @@ def test_judging_is_linear_in_the_length_of_the_record(evaluations: int) -> None
             looked_at += length
             return SOUND
 
-        online.certain(record)
+        online.certain_cause(record)
     assert evaluations < looked_at < 22 * evaluations
 
 
 def test_no_judgement_is_later_than_a_twentieth_of_the_run() -> None:
     """Early ones come at every evaluation."""
     judged = []
-    online = Online()
+    online = EarlyStop()
     for evaluation in range(1, 2001):
-        online.certain(lambda: judged.append(evaluation) or SOUND)  # type: ignore[func-returns-value]  # noqa: B023
+        online.certain_cause(lambda: judged.append(evaluation) or SOUND)  # type: ignore[func-returns-value]  # noqa: B023
     assert judged[:20] == list(range(1, 21))
     assert all(later <= max(earlier + 1, 1.05 * earlier) for earlier, later in pairwise(judged))
 
 
 def test_a_cause_that_shows_late_is_confirmed_at_once() -> None:
     """Two evaluations after it was first named, however long the run has been."""
-    online = Online()
+    online = EarlyStop()
     named, answered = 0, 0
     for evaluation in range(1, 2001):
 
@@ -79,7 +82,7 @@ def test_a_cause_that_shows_late_is_confirmed_at_once() -> None:
             named = named or (evaluation if evaluation >= 1500 else 0)
             return SICK if evaluation >= 1500 else SOUND
 
-        if online.certain(record):
+        if online.certain_cause(record):
             answered = evaluation
             break
     assert 1500 <= named <= 1500 * 1.05
@@ -89,7 +92,7 @@ def test_a_cause_that_shows_late_is_confirmed_at_once() -> None:
 def test_causes_that_keep_changing_cost_no_more_than_confirming_each() -> None:
     """Three judgements where there was one."""
     other = hand_made({**sound(), "loss": [90.0, *sound()["loss"][1:]]}, **FACTS)
-    online, judged = Online(), 0
+    online, judged = EarlyStop(), 0
     for evaluation in range(1, 10_001):
 
         def record(evaluation: int = evaluation) -> Record:
@@ -97,7 +100,7 @@ def test_causes_that_keep_changing_cost_no_more_than_confirming_each() -> None:
             judged += 1
             return SICK if judged % 2 else other
 
-        assert online.certain(record) is None, evaluation
+        assert online.certain_cause(record) is None, evaluation
     assert judged < 3 * 200
 
 
@@ -108,7 +111,10 @@ def test_a_doomed_run_ends_early_and_says_what_that_saved(tmp_path: Path) -> Non
     """At its third evaluation; in memory and on disk."""
     record = watch(build(DOOMED), tmp_path / "run.jsonl", stop_when_certain=True)
     assert record.stopped == Stop(8, 12, "bad-init")
-    assert str(record.stopped) == "stopped after step 8 of 12, certain of bad-init: 3 steps (25%) saved"
+    assert (
+        str(record.stopped)
+        == "stopped after step 8 of 12, certain of bad-init: 3 steps (25%) saved"
+    )
     assert (len(record.steps), record.complete) == (9, False)
     loaded = Record.load(tmp_path / "run.jsonl")
     assert (loaded.stopped, loaded.complete) == (record.stopped, False)
@@ -132,7 +138,12 @@ def test_a_run_of_no_declared_length_says_no_more_than_it_knows() -> None:
 
 @pytest.mark.parametrize(
     "stopped",
-    ["early", {"step": "8", "total_steps": 30, "cause": "x"}, {"step": 8, "total_steps": 0, "cause": "x"}, {"step": 8}],
+    [
+        "early",
+        {"step": "8", "total_steps": 30, "cause": "x"},
+        {"step": 8, "total_steps": 0, "cause": "x"},
+        {"step": 8},
+    ],
 )
 def test_an_end_that_says_nonsense_is_an_error(tmp_path: Path, stopped: Any) -> None:
     """It names what it found and what was expected."""

@@ -49,7 +49,9 @@ def reference_adamw(weight, grads, optimizer, lr, decay):
     return weight
 
 
-@pytest.mark.parametrize(("shape", "decay"), [((6, 4), HEALTHY.optimizer.weight_decay), ((24,), 0.0)])
+@pytest.mark.parametrize(
+    ("shape", "decay"), [((6, 4), HEALTHY.optimizer.weight_decay), ((24,), 0.0)]
+)
 @pytest.mark.parametrize("size", [0.01, 10.0], ids=["unclipped", "clipped"])
 def test_adamw_follows_its_formulas(shape, decay, size):
     """Five steps, with and without clipping; a matrix decays, a vector does not."""

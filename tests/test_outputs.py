@@ -14,23 +14,27 @@ import jsonschema
 import pytest
 
 from probes.cli import main
-from probes.diagnosis import diagnose
-from probes.outputs import annotations, markdown
-from probes.outputs.data import Entry, document, dumped, entry, schema, unjudged, write
+from probes.diagnosis.diagnose import diagnose
 from probes.record import Record, Stop
-from probes.recorder import save
-from tests.logs import csv_of
+from probes.recording.recorder import save
+from probes.report import github, markdown
+from probes.report.json_report import Entry, document, dumped, entry, schema, unjudged, write
+from testing.logs import csv_of
 from tests.records import changed, hand_made, sound, thorough
 
 LOSSES = sound()["loss"]
 SICK = changed(loss=[200.0, *LOSSES[1:]])
-HOSTILE = "a|b`c<i>*d*_e_[f](g)\\|\x1b[2J\n::error::h,100%\rw3 www.i.org http://j.org k@l.org ~~m~~ #1"
+HOSTILE = (
+    "a|b`c<i>*d*_e_[f](g)\\|\x1b[2J\n::error::h,100%\rw3 www.i.org http://j.org k@l.org ~~m~~ #1"
+)
 GITHUB = Path("/home/runner/work/it/it")
 
 
 def valid(text: str) -> dict[str, Any]:
     """The document, which is JSON in the strict sense and as its schema says."""
-    content: dict[str, Any] = json.loads(text, parse_constant=lambda token: pytest.fail(f"{token} is not JSON"))
+    content: dict[str, Any] = json.loads(
+        text, parse_constant=lambda token: pytest.fail(f"{token} is not JSON")
+    )
     jsonschema.Draft202012Validator(schema()).validate(content)
     return content
 
@@ -53,7 +57,10 @@ def test_the_schema_is_one() -> None:
         changed(),
         SICK,
         changed(loss=[inf, *LOSSES[1:]], grad_norm=[nan, -inf, *[1.0] * 38]),
-        thorough(dead_fraction={"ffn": [0.9] * 40}, update_weight_ratio={"up": [0.9] * 40, "down": [0.01] * 40}),
+        thorough(
+            dead_fraction={"ffn": [0.9] * 40},
+            update_weight_ratio={"up": [0.9] * 40, "down": [0.01] * 40},
+        ),
         hand_made({"loss": [4.2, 4.1]}),
         hand_made({}),
         replace(SICK, stopped=Stop(39, None, "bad-init"), complete=False),
@@ -61,7 +68,8 @@ def test_the_schema_is_one() -> None:
     ],
 )
 def test_whatever_was_diagnosed_is_as_the_schema_says(record: Record) -> None:
-    """Values that are not finite, findings that have sites, a run that was ended, hardly anything at all."""
+    """Values that are not finite, findings that have sites, a run that was ended, hardly anything
+    at all."""
     (run,) = valid(dumped(document([told(record)])))["runs"]
     assert (run["verdict"], run["complete"]) == (diagnose(record).verdict, record.complete)
 
@@ -118,7 +126,10 @@ def test_the_command_line_prints_the_same_document(
         ("nowhere", None),
     ]
     assert content["runs"][1]["reader"]["mapped"] == {"loss": "loss"}
-    assert content["runs"][0] == {**valid(dumped(document([told(SICK, "sick")])))["runs"][0], "name": "sick.jsonl"}
+    assert content["runs"][0] == {
+        **valid(dumped(document([told(SICK, "sick")])))["runs"][0],
+        "name": "sick.jsonl",
+    }
 
 
 def test_writing_leaves_nothing_but_the_document(tmp_path: Path) -> None:
@@ -140,7 +151,9 @@ def rows(text: str) -> list[list[str]]:
 
 def test_the_summary_has_a_row_for_each_run_the_sick_ones_first() -> None:
     """With what to look at and what to do."""
-    content = document([told(changed(), "a"), told(SICK, "b", allowed=True), unjudged("c", "c.csv", "it is cut")])
+    content = document(
+        [told(changed(), "a"), told(SICK, "b", allowed=True), unjudged("c", "c.csv", "it is cut")]
+    )
     text = markdown.summary(content)
     sick, unread, healthy = rows(text)
     assert sick[:4] == ["b", "unhealthy, allowed", "bad-init", "0"]
@@ -148,7 +161,10 @@ def test_the_summary_has_a_row_for_each_run_the_sick_ones_first() -> None:
     assert sick[5:] == [diagnose(SICK).remedy, "b.jsonl"]
     assert unread == ["c", "not judged", "", "", "it is cut", "", "c.csv"]
     assert healthy[:4] == ["a", "healthy", "", ""]
-    assert "none found anything; remark: lr starts at its peak: 0.02 at step 0; remark: still falling" in healthy[4]
+    assert (
+        "none found anything; remark: lr starts at its peak: 0.02 at step 0; remark: still falling"
+        in healthy[4]
+    )
     assert text.startswith("### Training diagnosis: 1 unhealthy, 1 not judged, 1 healthy\n")
 
 
@@ -179,7 +195,9 @@ def test_no_name_becomes_markup() -> None:
     for line in text.splitlines():
         if not line.startswith(("###", "| ---")):
             inner = line.replace("<span>&#64;</span>", "").replace("| ", "").removesuffix("|")
-            assert not re.search(r"[|`<>*_\[\]\\~:@]|#(?!\d+;)|www\.", re.sub("^(Note|Partial):", "", inner)), line
+            assert not re.search(
+                r"[|`<>*_\[\]\\~:@]|#(?!\d+;)|www\.", re.sub("^(Note|Partial):", "", inner)
+            ), line
 
 
 def test_a_summary_does_not_grow_without_bounds() -> None:
@@ -201,7 +219,7 @@ def test_a_summary_is_added_to_what_is_there(tmp_path: Path) -> None:
 
 
 def commands(*runs: Entry) -> list[str]:
-    return list(annotations.commands(document(runs), GITHUB / "sub", str(GITHUB)))
+    return list(github.commands(document(runs), GITHUB / "sub", str(GITHUB)))
 
 
 def parsed(command: str) -> tuple[str, dict[str, str], str]:
@@ -209,7 +227,11 @@ def parsed(command: str) -> tuple[str, dict[str, str], str]:
     found = re.fullmatch(r"::(\w+) (.*?)::(.*)", command)
     assert found, command
     properties = dict(one.split("=", 1) for one in found[2].split(","))
-    return found[1], {name: _unescaped(value, ",:") for name, value in properties.items()}, _unescaped(found[3])
+    return (
+        found[1],
+        {name: _unescaped(value, ",:") for name, value in properties.items()},
+        _unescaped(found[3]),
+    )
 
 
 def _unescaped(text: str, more: str = "") -> str:
@@ -228,13 +250,18 @@ def test_a_run_that_turned_a_test_red_is_an_error_at_its_log() -> None:
 def test_an_experiment_is_an_error_at_the_first_test_that_it_turned_red() -> None:
     """Its record lies in a cache."""
     tests = {"test_a.py::test_it": "passed", "test_b.py::test_it[x]": "failed"}
-    _, properties, _ = parsed(*commands(told(SICK, kind="experiment", outcome="failed", tests=tests)))
+    _, properties, _ = parsed(
+        *commands(told(SICK, kind="experiment", outcome="failed", tests=tests))
+    )
     assert properties["file"] == "sub/test_b.py"
 
 
 def test_a_log_that_was_not_judged_is_a_warning_after_all_errors() -> None:
     short = told(hand_made({"loss": [4.2, 4.1]}), outcome="skipped")
-    found = [parsed(command) for command in commands(short, unjudged("c", "c.csv", "it is cut") | {"outcome": "error"})]
+    found = [
+        parsed(command)
+        for command in commands(short, unjudged("c", "c.csv", "it is cut") | {"outcome": "error"})
+    ]
     assert [(kind, properties["title"]) for kind, properties, _ in found] == [
         ("error", "c: not judged"),
         ("warning", "run: undetermined"),
@@ -270,4 +297,7 @@ def test_no_name_ends_a_command_or_begins_another() -> None:
 def test_several_lines_of_a_message_are_one_command() -> None:
     """And a per cent sign is none of theirs."""
     (command,) = commands(unjudged("c", "50%.csv", "at 50%0A") | {"outcome": "error"})
-    assert command == "::error file=sub/50%25.csv,title=c%3A not judged::at 50%250A%0Arecord: 50%25.csv"
+    assert (
+        command
+        == "::error file=sub/50%25.csv,title=c%3A not judged::at 50%250A%0Arecord: 50%25.csv"
+    )

@@ -1,14 +1,15 @@
-"""A validation loss that turns for good beside a training loss that goes on falling, and what only looks like it."""
+"""A validation loss that turns for good beside a training loss that goes on falling, and what only
+looks like it."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from probes.detectors.overfitting import DETECTOR, OF_FEW
-from probes.diagnosis import diagnose
+from probes.diagnosis.detectors.overfitting import DETECTOR, OF_FEW
+from probes.diagnosis.diagnose import diagnose
+from probes.diagnosis.val_trend import stop_of
 from probes.record import Record
-from probes.turning import stop_of
 from tests.judging import found, symptoms, why_not
 from tests.records import LADDER, hand_made
 
@@ -24,7 +25,9 @@ def curve(turn: float, rise: float) -> np.ndarray:
     return 1 + rise * shape / shape[-1]
 
 
-def run(val: np.ndarray, train: np.ndarray | None = TRAIN, noise: float = 0.01, **facts: Any) -> Record:
+def run(
+    val: np.ndarray, train: np.ndarray | None = TRAIN, noise: float = 0.01, **facts: Any
+) -> Record:
     """A record of evaluations every third step, with noise on val."""
     rng = np.random.default_rng(0)
     signals: dict[str, Any] = {"val_loss": (val * (1 + rng.normal(0, noise, len(val)))).tolist()}
@@ -52,12 +55,16 @@ def test_it_names_the_step_to_have_stopped_at() -> None:
 def test_the_remedy_names_that_step() -> None:
     """In words that can be acted on."""
     diagnosis = diagnose(run(curve(70, 0.15)))
-    assert (diagnosis.cause, f"stop at step {diagnosis.findings[0].onset}," in diagnosis.remedy) == ("overfit", True)
+    assert (
+        diagnosis.cause,
+        f"stop at step {diagnosis.findings[0].onset}," in diagnosis.remedy,
+    ) == ("overfit", True)
 
 
 @pytest.mark.parametrize(("rise", "fires"), [(0.0, False), (0.025, False), (0.035, True)])
 def test_it_takes_a_rise_of_three_percent(rise: float, fires: bool) -> None:
-    """Flat after convergence, and a little above the minimum: neither is a fault, however sure it is."""
+    """Flat after convergence, and a little above the minimum: neither is a fault, however sure it
+    is."""
     assert bool(found(DETECTOR, run(curve(70, rise), noise=0.001))) is fires
 
 
@@ -72,8 +79,8 @@ def test_it_stays_quiet_when_the_training_loss_rises_as_well() -> None:
 
 
 def test_it_is_rarely_misled_by_wandering_that_comes_back() -> None:
-    """Level curves with noise as measured at peak learning rates, 4 % and neighbours correlated by 0.6: at most two of
-    a hundred, each asked over and over while it grew."""
+    """Level curves with noise as measured at peak learning rates, 4 % and neighbours correlated by
+    0.6: at most two of a hundred, each asked over and over while it grew."""
     rng, misled = np.random.default_rng(0), 0
     for _ in range(100):
         wander = np.zeros(POINTS)
@@ -101,14 +108,18 @@ FEW = [2.0, 1.4, 1.1, 1.0, 1.05, 1.15, 1.3, 1.5, 1.7, 1.9]
 
 def few(val: list[float], train: Any = lambda step: 2 * 0.995**step) -> Record:
     """An evaluation every hundredth step, and a training loss at every step."""
-    signals = {"loss": [train(step) for step in range(100 * len(val))], "val_loss": [None] * (100 * len(val))}
+    signals = {
+        "loss": [train(step) for step in range(100 * len(val))],
+        "val_loss": [None] * (100 * len(val)),
+    }
     signals["val_loss"][99::100] = val
     return hand_made(signals)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_few_evaluations_will_do_where_the_rise_is_large(scale: float) -> None:
-    """When the last quarter of them lies a fifth above the lowest, which is the one to have stopped at."""
+    """When the last quarter of them lies a fifth above the lowest, which is the one to have stopped
+    at."""
     record = few([scale * loss for loss in FEW], lambda step: scale * 2 * 0.995**step)
     ((symptom, _, step),) = symptoms(OF_FEW, record)
     assert (symptom, step, found(OF_FEW, record)[0].onset) == ("val-loss-rising", 999, 399)
@@ -143,8 +154,9 @@ def test_a_run_that_goes_on_is_not_judged_by_few() -> None:
 
 @pytest.mark.parametrize("later", [1.6, 0.5])
 def test_what_the_training_loss_was_at_the_lowest_is_not_its_steep_start(later: float) -> None:
-    """A run whose rate was too high came apart after the second of eight evaluations: its training loss ends below
-    where it began, and above what it was at the lowest. One that ends below that as well learned by heart."""
+    """A run whose rate was too high came apart after the second of eight evaluations: its training
+    loss ends below where it began, and above what it was at the lowest. One that ends below that as
+    well learned by heart."""
     val = [1.2, 1.0, 2.0, 2.6, 2.6, 2.6, 2.6, 2.6]
 
     def train(step: int) -> float:
@@ -164,7 +176,15 @@ def test_what_the_training_loss_was_at_the_lowest_is_not_its_steep_start(later: 
         [loss - 1.0 for loss in FEW],
         [loss - 3.0 for loss in FEW],
     ],
-    ids=["19 %", "a jump at the last", "a bump", "waves as high", "falls", "lowest is 0", "below 0"],
+    ids=[
+        "19 %",
+        "a jump at the last",
+        "a bump",
+        "waves as high",
+        "falls",
+        "lowest is 0",
+        "below 0",
+    ],
 )
 def test_of_few_evaluations_only_a_large_rise_that_lasts_counts(val: list[float]) -> None:
     """And only of a loss above 0, which alone has a relative rise."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from probes.overhead import CONFIDENCE, Overhead, lower_rank
+from bench.overhead import CONFIDENCE, Overhead, lower_rank
 
 
 def test_of_sixty_pairs_the_20th_and_the_41st_enclose_the_median():
@@ -42,7 +42,8 @@ def test_estimate_is_the_ratio_of_medians():
 
 
 @pytest.mark.parametrize(
-    ("budget", "verdict"), [(0.04, "exceeded"), (0.05, "inconclusive"), (0.08, "inconclusive"), (0.10, "within")]
+    ("budget", "verdict"),
+    [(0.04, "exceeded"), (0.05, "inconclusive"), (0.08, "inconclusive"), (0.10, "within")],
 )
 def test_build_fails_only_when_the_whole_interval_is_above_the_budget(budget, verdict):
     """5 % to 9 % against budgets below, inside and above."""

@@ -11,16 +11,16 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from probes.diagnosis import diagnose
+from probes.charts.text import shortest
+from probes.diagnosis.diagnose import diagnose
 from probes.panels import PANELS
 from probes.panels.gradient_norm import spikes
 from probes.panels.panel import Drawing, Panel
 from probes.panels.regular_irregular import tax
-from probes.panels.sites import encode, grouped
-from probes.panels.text import shortest
+from probes.panels.site_lines import encode, grouped
 from probes.record import Record
-from probes.signals import BY_NAME
-from tests.long_runs import HEADS, MATRICES, made_up
+from probes.record.signals import BY_NAME
+from testing.long_runs import HEADS, MATRICES, made_up
 from tests.records import hand_made, sound
 
 BY_KEY = {panel.key: panel for panel in PANELS}
@@ -48,7 +48,9 @@ def values(drawing: Drawing, label: str) -> list[float]:
 
 def groups(drawing: Drawing, kind: str) -> int:
     root = ElementTree.fromstring(drawing.svg)
-    return sum(one.tag.endswith("}g") and kind in str(one.get("class")).split() for one in root.iter())
+    return sum(
+        one.tag.endswith("}g") and kind in str(one.get("class")).split() for one in root.iter()
+    )
 
 
 def test_the_panels_stand_in_the_order_of_their_questions() -> None:
@@ -126,7 +128,8 @@ def test_the_loss_is_set_against_the_ladder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "unit"), [({}, "loss"), ({"vocab_size": 10}, "nats"), ({"ladder": {"val": {}}}, "nats per token")]
+    ("facts", "unit"),
+    [({}, "loss"), ({"vocab_size": 10}, "nats"), ({"ladder": {"val": {}}}, "nats per token")],
 )
 def test_the_unit_of_a_loss_is_said_as_far_as_it_is_known(facts: dict[str, Any], unit: str) -> None:
     """Somebody else's log may hold any loss, a squared error for one."""
@@ -138,7 +141,9 @@ def test_the_unit_of_a_loss_is_said_as_far_as_it_is_known(facts: dict[str, Any],
 
 def test_the_best_steps_are_a_span_or_one_step() -> None:
     """Where validation was within 1 % of its lowest; a span of one step is that step."""
-    steep = hand_made({"loss": [1.0] * 9, "val_loss": [9.0, 5.0, 2.0, 1.0, 0.1, 1.0, 2.0, 5.0, 9.0]})
+    steep = hand_made(
+        {"loss": [1.0] * 9, "val_loss": [9.0, 5.0, 2.0, 1.0, 0.1, 1.0, 2.0, 5.0, 9.0]}
+    )
     flat = hand_made({"loss": [1.0] * 9, "val_loss": [9.0, 5.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]})
     windows = [BY_KEY["loss"].views[0].plot(run, None).window for run in (steep, flat)]
     assert [window and window.label for window in windows] == ["best: 4", "best: 5-6"]
@@ -147,7 +152,9 @@ def test_the_best_steps_are_a_span_or_one_step() -> None:
 def test_a_validation_loss_below_its_floor_is_said_to_be_there() -> None:
     """No honest model gets there."""
     ladder = {"val": {"floor": 0.14, "ngram": 1.24}}
-    assert "0.13 below the floor 0.14" in shows("loss", hand_made({"val_loss": [1.0, 0.01]}, ladder=ladder))
+    assert "0.13 below the floor 0.14" in shows(
+        "loss", hand_made({"val_loss": [1.0, 0.01]}, ladder=ladder)
+    )
 
 
 def test_a_validation_loss_that_rose_again_is_said_to_have_been_lower() -> None:
@@ -156,7 +163,9 @@ def test_a_validation_loss_that_rose_again_is_said_to_have_been_lower() -> None:
     assert "its lowest was 0.9 at step 1" in said
 
 
-@pytest.mark.parametrize("ladder", ["a string", {"val": 3}, {"val": {"ngram": "x"}}, {"val": {"ngram": NAN}}, None])
+@pytest.mark.parametrize(
+    "ladder", ["a string", {"val": 3}, {"val": {"ngram": "x"}}, {"val": {"ngram": NAN}}, None]
+)
 def test_facts_that_make_no_sense_are_left_out(ladder: Any) -> None:
     """Other people's logs say what they like."""
     run = hand_made({"val_loss": [3.0, 0.9]}, ladder=ladder, clip_norm="yes", vocab_size=[])
@@ -169,13 +178,19 @@ def test_without_full_split_losses_the_batch_loss_is_smoothed() -> None:
     assert [line.label for line in draw("loss", hand_made({"loss": [3.0, 2.0]}))[0].plot.lines] == [
         "batch", "batch, moving average",
     ]  # fmt: skip
-    assert [line.label for line in draw("loss", made_up(30))[0].plot.lines] == ["batch", "train", "validation"]
+    assert [line.label for line in draw("loss", made_up(30))[0].plot.lines] == [
+        "batch",
+        "train",
+        "validation",
+    ]
 
 
 def test_the_learning_rate_tells_its_start_its_peak_and_its_end() -> None:
     """And what was declared."""
     said = shows("lr", hand_made({"lr": [0.001, 0.02, 0.002]}, schedule="warmup-cosine"))
-    assert "starts at 0.001, peaks at 0.02 (step 1), ends at 0.002; declared: warmup-cosine." in said
+    assert (
+        "starts at 0.001, peaks at 0.02 (step 1), ends at 0.002; declared: warmup-cosine." in said
+    )
 
 
 def test_the_first_update_is_told() -> None:
@@ -199,12 +214,18 @@ def test_spikes_are_marked_where_they_are_and_nowhere_else() -> None:
     (drawing,) = draw("gradient", run)
     assert drawing.plot.spikes is not None
     assert drawing.plot.spikes.steps.tolist() == [60, 110]
-    (spot,) = (one for one in ElementTree.fromstring(drawing.svg).iter() if "spike" in str(one.get("class")))
+    (spot,) = (
+        one
+        for one in ElementTree.fromstring(drawing.svg).iter()
+        if "spike" in str(one.get("class"))
+    )
     assert [path.get("class") for path in spot] == ["solo", "solo"]
     assert "2 spikes (steps 60, 110)" in shows("gradient", run)
 
 
-@pytest.mark.parametrize("norms", [steady(), [1.0] * 300, [2.0**-i for i in range(200)], [1.0, 50.0] * 9, []])
+@pytest.mark.parametrize(
+    "norms", [steady(), [1.0] * 300, [2.0**-i for i in range(200)], [1.0, 50.0] * 9, []]
+)
 def test_no_spike_is_marked_where_there_is_none(norms: list[float]) -> None:
     """Steady, constant, falling, and too short to tell."""
     assert len(spikes(np.arange(len(norms)), np.array(norms))[0]) == 0
@@ -229,7 +250,10 @@ def test_a_window_forgets_after_a_hundred_steps() -> None:
 def test_clipping_is_counted() -> None:
     """At how many steps the threshold was passed."""
     run = hand_made({"grad_norm": [3.0, 0.5, 2.0]}, clip_norm=1.0)
-    assert shows("gradient", run) == "median 2, highest 3 at step 0; clipped at 2 of 3 steps; no spikes."
+    assert (
+        shows("gradient", run)
+        == "median 2, highest 3 at step 0; clipped at 2 of 3 steps; no spikes."
+    )
     assert draw("gradient", run)[0].plot.levels[0].value == 1.0
 
 
@@ -252,12 +276,17 @@ def test_one_line_per_site(key: str, view: int, signal: str) -> None:
 def test_the_extremes_of_a_panel_are_named() -> None:
     """Who is highest and lowest at the end, and who ever was."""
     run = hand_made({"spectral_norm": {"a.q": [1.0, 2.0, 2.0], "a.k": [1.0, 9.0, 3.0]}})
-    assert shows("spectral", run) == "largest singular value ends at 2 (a.q) to 3 (a.k); highest 9 at step 1 (a.k)."
+    assert (
+        shows("spectral", run)
+        == "largest singular value ends at 2 (a.q) to 3 (a.k); highest 9 at step 1 (a.k)."
+    )
 
 
 def test_dead_neurons_are_a_share_on_an_axis_from_zero() -> None:
     """And heads lie between stuck and even."""
-    run = hand_made({"dead_fraction": {"up": [0.0, 0.004]}, "attention_entropy": {"0": [0.5, 0.002]}})
+    run = hand_made(
+        {"dead_fraction": {"up": [0.0, 0.004]}, "attention_entropy": {"0": [0.5, 0.002]}}
+    )
     dead, heads = draw("dead", run)
     assert (dead.plot.scale().low, dead.plot.scale().high) == (0.0, 0.1)
     assert (heads.plot.scale().low, heads.plot.scale().high) == (0.0, 1.0)
@@ -274,19 +303,25 @@ def test_the_tax_is_irregular_minus_regular() -> None:
     drawing = draw("classes", run)[0]
     assert values(drawing, "tax") == [0.0, 1.5, 1.5]
     assert [level.value for level in drawing.plot.levels] == [1.9]
-    assert "regular 3 → 0.5; irregular 3 → 2; mean tax of the last quarter 1.5" in shows("classes", run)
+    assert "regular 3 → 0.5; irregular 3 → 2; mean tax of the last quarter 1.5" in shows(
+        "classes", run
+    )
 
 
 def test_the_tax_waits_for_both_classes() -> None:
     """A step with one of them has none."""
-    run = hand_made({"val_loss_by_class": {"regular": [1.0, None, 2.0], "irregular": [None, 2.0, 5.0]}})
+    run = hand_made(
+        {"val_loss_by_class": {"regular": [1.0, None, 2.0], "irregular": [None, 2.0, 5.0]}}
+    )
     difference = tax(run, "val_loss_by_class")
     assert (difference.steps.tolist(), difference.values.tolist()) == ([2], [3.0])
 
 
 def test_the_second_view_is_of_the_compositional_tenses_alone() -> None:
     """With a tax of its own."""
-    run = hand_made({"val_loss_by_class_compositional": {"regular": [1.0, 0.5], "irregular": [1.0, 0.75]}})
+    run = hand_made(
+        {"val_loss_by_class_compositional": {"regular": [1.0, 0.5], "irregular": [1.0, 0.75]}}
+    )
     all_tenses, compositional = draw("classes", run)
     assert all_tenses.svg == ""
     assert values(compositional, "tax") == [0.0, 0.25]
@@ -294,12 +329,16 @@ def test_the_second_view_is_of_the_compositional_tenses_alone() -> None:
 
 def test_what_cannot_be_inferred_is_said() -> None:
     """The gap is no fault of the training."""
-    assert re.search(r"went and written occur in no other cell.*cannot\s+be inferred", BY_KEY["classes"].look_for)
+    assert re.search(
+        r"went and written occur in no other cell.*cannot\s+be inferred", BY_KEY["classes"].look_for
+    )
 
 
 def test_training_rows_are_drawn_thin() -> None:
     """What is learned there, beside what carries over."""
-    drawing = draw("classes", hand_made({"val_loss_by_class": CLASSES, "train_loss_by_class": CLASSES}))[0]
+    drawing = draw(
+        "classes", hand_made({"val_loss_by_class": CLASSES, "train_loss_by_class": CLASSES})
+    )[0]
     assert [line.label for line in drawing.plot.lines if line.role == "thin"] == [
         "regular, training rows", "irregular, training rows",
     ]  # fmt: skip
@@ -318,7 +357,8 @@ def test_long_runs_keep_few_points(panel: Panel) -> None:
 
 
 def test_a_failed_step_of_a_run_is_marked_and_told() -> None:
-    """An infinite loss, and a loss that was NaN, which in a record is a count beside an empty cell."""
+    """An infinite loss, and a loss that was NaN, which in a record is a count beside an empty
+    cell."""
     run = hand_made({"loss": [3.0, INF, 2.0, NAN, 1.0]})
     (drawing,) = draw("loss", run)
     assert drawing.plot.lost() == [(1, 2), (3, 4)]
@@ -351,10 +391,15 @@ def test_a_finding_is_marked_in_the_panel_it_concerns() -> None:
     run = hand_made({**sound(), "loss": [231.0, *sound()["loss"][1:]]}, vocab_size=64)
     diagnosis = diagnose(run)
     marked = {
-        panel.key for panel in PANELS for one in panel.draw(run, None, diagnosis) if one.svg and groups(one, "event")
+        panel.key
+        for panel in PANELS
+        for one in panel.draw(run, None, diagnosis)
+        if one.svg and groups(one, "event")
     }
     assert marked == {"loss"}
-    assert "Found: initial-loss-high, step 0 (231, limit 5.36)." in BY_KEY["loss"].shows(run, diagnosis)
+    assert "Found: initial-loss-high, step 0 (231, limit 5.36)." in BY_KEY["loss"].shows(
+        run, diagnosis
+    )
     assert groups(draw("loss", run)[0], "event") == 0
 
 
@@ -364,15 +409,25 @@ def test_a_finding_is_marked_in_the_panel_it_concerns() -> None:
         ({"loss": [4.0, NAN, 3.0]}, "loss", {"loss"}),
         ({"lr": [0.1, INF, 0.1]}, "lr", {"lr"}),
         ({"nonfinite_count": {"embed": [0.0, 7.0, 0.0]}}, "embed", {"activations"}),
-        ({"nonfinite_count": {"embed.grad": [0.0, 7.0, 0.0], "up": [0.0, 1.0, 0.0]}}, "embed.grad", {"gradient"}),
+        (
+            {"nonfinite_count": {"embed.grad": [0.0, 7.0, 0.0], "up": [0.0, 1.0, 0.0]}},
+            "embed.grad",
+            {"gradient"},
+        ),
         ({"spectral_norm": {"w": [1.0, INF, 1.0]}}, "spectral_norm.w", {"spectral"}),
     ],
 )
-def test_a_value_that_is_not_finite_is_marked_where_it_arose(signals: Any, site: str, panels: set[str]) -> None:
+def test_a_value_that_is_not_finite_is_marked_where_it_arose(
+    signals: Any, site: str, panels: set[str]
+) -> None:
     """By site, and not in all seven panels."""
     run = hand_made(signals)
     diagnosis = diagnose(run)
-    said = {panel.key for panel in PANELS if f"Found: non-finite at {site}, step 1" in panel.shows(run, diagnosis)}
+    said = {
+        panel.key
+        for panel in PANELS
+        if f"Found: non-finite at {site}, step 1" in panel.shows(run, diagnosis)
+    }
     assert said == panels
 
 
@@ -381,7 +436,9 @@ def test_the_diagnosis_changes_nothing_in_a_chart_but_its_marks() -> None:
     run = made_up(60)
     told = replace(diagnose(run), findings=())
     for panel in PANELS:
-        assert [one.svg for one in panel.draw(run, None, told)] == [one.svg for one in panel.draw(run, None, None)]
+        assert [one.svg for one in panel.draw(run, None, told)] == [
+            one.svg for one in panel.draw(run, None, None)
+        ]
 
 
 def test_many_sites_are_cut_to_the_extreme_ones() -> None:
@@ -417,16 +474,31 @@ def test_sites_are_grouped_by_layer_with_what_they_share() -> None:
 
 
 EVIL = "<script>alert(1)</script>\"'&\x00\x1b\ud800\u202e.0.w"
-ONE_ROW = {name: [1.0] if signal.scope == "run" else {"a": [1.0]} for name, signal in BY_NAME.items()}
+ONE_ROW = {
+    name: [1.0] if signal.scope == "run" else {"a": [1.0]} for name, signal in BY_NAME.items()
+}
 LATE = [*[None] * 8, 1.0]
 HOSTILE: Mapping[str, Record] = {
     "no rows": hand_made({}),
     "one row": hand_made({name: values for name, values in ONE_ROW.items() if name != "batch_ids"}),
-    "all infinite": hand_made({name: [INF] * 30 for name in ("loss", "lr", "grad_norm", "val_loss")}),
+    "all infinite": hand_made(
+        {name: [INF] * 30 for name in ("loss", "lr", "grad_norm", "val_loss")}
+    ),
     "all NaN": hand_made({"loss": [NAN] * 30, "grad_norm": [NAN] * 30}),
-    "zero": hand_made({"loss": [0.0] * 30, "lr": [0.0] * 30, "grad_norm": [0.0] * 30, "activation": {"a": [0.0] * 30}}),
-    "huge": hand_made({"loss": [1e300, -1e300] * 15, "lr": [1e300] * 30, "grad_norm": [1e300, 1e-300] * 15}),
-    "one evaluation": hand_made({"loss": [2.0] * 9, "val_loss": LATE, "val_loss_by_class": {"regular": LATE}}),
+    "zero": hand_made(
+        {
+            "loss": [0.0] * 30,
+            "lr": [0.0] * 30,
+            "grad_norm": [0.0] * 30,
+            "activation": {"a": [0.0] * 30},
+        }
+    ),
+    "huge": hand_made(
+        {"loss": [1e300, -1e300] * 15, "lr": [1e300] * 30, "grad_norm": [1e300, 1e-300] * 15}
+    ),
+    "one evaluation": hand_made(
+        {"loss": [2.0] * 9, "val_loss": LATE, "val_loss_by_class": {"regular": LATE}}
+    ),
     "evil names": hand_made(
         {
             "activation": {EVIL: [1.0, 2.0], "b": [1.0, INF]},
@@ -437,7 +509,9 @@ HOSTILE: Mapping[str, Record] = {
     ),
     "late steps": hand_made({"loss": [2.0, 1.0, 0.5]}, steps=[10**9, 10**9 + 1, 2**52]),
     "only one class": hand_made({"val_loss_by_class": {"regular": [1.0, 2.0]}}),
-    "opposite infinities": hand_made({"val_loss_by_class": {"regular": [1.0, INF], "irregular": [1.0, INF]}}),
+    "opposite infinities": hand_made(
+        {"val_loss_by_class": {"regular": [1.0, INF], "irregular": [1.0, INF]}}
+    ),
 }
 
 

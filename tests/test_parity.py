@@ -1,7 +1,7 @@
 """MiniGPT against PyTorch's autograd in float64: logits, loss and every gradient.
 
-The twin is written with torch's own layers, row by row and padded, so that it shares no idea of packing with ours.
-"""
+The twin is written with torch's own layers, row by row and padded, so that it shares no idea of
+packing with ours."""
 
 import math
 
@@ -12,14 +12,17 @@ from model import HEALTHY, build
 from model.config import change
 from model.corpus import SEQUENCES, encode
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed here; `make parity` installs it and runs this")
+torch = pytest.importorskip(
+    "torch", reason="PyTorch is not installed here; `make parity` installs it and runs this"
+)
 
 ROWS = np.array([0, 3, 77, 200, 201, 340, 555])
 TOLERANCE = 1e-10
 
 
 def rotate(x):
-    """Rotary positions by the definition: interleaved pairs, one rotation matrix each. [T, H, D] -> the same."""
+    """Rotary positions by the definition: interleaved pairs, one rotation matrix each. [T, H, D] ->
+    the same."""
     T, _, D = x.shape
     angles = torch.arange(T)[:, None] * HEALTHY.model.rope_base ** (-torch.arange(0, D, 2) / D)
     cos, sin = angles.cos()[:, None], angles.sin()[:, None]
@@ -63,9 +66,12 @@ class Twin:
 
 @pytest.fixture(scope="module", params=["causal", "all-ones"])
 def pair(request):
-    """Ours and torch's, with the same random weights, biases and scales included, after one forward and backward."""
+    """Ours and torch's, with the same random weights, biases and scales included, after one forward
+    and backward."""
     torch.set_default_dtype(torch.float64)
-    config = change(change(HEALTHY, "model.dtype", "float64"), "model.attention_mask", request.param)
+    config = change(
+        change(HEALTHY, "model.dtype", "float64"), "model.attention_mask", request.param
+    )
     ours = build(config)
     ours.params.flat += 0.05 * np.random.default_rng(0).standard_normal(ours.params.flat.shape)
     twin = Twin({name: param.data.copy() for name, param in ours.params.items()}, request.param)
@@ -93,7 +99,8 @@ def test_every_gradient_agrees_with_torch(pair):
     ours, twin, _, _ = pair
     ours.loss_at(ROWS)
     errors = {
-        name: np.abs(param.grad - (theirs := twin.w[name].grad.numpy())).max() / np.abs(theirs).max()
+        name: np.abs(param.grad - (theirs := twin.w[name].grad.numpy())).max()
+        / np.abs(theirs).max()
         for name, param in ours.params.items()
     }
     assert {name: error for name, error in errors.items() if error > TOLERANCE} == {}

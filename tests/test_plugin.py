@@ -1,4 +1,5 @@
-"""The plugin in one process: pytest is run on small projects, and its lines, exit code and files are looked at."""
+"""The plugin in one process: pytest is run on small projects, and its lines, exit code and files
+are looked at."""
 
 from __future__ import annotations
 
@@ -69,7 +70,9 @@ def test_an_experiment_that_no_test_asks_for_is_not_trained(project: Project) ->
     assert project.builds("stuck") == 0
 
 
-def test_an_unknown_experiment_is_an_error_that_names_the_hook_and_what_is_offered(project: Project) -> None:
+def test_an_unknown_experiment_is_an_error_that_names_the_hook_and_what_is_offered(
+    project: Project,
+) -> None:
     project.tests("def test_it(run): run('helthy')")
     result = project.run()
     result.stdout.fnmatch_lines(
@@ -85,7 +88,9 @@ def test_an_unknown_experiment_is_an_error_that_names_the_hook_and_what_is_offer
 def test_asking_where_nobody_offers_anything_says_how_to_offer(project: Project) -> None:
     project.conftest("")
     project.tests("def test_it(run): run('healthy')")
-    project.run().stdout.fnmatch_lines(["E*nobody offers any. Implement pytest_probes_experiments(config) in a conf*"])
+    project.run().stdout.fnmatch_lines(
+        ["E*nobody offers any. Implement pytest_probes_experiments(config) in a conf*"]
+    )
 
 
 def test_offers_of_several_conftests_come_together(project: Project) -> None:
@@ -102,8 +107,12 @@ def test_offers_of_several_conftests_come_together(project: Project) -> None:
 
 def test_the_next_session_is_answered_from_the_cache(project: Project) -> None:
     project.tests(BOTH)
-    project.run().stdout.fnmatch_lines(["probes: healthy to be trained, stuck to be trained", "healthy *trained*"])
-    project.run().stdout.fnmatch_lines(["probes: healthy cached, stuck cached", "healthy *cached*", "stuck *cached*"])
+    project.run().stdout.fnmatch_lines(
+        ["probes: healthy to be trained, stuck to be trained", "healthy *trained*"]
+    )
+    project.run().stdout.fnmatch_lines(
+        ["probes: healthy cached, stuck cached", "healthy *cached*", "stuck *cached*"]
+    )
     assert (project.builds("healthy"), project.builds("stuck")) == (1, 1)
 
 
@@ -118,7 +127,9 @@ def test_a_changed_fingerprint_trains_again(project: Project) -> None:
 def test_retrain_trains_again(project: Project) -> None:
     project.tests(BOTH)
     project.run()
-    project.run("--retrain").stdout.fnmatch_lines(["probes: healthy to be trained*", "healthy *trained*"])
+    project.run("--retrain").stdout.fnmatch_lines(
+        ["probes: healthy to be trained*", "healthy *trained*"]
+    )
     assert (project.builds("healthy"), project.builds("stuck")) == (2, 2)
 
 
@@ -129,7 +140,9 @@ def test_a_damaged_record_is_trained_again_with_a_warning(project: Project) -> N
     record.write_bytes(record.read_bytes()[:-9])
     result = project.run()
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*UserWarning: the record kept at *is damaged and will be trained again*"])
+    result.stdout.fnmatch_lines(
+        ["*UserWarning: the record kept at *is damaged and will be trained again*"]
+    )
 
 
 def test_without_a_cache_records_live_as_long_as_a_session_that_passes(
@@ -164,7 +177,9 @@ def test_without_a_cache_a_session_that_asks_for_nothing_leaves_nothing(
 # Failures
 
 
-def test_a_failing_assertion_prints_the_diagnosis_and_how_to_draw_the_record(project: Project) -> None:
+def test_a_failing_assertion_prints_the_diagnosis_and_how_to_draw_the_record(
+    project: Project,
+) -> None:
     project.tests("def test_stuck(run): assert run('stuck').diagnosis.verdict == 'healthy'")
     result = project.run()
     (record,) = project.kept("stuck-*.jsonl")
@@ -207,7 +222,9 @@ def test_a_run_that_dies_in_training_says_where_its_partial_record_is(project: P
     result = project.run()
     (partial_record,) = project.kept("mortal-*.partial.jsonl")
     message = "E*experiment 'mortal' failed in training: ArithmeticError: told to die at step 5*"
-    result.stdout.fnmatch_lines([message + f"kept at {partial_record}", message, "E*(not tried again in this session)"])
+    result.stdout.fnmatch_lines(
+        [message + f"kept at {partial_record}", message, "E*(not tried again in this session)"]
+    )
     result.assert_outcomes(failed=2)
     assert project.builds("mortal") == 1
 
@@ -219,14 +236,19 @@ def test_a_run_that_dies_in_training_says_where_its_partial_record_is(project: P
             "raise KeyError('lost')",
             "*pytest_probes_experiments in *conftest.py raised KeyError: 'lost' (*conftest.py:2)",
         ),
-        ("return [1]", "*conftest.py returned [[]1], a list; it must return a dict from names to probes.Experiment"),
+        (
+            "return [1]",
+            "*conftest.py returned [[]1], a list; it must return a dict from names to probes.Experiment",
+        ),
         ("pass", "*conftest.py returned None, a NoneType; it must return a dict*"),
         ("return {'a': 3}", "*conftest.py: 'a' is 3, a int; it must return a dict*"),
         ("return {'a/b': 3}", "*names an experiment 'a/b'; a name is made of letters*"),
         ("return {1: 3}", "*names an experiment 1; a name is made of letters*"),
     ],
 )
-def test_an_offer_that_cannot_be_used_is_a_usage_error(project: Project, body: str, complaint: str) -> None:
+def test_an_offer_that_cannot_be_used_is_a_usage_error(
+    project: Project, body: str, complaint: str
+) -> None:
     project.conftest(f"def pytest_probes_experiments(config):\n    {body}\n")
     project.tests("def test_it(): pass")
     result = project.run("-q")
@@ -239,7 +261,9 @@ def test_a_name_that_is_offered_twice_is_a_usage_error_naming_both(project: Proj
     project.pytester.makepyfile(other=OFFER.format(offers='offer("healthy")'))
     project.tests("def test_it(): pass")
     result = project.run("-p", "other")
-    result.stderr.fnmatch_lines(["ERROR: *'healthy' is offered twice, by other and by *conftest.py; rename one"])
+    result.stderr.fnmatch_lines(
+        ["ERROR: *'healthy' is offered twice, by other and by *conftest.py; rename one"]
+    )
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
@@ -261,17 +285,36 @@ def test_collecting_trains_and_draws_nothing(project: Project) -> None:
     assert project.builds("healthy") == 0
 
 
-def test_a_project_that_never_asks_does_not_notice_the_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_project_that_never_asks_does_not_notice_the_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    test = "import sys\ndef test_it(): assert not {'numpy', 'pygal', 'filelock'} & set(sys.modules)\n"
+    test = (
+        "import sys\ndef test_it(): assert not {'numpy', 'pygal', 'filelock'} & set(sys.modules)\n"
+    )
     (tmp_path / "test_it.py").write_text(test, encoding="utf-8")
 
     def output(*args: str) -> str:
-        command = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "--durations=0", *args, "test_it.py"]
+        command = [
+            sys.executable,
+            "-B",
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "--durations=0",
+            *args,
+            "test_it.py",
+        ]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-        # pytest itself names what is loaded from an installed package; everything else is the plugin's to keep quiet.
-        lines = [line for line in done.stdout.split(" in ")[0].splitlines() if not line.startswith("plugins: ")]
+        # pytest itself names what is loaded from an installed package; everything else is the
+        # plugin's to keep quiet.
+        lines = [
+            line
+            for line in done.stdout.split(" in ")[0].splitlines()
+            if not line.startswith("plugins: ")
+        ]
         return "\n".join(lines) + done.stderr
 
     assert output("-p", "probes.plugin") == output()
@@ -282,7 +325,8 @@ def test_a_project_that_never_asks_does_not_notice_the_plugin(tmp_path: Path, mo
 
 
 def screen(text: str) -> list[str]:
-    """What stands on the lines of a terminal: a carriage return goes back to the beginning, and one writes over."""
+    """What stands on the lines of a terminal: a carriage return goes back to the beginning, and one
+    writes over."""
     lines = []
     for line in text.split("\n"):
         shown = ""
@@ -335,7 +379,9 @@ def test_a_failed_test_says_which_leaf_of_the_config_would_heal_its_run(project:
 
 
 @pytest.mark.parametrize("remedies", ["None", "{}"])
-def test_a_cause_that_no_leaf_heals_is_left_at_the_sentence(project: Project, remedies: str) -> None:
+def test_a_cause_that_no_leaf_heals_is_left_at_the_sentence(
+    project: Project, remedies: str
+) -> None:
     """The project offers no remedy at all, or none for this cause."""
     out = output_of_a_failure(project, f'offer("stuck", lr=0.0, remedies={remedies})')
     out.fnmatch_lines(["*remedy: set the base learning rate*"])
@@ -345,4 +391,9 @@ def test_a_cause_that_no_leaf_heals_is_left_at_the_sentence(project: Project, re
 def test_a_remedy_that_raises_hides_nothing(project: Project) -> None:
     """The failure is reported as it is, and the remedy's own beside it."""
     out = output_of_a_failure(project, 'offer("stuck", lr=0.0, remedies={"lr-zero": {"speed": 1}})')
-    out.fnmatch_lines(["*assert 'unhealthy' == 'healthy'*", "remedy here: apply_remedy('lr-zero') raised TypeError: *"])
+    out.fnmatch_lines(
+        [
+            "*assert 'unhealthy' == 'healthy'*",
+            "remedy here: apply_remedy('lr-zero') raised TypeError: *",
+        ]
+    )

@@ -1,4 +1,5 @@
-"""The end of a session: which runs are drawn and listed, where, and what is said when they are not everything."""
+"""The end of a session: which runs are drawn and listed, where, and what is said when they are not
+everything."""
 
 from __future__ import annotations
 
@@ -41,7 +42,10 @@ def test_a_run_of_everything_says_nothing_is_left_out(project: Project) -> None:
     [
         (["-k", "stuck"], "1 test deselected; no test asked for healthy"),
         (["test_it.py::test_stuck"], "only named tests ran; no test asked for healthy"),
-        (["--deselect", "test_it.py::test_healthy"], "1 test deselected; no test asked for healthy"),
+        (
+            ["--deselect", "test_it.py::test_healthy"],
+            "1 test deselected; no test asked for healthy",
+        ),
     ],
 )
 def test_a_partial_run_draws_what_ran_and_the_reference_and_says_so(
@@ -57,7 +61,9 @@ def test_a_partial_run_draws_what_ran_and_the_reference_and_says_so(
     assert project.builds("healthy") == 1
 
 
-def test_the_reference_of_a_partial_run_comes_from_the_cache_when_it_is_there(project: Project) -> None:
+def test_the_reference_of_a_partial_run_comes_from_the_cache_when_it_is_there(
+    project: Project,
+) -> None:
     project.tests(BOTH)
     project.run()
     project.run("-k", "stuck").stdout.fnmatch_lines(["healthy *cached*"])
@@ -70,13 +76,17 @@ def test_an_experiment_that_no_test_asks_for_makes_a_run_partial(project: Projec
 
 
 def test_a_session_stopped_by_a_failure_is_partial(project: Project) -> None:
-    project.tests("def test_stuck(run): assert not run('stuck')\ndef test_healthy(run): run('healthy')")
+    project.tests(
+        "def test_stuck(run): assert not run('stuck')\ndef test_healthy(run): run('healthy')"
+    )
     project.run("-x").stdout.fnmatch_lines(
         ["dashboard: * (partial: the session stopped early; no test asked for heal*"]
     )
 
 
-def test_a_run_of_the_last_failures_is_partial_though_it_asks_for_everything(project: Project) -> None:
+def test_a_run_of_the_last_failures_is_partial_though_it_asks_for_everything(
+    project: Project,
+) -> None:
     project.tests("def test_passes(run): run('healthy'), run('stuck')", "test_one")
     project.tests("def test_fails(run): assert not (run('healthy') and run('stuck'))", "test_two")
     project.run("--lf").stdout.no_fnmatch_line("dashboard: *(*")
@@ -84,7 +94,9 @@ def test_a_run_of_the_last_failures_is_partial_though_it_asks_for_everything(pro
 
 
 def test_who_interrupts_a_session_does_not_wait_for_the_reference(project: Project) -> None:
-    project.tests("import pytest\ndef test_stuck(run): run('stuck')\ndef test_stop(): pytest.exit('enough')\n")
+    project.tests(
+        "import pytest\ndef test_stuck(run): run('stuck')\ndef test_stop(): pytest.exit('enough')\n"
+    )
     result = project.run()
     result.stdout.fnmatch_lines(["stuck *", "dashboard: *the session stopped early*"])
     result.stdout.no_fnmatch_line("healthy *")
@@ -106,7 +118,9 @@ def test_the_page_can_be_moved(project: Project, setting: str) -> None:
 
 
 @pytest.mark.parametrize("setting", ["option", "ini"])
-def test_the_page_can_be_left_out_and_the_runs_are_still_listed(project: Project, setting: str) -> None:
+def test_the_page_can_be_left_out_and_the_runs_are_still_listed(
+    project: Project, setting: str
+) -> None:
     project.tests(BOTH)
     if setting == "ini":
         project.pytester.makeini("[pytest]\nprobes_dashboard = off")
@@ -119,7 +133,9 @@ def test_the_page_can_be_left_out_and_the_runs_are_still_listed(project: Project
 def test_where_nothing_is_drawn_the_reference_is_not_trained_for_it(project: Project) -> None:
     project.tests("def test_stuck(run): run('stuck')")
     result = project.run("--dashboard", "off")
-    result.stdout.fnmatch_lines(["diagnosis: reports/diagnosis.json (partial: no test asked for healthy)"])
+    result.stdout.fnmatch_lines(
+        ["diagnosis: reports/diagnosis.json (partial: no test asked for healthy)"]
+    )
     assert project.builds("healthy") == 0
 
 
@@ -132,7 +148,9 @@ def test_the_option_wins_over_the_ini(project: Project) -> None:
 def test_a_folder_is_no_place_for_a_page(project: Project) -> None:
     project.tests(BOTH)
     result = project.run("--dashboard", ".")
-    result.stderr.fnmatch_lines(["ERROR: --dashboard or probes_dashboard: * is a folder; name a file, or say off"])
+    result.stderr.fnmatch_lines(
+        ["ERROR: --dashboard or probes_dashboard: * is a folder; name a file, or say off"]
+    )
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
@@ -145,7 +163,7 @@ def test_a_page_that_cannot_be_drawn_fails_the_session_and_hides_no_result(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("no ink")
 
-    monkeypatch.setattr("probes.dashboard.render", fail)
+    monkeypatch.setattr("probes.report.html.render", fail)
     project.tests(BOTH)
     result = project.run()
     result.stdout.fnmatch_lines(
@@ -159,12 +177,17 @@ def test_a_page_that_cannot_be_drawn_fails_the_session_and_hides_no_result(
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
-def test_a_reference_that_cannot_be_trained_fails_the_session_and_hides_no_page(project: Project) -> None:
+def test_a_reference_that_cannot_be_trained_fails_the_session_and_hides_no_page(
+    project: Project,
+) -> None:
     project.offers('offer("healthy", "reference", dies_at=3)', 'offer("stuck", lr=0.0)')
     project.tests("def test_stuck(run): run('stuck')")
     result = project.run()
     result.stdout.fnmatch_lines(
-        ["dashboard: *", "error: the reference healthy is not to be had: TrainingError: *told to die at step 3*"]
+        [
+            "dashboard: *",
+            "error: the reference healthy is not to be had: TrainingError: *told to die at step 3*",
+        ]
     )
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
@@ -177,11 +200,15 @@ def test_a_failing_test_keeps_its_own_exit_status(project: Project) -> None:
 # What failed, where it is kept
 
 
-def test_a_training_that_failed_has_a_line_of_its_own_and_its_remains_are_drawn(project: Project) -> None:
+def test_a_training_that_failed_has_a_line_of_its_own_and_its_remains_are_drawn(
+    project: Project,
+) -> None:
     project.offers('offer("healthy", "reference")', 'offer("mortal", dies_at=5)')
     project.tests("def test_healthy(run): run('healthy')\ndef test_mortal(run): run('mortal')")
     result = project.run()
-    result.stdout.fnmatch_lines(["mortal  failed*told to die at step 5", "*kept at *mortal-*.partial.jsonl"])
+    result.stdout.fnmatch_lines(
+        ["mortal  failed*told to die at step 5", "*kept at *mortal-*.partial.jsonl"]
+    )
     result.stdout.no_fnmatch_line("*no test asked for*")
     assert "the record is incomplete" in project.page.read_text(encoding="utf-8")
 
@@ -192,7 +219,9 @@ def test_a_training_that_failed_on_a_worker_is_told_as_well(project: Project) ->
     project.run_on_workers(workers=1).stdout.fnmatch_lines(["mortal  failed*told to die at step 5"])
 
 
-def test_a_cache_that_cannot_be_written_is_read_and_nothing_else(project: Project, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_cache_that_cannot_be_written_is_read_and_nothing_else(
+    project: Project, tmp_path, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
     """The session goes on, with a warning; what an earlier one trained is still of use."""
     project.tests("def test_healthy(run): run('healthy')")
     project.run()

@@ -1,4 +1,5 @@
-"""Logs as tests: which are collected under what name, what becomes of each, and what is said of it."""
+"""Logs as tests: which are collected under what name, what becomes of each, and what is said of
+it."""
 
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -8,9 +9,9 @@ import pytest
 
 from probes import readers
 from probes.record import Record, Stop
-from probes.recorder import save
+from probes.recording.recorder import save
+from testing.logs import csv_of
 from tests.conftest import Project
-from tests.logs import csv_of
 from tests.records import changed, hand_made, sound, thorough
 
 LOSSES = sound()["loss"]
@@ -56,7 +57,9 @@ def collected(result: pytest.RunResult) -> list[str]:
 def junit_properties(project: Project) -> dict[str, dict[str, str]]:
     """Those of each log."""
     return {
-        case.attrib["classname"]: {p.attrib["name"]: p.attrib["value"] for p in case.iter("property")}
+        case.attrib["classname"]: {
+            p.attrib["name"]: p.attrib["value"] for p in case.iter("property")
+        }
         for case in ET.parse(project.pytester.path / "junit.xml").iter("testcase")
     }
 
@@ -68,7 +71,9 @@ def test_a_log_is_a_test_that_passes_when_healthy_and_fails_when_not(logs: Proje
     """Alone: the project's own tests were not asked for."""
     result = logs.run("--diagnose", "out/healthy.jsonl", "out/sick.jsonl", "-v")
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["out/healthy.jsonl::diagnosis PASSED*", "out/sick.jsonl::diagnosis FAILED*"])
+    result.stdout.fnmatch_lines(
+        ["out/healthy.jsonl::diagnosis PASSED*", "out/sick.jsonl::diagnosis FAILED*"]
+    )
 
 
 def test_a_folder_stands_for_its_logs_sorted_and_each_once(logs: Project) -> None:
@@ -78,7 +83,9 @@ def test_a_folder_stands_for_its_logs_sorted_and_each_once(logs: Project) -> Non
     assert collected(result) == ["out/healthy.jsonl::diagnosis", "out/sick.jsonl::diagnosis"]
 
 
-@pytest.mark.parametrize("args", [("test_it.py", "--diagnose", "out"), ("--diagnose=out", "test_it.py")])
+@pytest.mark.parametrize(
+    "args", [("test_it.py", "--diagnose", "out"), ("--diagnose=out", "test_it.py")]
+)
 def test_what_is_named_as_well_runs_as_well(logs: Project, args: tuple[str, ...]) -> None:
     """Tests named before the option, or after its `=`."""
     logs.run(*args).assert_outcomes(passed=2, failed=1)
@@ -105,16 +112,22 @@ def test_a_log_outside_the_project_goes_by_its_whole_path(logs: Project, tmp_pat
     assert collected(logs.run(f"--diagnose={path}", *COLLECT)) == [f"{path}::diagnosis"]
 
 
-def test_paths_start_where_the_command_is_typed(logs: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_start_where_the_command_is_typed(
+    logs: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Names start at the root all the same."""
     monkeypatch.chdir(logs.pytester.path / "out")
     logs.pytester.makeini("[pytest]")
-    assert collected(logs.run("--diagnose", "sick.jsonl", *COLLECT)) == ["out/sick.jsonl::diagnosis"]
+    assert collected(logs.run("--diagnose", "sick.jsonl", *COLLECT)) == [
+        "out/sick.jsonl::diagnosis"
+    ]
 
 
 def test_k_selects_by_path(logs: Project) -> None:
     """Folder and file, as they are printed."""
-    logs.run("test_it.py", "--diagnose", "out", "-k", "out/sick").assert_outcomes(failed=1, deselected=2)
+    logs.run("test_it.py", "--diagnose", "out", "-k", "out/sick").assert_outcomes(
+        failed=1, deselected=2
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,7 +139,9 @@ def test_k_selects_by_path(logs: Project) -> None:
         (["out", "test_it.py::test_it"], "*what else is to run stands before --diagnose"),
     ],
 )
-def test_a_path_without_a_log_is_an_error_before_anything_runs(logs: Project, args: list[str], said: str) -> None:
+def test_a_path_without_a_log_is_an_error_before_anything_runs(
+    logs: Project, args: list[str], said: str
+) -> None:
     """A usage error, and no test was even collected."""
     (logs.pytester.path / "empty").mkdir()
     result = logs.run("--diagnose", *args)
@@ -162,7 +177,9 @@ def test_a_log_that_cannot_be_read_is_an_error_with_its_reason(logs: Project) ->
     written(logs, "notes.txt", "the loss was 4\n")
     result = logs.run("--diagnose", "out", "notes.txt")
     result.assert_outcomes(passed=1, failed=1, errors=2)
-    result.stdout.fnmatch_lines(["*ERROR at setup of notes.txt*", "unreadable: *notes.txt is of no format that is kn*"])
+    result.stdout.fnmatch_lines(
+        ["*ERROR at setup of notes.txt*", "unreadable: *notes.txt is of no format that is kn*"]
+    )
     result.stdout.fnmatch_lines(["out/cut.json * unreadable *"])
     result.stdout.no_fnmatch_line("*.py:*")
 
@@ -178,7 +195,9 @@ def test_a_log_that_cannot_be_opened_is_an_error_with_its_reason(
     monkeypatch.setattr(readers, "read", gone)
     result = logs.run("--diagnose", "out/sick.jsonl")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["unreadable: *sick.jsonl cannot be opened (No such file or directory)"])
+    result.stdout.fnmatch_lines(
+        ["unreadable: *sick.jsonl cannot be opened (No such file or directory)"]
+    )
 
 
 def test_a_log_that_says_too_little_is_skipped_with_the_reason(logs: Project) -> None:
@@ -186,7 +205,9 @@ def test_a_log_that_says_too_little_is_skipped_with_the_reason(logs: Project) ->
     kept(logs, SHORT, "short")
     result = logs.run("--diagnose", "out/short.jsonl", "-rs")
     result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED*out/short.jsonl: undetermined: cannot judge: 2 points of loss; 20 are need*"])
+    result.stdout.fnmatch_lines(
+        ["SKIPPED*out/short.jsonl: undetermined: cannot judge: 2 points of loss; 20 are need*"]
+    )
 
 
 def test_strictly_a_log_that_says_too_little_fails(logs: Project) -> None:
@@ -212,7 +233,9 @@ def test_a_cause_that_is_allowed_passes_and_the_end_says_so(logs: Project) -> No
     """Allowed, not gone."""
     result = logs.run("--diagnose", "out/sick.jsonl", "--allow", "bad-init")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["out/sick.jsonl  unhealthy  bad-init  allowed: initial-loss-high, step 0: *"])
+    result.stdout.fnmatch_lines(
+        ["out/sick.jsonl  unhealthy  bad-init  allowed: initial-loss-high, step 0: *"]
+    )
 
 
 def test_another_cause_that_is_allowed_helps_nothing(logs: Project) -> None:
@@ -235,31 +258,45 @@ def test_a_further_cause_that_is_not_allowed_fails(logs: Project) -> None:
     kept(logs, TWICE_SICK, "twice")
     result = logs.run("--diagnose", "out/twice.jsonl", "--allow", "lr-zero")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["unhealthy: lr-zero: allowed, but not bad-init: initial-loss-high, step 0: *"])
+    result.stdout.fnmatch_lines(
+        ["unhealthy: lr-zero: allowed, but not bad-init: initial-loss-high, step 0: *"]
+    )
 
 
 def test_a_further_cause_that_follows_from_one_that_is_allowed_passes(logs: Project) -> None:
     """Allowing a cause is allowing what it explains; not the other way round."""
     kept(logs, CONSEQUENCE, "consequence")
-    logs.run("--diagnose", "out/consequence.jsonl", "--allow", "no-warmup").assert_outcomes(passed=1)
-    logs.run("--diagnose", "out/consequence.jsonl", "--allow", "dead-neurons").assert_outcomes(failed=1)
+    logs.run("--diagnose", "out/consequence.jsonl", "--allow", "no-warmup").assert_outcomes(
+        passed=1
+    )
+    logs.run("--diagnose", "out/consequence.jsonl", "--allow", "dead-neurons").assert_outcomes(
+        failed=1
+    )
 
 
-def test_a_finding_that_no_cause_explains_fails_beside_a_cause_that_is_allowed(logs: Project) -> None:
+def test_a_finding_that_no_cause_explains_fails_beside_a_cause_that_is_allowed(
+    logs: Project,
+) -> None:
     """Alone it would be an alarm, and so it is here."""
     kept(logs, LOOSE, "loose")
     result = logs.run("--diagnose", "out/loose.jsonl", "--allow", "lr-zero")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["unhealthy: lr-zero: allowed, but no cause explains first-gradient-large, step 0: *"])
+    result.stdout.fnmatch_lines(
+        ["unhealthy: lr-zero: allowed, but no cause explains first-gradient-large, step 0: *"]
+    )
 
 
 @pytest.mark.parametrize("setting", ["option", "ini"])
-def test_allowing_what_is_no_cause_is_an_error_that_names_the_nearest(logs: Project, setting: str) -> None:
+def test_allowing_what_is_no_cause_is_an_error_that_names_the_nearest(
+    logs: Project, setting: str
+) -> None:
     """Whether or not anything is judged: a policy with a slip in it is none."""
     if setting == "ini":
         logs.pytester.makeini("[pytest]\ndiagnose_allow = overfitt")
     result = logs.run(*(["--allow", "overfitt"] if setting == "option" else []))
-    result.stderr.fnmatch_lines(["ERROR: --allow or diagnose_allow: there is no cause 'overfitt'; did you mean 'over*"])
+    result.stderr.fnmatch_lines(
+        ["ERROR: --allow or diagnose_allow: there is no cause 'overfitt'; did you mean 'over*"]
+    )
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
@@ -279,10 +316,14 @@ def test_a_column_is_read_as_the_signal_it_is_said_to_be(logs: Project) -> None:
     logs.run("--diagnose", "log.csv", "--diagnose-map", "loss=mine").assert_outcomes(passed=1)
     mapped = ("--diagnose-map", "step=step", "--diagnose-map", "lr=mine")
     result = logs.run("--diagnose", "log.csv", *mapped, "--diagnose-strict")
-    result.stdout.fnmatch_lines(["draw it: * render *log.csv --map step=step --map lr=mine -o page.html"])
+    result.stdout.fnmatch_lines(
+        ["draw it: * render *log.csv --map step=step --map lr=mine -o page.html"]
+    )
 
 
-@pytest.mark.parametrize(("pair", "said"), [("loss", "'loss' is no SIGNAL=COLUMN*"), ("los=x", "*'loss'*")])
+@pytest.mark.parametrize(
+    ("pair", "said"), [("loss", "'loss' is no SIGNAL=COLUMN*"), ("los=x", "*'loss'*")]
+)
 def test_a_mapping_of_no_signal_is_an_error(logs: Project, pair: str, said: str) -> None:
     """With the nearest name."""
     result = logs.run("--diagnose", "out", "--diagnose-map", pair)
@@ -327,17 +368,23 @@ def test_a_red_log_says_what_was_done_to_its_steps_and_who_ended_the_run(logs: P
     written(logs, "log.csv", csv_of(step=[*range(5), *range(3, 38)], loss=[4.0] * 40))
     kept(logs, replace(SICK, stopped=Stop(39, 100, "bad-init"), complete=False), "ended")
     result = logs.run("--diagnose", "log.csv", "out/ended.jsonl", "--diagnose-strict")
-    result.stdout.fnmatch_lines(["undetermined: cannot judge: the loss never fell *", "note: *resumed*"])
+    result.stdout.fnmatch_lines(
+        ["undetermined: cannot judge: the loss never fell *", "note: *resumed*"]
+    )
     result.stdout.fnmatch_lines(["unhealthy: bad-init: *", f"{Stop(39, 100, 'bad-init')}"])
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("healthy", "\x1b[32mhealthy"), ("sick", "\x1b[31munhealthy"), ("cut", "\x1b[31munreadable")]
+    ("name", "code"),
+    [("healthy", "\x1b[32mhealthy"), ("sick", "\x1b[31munhealthy"), ("cut", "\x1b[31munreadable")],
 )
 def test_verdicts_are_coloured_where_colours_are(logs: Project, name: str, code: str) -> None:
     """What has none is red."""
     written(logs, "out/cut.jsonl", '{"log_history": [{"step": 1, "loss": 4')
-    assert f"out/{name}.jsonl  {code}" in logs.run("--diagnose", f"out/{name}.jsonl", "--color=yes").stdout.str()
+    assert (
+        f"out/{name}.jsonl  {code}"
+        in logs.run("--diagnose", f"out/{name}.jsonl", "--color=yes").stdout.str()
+    )
 
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
@@ -384,7 +431,9 @@ def test_names_in_a_log_do_not_steer_the_terminal(logs: Project) -> None:
     """Nor does the name of its file."""
     written(logs, "out/\x1b[2Jlog.csv", csv_of(step=range(3), loss=["x\x1b[2J", 1, 2]))
     result = logs.run("--diagnose", "out")
-    assert "\x1b[2J" not in "\n".join(line for line in result.outlines if line.startswith(("unreadable", "out/\ufffd")))
+    assert "\x1b[2J" not in "\n".join(
+        line for line in result.outlines if line.startswith(("unreadable", "out/\ufffd"))
+    )
     result.stdout.fnmatch_lines(["out/\ufffd[[]2Jlog.csv *"])
 
 
@@ -417,5 +466,7 @@ def test_a_log_whose_worker_reports_something_that_is_lost_fails_the_session(log
         """
     )
     result = logs.run("-p", "xdist", "-n1", "-o", "diagnose_files=healthy.jsonl")
-    result.stdout.fnmatch_lines(["1 of the collected tests never reported; *", "  test_it.py::test_lost"])
+    result.stdout.fnmatch_lines(
+        ["1 of the collected tests never reported; *", "  test_it.py::test_lost"]
+    )
     assert result.ret == pytest.ExitCode.TESTS_FAILED

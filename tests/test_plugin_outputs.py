@@ -40,17 +40,24 @@ def runs(project: Project) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
-def test_every_run_is_in_the_document_with_the_tests_that_used_it(project: Project, workers: tuple[str, ...]) -> None:
+def test_every_run_is_in_the_document_with_the_tests_that_used_it(
+    project: Project, workers: tuple[str, ...]
+) -> None:
     """From workers as well; the gravest outcome of its tests is the run's."""
     project.tests(BOTH + "\n" + RED)
     result = project.run(*workers)
-    result.stdout.fnmatch_lines(["dashboard: reports/dashboard.html", "diagnosis: reports/diagnosis.json"])
+    result.stdout.fnmatch_lines(
+        ["dashboard: reports/dashboard.html", "diagnosis: reports/diagnosis.json"]
+    )
     found = runs(project)
     assert {name: (run["kind"], run["verdict"], run["cause"]) for name, run in found.items()} == {
         "healthy": ("experiment", "healthy", None),
         "stuck": ("experiment", "unhealthy", "lr-zero"),
     }
-    assert found["stuck"]["tests"] == {"test_it.py::test_stuck": "passed", "test_it.py::test_red": "failed"}
+    assert found["stuck"]["tests"] == {
+        "test_it.py::test_stuck": "passed",
+        "test_it.py::test_red": "failed",
+    }
     assert (found["healthy"]["outcome"], found["stuck"]["outcome"]) == ("passed", "failed")
     (record,) = project.kept("stuck-*.jsonl")
     assert found["stuck"]["path"] == record.relative_to(project.pytester.path).as_posix()
@@ -59,11 +66,17 @@ def test_every_run_is_in_the_document_with_the_tests_that_used_it(project: Proje
 
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
-def test_every_log_is_in_the_document_with_what_became_of_it(logs: Project, workers: tuple[str, ...]) -> None:
+def test_every_log_is_in_the_document_with_what_became_of_it(
+    logs: Project, workers: tuple[str, ...]
+) -> None:
     """Though nothing is drawn."""
-    logs.run("--diagnose", "out", *workers).stdout.fnmatch_lines(["diagnosis: reports/diagnosis.json"])
+    logs.run("--diagnose", "out", *workers).stdout.fnmatch_lines(
+        ["diagnosis: reports/diagnosis.json"]
+    )
     found = runs(logs)
-    assert {name: (run["verdict"], run["outcome"], run["allowed"]) for name, run in found.items()} == {
+    assert {
+        name: (run["verdict"], run["outcome"], run["allowed"]) for name, run in found.items()
+    } == {
         "out/healthy.jsonl": ("healthy", "passed", False),
         "out/short.jsonl": ("undetermined", "skipped", False),
         "out/sick.jsonl": ("unhealthy", "failed", False),
@@ -95,7 +108,9 @@ def test_a_cause_that_is_allowed_is_said_to_be(logs: Project) -> None:
 
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
-def test_a_document_of_some_logs_says_that_it_is_partial(logs: Project, workers: tuple[str, ...]) -> None:
+def test_a_document_of_some_logs_says_that_it_is_partial(
+    logs: Project, workers: tuple[str, ...]
+) -> None:
     """As the end of the session does."""
     result = logs.run("--diagnose", "out", "-k", "sick", *workers)
     result.stdout.fnmatch_lines(["diagnosis: reports/diagnosis.json (partial: 3 tests deselected)"])
@@ -117,14 +132,21 @@ def test_a_training_that_failed_is_in_the_document_with_what_it_left(project: Pr
     project.run()
     mortal = runs(project)["mortal"]
     assert mortal["error"] == "failed in training: ArithmeticError: told to die at step 22"
-    assert (mortal["verdict"], mortal["complete"], mortal["outcome"]) == ("healthy", False, "failed")
+    assert (mortal["verdict"], mortal["complete"], mortal["outcome"]) == (
+        "healthy",
+        False,
+        "failed",
+    )
 
 
 def test_a_training_that_left_nothing_is_in_the_document_all_the_same(project: Project) -> None:
     project.offers('offer("stillborn", dies_at=0)')
     project.tests("def test_it(run): run('stillborn')")
     project.run()
-    assert (runs(project)["stillborn"]["verdict"], runs(project)["stillborn"]["outcome"]) == (None, "failed")
+    assert (runs(project)["stillborn"]["verdict"], runs(project)["stillborn"]["outcome"]) == (
+        None,
+        "failed",
+    )
 
 
 def test_a_run_that_failed_its_fixture_is_an_error(project: Project) -> None:
@@ -155,7 +177,11 @@ def test_where_nothing_ran_nothing_is_written(project: Project, args: tuple[str,
 def test_the_document_can_be_moved(logs: Project, setting: str) -> None:
     if setting == "ini":
         logs.pytester.makeini("[pytest]\nprobes_diagnosis_json = elsewhere/it.json")
-    result = logs.run("--diagnose", "out", *(["--diagnosis-json", "elsewhere/it.json"] if setting == "option" else []))
+    result = logs.run(
+        "--diagnose",
+        "out",
+        *(["--diagnosis-json", "elsewhere/it.json"] if setting == "option" else []),
+    )
     result.stdout.fnmatch_lines(["diagnosis: elsewhere/it.json"])
     assert len(json.loads((logs.pytester.path / "elsewhere/it.json").read_bytes())["runs"]) == 4
     assert not logs.document.exists()
@@ -180,7 +206,9 @@ def test_the_document_can_be_left_out(logs: Project) -> None:
 
 def test_a_folder_is_no_place_for_the_document(logs: Project) -> None:
     result = logs.run("--diagnosis-json", ".")
-    result.stderr.fnmatch_lines(["ERROR: --diagnosis-json or probes_diagnosis_json: * is a folder; name a file, or*"])
+    result.stderr.fnmatch_lines(
+        ["ERROR: --diagnosis-json or probes_diagnosis_json: * is a folder; name a file, or*"]
+    )
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
@@ -196,7 +224,9 @@ def test_a_document_that_cannot_be_written_fails_the_session(logs: Project) -> N
 
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
-def test_a_note_is_said_at_the_end_on_the_page_and_in_the_document(project: Project, workers: tuple[str, ...]) -> None:
+def test_a_note_is_said_at_the_end_on_the_page_and_in_the_document(
+    project: Project, workers: tuple[str, ...]
+) -> None:
     """Each once, whoever leaves it."""
     project.tests(
         """
@@ -210,7 +240,9 @@ def test_a_note_is_said_at_the_end_on_the_page_and_in_the_document(project: Proj
     )
     result = project.run(*workers)
     assert [line for line in result.outlines if line.startswith("note: ")] == ["note: it cost <3 %"]
-    assert '<p class="note" role="note">it cost &lt;3 %</p>' in project.page.read_text(encoding="utf-8")
+    assert '<p class="note" role="note">it cost &lt;3 %</p>' in project.page.read_text(
+        encoding="utf-8"
+    )
     assert document(project)["notes"] == ["it cost <3 %"]
 
 
@@ -234,7 +266,10 @@ def test_a_summary_is_written_where_it_is_asked_for(
     project.tests(BOTH)
     project.run(*workers)
     text = path.read_text(encoding="utf-8")
-    assert [row[:3] for row in rows(text)] == [["stuck", "unhealthy", "lr-zero"], ["healthy", "healthy", ""]]
+    assert [row[:3] for row in rows(text)] == [
+        ["stuck", "unhealthy", "lr-zero"],
+        ["healthy", "healthy", ""],
+    ]
     assert text.count("###") == 1
     assert "Dashboard: reports/dashboard.html" in text
 
@@ -245,7 +280,9 @@ def test_a_summary_that_cannot_be_written_is_told_and_fails_nothing(
     """It says nothing of the tests."""
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(logs.pytester.path / "nowhere/summary.md"))
     result = logs.run("--diagnose", "out/healthy.jsonl")
-    result.stdout.fnmatch_lines(["note: no summary at *nowhere/summary.md: No such file or directory"])
+    result.stdout.fnmatch_lines(
+        ["note: no summary at *nowhere/summary.md: No such file or directory"]
+    )
     assert result.ret == pytest.ExitCode.OK
 
 
@@ -256,7 +293,9 @@ def test_red_runs_are_annotated_under_github(
     """Errors, then a warning for what was not judged; each at the beginning of a line, once."""
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_WORKSPACE", str(logs.pytester.path.parent))
-    lines = [line for line in logs.run("--diagnose", "out", *workers).outlines if line.startswith("::")]
+    lines = [
+        line for line in logs.run("--diagnose", "out", *workers).outlines if line.startswith("::")
+    ]
     root = logs.pytester.path.name
     assert [(kind, at["file"], at["title"]) for kind, at, _ in map(parsed, lines)] == [
         ("error", f"{root}/out/sick.jsonl", "out/sick.jsonl: bad-init"),
@@ -265,10 +304,14 @@ def test_red_runs_are_annotated_under_github(
     ]
 
 
-def test_strictly_what_was_not_judged_is_an_error(logs: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strictly_what_was_not_judged_is_an_error(
+    logs: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     result = logs.run("--diagnose", "out/short.jsonl", "--diagnose-strict")
-    result.stdout.fnmatch_lines(["::error file=out/short.jsonl,title=out/short.jsonl%3A undetermined::*"])
+    result.stdout.fnmatch_lines(
+        ["::error file=out/short.jsonl,title=out/short.jsonl%3A undetermined::*"]
+    )
 
 
 def test_an_experiment_is_annotated_at_the_test_that_it_turned_red(
@@ -279,11 +322,15 @@ def test_an_experiment_is_annotated_at_the_test_that_it_turned_red(
     project.offers('offer("stuck", lr=0.0)', 'offer("other", lr=0.0)')
     project.tests(RED + "    def test_other(run): assert run('other').diagnosis.cause == 'lr-zero'")
     lines = [line for line in project.run().outlines if line.startswith("::")]
-    assert [line.partition("::lr-zero")[0] for line in lines] == ["::error file=test_it.py,title=stuck%3A lr-zero"]
+    assert [line.partition("::lr-zero")[0] for line in lines] == [
+        "::error file=test_it.py,title=stuck%3A lr-zero"
+    ]
 
 
 @pytest.mark.parametrize("value", [None, "false"])
-def test_elsewhere_nothing_is_annotated(logs: Project, monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+def test_elsewhere_nothing_is_annotated(
+    logs: Project, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
     if value:
         monkeypatch.setenv("GITHUB_ACTIONS", value)
     logs.run("--diagnose", "out").stdout.no_fnmatch_line("::*")

@@ -1,4 +1,5 @@
-"""What a session leaves in pytest-html's report: the panels of each log, and of the runs that a red test used."""
+"""What a session leaves in pytest-html's report: the panels of each log, and of the runs that a red
+test used."""
 
 from __future__ import annotations
 
@@ -33,7 +34,10 @@ def embedded(project: Project, *args: str) -> dict[str, list[str]]:
     blob = Blob()
     blob.feed((project.pytester.path / "report.html").read_text(encoding="utf-8"))
     tests = blob.data["tests"].items()
-    return {nodeid: [extra["content"] for one in tries for extra in one["extras"]] for nodeid, tries in tests}
+    return {
+        nodeid: [extra["content"] for one in tries for extra in one["extras"]]
+        for nodeid, tries in tests
+    }
 
 
 @pytest.mark.parametrize("args", [(), ("--self-contained-html",), ("-p", "xdist", "-n2")])
@@ -107,8 +111,10 @@ def test_what_cannot_be_drawn_is_said_in_the_report_and_hides_no_result(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("no <ink>")
 
-    monkeypatch.setattr("probes.outputs.panels.panels", fail)
-    result = logs.run("-p", "metadata", "-p", "html", "--html=report.html", "--diagnose", "out/sick.jsonl")
+    monkeypatch.setattr("probes.report.pytest_html.panels", fail)
+    result = logs.run(
+        "-p", "metadata", "-p", "html", "--html=report.html", "--diagnose", "out/sick.jsonl"
+    )
     result.assert_outcomes(failed=1)
     blob = Blob()
     blob.feed((logs.pytester.path / "report.html").read_text(encoding="utf-8"))
@@ -117,9 +123,13 @@ def test_what_cannot_be_drawn_is_said_in_the_report_and_hides_no_result(
     assert [extra["content"] for extra in one["extras"]] == [wanted]
 
 
-def test_without_a_report_nothing_is_drawn_for_it(logs: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_report_nothing_is_drawn_for_it(
+    logs: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Though pytest-html is there."""
     drawn: list[object] = []
-    monkeypatch.setattr("probes.outputs.panels.panels", lambda *run: drawn.append(run))
-    logs.run("-p", "metadata", "-p", "html", "--diagnose", "out/sick.jsonl").assert_outcomes(failed=1)
+    monkeypatch.setattr("probes.report.pytest_html.panels", lambda *run: drawn.append(run))
+    logs.run("-p", "metadata", "-p", "html", "--diagnose", "out/sick.jsonl").assert_outcomes(
+        failed=1
+    )
     assert drawn == []

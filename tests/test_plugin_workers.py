@@ -1,4 +1,5 @@
-"""The plugin under pytest-xdist: one training for all workers, one page, and no way to lose a test unnoticed."""
+"""The plugin under pytest-xdist: one training for all workers, one page, and no way to lose a test
+unnoticed."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def test_workers_train_each_experiment_once_and_the_page_is_whole(project: Proje
     project.tests(MANY)
     result = project.run_on_workers()
     result.assert_outcomes(passed=8)
-    result.stdout.fnmatch_lines(["healthy *trained*", "stuck *trained*", "dashboard: reports/dashboard.html"])
+    result.stdout.fnmatch_lines(
+        ["healthy *trained*", "stuck *trained*", "dashboard: reports/dashboard.html"]
+    )
     assert (project.builds("healthy"), project.builds("stuck")) == (1, 1)
     assert project.page.exists()
 
@@ -44,7 +47,9 @@ def test_workers_retrain_once_a_session_to_the_same_bytes(project: Project) -> N
     project.run()
     before = [path.read_bytes() for path in project.kept("*.jsonl")]
     result = project.run_on_workers("--retrain")
-    result.stdout.fnmatch_lines(["probes: healthy to be trained*", "healthy *trained*", "stuck *trained*"])
+    result.stdout.fnmatch_lines(
+        ["probes: healthy to be trained*", "healthy *trained*", "stuck *trained*"]
+    )
     assert (project.builds("healthy"), project.builds("stuck")) == (2, 2)
     assert [path.read_bytes() for path in project.kept("*.jsonl")] == before
 
@@ -52,7 +57,9 @@ def test_workers_retrain_once_a_session_to_the_same_bytes(project: Project) -> N
 def test_what_workers_leave_out_makes_the_page_partial(project: Project) -> None:
     project.tests(MANY)
     result = project.run_on_workers("-k", "stuck", workers=1)
-    result.stdout.fnmatch_lines(["dashboard: * (partial: 4 tests deselected; no test asked for healthy)"])
+    result.stdout.fnmatch_lines(
+        ["dashboard: * (partial: 4 tests deselected; no test asked for healthy)"]
+    )
     assert project.builds("healthy") == 1
 
 
@@ -70,12 +77,16 @@ def test_workers_share_a_folder_where_there_is_no_cache(project: Project) -> Non
 
 
 def test_a_worker_does_not_clear_the_cache_another_trains_into(project: Project) -> None:
-    project.tests("def test_it(pytestconfig, run): assert run('healthy') and not pytestconfig.option.cacheclear")
+    project.tests(
+        "def test_it(pytestconfig, run): assert run('healthy') and not pytestconfig.option.cacheclear"
+    )
     project.run_on_workers("--cache-clear", workers=1).assert_outcomes(passed=1)
 
 
 def test_a_worker_that_dies_fails_the_session(project: Project) -> None:
-    project.tests("import os\ndef test_dies(run): run('healthy'); os._exit(0)\ndef test_lives(run): run('stuck')")
+    project.tests(
+        "import os\ndef test_dies(run): run('healthy'); os._exit(0)\ndef test_lives(run): run('stuck')"
+    )
     result = project.run_on_workers()
     result.stdout.fnmatch_lines(["worker gw? went down: *"])
     result.stdout.no_fnmatch_line("*never reported*")
@@ -94,7 +105,9 @@ def pytest_sessionfinish(session):
         os._exit(0)
 """
     )
-    project.tests("import pytest\n@pytest.mark.parametrize('n', range(4))\ndef test_it(run, n): run('healthy')")
+    project.tests(
+        "import pytest\n@pytest.mark.parametrize('n', range(4))\ndef test_it(run, n): run('healthy')"
+    )
     result = project.run_on_workers("--max-worker-restart=0")
     result.stdout.fnmatch_lines(["worker gw0 went down: *"])
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -129,15 +142,24 @@ def test_a_report_lost_on_the_way_fails_the_session_and_is_named(project: Projec
     project.tests(LOST_ON_THE_WAY)
     result = project.run_on_workers(workers=1)
     result.stdout.fnmatch_lines(
-        ["1 of the collected tests never reported; whether they passed is not known:", "  test_it.py::test_last"]
+        [
+            "1 of the collected tests never reported; whether they passed is not known:",
+            "  test_it.py::test_last",
+        ]
     )
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
 def test_where_every_worker_runs_every_test_one_loss_is_a_loss(project: Project) -> None:
-    project.tests(LOST_ON_THE_WAY.replace("def test_last", "@pytest.mark.skipif(ON_GW1, reason='')\n    def test_last"))
+    project.tests(
+        LOST_ON_THE_WAY.replace(
+            "def test_last", "@pytest.mark.skipif(ON_GW1, reason='')\n    def test_last"
+        )
+    )
     result = project.run_on_workers("--dist=each")
-    result.stdout.fnmatch_lines(["1 of the collected tests never reported; *", "  test_it.py::test_last"])
+    result.stdout.fnmatch_lines(
+        ["1 of the collected tests never reported; *", "  test_it.py::test_last"]
+    )
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 

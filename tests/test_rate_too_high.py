@@ -1,11 +1,12 @@
-"""A loss that rises with its rate and ends no better has its peak too high; one that is only restarted has not."""
+"""A loss that rises with its rate and ends no better has its peak too high; one that is only
+restarted has not."""
 
 import numpy as np
 import pytest
 
-from probes.detectors.rate_too_high import DETECTOR, SYMPTOM
+from probes.diagnosis.detectors.rate_too_high import DETECTOR, SYMPTOM
 from probes.record import Record, Table
-from tests.faults import rows_of
+from testing.faults import rows_of
 from tests.judging import found, why_not
 
 N = 400
@@ -20,12 +21,16 @@ RESTARTED = np.interp(T, [0, 0.1, 0.3, 0.301, 1], [0.01, 1, 0.1, 1, 0])
 def of(losses: Array, rates: Array) -> Record:
     """A record of a loss and a rate, made at once."""
     columns = {"loss": losses, "lr": rates}
-    tables = {name: Table(("",), np.asarray(column, dtype=float)[:, None]) for name, column in columns.items()}
+    tables = {
+        name: Table(("",), np.asarray(column, dtype=float)[:, None])
+        for name, column in columns.items()
+    }
     return Record({}, np.arange(len(losses)), tables)
 
 
 def curve(given: float, end: float, top: float = 0.45, sigma: float = 0.1, seed: int = 0) -> Array:
-    """From 4 down to 1 by 0.15 of the run, up by `given` of what was learned, and to `end` at last."""
+    """From 4 down to 1 by 0.15 of the run, up by `given` of what was learned, and to `end` at
+    last."""
     level = np.interp(T, [0, 0.15, 0.2, top, 1], [4.0, 1.0, 1.0, 1 + 3 * given, end])
     return level + sigma * np.random.default_rng(seed).standard_normal(N)
 
@@ -36,7 +41,9 @@ def symptoms(losses: Array, rates: Array) -> list[str]:
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize(("given", "end"), [(0.4, 1.3), (1.0, 1.3), (1.0, 4.0)])
-def test_it_fires_where_the_loss_rises_with_the_rate_and_ends_no_better(given: float, end: float, scale: float) -> None:
+def test_it_fires_where_the_loss_rises_with_the_rate_and_ends_no_better(
+    given: float, end: float, scale: float
+) -> None:
     """Whether it comes back with the rate or is lost for good, whatever its unit."""
     (finding,) = found(DETECTOR, of(scale * curve(given, end), WARMUP))
     assert (finding.symptom, finding.step) == (SYMPTOM, N - 1)
@@ -61,10 +68,17 @@ def test_it_fires_on_trainings(name: str) -> None:
         (curve(0.4, 1.3, sigma=1.0), WARMUP),
         (curve(0.4, 1.3)[: N // 2], WARMUP[: N // 2]),
     ],
-    ids=["a fifth given back", "ends better", "a rate that was there before", "within noise", "may yet come back"],
+    ids=[
+        "a fifth given back",
+        "ends better",
+        "a rate that was there before",
+        "within noise",
+        "may yet come back",
+    ],
 )
 def test_it_stays_quiet_close_by(losses: Array, rates: Array) -> None:
-    """A quarter, no better, a rate that is new, noise, and half of it as long as the rate is high."""
+    """A quarter, no better, a rate that is new, noise, and half of it as long as the rate is
+    high."""
     assert symptoms(losses, rates) == []
 
 
@@ -80,7 +94,9 @@ def test_a_rate_that_jumps_for_one_step_is_no_rate_that_rose() -> None:
     assert symptoms(curve(0.9, 1.3), rates) == []
 
 
-@pytest.mark.parametrize("name", ["high-peak", "mid-schedule", "momentum", "cosine", "regression", "in-millions"])
+@pytest.mark.parametrize(
+    "name", ["high-peak", "mid-schedule", "momentum", "cosine", "regression", "in-millions"]
+)
 def test_it_stays_quiet_wherever_a_training_is_cut(name: str) -> None:
     """A bump during warmup among them, after which the run learns as it should."""
     rows = rows_of(name)
@@ -95,7 +111,10 @@ def test_it_stays_quiet_wherever_a_training_is_cut(name: str) -> None:
 @pytest.mark.parametrize("rates", [np.full(N, 0.1), ONLY_DOWN], ids=["constant", "only falls"])
 def test_without_a_lower_rate_before_it_cannot_judge(rates: Array) -> None:
     """There is nothing to compare with."""
-    assert why_not(DETECTOR, of(curve(1, 4), rates)) == "the rate never rises: no lower rate to compare with"
+    assert (
+        why_not(DETECTOR, of(curve(1, 4), rates))
+        == "the rate never rises: no lower rate to compare with"
+    )
 
 
 def test_it_cannot_judge_without_a_rate_or_enough_points() -> None:
@@ -103,4 +122,6 @@ def test_it_cannot_judge_without_a_rate_or_enough_points() -> None:
     losses = curve(1, 4)
     alone = Record({}, np.arange(N), {"loss": Table(("",), losses[:, None])})
     assert why_not(DETECTOR, alone) == "lr was not recorded"
-    assert why_not(DETECTOR, of(losses[:19], WARMUP[:19])) == "19 finite points of loss; 20 are needed"
+    assert (
+        why_not(DETECTOR, of(losses[:19], WARMUP[:19])) == "19 finite points of loss; 20 are needed"
+    )

@@ -1,4 +1,5 @@
-"""Whatever a file holds: a clear error, or a record that can be judged or honestly cannot; never anything else."""
+"""Whatever a file holds: a clear error, or a record that can be judged or honestly cannot; never
+anything else."""
 
 from pathlib import Path
 from random import Random
@@ -9,9 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes import diagnose, read
-from probes.readers import comma_separated, json_columns, json_lines, json_scanner, lines
+from probes.readers import csv_log, json_columns, json_lines, json_scanner, line_batches
 from probes.record import RecordError
-from tests.logs import KERAS, KERAS_HISTORY, LIGHTNING, TRAINER_LOG, TRAINER_STATE, csv_of, lines_of, points, written
+from testing.logs import (
+    KERAS,
+    KERAS_HISTORY,
+    LIGHTNING,
+    TRAINER_LOG,
+    TRAINER_STATE,
+    csv_of,
+    lines_of,
+    points,
+    written,
+)
 
 LOGS = (KERAS, KERAS_HISTORY, LIGHTNING, TRAINER_LOG, TRAINER_STATE)
 UNKNOWN = "is of no format that is known here"
@@ -61,17 +72,23 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("text", "why"), REFUSED.items(), ids=map(str, range(len(REFUSED))))
-def test_what_cannot_be_read_is_refused_with_path_place_and_reason(tmp_path: Path, text: str, why: str) -> None:
+def test_what_cannot_be_read_is_refused_with_path_place_and_reason(
+    tmp_path: Path, text: str, why: str
+) -> None:
     """Never with another exception."""
     path = written(tmp_path, text.encode("latin-1"))
     with pytest.raises(RecordError) as refused:
         read(path)
-    assert (str(refused.value).startswith(str(path)), why in str(refused.value)) == (True, True), refused.value
+    assert (str(refused.value).startswith(str(path)), why in str(refused.value)) == (True, True), (
+        refused.value
+    )
 
 
 def test_a_file_of_no_format_is_told_which_there_are(tmp_path: Path) -> None:
     """With what a table lacks most often."""
-    with pytest.raises(RecordError, match=r"a record of probes, .*JSON lines, .*CSV, .*\); a table needs a line"):
+    with pytest.raises(
+        RecordError, match=r"a record of probes, .*JSON lines, .*CSV, .*\); a table needs a line"
+    ):
         read(written(tmp_path, "1,2\n3,4\n"))
 
 
@@ -105,14 +122,18 @@ def test_what_says_too_little_is_not_judged(tmp_path: Path, text: str, reason: s
     assert reason in diagnosis.reason or diagnosis.cause == "non-finite"
 
 
-def test_a_line_without_end_is_not_taken_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_without_end_is_not_taken_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No line of a log is so long."""
-    monkeypatch.setattr(lines, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(line_batches, "LONGEST_LINE", 1000)
     with pytest.raises(RecordError, match="line 2 is longer than 1000 bytes"):
         read(written(tmp_path, '{"loss": 4.0}\n' + " " * 2000))
 
 
-def test_a_value_without_end_is_not_taken_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_without_end_is_not_taken_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nor is an entry."""
     monkeypatch.setattr(json_scanner, "LONGEST_VALUE", 1000)
     monkeypatch.setattr(json_scanner, "CHUNK", 100)
@@ -125,7 +146,9 @@ def test_an_object_that_is_too_large_says_what_to_write_instead(
 ) -> None:
     """It has no rows until its last column is read."""
     monkeypatch.setattr(json_columns, "LARGEST", 50)
-    with pytest.raises(RecordError, match="is an object of 100 bytes; above 50 write the log as JSON lines or CSV"):
+    with pytest.raises(
+        RecordError, match="is an object of 100 bytes; above 50 write the log as JSON lines or CSV"
+    ):
         read(written(tmp_path, KERAS_HISTORY))
 
 
@@ -167,7 +190,16 @@ def test_a_log_with_random_damage_raises_nothing_else(text: str, seed: int) -> N
         at, length = random.randrange(len(data)), random.randint(1, 30)
         piece = bytes(data[at : at + length])
         damage = random.choice(
-            [b"", piece * 2, bytes([random.randrange(256)]), piece[::-1], b"\n", b'"', b"e999", b"-"]
+            [
+                b"",
+                piece * 2,
+                bytes([random.randrange(256)]),
+                piece[::-1],
+                b"\n",
+                b'"',
+                b"e999",
+                b"-",
+            ]
         )
         data[at : at + length] = damage
         if not data:
@@ -184,6 +216,9 @@ def test_a_log_cut_anywhere_raises_nothing_else(text: str) -> None:
 
 def test_every_line_format_skips_blank_lines(tmp_path: Path) -> None:
     """They hold nothing, at the end of a file above all."""
-    blank = {json_lines: '\n{"loss": 4.0}\n\n{"loss": 3.0}\n \n', comma_separated: "\nloss\n\n4.0\n\n3.0\n\n"}
+    blank = {
+        json_lines: '\n{"loss": 4.0}\n\n{"loss": 3.0}\n \n',
+        csv_log: "\nloss\n\n4.0\n\n3.0\n\n",
+    }
     for text in blank.values():
         assert points(read(written(tmp_path, text)), "loss") == {0: 4.0, 1: 3.0}

@@ -8,10 +8,19 @@ from threading import Thread
 import pytest
 
 from probes import read
-from probes.readers import FORMATS, find, printed
+from probes.readers import FORMATS, console, find
 from probes.record import RecordError
-from probes.recorder import Recorder
-from tests.logs import KERAS, KERAS_HISTORY, LIGHTNING, STATE, TRAINER_LOG, TRAINER_STATE, points, written
+from probes.recording.recorder import Recorder
+from testing.logs import (
+    KERAS,
+    KERAS_HISTORY,
+    LIGHTNING,
+    STATE,
+    TRAINER_LOG,
+    TRAINER_STATE,
+    points,
+    written,
+)
 
 NO_LOGS = {
     "README.md": "# a model\n\nIts loss was 4.2, then 4.1.\n",
@@ -56,11 +65,13 @@ def test_find_does_not_pass_over_a_damaged_log(tmp_path: Path) -> None:
     assert [path.name for path in find(tmp_path)] == ["history", "log"]
 
 
-@pytest.mark.parametrize("text", [KERAS, TRAINER_STATE, json.dumps(STATE), TRAINER_LOG, KERAS_HISTORY, LIGHTNING])
+@pytest.mark.parametrize(
+    "text", [KERAS, TRAINER_STATE, json.dumps(STATE), TRAINER_LOG, KERAS_HISTORY, LIGHTNING]
+)
 def test_every_log_is_recognised_by_one_format_alone(text: str) -> None:
     """So their order cannot matter, but for the last."""
     assert sum(form.recognises(text.encode()) for form in FORMATS[:-1]) == 1
-    assert FORMATS[-1] is printed.FORMAT
+    assert FORMATS[-1] is console.FORMAT
 
 
 def test_a_folder_with_one_log_is_read_as_that_log(tmp_path: Path) -> None:
@@ -79,7 +90,10 @@ def test_a_folder_with_several_logs_is_no_run(tmp_path: Path) -> None:
 
 def test_a_folder_without_logs_says_what_would_be_one(tmp_path: Path) -> None:
     """And what to give instead."""
-    with pytest.raises(RecordError, match=r"holds no log of a format that is known here \(.*\); give the log itself"):
+    with pytest.raises(
+        RecordError,
+        match=r"holds no log of a format that is known here \(.*\); give the log itself",
+    ):
         read(tmp_path)
 
 

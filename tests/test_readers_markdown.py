@@ -6,7 +6,7 @@ import pytest
 
 from probes import read
 from probes.readers import find, markdown
-from tests.logs import made_of, points, written
+from testing.logs import made_of, points, written
 
 CARD = """---
 library_name: transformers
@@ -78,7 +78,10 @@ def test_the_table_of_a_card_is_read(tmp_path: Path) -> None:
 def test_a_table_is_read_however_it_is_drawn(tmp_path: Path) -> None:
     """A rule in its midst is no row, and the text around it is none."""
     drawn = read(written(tmp_path, PRETTY, "pretty"))
-    assert (points(drawn, "lr"), drawn.sites("nonfinite_count")) == ({1: 0.01, 2: 0.01, 3: 0.01}, ("loss",))
+    assert (points(drawn, "lr"), drawn.sites("nonfinite_count")) == (
+        {1: 0.01, 2: 0.01, 3: 0.01},
+        ("loss",),
+    )
     assert points(read(written(tmp_path, BOXES, "boxes")), "loss") == {0: 4.0, 10: 3.0, 20: 2.0}
     assert points(read(written(tmp_path, BARE, "bare")), "loss") == {500: 4.0, 1000: 3.0, 1500: 2.0}
 
@@ -116,5 +119,7 @@ def test_a_card_in_a_folder_stands_beside_its_log(tmp_path: Path) -> None:
 def test_a_log_that_holds_a_table_of_results_is_read_by_its_lines(tmp_path: Path) -> None:
     """Two rows at its end are no log."""
     lines = "".join(f"step {i} loss: {4 - i}\n" for i in range(4))
-    record = read(written(tmp_path, f"{lines}| Loss | Step |\n|---|---|\n| 0.5 | 9 |\n| 0.6 | 9 |\n", "out"))
+    record = read(
+        written(tmp_path, f"{lines}| Loss | Step |\n|---|---|\n| 0.5 | 9 |\n| 0.6 | 9 |\n", "out")
+    )
     assert points(record, "loss") == {0: 4.0, 1: 3.0, 2: 2.0, 3: 1.0}

@@ -1,4 +1,5 @@
-"""What trainings print: losses, rates, norms and what counts them are read from their lines, and nothing else is."""
+"""What trainings print: losses, rates, norms and what counts them are read from their lines, and
+nothing else is."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import pytest
 from probes import diagnose, read
 from probes.readers import find
 from probes.record import RecordError
-from tests.logs import curve, made_of, points, written
+from testing.logs import curve, made_of, points, written
 
 LOSSES = {10: 2.5, 20: 1.25, 30: 1.125}
 HELD_OUT = {20: 1.5}
@@ -66,11 +67,18 @@ BY_STEP = {
         "\x1b[32m10:00\x1b[0m step \x1b[1m{step}\x1b[0m loss \x1b[31m{loss:.3f}\x1b[0m",
         "\x1b[32m10:01\x1b[0m step {step} [val] loss \x1b[31m{loss:.3f}\x1b[0m",
     ),
-    "padded": by_step("INFO   step {step}  high  loss {loss}", "INFO   step {step}  high  val loss {loss}"),
-    "twice": by_step("step {step} loss {loss} acc 0.5 loss 9.5", "step {step} val loss {loss} best val loss 0.5"),
-    "two counters": by_step("update: 1, num_updates: {step}, loss {loss}", "num_updates {step} dev loss {loss}"),
+    "padded": by_step(
+        "INFO   step {step}  high  loss {loss}", "INFO   step {step}  high  val loss {loss}"
+    ),
+    "twice": by_step(
+        "step {step} loss {loss} acc 0.5 loss 9.5", "step {step} val loss {loss} best val loss 0.5"
+    ),
+    "two counters": by_step(
+        "update: 1, num_updates: {step}, loss {loss}", "num_updates {step} dev loss {loss}"
+    ),
     "tensors": by_step(
-        "step {step}, loss: tensor({loss}, device='cuda:0')", "step {step}, val loss: np.float64({loss})"
+        "step {step}, loss: tensor({loss}, device='cuda:0')",
+        "step {step}, val loss: np.float64({loss})",
     ),
 }
 
@@ -87,7 +95,9 @@ EPOCHS = {1: (2.5, 2.75), 2: (1.25, 1.5), 3: (1.125, 1.625)}
 
 
 def by_epoch(form: str) -> str:
-    return "".join(form.format(epoch=epoch, loss=loss, val=val) for epoch, (loss, val) in EPOCHS.items())
+    return "".join(
+        form.format(epoch=epoch, loss=loss, val=val) for epoch, (loss, val) in EPOCHS.items()
+    )
 
 
 BY_EPOCH = {
@@ -104,16 +114,22 @@ BY_EPOCH = {
         "Epoch {epoch}:  50%|█ | 1/2 [00:10<00:10, 10it/s, loss=9.5]"
         "\rEpoch {epoch}: 100%|██| 2/2 [00:20<00:00, 10it/s, loss={loss}, v_num=0, val_loss={val}]\n"
     ),
-    "a sentence": by_epoch("2023-05-15 22:50:17,398 INFO:Epoch {epoch}: Train Loss={loss}, Val Loss={val}.\n"),
+    "a sentence": by_epoch(
+        "2023-05-15 22:50:17,398 INFO:Epoch {epoch}: Train Loss={loss}, Val Loss={val}.\n"
+    ),
     "two lines, by their first word": by_epoch(
         "Epoch: {epoch}\n  train: loss {loss} acc 0.9\n  valid: loss {val} acc 0.8\n"
     ),
-    "one line, by the word before": by_epoch("[epoch {epoch}] train loss: {loss} acc 0.9 | test acc 0.8 loss: {val}\n"),
+    "one line, by the word before": by_epoch(
+        "[epoch {epoch}] train loss: {loss} acc 0.9 | test acc 0.8 loss: {val}\n"
+    ),
     "fairseq, old": by_epoch(
         "| epoch {epoch:03d} | loss {loss} | nll_loss 7.0 | lr 0.0005\n"
         "| epoch {epoch:03d} | valid on 'valid' subset | loss {val} | nll_loss 7.0\n"
     ),
-    "indented JSON": by_epoch('  {{\n    "epoch": {epoch},\n    "loss": {loss}\n  }},\n  "val_loss": {val},\n'),
+    "indented JSON": by_epoch(
+        '  {{\n    "epoch": {epoch},\n    "loss": {loss}\n  }},\n  "val_loss": {val},\n'
+    ),
 }
 
 
@@ -126,7 +142,8 @@ def test_lines_that_count_epochs(tmp_path: Path, text: str) -> None:
 
 
 def test_what_hugging_faces_trainer_prints(tmp_path: Path) -> None:
-    """Behind a progress bar, with fractions of epochs: rows are counted, and its summary is no point."""
+    """Behind a progress bar, with fractions of epochs: rows are counted, and its summary is no
+    point."""
     rows = [
         {"loss": 2.5, "grad_norm": float("inf"), "learning_rate": 5e-05, "epoch": 0.1},
         {"loss": 1.25, "grad_norm": 1.5, "learning_rate": 4e-05, "epoch": 0.2},
@@ -134,18 +151,26 @@ def test_what_hugging_faces_trainer_prints(tmp_path: Path) -> None:
         {"loss": 1.125, "grad_norm": 1.25, "learning_rate": 3e-05, "epoch": 0.3},
         {"train_runtime": 12.3, "train_loss": 1.6, "epoch": 0.3},
     ]
-    text = "".join(f"\r {i}%|██ | {i}/60 [00:10<00:20, 1.2it/s]{row}\n" for i, row in enumerate(rows))
+    text = "".join(
+        f"\r {i}%|██ | {i}/60 [00:10<00:20, 1.2it/s]{row}\n" for i, row in enumerate(rows)
+    )
     record = read(written(tmp_path, "loading weights: 100%\n" + text))
     assert points(record, "loss") == {0: 2.5, 1: 1.25, 3: 1.125}
     assert points(record, "lr") == {0: 5e-05, 1: 4e-05, 3: 3e-05}
-    assert (points(record, "val_loss"), points(record, "grad_norm")) == ({2: 1.5}, {0: inf, 1: 1.5, 3: 1.25})
+    assert (points(record, "val_loss"), points(record, "grad_norm")) == (
+        {2: 1.5},
+        {0: inf, 1: 1.5, 3: 1.25},
+    )
     assert record.sites("train_loss") == ()
     assert made_of(record)["stitched"] == ["line 6: it sums up the run and was left out"]
 
 
 def test_steps_that_begin_again_in_every_epoch_are_not_what_counts(tmp_path: Path) -> None:
     """As MMDetection and MindSpore print them."""
-    text = "".join(f"epoch: {i // 10 + 1} step: {i % 10 + 1}, loss is {v:.6f}\n" for i, v in enumerate(curve(40)))
+    text = "".join(
+        f"epoch: {i // 10 + 1} step: {i % 10 + 1}, loss is {v:.6f}\n"
+        for i, v in enumerate(curve(40))
+    )
     record = read(written(tmp_path, text))
     assert (made_of(record)["step"], len(points(record, "loss"))) == ("position", 40)
 
@@ -179,14 +204,18 @@ def test_other_lines_are_no_losses(tmp_path: Path, line: str) -> None:
 
 
 def test_a_number_of_a_line_with_a_loss_can_be_given_by_name(tmp_path: Path) -> None:
-    record = read(written(tmp_path, BY_STEP["llm.c"].replace("norm ", "norm: ")), {"grad_norm": "norm"})
+    record = read(
+        written(tmp_path, BY_STEP["llm.c"].replace("norm ", "norm: ")), {"grad_norm": "norm"}
+    )
     assert points(record, "grad_norm") == dict.fromkeys(LOSSES, 0.91)
 
 
 @pytest.mark.parametrize("step", ["nan", "inf", "1.5", "1e400"])
 def test_what_is_no_whole_number_counts_no_steps(tmp_path: Path, step: str) -> None:
     """The line above does."""
-    record = read(written(tmp_path, f"step 1: loss 2.5\nstep {step}: val loss 1.5\nstep 2: loss 1.25\n"))
+    record = read(
+        written(tmp_path, f"step 1: loss 2.5\nstep {step}: val loss 1.5\nstep 2: loss 1.25\n")
+    )
     assert (points(record, "loss"), points(record, "val_loss")) == ({1: 2.5, 2: 1.25}, {1: 1.5})
 
 
@@ -219,21 +248,40 @@ def test_a_folder_is_searched_for_them_by_what_they_hold_and_not_in_sources(tmp_
 def test_a_printed_run_that_is_sick_is_called(tmp_path: Path) -> None:
     """And one that is not, is not."""
     falls, rises = curve(100), [1.0 + 0.05 * i + 0.01 * (i * 7919 % 13) for i in range(100)]
-    sound = read(written(tmp_path, "".join(f"Epoch {i}, loss {v:.4f}\n" for i, v in enumerate(falls))))
-    sick = read(written(tmp_path, "".join(f"Epoch {i}, loss {v:.4f}\n" for i, v in enumerate(rises)), "sick"))
+    sound = read(
+        written(tmp_path, "".join(f"Epoch {i}, loss {v:.4f}\n" for i, v in enumerate(falls)))
+    )
+    sick = read(
+        written(
+            tmp_path, "".join(f"Epoch {i}, loss {v:.4f}\n" for i, v in enumerate(rises)), "sick"
+        )
+    )
     assert (diagnose(sound).verdict, diagnose(sick).cause) == ("healthy", "diverged")
 
 
 def test_no_number_is_lost_or_made_up(tmp_path: Path) -> None:
     """All spellings of a number; what is glued to a unit is none."""
-    text = "".join(f"step {i} loss {v}\n" for i, v in enumerate(("1e-05", ".5", "2.", "-3", "+4.5E+1", "nan", "7ms")))
+    text = "".join(
+        f"step {i} loss {v}\n"
+        for i, v in enumerate(("1e-05", ".5", "2.", "-3", "+4.5E+1", "nan", "7ms"))
+    )
     record = read(written(tmp_path, text))
     found = points(record, "loss")
-    assert {step: loss for step, loss in found.items() if not isnan(loss)} == {0: 1e-05, 1: 0.5, 2: 2.0, 3: -3, 4: 45.0}
+    assert {step: loss for step, loss in found.items() if not isnan(loss)} == {
+        0: 1e-05,
+        1: 0.5,
+        2: 2.0,
+        3: -3,
+        4: 45.0,
+    }
     assert record.series("nonfinite_count", "loss")[0].tolist() == [5]
 
 
-@pytest.mark.parametrize(("name", "norm"), [("build-nanogpt", 1.2345), ("llm.c", 0.91), ("Megatron", 1.234)])
-def test_a_norm_beside_a_loss_is_that_of_the_gradient(tmp_path: Path, name: str, norm: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "norm"), [("build-nanogpt", 1.2345), ("llm.c", 0.91), ("Megatron", 1.234)]
+)
+def test_a_norm_beside_a_loss_is_that_of_the_gradient(
+    tmp_path: Path, name: str, norm: float
+) -> None:
     """Whatever is printed behind it."""
     assert set(points(read(written(tmp_path, BY_STEP[name])), "grad_norm").values()) == {norm}

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes import diagnose, read
-from probes.readers.stitching import CAP, Stitcher, bucket_for, worth_keeping
-from tests.logs import csv_of, curve, lines_of, made_of, points, written
+from probes.readers.series import CAP, Stitcher, bucket_for, worth_keeping
+from testing.logs import csv_of, curve, lines_of, made_of, points, written
 
 
 def rows(stitcher: Stitcher) -> dict[int, dict[str, float]]:
@@ -22,7 +22,9 @@ def rows(stitcher: Stitcher) -> dict[int, dict[str, float]]:
     return dict(sorted(found.items()))
 
 
-def test_a_resumed_run_replaces_what_came_after_the_step_it_was_resumed_from(tmp_path: Path) -> None:
+def test_a_resumed_run_replaces_what_came_after_the_step_it_was_resumed_from(
+    tmp_path: Path,
+) -> None:
     """The last writer wins, and what it did not reach again is gone as well."""
     text = csv_of(step=[10, 20, 30, 40, 20, 30], loss=[4, 3, 2, 1, 3.5, 2.5])
     record = read(written(tmp_path, text))
@@ -51,7 +53,10 @@ def test_a_second_run_behind_the_first_is_the_one_that_is_read(tmp_path: Path) -
 
 def test_evaluations_behind_all_the_rest_are_put_in_place(tmp_path: Path) -> None:
     """They repeat nothing, so nobody resumed anything."""
-    rows = [*({"step": i, "loss": 4.0} for i in range(4)), *({"step": i, "eval_loss": 3.0} for i in (1, 3))]
+    rows = [
+        *({"step": i, "loss": 4.0} for i in range(4)),
+        *({"step": i, "eval_loss": 3.0} for i in (1, 3)),
+    ]
     record = read(written(tmp_path, lines_of(*rows)))
     assert (record.steps.tolist(), points(record, "val_loss"), made_of(record)["stitched"]) == (
         [0, 1, 2, 3],
@@ -74,7 +79,10 @@ def test_a_log_that_jumps_back_everywhere_is_told_of_in_few_words() -> None:
     stitcher = Stitcher(["loss"])
     for i in range(100):
         stitcher.add(i - 2 * (i % 2), {"loss": 1.0}, f"line {i}")
-    assert (len(stitcher.notes()), stitcher.notes()[-1][:40]) == (11, "the steps jumped back at 40 more places,")
+    assert (len(stitcher.notes()), stitcher.notes()[-1][:40]) == (
+        11,
+        "the steps jumped back at 40 more places,",
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["loss", "val_loss"])), max_size=40))
@@ -91,7 +99,8 @@ def test_steps_increase_whatever_their_order_was(log: list[tuple[int, str]]) -> 
 
 
 def test_a_row_without_a_loss_resumes_nothing() -> None:
-    """An evaluation that counts its own batches and repeats the rate, as MMSegmentation writes it."""
+    """An evaluation that counts its own batches and repeats the rate, as MMSegmentation writes
+    it."""
     stitcher = Stitcher(["loss", "lr"])
     for step in (10, 20, 30):
         stitcher.add(step, {"loss": step / 10, "lr": 0.1}, "")

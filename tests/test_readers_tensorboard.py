@@ -50,9 +50,15 @@ def test_scalars_are_read_under_their_tags(tmp_path: Path, value) -> None:
     """Of either kind; a step's are one row."""
     record = read(events(tmp_path, SCALARS, value))
     reader = record.provenance["reader"]
-    assert (reader["format"], reader["mapped"]) == ("TensorBoard events", {"train/loss": "loss", "lr": "lr"})
+    assert (reader["format"], reader["mapped"]) == (
+        "TensorBoard events",
+        {"train/loss": "loss", "lr": "lr"},
+    )
     steps, losses = record.series("loss")
-    assert (steps.tolist(), losses.tolist()) == (list(range(40)), [float(np.float32(v)) for v in LOSSES])
+    assert (steps.tolist(), losses.tolist()) == (
+        list(range(40)),
+        [float(np.float32(v)) for v in LOSSES],
+    )
     assert record.complete
 
 
@@ -67,8 +73,13 @@ def test_what_is_no_number_is_passed_over(tmp_path: Path) -> None:
     """A text, and a tensor of several numbers as a histogram is."""
     writer = EventFileWriter(str(tmp_path))
     for step, loss in enumerate(LOSSES):
-        several = [Summary.Value(tag="lr", tensor=make_tensor_proto(np.ones((2, 3)))), one("loss", loss)]
-        texts = Summary.Value(tag="grad_norm", tensor=make_tensor_proto(np.array("3.0", dtype=object)))
+        several = [
+            Summary.Value(tag="lr", tensor=make_tensor_proto(np.ones((2, 3)))),
+            one("loss", loss),
+        ]
+        texts = Summary.Value(
+            tag="grad_norm", tensor=make_tensor_proto(np.array("3.0", dtype=object))
+        )
         writer.add_event(Event(step=step, summary=Summary(value=[*several, texts])))
     writer.close()
     assert read(next(tmp_path.glob("events*"))).provenance["reader"]["mapped"] == {"loss": "loss"}
@@ -79,7 +90,10 @@ def test_a_run_that_was_resumed_in_the_file_is_stitched(tmp_path: Path) -> None:
     again = [(step, {"train/loss": 9.0}) for step in (30, 31)]
     record = read(events(tmp_path, [*SCALARS, *again]))
     assert record.series("loss")[0].tolist() == list(range(32))
-    assert "step 30 comes after step 39, so the run was resumed" in record.provenance["reader"]["stitched"][0]
+    assert (
+        "step 30 comes after step 39, so the run was resumed"
+        in record.provenance["reader"]["stitched"][0]
+    )
 
 
 @pytest.mark.parametrize("lost", [1, 4, 20, 500])
@@ -91,7 +105,10 @@ def test_what_was_whole_of_a_killed_writers_file_is_read(tmp_path: Path, lost: i
     points = len(record.series("loss")[0])
     assert 25 < points < 41
     assert record.series("loss")[1].tolist() == [float(np.float32(v)) for v in LOSSES[:points]]
-    assert (record.complete, "the log ends within it" in record.provenance["reader"]["stitched"][-1]) == (False, True)
+    assert (
+        record.complete,
+        "the log ends within it" in record.provenance["reader"]["stitched"][-1],
+    ) == (False, True)
 
 
 @pytest.mark.parametrize("kept", [39, 60])
@@ -195,8 +212,11 @@ def test_without_the_package_it_is_said_what_to_install(
     )
 
 
-def test_without_the_package_none_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even one that begins with more than is looked at, here a graph, and names its loss behind it."""
+def test_without_the_package_none_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even one that begins with more than is looked at, here a graph, and names its loss behind
+    it."""
     writer = EventFileWriter(str(tmp_path))
     writer.add_event(Event(graph_def=b"x" * 100_000))
     writer.close()
@@ -205,8 +225,12 @@ def test_without_the_package_none_is_passed_over(tmp_path: Path, monkeypatch: py
     assert find(tmp_path) == list(tmp_path.iterdir())
 
 
-def test_a_hostile_tag_steers_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_hostile_tag_steers_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nor does it become markup."""
-    path = events(tmp_path, [(step, {"loss": loss, "\x1b[2J<b>": 1.0}) for step, loss in enumerate(LOSSES)])
+    path = events(
+        tmp_path, [(step, {"loss": loss, "\x1b[2J<b>": 1.0}) for step, loss in enumerate(LOSSES)]
+    )
     assert cli.main(["diagnose", "--columns", str(path)]) == 0
     assert "\x1b" not in capsys.readouterr().out

@@ -1,4 +1,5 @@
-"""What is logged is what is loaded, and a file that is not a whole record is refused or read as far as it goes."""
+"""What is logged is what is loaded, and a file that is not a whole record is refused or read as far
+as it goes."""
 
 import json
 from math import inf, nan
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.record import Builder, Record, RecordError, UnknownSiteError
-from probes.recorder import Recorder, save
-from probes.signals import UnknownSignalError
+from probes.record import Record, RecordError, UnknownSiteError
+from probes.record.builder import Builder
+from probes.record.signals import UnknownSignalError
+from probes.recording.recorder import Recorder, save
 from tests.records import anything, changed, hand_made
 
 HEADER = '{"probes_record": 1, "facts": {"vocab_size": 64}, "provenance": {"name": "by hand"}}\n'
@@ -20,7 +22,9 @@ HEADER = '{"probes_record": 1, "facts": {"vocab_size": 64}, "provenance": {"name
 
 def same(a: Record, b: Record) -> bool:
     """Equal in everything, NaN being equal to NaN."""
-    np.testing.assert_equal((a.facts, a.provenance, a.complete), (b.facts, b.provenance, b.complete))
+    np.testing.assert_equal(
+        (a.facts, a.provenance, a.complete), (b.facts, b.provenance, b.complete)
+    )
     np.testing.assert_array_equal(a.steps, b.steps)
     assert list(a.tables) == list(b.tables)
     for name, table in a.tables.items():
@@ -36,7 +40,9 @@ def written(folder: Path, text: str | bytes) -> Path:
 
 
 @given(anything())
-def test_any_record_survives_the_way_through_a_file(tmp_path_factory: pytest.TempPathFactory, record: Record) -> None:
+def test_any_record_survives_the_way_through_a_file(
+    tmp_path_factory: pytest.TempPathFactory, record: Record
+) -> None:
     """NaN, infinities, gaps and missing signals included."""
     path = tmp_path_factory.mktemp("any") / "run.jsonl"
     save(record, path)
@@ -53,7 +59,9 @@ def test_every_float_survives_to_the_last_bit(
         recorder.log(0, loss=1.0, lr=run, activation={"embed": site, "block": 1.0})
     record = Record.load(path)
     read = [record.column("lr")[0], record.column("activation", "embed")[0]]
-    assert np.array(read).tobytes() == np.array([run, site]).tobytes() or nan_both(read, [run, site])
+    assert np.array(read).tobytes() == np.array([run, site]).tobytes() or nan_both(
+        read, [run, site]
+    )
 
 
 def nan_both(read: list[float], given_: list[float]) -> bool:
@@ -63,7 +71,9 @@ def nan_both(read: list[float], given_: list[float]) -> bool:
 
 def test_facts_with_no_finite_value_survive(tmp_path: Path) -> None:
     """A floor of minus infinity is read as the number it was, not as a string."""
-    with Recorder(tmp_path / "run.jsonl", ladder={"val": {"floor": -inf, "ngram": nan}}, rungs=[1.0, inf]):
+    with Recorder(
+        tmp_path / "run.jsonl", ladder={"val": {"floor": -inf, "ngram": nan}}, rungs=[1.0, inf]
+    ):
         pass
     np.testing.assert_equal(
         dict(Record.load(tmp_path / "run.jsonl").facts),
@@ -162,11 +172,16 @@ DAMAGED = {
 @pytest.mark.parametrize(("line", "why"), DAMAGED.items(), ids=[line[:50] for line in DAMAGED])
 def test_a_damaged_line_is_refused_by_its_number(tmp_path: Path, line: str, why: str) -> None:
     """A cut loses the end of a file, never its middle: a bad line followed by another is damage."""
-    path = written(tmp_path, HEADER + '{"step": 0, "loss": 4.2}\n' + line + '\n{"step": 9, "loss": 4.0}\n')
+    path = written(
+        tmp_path, HEADER + '{"step": 0, "loss": 4.2}\n' + line + '\n{"step": 9, "loss": 4.0}\n'
+    )
     number = 3 + line.count("\n")
     with pytest.raises(RecordError) as refused:
         Record.load(path)
-    assert (f"{path}, line {number} is damaged: " in str(refused.value), why in str(refused.value)) == (True, True)
+    assert (
+        f"{path}, line {number} is damaged: " in str(refused.value),
+        why in str(refused.value),
+    ) == (True, True)
 
 
 @pytest.mark.parametrize("step", [0, 1, -1])
@@ -186,13 +201,25 @@ def test_steps_may_leave_gaps() -> None:
 def test_prefix_is_the_record_as_it_stood_after_a_step() -> None:
     """Rows up to and with the step; facts and provenance unchanged; marked incomplete."""
     record = hand_made({"loss": [4.0, 3.0, 2.0]}, steps=[0, 50, 99], vocab_size=64)
-    assert same(record.prefix(60), hand_made({"loss": [4.0, 3.0]}, steps=[0, 50], complete=False, vocab_size=64))
+    assert same(
+        record.prefix(60),
+        hand_made({"loss": [4.0, 3.0]}, steps=[0, 50], complete=False, vocab_size=64),
+    )
 
 
 def test_prefix_forgets_signals_and_sites_that_were_not_measured_yet() -> None:
     """What a reader of the first steps could not know is not there."""
-    record = hand_made({"loss": [4.0, 3.0], "val_loss": [None, 3.5], "activation": {"a": [1.0, 1.0], "b": [None, 2.0]}})
-    assert (record.prefix(0).sites("val_loss"), record.prefix(0).sites("activation")) == ((), ("a",))
+    record = hand_made(
+        {
+            "loss": [4.0, 3.0],
+            "val_loss": [None, 3.5],
+            "activation": {"a": [1.0, 1.0], "b": [None, 2.0]},
+        }
+    )
+    assert (record.prefix(0).sites("val_loss"), record.prefix(0).sites("activation")) == (
+        (),
+        ("a",),
+    )
 
 
 def test_prefix_to_the_end_is_the_record_itself() -> None:
@@ -208,7 +235,9 @@ def test_prefix_before_the_first_step_is_empty() -> None:
 
 def test_a_series_is_only_what_was_measured() -> None:
     """Steps and values without the gaps; infinities are measurements."""
-    steps, values = hand_made({"loss": [1.0] * 4, "val_loss": [None, 3.5, None, inf]}).series("val_loss")
+    steps, values = hand_made({"loss": [1.0] * 4, "val_loss": [None, 3.5, None, inf]}).series(
+        "val_loss"
+    )
     assert (steps.tolist(), values.tolist()) == ([1, 3], [3.5, inf])
 
 
@@ -216,7 +245,11 @@ def test_a_series_is_only_what_was_measured() -> None:
 @pytest.mark.parametrize("step", [2, 10**6])
 def test_columns_cannot_be_written(signal: str, step: int) -> None:
     """Not those of a prefix either, nor those of a signal that is not there."""
-    column = hand_made({"loss": [1.0] * 4, "activation": {"a": [None, None, None, 1.0]}}).prefix(step).column(signal)
+    column = (
+        hand_made({"loss": [1.0] * 4, "activation": {"a": [None, None, None, 1.0]}})
+        .prefix(step)
+        .column(signal)
+    )
     with pytest.raises(ValueError, match="read-only"):
         column[0] = 0.0
 
@@ -237,12 +270,21 @@ def test_a_record_by_hand_may_hold_bare_json_numbers(tmp_path: Path) -> None:
     """A number, an object by site, a list along the sites line, a list by position."""
     lines: list[Any] = [
         {"sites": {"activation": ["embed", "block"]}},
-        {"step": 0, "loss": 4, "activation": [1, 2], "grad_norm_by_layer": {"block": 3}, "batch_ids": [7, 8]},
+        {
+            "step": 0,
+            "loss": 4,
+            "activation": [1, 2],
+            "grad_norm_by_layer": {"block": 3},
+            "batch_ids": [7, 8],
+        },
         {"end": {"complete": True}},
     ]
-    record = Record.load(written(tmp_path, HEADER + "".join(json.dumps(line) + "\n" for line in lines)))
+    record = Record.load(
+        written(tmp_path, HEADER + "".join(json.dumps(line) + "\n" for line in lines))
+    )
     read = {
-        name: dict(zip(table.sites, table.values[0].tolist(), strict=True)) for name, table in record.tables.items()
+        name: dict(zip(table.sites, table.values[0].tolist(), strict=True))
+        for name, table in record.tables.items()
     }
     assert read == {
         "loss": {"": 4.0},
@@ -264,5 +306,7 @@ def test_site_that_was_not_measured_is_an_error_that_names_the_nearest() -> None
     """A typing mistake is no empty series."""
     builder = Builder({}, {})
     builder.append(0, {"activation": {"blocks.0": 1.0, "embed": 1.0}})
-    with pytest.raises(UnknownSiteError, match=r"activation was not measured at 'block\.0'; did you mean blocks\.0"):
+    with pytest.raises(
+        UnknownSiteError, match=r"activation was not measured at 'block\.0'; did you mean blocks\.0"
+    ):
         builder.record(complete=True).series("activation", "block.0")

@@ -1,4 +1,5 @@
-"""Reading a record by column: the same record as row by row, and nothing that has to be looked at goes unseen."""
+"""Reading a record by column: the same record as row by row, and nothing that has to be looked at
+goes unseen."""
 
 import gc
 import json
@@ -6,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from probes import Record, Recorder, record_columns, record_file
-from probes.record_columns import by_column
+from probes import Record, Recorder
+from probes.record import jsonl
+from probes.record.jsonl import by_column
 
 SITES = '{"sites":{"activation":["embed","norm"]}}'
 ROWS = ['{"step":0,"loss":4.5,"activation":[1.5,2]}', '{"step":3,"loss":4}']
@@ -25,16 +27,29 @@ def path(tmp_path):
     with Recorder(path, provenance={"name": "run"}, vocab_size=64) as recorder:
         for step in range(0, 100, 2):
             layers = dict(zip(("embed", "norm"), rng.random(2).tolist(), strict=True))
-            evaluated = {"val_loss": float(rng.random()), "dead_fraction": {"ffn": 0.5}} if step % 6 == 0 else {}
+            evaluated = (
+                {"val_loss": float(rng.random()), "dead_fraction": {"ffn": 0.5}}
+                if step % 6 == 0
+                else {}
+            )
             counts = {"loss": 0, "norm": step}
             recorder.log(
-                step, loss=float(rng.random()), activation=layers, nonfinite_count=counts, batch_ids=[3, 1], **evaluated
+                step,
+                loss=float(rng.random()),
+                activation=layers,
+                nonfinite_count=counts,
+                batch_ids=[3, 1],
+                **evaluated,
             )
     return path
 
 
 def same(record, other):
-    assert (record.facts, record.provenance, record.complete) == (other.facts, other.provenance, other.complete)
+    assert (record.facts, record.provenance, record.complete) == (
+        other.facts,
+        other.provenance,
+        other.complete,
+    )
     np.testing.assert_array_equal(record.steps, other.steps)
     assert list(record.tables) == list(other.tables)
     for name, table in record.tables.items():
@@ -42,29 +57,29 @@ def same(record, other):
         np.testing.assert_array_equal(table.values, other.tables[name].values)
 
 
-@pytest.fixture(params=[1, 7, record_columns.TOGETHER], ids=lambda rows: f"{rows} rows together")
+@pytest.fixture(params=[1, 7, jsonl.TOGETHER], ids=lambda rows: f"{rows} rows together")
 def together(request, monkeypatch):
     """However many rows are made into arrays at a time."""
-    monkeypatch.setattr(record_columns, "TOGETHER", request.param)
+    monkeypatch.setattr(jsonl, "TOGETHER", request.param)
 
 
 def test_a_record_is_the_same_by_column_as_row_by_row(path, together, monkeypatch):
     """Facts, steps, signals, sites, values, gaps."""
     by_columns = Record.load(path)
-    monkeypatch.setattr(record_file, "by_column", lambda *_: None)
+    monkeypatch.setattr(jsonl, "by_column", lambda *_: None)
     same(by_columns, Record.load(path))
 
 
 def test_a_record_without_oddities_needs_no_check_of_its_rows(path, monkeypatch):
     """The fast way is the one that is taken."""
-    monkeypatch.delattr(record_file, "Builder")
+    monkeypatch.delattr(jsonl, "Builder")
     assert len(Record.load(path).steps) == 50
 
 
 def test_a_cut_record_is_read_by_column_too(path, monkeypatch):
     """Its end is missing, and that is all."""
     path.write_bytes(path.read_bytes()[:-40])
-    monkeypatch.delattr(record_file, "Builder")
+    monkeypatch.delattr(jsonl, "Builder")
     assert not Record.load(path).complete
 
 
@@ -114,13 +129,22 @@ ODD = {
     "too few sites": [*ROWS, '{"step":4,"activation":[1.0]}'],
     "another number of sites throughout": ['{"step":0,"activation":[1.0,2.0,3.0]}'],
     "other sites from here on": [*ROWS, '{"sites":{"activation":["norm","embed"]}}'],
-    "sites for what was read before": ['{"step":0,"dead_fraction":[0.5]}', '{"sites":{"dead_fraction":["ffn"]}}'],
+    "sites for what was read before": [
+        '{"step":0,"dead_fraction":[0.5]}',
+        '{"sites":{"dead_fraction":["ffn"]}}',
+    ],
     "sites twice": ['{"sites":{"dead_fraction":["ffn","ffn"]}}'],
-    "a site without a name": ['{"sites":{"dead_fraction":[""]}}', '{"step":0,"dead_fraction":[0.5]}'],
+    "a site without a name": [
+        '{"sites":{"dead_fraction":[""]}}',
+        '{"step":0,"dead_fraction":[0.5]}',
+    ],
     "a line that is no object": [*ROWS, '"step"'],
     "a line of nothing known": [*ROWS, '{"stop":1}'],
     "a line after the end": [*ROWS, END, '{"step":4,"loss":1.0}'],
-    "a stop before time": [*ROWS, '{"end":{"complete":false,"stopped":{"step":3,"total_steps":9,"cause":"overfit"}}}'],
+    "a stop before time": [
+        *ROWS,
+        '{"end":{"complete":false,"stopped":{"step":3,"total_steps":9,"cause":"overfit"}}}',
+    ],
     "a damaged line": [*ROWS, '{"step":4,'],
 }
 

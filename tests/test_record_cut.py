@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from probes.record import Record
-from probes.record_file import parse
-from probes.recorder import Recorder
+from probes.record.jsonl import parse
+from probes.recording.recorder import Recorder
 
 
 @cache
 def recorded(steps: int) -> tuple[bytes, Record]:
-    """A run with everything that can stand in a file: several bytes to a letter, moving sites, non-finite values."""
+    """A run with everything that can stand in a file: several bytes to a letter, moving sites,
+    non-finite values."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "run.jsonl"
         with Recorder(path, provenance={"name": "él trabajó"}, vocab_size=64) as recorder:
@@ -34,7 +35,8 @@ def recorded(steps: int) -> tuple[bytes, Record]:
 
 
 def whole_lines(data: bytes) -> int:
-    """The first bytes of a file end with this many whole lines, the last of which may lack its newline."""
+    """The first bytes of a file end with this many whole lines, the last of which may lack its
+    newline."""
     *lines, last = data.split(b"\n")
     try:
         json.loads(last)
@@ -55,12 +57,15 @@ def assert_holds_whole_lines(read: Record, data: bytes, cut: int, record: Record
     assert read.tables.keys() == wanted.tables.keys(), f"cut at byte {cut}"
     for name, table in wanted.tables.items():
         assert read.tables[name].sites == table.sites, f"cut at byte {cut}"
-        assert np.array_equal(read.tables[name].values, table.values, equal_nan=True), f"cut at byte {cut}"
+        assert np.array_equal(read.tables[name].values, table.values, equal_nan=True), (
+            f"cut at byte {cut}"
+        )
     assert read.complete == (cut >= len(data) - 1), f"cut at byte {cut}"
 
 
 def test_a_small_record_cut_at_every_byte_holds_its_whole_lines() -> None:
-    """From nothing at all to the whole file, each step's values equal, and marked incomplete until the end is there."""
+    """From nothing at all to the whole file, each step's values equal, and marked incomplete until
+    the end is there."""
     data, record = recorded(steps=6)
     for cut in range(len(data) + 1):
         assert_holds_whole_lines(parse(data[:cut], "the cut file"), data, cut, record)
@@ -92,7 +97,8 @@ def test_a_last_line_without_its_newline_is_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tail", [b"\xc3", b'{"step":99,"loss":4.', b"\x00" * 512, b"[" * 100_000])
 def test_a_tail_that_is_no_json_is_a_cut(tmp_path: Path, tail: bytes) -> None:
-    """Half a letter, half a line, a block of zeros left by a power failure: the whole lines before it count."""
+    """Half a letter, half a line, a block of zeros left by a power failure: the whole lines before
+    it count."""
     data, record = recorded(steps=6)
     (tmp_path / "cut.jsonl").write_bytes(data[: data.rindex(b'{"end"')] + tail)
     read = Record.load(tmp_path / "cut.jsonl")

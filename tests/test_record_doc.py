@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from probes.diagnosis import diagnose
+from probes.diagnosis.diagnose import diagnose
 from probes.record import Record
-from probes.record_file import SCHEMA
-from probes.recorder import Recorder, sidecar_path
-from scripts.signal_table import PLACE, table
+from probes.record.jsonl import SCHEMA
+from probes.recording.recorder import Recorder, sidecar_path
+from studies.signal_table import PLACE, table
 
 PAGE = (Path(__file__).parents[1] / "docs" / "record.md").read_text(encoding="utf-8")
 
@@ -55,7 +55,7 @@ def test_the_example_needs_nothing_but_the_standard_library() -> None:
 
 
 def test_the_table_of_signals_is_the_one_in_the_code() -> None:
-    """`python scripts/signal_table.py` writes it afresh."""
+    """`python studies/signal_table.py` writes it afresh."""
     (on_the_page,) = PLACE.findall(PAGE)
     assert on_the_page == table()
 
@@ -75,7 +75,7 @@ def test_the_page_names_every_key_of_the_sidecar(tmp_path: Path) -> None:
 def test_the_page_names_every_fact_that_detectors_ask_for() -> None:
     """A fact nobody knows of is never stated."""
     asked: set[str] = set()
-    for path in (Path(__file__).parents[1] / "probes" / "detectors").glob("*.py"):
+    for path in (Path(__file__).parents[1] / "probes" / "diagnosis" / "detectors").glob("*.py"):
         asked |= set(re.findall(r"(?:fact|number)\(\"(\w+)\"\)", path.read_text(encoding="utf-8")))
     assert {"vocab_size", "schedule", "total_steps"} <= asked
     assert [fact for fact in sorted(asked) if f"| `{fact}` |" not in PAGE] == []

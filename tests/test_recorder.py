@@ -1,4 +1,5 @@
-"""What the recorder writes is strict JSON, is there at once, and holds nothing of a row that was refused."""
+"""What the recorder writes is strict JSON, is there at once, and holds nothing of a row that was
+refused."""
 
 import json
 import os
@@ -14,8 +15,8 @@ import numpy as np
 import pytest
 
 from probes.record import Record, RecordError
-from probes.recorder import Recorder, encode
-from probes.signals import UnknownSignalError
+from probes.record.signals import UnknownSignalError
+from probes.recording.recorder import Recorder, encode
 
 
 def strict(line: str) -> Any:
@@ -42,7 +43,11 @@ def test_every_line_is_strict_json(path: Path) -> None:
     """Non-finite values, wherever they stand, are strings."""
     with Recorder(path, provenance={"seed": np.float32("nan")}, floor=inf) as recorder:
         recorder.log(
-            0, loss=nan, lr=inf, activation={"a": -inf, "b": np.float32("nan")}, batch_ids=np.array([1.0, nan])
+            0,
+            loss=nan,
+            lr=inf,
+            activation={"a": -inf, "b": np.float32("nan")},
+            batch_ids=np.array([1.0, nan]),
         )
     header, *_, row, _ = lines_of(path)
     assert [header["facts"]["floor"], row["loss"], row["lr"], row["activation"]] == [
@@ -73,7 +78,7 @@ def test_a_second_reader_sees_each_line_right_after_log(path: Path) -> None:
 
 KILLED = """
 import sys
-from probes.recorder import Recorder
+from probes.recording.recorder import Recorder
 recorder = Recorder(sys.argv[1], vocab_size=64)
 for step in range(50):
     recorder.log(step, loss=4.0 - step / 100, activation={"embed": 0.1 * step})
@@ -95,7 +100,11 @@ def test_a_killed_process_leaves_every_row_it_logged(path: Path) -> None:
         assert child.stdout.readline() == b"logged\n"
         child.send_signal(signal.SIGKILL)
     record = Record.load(path)
-    assert (record.steps.tolist(), record.complete, child.returncode) == (list(range(50)), False, -signal.SIGKILL)
+    assert (record.steps.tolist(), record.complete, child.returncode) == (
+        list(range(50)),
+        False,
+        -signal.SIGKILL,
+    )
 
 
 REFUSED: list[dict[str, Any]] = [
@@ -116,7 +125,9 @@ REFUSED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("row", REFUSED, ids=lambda row: ", ".join(f"{k}={v!r:.20}" for k, v in row.items()))
+@pytest.mark.parametrize(
+    "row", REFUSED, ids=lambda row: ", ".join(f"{k}={v!r:.20}" for k, v in row.items())
+)
 def test_a_refused_row_leaves_no_trace(path: Path, row: dict[str, Any]) -> None:
     """Neither in the file nor in memory; the next right row goes in as if nothing had been."""
     recorder = Recorder(path)
@@ -124,7 +135,11 @@ def test_a_refused_row_leaves_no_trace(path: Path, row: dict[str, Any]) -> None:
     before = path.read_bytes()
     with pytest.raises(RecordError):
         recorder.log(**row)
-    assert (path.read_bytes(), recorder.record.steps.tolist(), list(recorder.record.tables)) == (before, [0], ["loss"])
+    assert (path.read_bytes(), recorder.record.steps.tolist(), list(recorder.record.tables)) == (
+        before,
+        [0],
+        ["loss"],
+    )
 
 
 def test_an_unknown_signal_is_refused_with_the_nearest(path: Path) -> None:
@@ -145,23 +160,35 @@ def test_any_scalar_is_a_number(path: Path, two: Any) -> None:
     with Recorder(path) as recorder:
         recorder.log(np.int64(0), loss=two, activation={"a": two})  # type: ignore[arg-type]
     read = Record.load(path)
-    cells = [r.column(*at)[0] for r in (read, recorder.record) for at in (("loss",), ("activation", "a"))]
+    cells = [
+        r.column(*at)[0] for r in (read, recorder.record) for at in (("loss",), ("activation", "a"))
+    ]
     assert cells == [2.0] * 4
 
 
 def test_sites_that_change_midway_keep_their_names(path: Path) -> None:
-    """Reordered, dropped, added, then given as a bare list: each value stays with its site, on disk as in memory."""
-    rows: list[Any] = [{"a": 1.0, "b": 2.0}, {"b": 3.0, "a": 4.0}, {"a": 5.0}, [6.0, 7.0], {"a": 8.0, "c": 9.0}]
+    """Reordered, dropped, added, then given as a bare list: each value stays with its site, on disk
+    as in memory."""
+    rows: list[Any] = [
+        {"a": 1.0, "b": 2.0},
+        {"b": 3.0, "a": 4.0},
+        {"a": 5.0},
+        [6.0, 7.0],
+        {"a": 8.0, "c": 9.0},
+    ]
     with Recorder(path) as recorder:
         for step, row in enumerate(rows):
             recorder.log(step, activation=row)
     read = Record.load(path)
     by_step = [
-        {site: read.column("activation", site)[step] for site in read.sites("activation")} for step in range(len(rows))
+        {site: read.column("activation", site)[step] for site in read.sites("activation")}
+        for step in range(len(rows))
     ]
     known = [{site: value for site, value in row.items() if value == value} for row in by_step]
     assert known == [*rows[:3], {"0": 6.0, "1": 7.0}, rows[4]]
-    np.testing.assert_array_equal(read.tables["activation"].values, recorder.record.tables["activation"].values)
+    np.testing.assert_array_equal(
+        read.tables["activation"].values, recorder.record.tables["activation"].values
+    )
 
 
 def test_sites_are_written_once_until_they_change(path: Path) -> None:
@@ -177,11 +204,16 @@ def test_a_lone_surrogate_is_valid_on_disk(path: Path) -> None:
     with Recorder(path, provenance={"name": "caf\udce9"}) as recorder:
         recorder.log(0, activation={"caf\udce9": 1.0})
     record = Record.load(path)
-    assert (record.name, record.sites("activation"), len(lines_of(path))) == ("caf\udce9", ("caf\udce9",), 4)
+    assert (record.name, record.sites("activation"), len(lines_of(path))) == (
+        "caf\udce9",
+        ("caf\udce9",),
+        4,
+    )
 
 
 def test_facts_in_memory_are_those_on_disk(path: Path) -> None:
-    """NumPy scalars, tuples and number keys become what JSON makes of them, so that both are judged alike."""
+    """NumPy scalars, tuples and number keys become what JSON makes of them, so that both are judged
+    alike."""
     with Recorder(path, vocab_size=np.int64(64), ladder={1: (1.0, nan)}) as recorder:
         pass
     np.testing.assert_equal(dict(recorder.record.facts), dict(Record.load(path).facts))

@@ -1,4 +1,5 @@
-"""A recorder's file is opened once, closed once, never written over, and has its clock beside it."""
+"""A recorder's file is opened once, closed once, never written over, and has its clock beside
+it."""
 
 import json
 from pathlib import Path
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from probes.record import Record, RecordError
-from probes.recorder import Recorder, save, sidecar_path
+from probes.recording.recorder import Recorder, save, sidecar_path
 from tests.records import changed
 
 
@@ -18,7 +19,9 @@ def path(tmp_path: Path) -> Path:
 def test_an_existing_file_is_not_overwritten(path: Path) -> None:
     """A record is evidence."""
     path.write_text("evidence")
-    with pytest.raises(FileExistsError, match=r"run\.jsonl exists; give another path, or overwrite=True"):
+    with pytest.raises(
+        FileExistsError, match=r"run\.jsonl exists; give another path, or overwrite=True"
+    ):
         Recorder(path)
     assert path.read_text() == "evidence"
 
@@ -33,14 +36,18 @@ def test_an_existing_file_is_overwritten_when_asked(path: Path) -> None:
 def test_clock_process_and_host_stand_beside_the_record(path: Path) -> None:
     """In the sidecar."""
     Recorder(path).close()
-    assert {"started", "seconds", "process", "host", "worker"} <= set(json.loads(sidecar_path(path).read_text()))
+    assert {"started", "seconds", "process", "host", "worker"} <= set(
+        json.loads(sidecar_path(path).read_text())
+    )
 
 
 def test_two_recordings_of_one_run_have_the_same_bytes(tmp_path: Path) -> None:
     """The record itself holds no clock, path, process or host."""
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        with Recorder(tmp_path / name / f"{name}.jsonl", provenance={"seed": 1}, vocab_size=64) as recorder:
+        with Recorder(
+            tmp_path / name / f"{name}.jsonl", provenance={"seed": 1}, vocab_size=64
+        ) as recorder:
             recorder.log(0, loss=4.0)
     assert (tmp_path / "a" / "a.jsonl").read_bytes() == (tmp_path / "b" / "b.jsonl").read_bytes()
 
@@ -57,7 +64,11 @@ def test_leaving_by_an_exception_leaves_the_record_incomplete(path: Path) -> Non
     recorder.log(0, loss=4.0)
     with pytest.raises(ZeroDivisionError), recorder:
         _ = 1 / 0
-    assert (Record.load(path).complete, recorder.record.complete, len(Record.load(path).steps)) == (False, False, 1)
+    assert (Record.load(path).complete, recorder.record.complete, len(Record.load(path).steps)) == (
+        False,
+        False,
+        1,
+    )
 
 
 @pytest.mark.parametrize("on_disk", [True, False])

@@ -1,4 +1,5 @@
-"""What arrays come to: what a watched run has, whatever they are made of, and a clear word where they do not fit."""
+"""What arrays come to: what a watched run has, whatever they are made of, and a clear word where
+they do not fit."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ import pytest
 
 from model import HEALTHY, build
 from probes import Inspector, Record, Recorder, RecordError, watch
-from probes.reductions import detached
-from probes.signals import UnknownSignalError
+from probes.record.signals import UnknownSignalError
+from probes.recording.reducers import detached
 
 SHORT = replace(HEALTHY, steps=15, eval_every=5)
 SECONDS_PER_SCALAR = 20e-6
@@ -35,7 +36,8 @@ HANDED_OVER = (
 
 
 class ByHand:
-    """The specimen's own loop with hooks that hand arrays over, as anybody would in a loop of their own."""
+    """The specimen's own loop with hooks that hand arrays over, as anybody would in a loop of their
+    own."""
 
     def __init__(self) -> None:
         self.specimen = build(SHORT)
@@ -48,7 +50,9 @@ class ByHand:
         with Inspector(model, params) as inspector:
             for site, kind in self.kinds.items():
                 if kind != "matrix":
-                    inspector.register_forward(f"hand {site}", model.sites[site], self.hand_over(site, kind))
+                    inspector.register_forward(
+                        f"hand {site}", model.sites[site], self.hand_over(site, kind)
+                    )
             for name in params:
                 inspector.register_backward(f"hand {name}", params[name], self.hand_over_gradient)
             for step in self.before_and_after():
@@ -78,7 +82,9 @@ class ByHand:
 
     def hand_over_gradient(self, param: Any, grad: Any) -> None:
         name = param.name.removeprefix("hand ")
-        self.recorder.gradient(next(layer for layer in self.layers if name.startswith(layer + ".")), grad)
+        self.recorder.gradient(
+            next(layer for layer in self.layers if name.startswith(layer + ".")), grad
+        )
 
 
 @pytest.fixture(scope="module")
@@ -88,17 +94,25 @@ def pair() -> tuple[Record, Record]:
 
 
 @pytest.mark.parametrize("signal", HANDED_OVER)
-def test_what_is_handed_over_comes_to_what_is_watched(pair: tuple[Record, Record], signal: str) -> None:
-    """At every step and site; an update is told from two float32 matrices here, so a little less well."""
+def test_what_is_handed_over_comes_to_what_is_watched(
+    pair: tuple[Record, Record], signal: str
+) -> None:
+    """At every step and site; an update is told from two float32 matrices here, so a little less
+    well."""
     by_hand, watched = pair
     assert set(by_hand.sites(signal)) == set(watched.sites(signal)) != set()
     for site in watched.sites(signal):
-        close = pytest.approx(watched.column(signal, site), rel=1e-3 if "update" in signal else 1e-5, nan_ok=True)
+        close = pytest.approx(
+            watched.column(signal, site), rel=1e-3 if "update" in signal else 1e-5, nan_ok=True
+        )
         assert by_hand.column(signal, site) == close
 
 
-def test_places_that_are_not_finite_stand_in_the_order_of_computation(pair: tuple[Record, Record]) -> None:
-    """Forward through the layers, the loss, the gradients: the first of them is the one to look at."""
+def test_places_that_are_not_finite_stand_in_the_order_of_computation(
+    pair: tuple[Record, Record],
+) -> None:
+    """Forward through the layers, the loss, the gradients: the first of them is the one to look
+    at."""
     sites = pair[0].sites("nonfinite_count")
     assert sites[:5] == ("embed", "blocks.0", "blocks.1", "norm", "loss")
     assert all(site.endswith(".grad") for site in sites[5:])
@@ -124,7 +138,8 @@ def test_parts_of_an_activation_are_one(recorder: Recorder) -> None:
 
 
 def test_parts_of_a_gradient_are_one(recorder: Recorder) -> None:
-    """A layer's parameters, given together or one by one; relative to the root of how many they are."""
+    """A layer's parameters, given together or one by one; relative to the root of how many they
+    are."""
     recorder.activation("a", np.full(8, -2.0))
     recorder.gradient("a", np.full(3, 2.0), np.full((2, 2), 1.0))
     recorder.gradient("a", np.full(9, 1.0))
@@ -135,7 +150,8 @@ def test_parts_of_a_gradient_are_one(recorder: Recorder) -> None:
 
 
 def test_parts_of_an_evaluation_are_one(recorder: Recorder) -> None:
-    """A neuron that speaks on one chunk is not dead; the means of chunks are weighted by their queries."""
+    """A neuron that speaks on one chunk is not dead; the means of chunks are weighted by their
+    queries."""
     recorder.pre_activation("f", [[-9.0, -9.0], [-9.0, -4.0]])
     recorder.pre_activation("f", [[-9.0, 1.0]])
     recorder.pre_activation("f", [[-9.0, -9.0]])
@@ -149,7 +165,8 @@ def test_parts_of_an_evaluation_are_one(recorder: Recorder) -> None:
 
 
 def test_only_queries_with_a_choice_count(recorder: Recorder) -> None:
-    """Of four: the first position, one that sees a single key, one with two keys of the same weight, and padding."""
+    """Of four: the first position, one that sees a single key, one with two keys of the same
+    weight, and padding."""
     visible = np.array([[1, 1, 1], [1, 0, 0], [1, 1, 0], [0, 0, 0]], dtype=bool)
     weights = np.array([[1, 0, 0], [1, 0, 0], [0.5, 0.5, 0], [0, 0, 0]])
     recorder.attention("p", weights[None, None], visible)
@@ -170,7 +187,9 @@ def test_attention_without_a_choice_is_not_measured(recorder: Recorder) -> None:
 
 
 @pytest.mark.parametrize("silent", [True, False])
-def test_gradient_of_a_layer_that_is_silent_or_was_not_seen_has_a_norm_alone(recorder: Recorder, silent: bool) -> None:
+def test_gradient_of_a_layer_that_is_silent_or_was_not_seen_has_a_norm_alone(
+    recorder: Recorder, silent: bool
+) -> None:
     """There is no activation to be relative to."""
     if silent:
         recorder.activation("a", [0.0])
@@ -195,7 +214,9 @@ def test_update_of_zeros_is_no_ratio(recorder: Recorder) -> None:
 def test_spectral_norm_is_the_largest_singular_value(recorder: Recorder) -> None:
     matrix = RNG.standard_normal((8, 5))
     recorder.weight("w", matrix)
-    assert logged(recorder, "spectral_norm", "w") == pytest.approx(np.linalg.norm(matrix, 2), rel=1e-3)
+    assert logged(recorder, "spectral_norm", "w") == pytest.approx(
+        np.linalg.norm(matrix, 2), rel=1e-3
+    )
 
 
 def test_values_that_are_not_finite_are_counted(recorder: Recorder) -> None:
@@ -204,7 +225,9 @@ def test_values_that_are_not_finite_are_counted(recorder: Recorder) -> None:
     recorder.activation("a", [nan, 1.0])
     recorder.gradient("a", [1.0], [nan, nan])
     recorder.log(0, loss=nan)
-    counts = {site: recorder.record.column("nonfinite_count", site)[0] for site in ("a", "loss", "a.grad")}
+    counts = {
+        site: recorder.record.column("nonfinite_count", site)[0] for site in ("a", "loss", "a.grad")
+    }
     assert counts == {"a": 3, "loss": 1, "a.grad": 2}
 
 
@@ -245,7 +268,8 @@ def test_an_array_that_changes_later_changes_nothing(recorder: Recorder) -> None
 
 
 class Tensor:
-    """As one of PyTorch's that is part of a graph: no array until it is detached, and none of a half-precision type."""
+    """As one of PyTorch's that is part of a graph: no array until it is detached, and none of a
+    half-precision type."""
 
     def __init__(self, values: Any, size: int = 4, state: str = "in a graph") -> None:
         self.values, self.size, self.state = np.asarray(values), size, state
@@ -297,7 +321,10 @@ def test_large_half_precision_values_do_not_overflow(recorder: Recorder) -> None
     recorder.gradient("a", np.full(1000, 1000, np.float16))
     recorder.log(0)
     record = recorder.record
-    assert (record.column("activation", "a")[0], record.column("nonfinite_count", "a.grad")[0]) == (1000, 0)
+    assert (record.column("activation", "a")[0], record.column("nonfinite_count", "a.grad")[0]) == (
+        1000,
+        0,
+    )
 
 
 def test_a_tensor_is_logged_as_it_is(recorder: Recorder) -> None:
@@ -307,17 +334,53 @@ def test_a_tensor_is_logged_as_it_is(recorder: Recorder) -> None:
 
 
 WRONG: list[tuple[str, Callable[[Recorder], None], str]] = [
-    ("none", lambda r: r.gradient("a", None), r"gradient 'a' is None; it must be an array of real numbers"),
+    (
+        "none",
+        lambda r: r.gradient("a", None),
+        r"gradient 'a' is None; it must be an array of real numbers",
+    ),
     ("nothing", lambda r: r.gradient("a"), r"gradient 'a' was given no array"),
-    ("ragged", lambda r: r.activation("a", [[1.0], [1.0, 2.0]]), r"activation 'a' is .*; it must be an array of real"),
-    ("text", lambda r: r.activation("a", ["1.0"]), r"activation 'a' is \['1.0'\]; it must be an array of real numbers"),
-    ("complex", lambda r: r.activation("a", [1j]), r"activation 'a' is \[1j\]; it must be an array of real numbers"),
-    ("empty", lambda r: r.activation("a", np.ones((0, 3))), r"activation 'a' is empty, of shape \(0, 3\)"),
+    (
+        "ragged",
+        lambda r: r.activation("a", [[1.0], [1.0, 2.0]]),
+        r"activation 'a' is .*; it must be an array of real",
+    ),
+    (
+        "text",
+        lambda r: r.activation("a", ["1.0"]),
+        r"activation 'a' is \['1.0'\]; it must be an array of real numbers",
+    ),
+    (
+        "complex",
+        lambda r: r.activation("a", [1j]),
+        r"activation 'a' is \[1j\]; it must be an array of real numbers",
+    ),
+    (
+        "empty",
+        lambda r: r.activation("a", np.ones((0, 3))),
+        r"activation 'a' is empty, of shape \(0, 3\)",
+    ),
     ("nameless", lambda r: r.activation("", [1.0]), "activation has no name"),
-    ("vector", lambda r: r.weight("w", np.ones(3)), r"weight 'w' has shape \(3,\); it must be a matrix"),
-    ("grown", lambda r: r.update("w", np.ones((2, 2)), np.ones((3, 2))), r"'w' goes from shape \(2, 2\) to \(3, 2\)"),
-    ("flat", lambda r: r.attention("p", np.ones((2, 3, 3)), True), r"'p' has shape \(2, 3, 3\); it must have four"),
-    ("added", lambda r: r.attention("p", np.ones((1, 1, 2, 2)), np.zeros((2, 2))), "visible is of float64; it must be"),
+    (
+        "vector",
+        lambda r: r.weight("w", np.ones(3)),
+        r"weight 'w' has shape \(3,\); it must be a matrix",
+    ),
+    (
+        "grown",
+        lambda r: r.update("w", np.ones((2, 2)), np.ones((3, 2))),
+        r"'w' goes from shape \(2, 2\) to \(3, 2\)",
+    ),
+    (
+        "flat",
+        lambda r: r.attention("p", np.ones((2, 3, 3)), True),
+        r"'p' has shape \(2, 3, 3\); it must have four",
+    ),
+    (
+        "added",
+        lambda r: r.attention("p", np.ones((1, 1, 2, 2)), np.zeros((2, 2))),
+        "visible is of float64; it must be",
+    ),
     (
         "misfit",
         lambda r: r.attention("p", np.ones((1, 1, 2, 2)), np.ones((3, 3), bool)),
@@ -326,8 +389,12 @@ WRONG: list[tuple[str, Callable[[Recorder], None], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("hand_over", "message"), [wrong[1:] for wrong in WRONG], ids=[wrong[0] for wrong in WRONG])
-def test_what_does_not_fit_is_named(recorder: Recorder, hand_over: Callable[[Recorder], None], message: str) -> None:
+@pytest.mark.parametrize(
+    ("hand_over", "message"), [wrong[1:] for wrong in WRONG], ids=[wrong[0] for wrong in WRONG]
+)
+def test_what_does_not_fit_is_named(
+    recorder: Recorder, hand_over: Callable[[Recorder], None], message: str
+) -> None:
     """By the place, and nothing of it is in the next row."""
     with pytest.raises(RecordError, match=message):
         hand_over(recorder)
@@ -338,7 +405,11 @@ def test_what_does_not_fit_is_named(recorder: Recorder, hand_over: Callable[[Rec
 @pytest.mark.parametrize(
     ("first", "then", "message"),
     [
-        (lambda r: r.weight("w", np.eye(2)), lambda r: r.weight("w", np.eye(2)), "weight 'w' was handed over before"),
+        (
+            lambda r: r.weight("w", np.eye(2)),
+            lambda r: r.weight("w", np.eye(2)),
+            "weight 'w' was handed over before",
+        ),
         (
             lambda r: r.update("w", np.eye(2), np.eye(2)),
             lambda r: r.update("w", np.eye(2), np.eye(2)),
@@ -363,14 +434,19 @@ def test_what_does_not_fit_is_named(recorder: Recorder, hand_over: Callable[[Rec
     ids=["weight", "update", "pre_activation", "attention", "log"],
 )
 def test_what_does_not_go_together_is_named(
-    recorder: Recorder, first: Callable[[Recorder], None], then: Callable[[Recorder], None], message: str
+    recorder: Recorder,
+    first: Callable[[Recorder], None],
+    then: Callable[[Recorder], None],
+    message: str,
 ) -> None:
     first(recorder)
     with pytest.raises(RecordError, match=message):
         then(recorder)
 
 
-@pytest.mark.parametrize("value", [1.0, np.ones(2), {"a": 1.0}, [1.0]], ids=["float", "array", "mapping", "list"])
+@pytest.mark.parametrize(
+    "value", [1.0, np.ones(2), {"a": 1.0}, [1.0]], ids=["float", "array", "mapping", "list"]
+)
 def test_what_is_no_tensor_stays_as_it_is(value: Any) -> None:
     assert detached(value) is value
 
@@ -378,9 +454,12 @@ def test_what_is_no_tensor_stays_as_it_is(value: Any) -> None:
 @pytest.mark.benchmark(timer=process_time)
 @pytest.mark.parametrize("scalars", [1, 5])
 def test_a_scalar_is_logged_within_its_budget(benchmark: Any, tmp_path: Path, scalars: int) -> None:
-    """Median row, written to disk, over the scalars in it: every step of any loop can afford that."""
+    """Median row, written to disk, over the scalars in it: every step of any loop can afford
+    that."""
     if benchmark.disabled:
-        pytest.skip("benchmarks are off here, as under pytest-xdist: run this test on its own, in one process")
+        pytest.skip(
+            "benchmarks are off here, as under pytest-xdist: run this test on its own, in one process"
+        )
     names, steps = ("loss", "lr", "grad_norm", "train_loss", "val_loss")[:scalars], count()
     with Recorder(tmp_path / "run.jsonl") as recorder:
 

@@ -1,4 +1,5 @@
-"""Comparing two runs: quiet where one is as good as the other; naming what is worse, since when and by how much."""
+"""Comparing two runs: quiet where one is as good as the other; naming what is worse, since when and
+by how much."""
 
 from __future__ import annotations
 
@@ -10,20 +11,23 @@ import numpy as np
 import pytest
 
 import probes
+from probes.compare import TOLERANCE, Regression, regressed
 from probes.record import Record
-from probes.regression import TOLERANCE, Regression, regressed
 from tests.records import hand_made
 
 STEPS = 200
 CELL = STEPS / 50
 
 
-def curve(rate: float = 30.0, end: float = 1.0, start: float = 4.0, steps: int = STEPS) -> list[float]:
+def curve(
+    rate: float = 30.0, end: float = 1.0, start: float = 4.0, steps: int = STEPS
+) -> list[float]:
     return [end + (start - end) * float(np.exp(-i / rate)) for i in range(steps)]
 
 
 def made(every: int = 1, steps: int = STEPS, **signals: Any) -> Record:
-    """A run with all that is compared, some of it replaced or (None) left out, and one row out of `every` kept."""
+    """A run with all that is compared, some of it replaced or (None) left out, and one row out of
+    `every` kept."""
     everything: dict[str, Any] = {
         "loss": curve(steps=steps),
         "val_loss": curve(end=1.2, steps=steps),
@@ -32,9 +36,13 @@ def made(every: int = 1, steps: int = STEPS, **signals: Any) -> Record:
         "update_weight_ratio": {"up": [0.01] * steps},
         "dead_fraction": {"ffn": [0.1] * steps},
     }
-    rows = {name: values for name, values in {**everything, **signals}.items() if values is not None}
+    rows = {
+        name: values for name, values in {**everything, **signals}.items() if values is not None
+    }
     thin = {
-        name: {site: v[::every] for site, v in one.items()} if isinstance(one, dict) else one[::every]
+        name: {site: v[::every] for site, v in one.items()}
+        if isinstance(one, dict)
+        else one[::every]
         for name, one in rows.items()
     }
     return hand_made(thin, steps=range(0, steps, every))
@@ -99,18 +107,23 @@ def test_a_run_as_good_is_no_regression(record: Record) -> None:
 
 def test_of_a_baseline_that_hardly_learns_no_speed_is_asked() -> None:
     """A run that ends within the tolerance need not reach any of its levels."""
-    assert not regressed(made(loss=[2.1] * STEPS, val_loss=None), made(loss=curve(start=2.1, end=2.0), val_loss=None))
+    assert not regressed(
+        made(loss=[2.1] * STEPS, val_loss=None), made(loss=curve(start=2.1, end=2.0), val_loss=None)
+    )
 
 
 def test_near_the_end_of_a_fall_no_speed_is_asked() -> None:
-    """Where a curve is flat a small difference in level is a large one in time: half of this fall is twice its end."""
+    """Where a curve is flat a small difference in level is a large one in time: half of this fall
+    is twice its end."""
     slow, fast = (made(loss=curve(rate, start=3.0), val_loss=None) for rate in (60.0, 30.0))
     assert not regressed(slow, fast)
 
 
 def test_what_the_grid_cannot_tell_apart_is_no_difference_in_speed() -> None:
     """Both fall at once, the one at step 4, the other at step 7: within a cell."""
-    late, early = (made(loss=[4.0] * start + [1.0] * (STEPS - start), val_loss=None) for start in (7, 4))
+    late, early = (
+        made(loss=[4.0] * start + [1.0] * (STEPS - start), val_loss=None) for start in (7, 4)
+    )
     assert not regressed(late, early)
 
 
@@ -143,7 +156,9 @@ def test_what_is_not_finite_in_both_at_once_is_no_regression() -> None:
 def test_a_loss_that_ends_higher_is_named_with_where_it_left_the_baseline() -> None:
     """Twice the baseline's from step 120 on."""
     val_loss = curve(end=1.2)
-    (difference,) = regressed(made(val_loss=[*val_loss[:120], *(2 * v for v in val_loss[120:])]), BASELINE).differences
+    (difference,) = regressed(
+        made(val_loss=[*val_loss[:120], *(2 * v for v in val_loss[120:])]), BASELINE
+    ).differences
     assert (difference.signal, difference.what) == ("val_loss", "level at the end")
     assert difference.step == pytest.approx(120, abs=CELL)
     assert difference.ratio == pytest.approx(2, rel=0.01)
@@ -152,16 +167,22 @@ def test_a_loss_that_ends_higher_is_named_with_where_it_left_the_baseline() -> N
 
 def test_a_run_that_learns_at_half_the_speed_is_named_though_it_ends_as_low() -> None:
     """At the step at which the baseline was there."""
-    (difference,) = regressed(made(loss=curve(rate=60.0)), made(loss=curve(rate=30.0)), 0.3).differences
+    (difference,) = regressed(
+        made(loss=curve(rate=60.0)), made(loss=curve(rate=30.0)), 0.3
+    ).differences
     assert (difference.signal, difference.ratio) == ("loss", pytest.approx(2, rel=0.1))
-    assert difference.baseline < difference.observed == pytest.approx(2 * difference.baseline, rel=0.1)
+    assert (
+        difference.baseline < difference.observed == pytest.approx(2 * difference.baseline, rel=0.1)
+    )
     assert difference.step == pytest.approx(difference.baseline, abs=1)
     assert "of the baseline's fall" in difference.what
 
 
 def test_speed_is_counted_from_where_both_begin() -> None:
     """A run that was resumed at step 1000."""
-    slow, fast = (hand_made({"loss": curve(rate)}, steps=range(1000, 1200)) for rate in (60.0, 30.0))
+    slow, fast = (
+        hand_made({"loss": curve(rate)}, steps=range(1000, 1200)) for rate in (60.0, 30.0)
+    )
     (difference,) = regressed(slow, fast, 0.3).differences
     assert difference.ratio == pytest.approx(2, rel=0.1)
     assert 1010 < difference.observed < 1100
@@ -203,13 +224,17 @@ def test_a_signal_whose_level_moves_is_named_whichever_way(factor: float) -> Non
 
 
 def test_a_signal_is_named_at_its_site() -> None:
-    result = regressed(made(activation={"embed": [0.5] * STEPS, "block": [2.0] * 20 + [8.0] * 180}), BASELINE)
+    result = regressed(
+        made(activation={"embed": [0.5] * STEPS, "block": [2.0] * 20 + [8.0] * 180}), BASELINE
+    )
     assert names(result) == ["activation at block"]
 
 
 def test_neurons_that_die_are_told_by_those_that_live() -> None:
     """From 0.9 to 0.3 of them."""
-    (difference,) = regressed(made(dead_fraction={"ffn": [0.1] * 60 + [0.7] * 140}), BASELINE).differences
+    (difference,) = regressed(
+        made(dead_fraction={"ffn": [0.1] * 60 + [0.7] * 140}), BASELINE
+    ).differences
     assert difference.signal == "dead_fraction at ffn"
     assert difference.step == pytest.approx(60, abs=CELL)
     assert difference.ratio == pytest.approx(3**0.7, rel=0.05)
@@ -228,7 +253,9 @@ def test_what_came_after_the_baseline_ended_is_not_compared() -> None:
 
 def test_what_was_wrong_only_for_a_while_is_told_from_its_beginning() -> None:
     """Bad enough to move the mean over time."""
-    (difference,) = regressed(made(grad_norm=[1.0] * 40 + [1e3] * 60 + [1.0] * 100), BASELINE).differences
+    (difference,) = regressed(
+        made(grad_norm=[1.0] * 40 + [1e3] * 60 + [1.0] * 100), BASELINE
+    ).differences
     assert difference.step == pytest.approx(40, abs=CELL)
 
 
@@ -261,21 +288,32 @@ def test_logs_with_a_loss_alone_are_compared_by_it() -> None:
 def test_a_failing_assertion_names_the_signal_the_step_and_by_how_much() -> None:
     """In one line, which pytest shows; the whole of it is the result's text."""
     val_loss = curve(end=1.2)
-    worse = made(val_loss=[*val_loss[:120], *(2 * v for v in val_loss[120:])], grad_norm=[1.6] * STEPS, loss=None)
+    worse = made(
+        val_loss=[*val_loss[:120], *(2 * v for v in val_loss[120:])],
+        grad_norm=[1.6] * STEPS,
+        loss=None,
+    )
     with pytest.raises(AssertionError) as failure:
         assert not regressed(worse, BASELINE)
     assert "<val_loss: level at the end 2.4" in str(failure.value)
-    assert "baseline 1.205, worse by 2 times, parting at step 120; and 1 more>" in str(failure.value)
+    assert "baseline 1.205, worse by 2 times, parting at step 120; and 1 more>" in str(
+        failure.value
+    )
     lines = str(regressed(worse, BASELINE)).splitlines()
     assert lines[0] == f"worse than the baseline by more than {TOLERANCE:.0%}"
-    assert lines[2].startswith("  grad_norm: level over time 1.6, baseline 1, worse by 1.6 times, parting at step 0")
+    assert lines[2].startswith(
+        "  grad_norm: level over time 1.6, baseline 1, worse by 1.6 times, parting at step 0"
+    )
     assert lines[3].startswith("compared: val_loss, grad_norm, ")
     assert lines[4] == "not compared: loss: the run does not have it"
 
 
 def test_a_run_that_is_as_good_says_what_was_compared() -> None:
     result = regressed(BASELINE, BASELINE)
-    assert (repr(result), str(result).splitlines()[0]) == ("<no regression in 7 signals>", "no regression")
+    assert (repr(result), str(result).splitlines()[0]) == (
+        "<no regression in 7 signals>",
+        "no regression",
+    )
 
 
 def test_names_from_a_log_cannot_steer_a_terminal() -> None:
@@ -291,8 +329,14 @@ def test_names_from_a_log_cannot_steer_a_terminal() -> None:
     ("record", "said"),
     [
         (hand_made({"lr": [0.1] * 40}), "loss: the run does not have it"),
-        (hand_made({"loss": [4.0] * 4}), "loss: 4 points over the steps that both have; 5 are needed"),
-        (hand_made({"loss": [4.0] * 40}, steps=range(1000, 1040)), "loss: 0 points over the steps that both have"),
+        (
+            hand_made({"loss": [4.0] * 4}),
+            "loss: 4 points over the steps that both have; 5 are needed",
+        ),
+        (
+            hand_made({"loss": [4.0] * 40}, steps=range(1000, 1040)),
+            "loss: 0 points over the steps that both have",
+        ),
         (hand_made({"loss": [inf] * 40}), "loss: 0 stretches in which both have finite values"),
     ],
 )

@@ -1,4 +1,5 @@
-"""A policy's loss is recognised, by the columns beside it or by its signs, and no rule for a loss is applied to it."""
+"""A policy's loss is recognised, by the columns beside it or by its signs, and no rule for a loss
+is applied to it."""
 
 from pathlib import Path
 
@@ -6,9 +7,9 @@ import numpy as np
 import pytest
 
 from probes import diagnose, read
-from probes.findings import REINFORCEMENT
-from probes.readers.columns import objective
-from tests.logs import csv_of, written
+from probes.readers.column_names import objective
+from probes.record.record import REINFORCEMENT
+from testing.logs import csv_of, written
 from tests.records import hand_made
 
 POINTS = 200
@@ -78,7 +79,8 @@ def test_columns_tell_of_a_policy(columns) -> None:
     ids=lambda columns: ", ".join(columns) or "none",
 )
 def test_columns_that_tell_of_no_policy(columns) -> None:
-    """Preference learning and reward models, autoencoders, distillation, and what everybody logs."""
+    """Preference learning and reward models, autoencoders, distillation, and what everybody
+    logs."""
     assert objective(["step", "loss", *columns]) is None
 
 
@@ -95,7 +97,9 @@ def test_a_log_with_rewards_is_not_judged_by_its_loss(tmp_path: Path) -> None:
 def test_preference_learning_is_judged_by_its_loss(tmp_path: Path) -> None:
     """It falls from ln 2."""
     falls = list(np.log(2) * np.exp(-TIME))
-    diagnosis = logged(tmp_path, loss=falls, **{"rewards/chosen": list(TIME), "rewards/margins": list(TIME)})
+    diagnosis = logged(
+        tmp_path, loss=falls, **{"rewards/chosen": list(TIME), "rewards/margins": list(TIME)}
+    )
     assert diagnosis.verdict == "healthy"
 
 
@@ -108,7 +112,9 @@ def test_a_log_of_rewards_without_a_loss_is_not_judged(tmp_path: Path) -> None:
 # By the fact, in a record of one's own
 
 
-@pytest.mark.parametrize(("stated", "verdict"), [(REINFORCEMENT, "undetermined"), ("classification", "healthy")])
+@pytest.mark.parametrize(
+    ("stated", "verdict"), [(REINFORCEMENT, "undetermined"), ("classification", "healthy")]
+)
 def test_a_record_may_state_it(stated: str, verdict: str) -> None:
     """And any other objective says nothing."""
     assert diagnose(hand_made({"loss": FALLS}, objective=stated)).verdict == verdict
@@ -117,11 +123,15 @@ def test_a_record_may_state_it(stated: str, verdict: str) -> None:
 def test_a_constant_rate_is_judged_all_the_same() -> None:
     """What the schedule needs is no loss."""
     signals = {"loss": FALLS, "lr": [0.1] * POINTS}
-    diagnosis = diagnose(hand_made(signals, objective=REINFORCEMENT, schedule="cosine", total_steps=POINTS))
+    diagnosis = diagnose(
+        hand_made(signals, objective=REINFORCEMENT, schedule="cosine", total_steps=POINTS)
+    )
     assert diagnosis.cause == "schedule-never-stepped"
 
 
-@pytest.mark.parametrize("stated", [{}, {"objective": REINFORCEMENT}], ids=["by its signs", "stated"])
+@pytest.mark.parametrize(
+    "stated", [{}, {"objective": REINFORCEMENT}], ids=["by its signs", "stated"]
+)
 def test_a_value_that_is_not_finite_is_found_all_the_same(stated) -> None:
     """It means the same whatever the loss does."""
     losses = list(noise())
@@ -165,7 +175,8 @@ def test_a_loss_that_is_no_policys_is_judged_as_ever(losses: np.ndarray) -> None
 
 
 def test_a_density_whose_loss_falls_through_zero_early_is_no_policy() -> None:
-    """Both signs are there within the first quarter, but not from the first point on, as of a policy."""
+    """Both signs are there within the first quarter, but not from the first point on, as of a
+    policy."""
     rest = -0.3 + 0.8 * np.random.default_rng(0).standard_normal(56)
     density = [10.5, 6.6, 5.1, 6.4, 4.2, 5.1, 2.6, 4.6, 3.0, 6.5, *rest]
     assert diagnose(hand_made({"loss": density})).verdict == "healthy"

@@ -1,4 +1,5 @@
-"""What is remarked of a run that is over, with its numbers, and what is not; no verdict turns on it."""
+"""What is remarked of a run that is over, with its numbers, and what is not; no verdict turns on
+it."""
 
 import re
 from dataclasses import replace
@@ -6,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from probes.causes import CAUSES
-from probes.detectors import DETECTORS
-from probes.diagnosis import diagnose
-from probes.findings import Evidence
-from probes.remarks import remarks
-from tests.knowable import ROWS
+from probes.diagnosis.causes import CAUSES
+from probes.diagnosis.detectors import DETECTORS
+from probes.diagnosis.diagnose import diagnose
+from probes.diagnosis.evidence import Evidence
+from probes.diagnosis.notices import remarks
+from testing.knowable import ROWS
 from tests.records import hand_made
 
 
@@ -41,7 +42,9 @@ def numbers(remark: str) -> list[float]:
     return [float(number) for number in re.findall(r"-?\d[\d.]*(?:e[-+]?\d+)?", remark)]
 
 
-def remarked(loss: np.ndarray, steps: list[int] | None = None, lr=None, val=None, **facts) -> tuple[str, ...]:
+def remarked(
+    loss: np.ndarray, steps: list[int] | None = None, lr=None, val=None, **facts
+) -> tuple[str, ...]:
     signals = {"loss": loss, "lr": lr, "val_loss": val}
     kept = {name: list(values) for name, values in signals.items() if values is not None}
     return remarks(Evidence(hand_made(kept, steps=steps, **facts)))
@@ -143,7 +146,8 @@ def test_neither_a_spike_nor_a_small_rise_came_back() -> None:
 @pytest.mark.parametrize("since", [0.6, 0.85])
 @pytest.mark.parametrize("points", [40, 100, 1000])
 def test_a_loss_that_ends_far_above_its_lowest_is_remarked(points: int, since: float) -> None:
-    """However late it rose, and by no more than the noise of its level: verdicts wait until it has lasted."""
+    """However late it rose, and by no more than the noise of its level: verdicts wait until it has
+    lasted."""
     (remark,) = remarked(rest(points) + (time(points) > since))
     assert remark.startswith("the loss ends far above its lowest: from ")
     assert numbers(remark)[-1] == pytest.approx(2.0, abs=0.2)
@@ -151,7 +155,8 @@ def test_a_loss_that_ends_far_above_its_lowest_is_remarked(points: int, since: f
 
 
 def test_a_loss_that_climbs_to_its_end_is_remarked() -> None:
-    """By half of what was left, be it a twentieth of what was learned; one that comes back from there is not."""
+    """By half of what was left, be it a twentieth of what was learned; one that comes back from
+    there is not."""
     climbs = 10 * np.exp(-20 * time(400)) + rest(400) + np.clip(time(400) - 0.4, 0, None)
     (remark,) = remarked(climbs)
     assert remark.startswith("the loss ends far above its lowest: ")
@@ -160,17 +165,24 @@ def test_a_loss_that_climbs_to_its_end_is_remarked() -> None:
 
 
 def test_smoothed_noise_neither_rose_nor_fell() -> None:
-    """As trainers log it: it drifts for longer than its points say. Of a hundred flat curves at most one in ten."""
-    smooth = [2 + np.convolve(0.3 * noise(209, seed), np.full(10, 0.1), mode="valid") for seed in range(100)]
+    """As trainers log it: it drifts for longer than its points say. Of a hundred flat curves at
+    most one in ten."""
+    smooth = [
+        2 + np.convolve(0.3 * noise(209, seed), np.full(10, 0.1), mode="valid")
+        for seed in range(100)
+    ]
     assert sum(bool(remarked(loss)) for loss in smooth) <= 10
 
 
 def test_a_validation_loss_that_rose_from_its_first_point_on_is_remarked() -> None:
-    """While the training loss fell; one that fell at first has a lowest point that it ends above."""
+    """While the training loss fell; one that fell at first has a lowest point that it ends
+    above."""
     rises = 1.5 + time(100) + 0.02 * noise(100)
     rises[0] = 1.4
     (remark,) = remarked(rest(100), val=rises)
-    assert remark.startswith("val_loss rose from its first evaluation on: from 1.4 at step 0 to 2.4")
+    assert remark.startswith(
+        "val_loss rose from its first evaluation on: from 1.4 at step 0 to 2.4"
+    )
     (remark,) = remarked(rest(100), val=[1.9, *rises[1:]])
     assert remark.startswith("val_loss ends ")
     (remark,) = remarked(2 + 0.05 * noise(100), val=rises)
@@ -180,7 +192,8 @@ def test_a_validation_loss_that_rose_from_its_first_point_on_is_remarked() -> No
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_a_validation_loss_that_ends_above_its_lowest_is_remarked(scale: float) -> None:
-    """With how far, and where that was: what few evaluations show is no fault yet, and worth knowing."""
+    """With how far, and where that was: what few evaluations show is no fault yet, and worth
+    knowing."""
     val = scale * np.array([2.0, 1.4, 1.1, 1.0, 1.02, 1.1, 1.15, 1.25, 1.3, 1.3, 1.35])
     (remark,) = remarked(rest(110), val=np.repeat(val, 10), steps=None)
     assert remark.startswith(
@@ -201,8 +214,14 @@ def test_a_validation_loss_that_ends_above_its_lowest_is_remarked(scale: float) 
     ids=["8 %", "waves", "waves that rise by less", "one dip", "two evaluations", "reaches 0"],
 )
 def test_one_that_does_not_end_above_it_for_sure_is_not(val: list[float]) -> None:
-    """A few percent, waves as high, a single low evaluation, too few of them, and no relative height at all."""
-    assert remarked(rest(len(val) * 10), val=[v for v in val for _ in range(1)] + [None] * 9 * len(val)) == ()
+    """A few percent, waves as high, a single low evaluation, too few of them, and no relative
+    height at all."""
+    assert (
+        remarked(
+            rest(len(val) * 10), val=[v for v in val for _ in range(1)] + [None] * 9 * len(val)
+        )
+        == ()
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
@@ -274,15 +293,22 @@ def test_a_loss_without_a_floor_is_remarked() -> None:
     (remark,) = remarked(-1000 * np.exp(8 * time(60)))
     assert remark.startswith("the loss falls below 0 without end: from -1")
     assert not any(
-        "without end" in remark for remark in remarked(2 - 6 * (1 - np.exp(-8 * time(60))) + 0.05 * noise(60))
+        "without end" in remark
+        for remark in remarked(2 - 6 * (1 - np.exp(-8 * time(60))) + 0.05 * noise(60))
     )
 
 
-@pytest.mark.parametrize(("val", "said"), [([0.5, 0.7, 0.9], True), ([0.5, 0.55, 0.9], False), ([0.9, 0.5], False)])
-def test_of_few_evaluations_the_last_two_have_to_lie_far_above(val: list[float], said: bool) -> None:
+@pytest.mark.parametrize(
+    ("val", "said"), [([0.5, 0.7, 0.9], True), ([0.5, 0.55, 0.9], False), ([0.9, 0.5], False)]
+)
+def test_of_few_evaluations_the_last_two_have_to_lie_far_above(
+    val: list[float], said: bool
+) -> None:
     """A fifth above the lowest, and three evaluations there have to be."""
     notes = remarked(rest(len(val)), val=val)
-    assert notes == (("val_loss ends 80 % above its lowest: at 0.9, after 0.5 around step 0",) if said else ())
+    assert notes == (
+        ("val_loss ends 80 % above its lowest: at 0.9, after 0.5 around step 0",) if said else ()
+    )
 
 
 def test_a_rise_is_remarked_that_gives_back_what_two_points_had_learned() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from probes.panels.scale import linear_scale, log_scale, number, percentage, step_ticks
+from probes.charts.scale import linear_scale, log_scale, number, percentage, step_ticks
 
 ANY = st.lists(st.floats(), max_size=30).map(np.array)
 
@@ -35,7 +35,8 @@ def test_shares_are_written_in_percent() -> None:
 @example(values=np.array([5e-324]), include=())
 @pytest.mark.parametrize("scale_of", [linear_scale, log_scale])
 def test_every_finite_value_has_a_place_on_its_axis(scale_of, values, include) -> None:  # type: ignore[no-untyped-def]
-    """Whatever the values are: nothing finite lies outside, ticks lie inside, failures have no place."""
+    """Whatever the values are: nothing finite lies outside, ticks lie inside, failures have no
+    place."""
     scale = scale_of(values.astype(float), include)
     assert np.isfinite([scale.low, scale.high]).all()
     assert scale.low < scale.high

@@ -1,13 +1,14 @@
-"""A rate that is 0 in somebody's log: throughout, long before the end, or only as it is written down."""
+"""A rate that is 0 in somebody's log: throughout, long before the end, or only as it is written
+down."""
 
 from math import cos, exp, pi
 
 import numpy as np
 import pytest
 
-from probes.detectors.schedule import DETECTOR, OF_LOG
-from probes.diagnosis import diagnose
-from probes.findings import Evidence
+from probes.diagnosis.detectors.schedule import DETECTOR, OF_LOG
+from probes.diagnosis.diagnose import diagnose
+from probes.diagnosis.evidence import Evidence
 from probes.record import Record
 from tests.judging import found, symptoms, why_not
 from tests.records import hand_made
@@ -30,8 +31,12 @@ def cosine(points: int, zeros: int, peak: float = 3e-4) -> list[float]:
     return [0.5 * peak * (1 + cos(pi * i / points)) for i in range(points)] + [0.0] * zeros
 
 
-def log(lr: list[float], loss: list[float] | None = None, every: int = 1, **facts: int | str) -> Record:
-    return hand_made({"lr": lr, "loss": loss or flat(len(lr))}, steps=range(0, every * len(lr), every), **facts)
+def log(
+    lr: list[float], loss: list[float] | None = None, every: int = 1, **facts: int | str
+) -> Record:
+    return hand_made(
+        {"lr": lr, "loss": loss or flat(len(lr))}, steps=range(0, every * len(lr), every), **facts
+    )
 
 
 # 0 throughout
@@ -39,7 +44,12 @@ def log(lr: list[float], loss: list[float] | None = None, every: int = 1, **fact
 
 @pytest.mark.parametrize(
     "record",
-    [log([0.0] * 1200), log([0.0] * 20), log([0.0] * 30, every=500), log([0.0] * 60, total_steps=100)],
+    [
+        log([0.0] * 1200),
+        log([0.0] * 20),
+        log([0.0] * 30, every=500),
+        log([0.0] * 60, total_steps=100),
+    ],
     ids=["long", "twenty points", "sparse", "half of what is declared"],
 )
 def test_a_log_whose_rates_are_all_zero_is_called_so_at_its_end(record: Record) -> None:
@@ -71,7 +81,10 @@ def test_a_first_rate_of_zero_is_a_warmup(zeros: int) -> None:
         ),
         (log([0.0] * 19), "19 points of lr over 19 steps; 20 are needed"),
         (hand_made({"lr": [0.0] * 600}), "loss was not recorded"),
-        (hand_made({"lr": [0.0] * 60, "loss": [2.0] * 19 + [None] * 41}), "19 points of loss; 20 are needed"),
+        (
+            hand_made({"lr": [0.0] * 60, "loss": [2.0] * 19 + [None] * 41}),
+            "19 points of loss; 20 are needed",
+        ),
     ],
 )
 def test_zeros_that_may_be_rounded_are_not_judged(record: Record, reason: str) -> None:
@@ -100,7 +113,9 @@ def test_a_record_that_declares_its_schedule_rounds_nothing() -> None:
     ],
     ids=["long", "sparse", "few points", "after a warmup", "from a constant", "linear"],
 )
-def test_a_schedule_that_ended_early_is_found_a_tenth_later(record: Record, step: int, onset: int) -> None:
+def test_a_schedule_that_ended_early_is_found_a_tenth_later(
+    record: Record, step: int, onset: int
+) -> None:
     """And where it came to 0 is said."""
     first = found(DETECTOR, record)[0]
     assert (first.symptom, first.step, first.onset) == ("lr-zero-early", step, onset)
@@ -152,14 +167,19 @@ def test_a_loss_that_goes_on_falling_is_moved_by_a_rate_that_is_not_logged() -> 
 
 def test_evaluations_after_the_end_are_no_training() -> None:
     """Many rows with a rate of 0 within a few steps."""
-    record = hand_made({"lr": cosine(100, 30), "loss": flat(130)}, steps=[*range(0, 1000, 10), *range(1000, 1030)])
+    record = hand_made(
+        {"lr": cosine(100, 30), "loss": flat(130)}, steps=[*range(0, 1000, 10), *range(1000, 1030)]
+    )
     assert not diagnose(record).shows("lr-zero-early")
 
 
 def test_the_cause_says_where_the_schedule_came_to_zero() -> None:
     """In its remedy; the verdict is unhealthy."""
     diagnosis = diagnose(log(cosine(300, 900), falling(1200)))
-    assert (diagnosis.cause, "come to 0 by step 300" in diagnosis.remedy) == ("schedule-ended-early", True)
+    assert (diagnosis.cause, "come to 0 by step 300" in diagnosis.remedy) == (
+        "schedule-ended-early",
+        True,
+    )
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -173,11 +193,13 @@ def test_what_is_found_is_that_of_the_prefixes(seed: int, schedule: str | None) 
     whole = hand_made({"lr": lr, "loss": flat(len(lr), seed)}, **facts)
     judged = {step: _judged(whole.prefix(step)) for step in whole.steps.tolist()}
     last = judged[len(lr) - 1]
-    assert [judged[step] for step in judged] == [[f for f in last if f.step <= step] for step in judged]
+    assert [judged[step] for step in judged] == [
+        [f for f in last if f.step <= step] for step in judged
+    ]
 
 
 def _judged(record: Record) -> list:
-    from probes.findings import CannotJudgeError
+    from probes.diagnosis.evidence import CannotJudgeError
 
     try:
         return list(DETECTOR.judge(Evidence(record)))

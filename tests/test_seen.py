@@ -1,4 +1,5 @@
-"""Every signal of a watched run against its formula, computed again from copies that other hooks kept."""
+"""Every signal of a watched run against its formula, computed again from copies that other hooks
+kept."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -10,15 +11,16 @@ from model import HEALTHY, build
 from model.config import change
 from model.corpus import SEQUENCES
 from probes import Inspector, diagnose, watch
-from probes.seen import Seen, mean_magnitude, norm
-from probes.signals import BY_NAME, SIGNALS
+from probes.record.signals import BY_NAME, SIGNALS
+from probes.recording.hook_collector import SignalCollector, mean_magnitude, norm
 
 SHORT = replace(HEALTHY, steps=15, eval_every=5)
 LAYERS = ("embed", "blocks.0", "blocks.1", "norm")
 
 
 class Look:
-    """Step 4 of a run, the first that evaluates: its readings, and copies of what passed each site."""
+    """Step 4 of a run, the first that evaluates: its readings, and copies of what passed each
+    site."""
 
     def __init__(self, config=SHORT):
         self.specimen = build(config)
@@ -30,9 +32,13 @@ class Look:
                 inspector.register_forward(f"copy {name}", model.sites[name], self.keep(name))
             for name in params:
                 inspector.register_backward(f"copy {name}", params[name], self.keep_grad(name))
-            seen = Seen(self.specimen, inspector, self.specimen.facts()["sites"])
+            seen = SignalCollector(self.specimen, inspector, self.specimen.facts()["sites"])
             for step in self.specimen.steps():
-                self.before = {} if step.index == 4 else {n: v.copy() for n, v in step.params.items()} or self.before
+                self.before = (
+                    {}
+                    if step.index == 4
+                    else {n: v.copy() for n, v in step.params.items()} or self.before
+                )
                 if step.index == 4:
                     break
                 seen.readings(step)
@@ -67,7 +73,7 @@ def test_signals_of_evaluation_cadence_are_measured_at_evaluations_only():
     """The others are measured at every step."""
     specimen = build(SHORT)
     with Inspector(specimen.model, specimen.params) as inspector:
-        seen = Seen(specimen, inspector, specimen.facts()["sites"])
+        seen = SignalCollector(specimen, inspector, specimen.facts()["sites"])
         readings = seen.readings(next(specimen.steps()))
     assert {s.name for s in SIGNALS if readings[s.name] is None} == {
         s.name for s in SIGNALS if s.cadence == "evaluation"
@@ -81,21 +87,27 @@ def test_activation_is_the_mean_magnitude_of_a_layers_output(look):
 
 
 def layer_gradient(look, layer):
-    return np.concatenate([g.ravel() for name, g in look.grads.items() if name.startswith(layer + ".")])
+    return np.concatenate(
+        [g.ravel() for name, g in look.grads.items() if name.startswith(layer + ".")]
+    )
 
 
 def test_layer_gradient_norms_are_those_before_clipping_and_add_up_to_the_run_s(look):
-    """The squares of all layers make the square of the run's norm: nothing is left out, nothing is clipped."""
+    """The squares of all layers make the square of the run's norm: nothing is left out, nothing is
+    clipped."""
     expected = {layer: np.linalg.norm(layer_gradient(look, layer)) for layer in LAYERS}
     norms = look.readings["grad_norm_by_layer"]
     assert norms == pytest.approx(expected, rel=1e-5)
-    assert np.sqrt(sum(v**2 for v in norms.values())) == pytest.approx(look.readings["grad_norm"], rel=1e-5)
+    assert np.sqrt(sum(v**2 for v in norms.values())) == pytest.approx(
+        look.readings["grad_norm"], rel=1e-5
+    )
 
 
 def test_gradient_activation_ratio_is_rms_gradient_over_mean_magnitude(look):
     """Layers of different size stay comparable."""
     expected = {
-        layer: np.sqrt((layer_gradient(look, layer) ** 2).mean()) / look.readings["activation"][layer]
+        layer: np.sqrt((layer_gradient(look, layer) ** 2).mean())
+        / look.readings["activation"][layer]
         for layer in LAYERS
     }
     assert look.readings["grad_activation_ratio"] == pytest.approx(expected, rel=1e-5)
@@ -105,7 +117,8 @@ def test_update_weight_ratio_compares_the_update_with_the_weight_before_it(look)
     """For every matrix; the weights before step 4 are those after step 3."""
     matrices = [n for n, w in look.previous.items() if w.ndim == 2]
     expected = {
-        n: np.linalg.norm(look.step.params[n] - look.previous[n]) / np.linalg.norm(look.previous[n]) for n in matrices
+        n: np.linalg.norm(look.step.params[n] - look.previous[n]) / np.linalg.norm(look.previous[n])
+        for n in matrices
     }
     assert look.readings["update_weight_ratio"] == pytest.approx(expected, rel=1e-3)
 
@@ -115,7 +128,7 @@ def test_first_update_weight_ratio_knows_the_weight_before_the_first_step():
     specimen = build(SHORT)
     start = {name: p.data.copy() for name, p in specimen.params.items()}
     with Inspector(specimen.model, specimen.params) as inspector:
-        seen = Seen(specimen, inspector, specimen.facts()["sites"])
+        seen = SignalCollector(specimen, inspector, specimen.facts()["sites"])
         step = next(specimen.steps())
         ratio = seen.readings(step)["update_weight_ratio"]["embed.weight"]
     moved = np.linalg.norm(step.params["embed.weight"] - start["embed.weight"])
@@ -124,7 +137,8 @@ def test_first_update_weight_ratio_knows_the_weight_before_the_first_step():
 
 @pytest.mark.parametrize("mask", ["causal", "all-ones"])
 def test_attention_entropy_is_averaged_over_queries_with_a_choice(mask):
-    """-sum p ln p over ln(visible keys), one query at a time; first positions and padding left out."""
+    """-sum p ln p over ln(visible keys), one query at a time; first positions and padding left
+    out."""
     look, entropies = Look(change(SHORT, "model.attention_mask", mask)), []
     for pattern, kwargs in look.outputs["blocks.1.attn.pattern", False]:
         for row, head in zip(pattern[:, 2].astype(np.float64), kwargs["visible"], strict=True):
@@ -132,7 +146,9 @@ def test_attention_entropy_is_averaged_over_queries_with_a_choice(mask):
                 if head[query].any():
                     p = row[query][head[query]]
                     entropies.append(-(p[p > 0] * np.log(p[p > 0])).sum() / np.log(len(p)))
-    assert look.readings["attention_entropy"]["blocks.1.attn.pattern.2"] == pytest.approx(np.mean(entropies), rel=1e-4)
+    assert look.readings["attention_entropy"]["blocks.1.attn.pattern.2"] == pytest.approx(
+        np.mean(entropies), rel=1e-4
+    )
 
 
 def test_dead_fraction_counts_neurons_silent_on_every_token_of_the_evaluation():
@@ -140,7 +156,7 @@ def test_dead_fraction_counts_neurons_silent_on_every_token_of_the_evaluation():
     specimen = build(SHORT)
     specimen.params.views(specimen.params.flat)["blocks.1.ffn.up.bias"][:16] = -50
     with Inspector(specimen.model, specimen.params) as inspector:
-        seen = Seen(specimen, inspector, specimen.facts()["sites"])
+        seen = SignalCollector(specimen, inspector, specimen.facts()["sites"])
         for step in specimen.steps():
             readings = seen.readings(step)
             if readings["dead_fraction"]:
@@ -149,7 +165,8 @@ def test_dead_fraction_counts_neurons_silent_on_every_token_of_the_evaluation():
 
 
 def test_neuron_that_speaks_on_one_chunk_of_the_evaluation_is_not_dead():
-    """Silenced on the last chunk, not on all: a count over the last chunk alone would see it dead."""
+    """Silenced on the last chunk, not on all: a count over the last chunk alone would see it
+    dead."""
     specimen, chunks = build(SHORT), []
     model, kinds = specimen.model, specimen.facts()["sites"]
     with Inspector(model, specimen.params) as inspector:
@@ -161,7 +178,7 @@ def test_neuron_that_speaks_on_one_chunk_of_the_evaluation_is_not_dead():
         middle = (np.max(chunks, axis=0) + chunks[-1])[neuron] / 2
         specimen.params.views(specimen.params.flat)["blocks.0.ffn.up.bias"][neuron] -= middle + 3
         chunks.clear()
-        seen = Seen(specimen, inspector, kinds)
+        seen = SignalCollector(specimen, inspector, kinds)
         specimen.evaluate(model)
     assert chunks[-1][neuron] < -3 < np.max(chunks, axis=0)[neuron]
     assert seen.dead_fractions()["blocks.0.ffn.up"] == 0.0
@@ -173,21 +190,26 @@ def test_neuron_is_dead_when_its_highest_pre_activation_is_below_minus_three(hig
     specimen, chunks = build(SHORT), []
     up = "blocks.0.ffn.up"
     with Inspector(specimen.model, specimen.params) as inspector:
-        inspector.register_forward("copy", specimen.model.sites[up], lambda *seen: chunks.append(seen[3].max(axis=0)))
+        inspector.register_forward(
+            "copy", specimen.model.sites[up], lambda *seen: chunks.append(seen[3].max(axis=0))
+        )
         specimen.evaluate(specimen.model)
-        specimen.params.views(specimen.params.flat)[f"{up}.bias"][7] += highest - np.max(chunks, axis=0)[7]
-        seen = Seen(specimen, inspector, specimen.facts()["sites"])
+        specimen.params.views(specimen.params.flat)[f"{up}.bias"][7] += (
+            highest - np.max(chunks, axis=0)[7]
+        )
+        seen = SignalCollector(specimen, inspector, specimen.facts()["sites"])
         specimen.evaluate(specimen.model)
     assert seen.dead_fractions()[up] == dead / 256
 
 
 @pytest.fixture(scope="module")
 def second():
-    """Readings of an evaluation with other weights than the one before: 16 neurons silenced, attention made flat."""
+    """Readings of an evaluation with other weights than the one before: 16 neurons silenced,
+    attention made flat."""
     specimen = build(replace(SHORT, eval_every=1))
     weights = specimen.params.views(specimen.params.flat)
     with Inspector(specimen.model, specimen.params) as inspector:
-        seen = Seen(specimen, inspector, specimen.facts()["sites"])
+        seen = SignalCollector(specimen, inspector, specimen.facts()["sites"])
         step = next(specimen.steps())
         seen.readings(step)
         weights["blocks.1.ffn.up.bias"][:16] = -50
@@ -204,11 +226,14 @@ def test_neuron_that_fell_silent_since_the_last_evaluation_is_dead(second):
 def test_attention_entropy_is_that_of_the_last_evaluation_alone(second):
     """Without queries every visible key weighs the same, which is an entropy of 1."""
     flat = {f"blocks.0.attn.pattern.{head}": 1.0 for head in range(4)}
-    assert {name: second["attention_entropy"][name] for name in flat} == pytest.approx(flat, abs=1e-5)
+    assert {name: second["attention_entropy"][name] for name in flat} == pytest.approx(
+        flat, abs=1e-5
+    )
 
 
 def test_what_only_a_training_pass_shows_is_not_measured_twice(second):
-    """There was none between the two readings: nothing is left to count but what the step itself holds."""
+    """There was none between the two readings: nothing is left to count but what the step itself
+    holds."""
     names = ("activation", "grad_activation_ratio")
     assert {name: second[name] for name in names} == dict.fromkeys(names)
     assert set(second["nonfinite_count"]) == {"loss", *(f"{layer}.grad" for layer in LAYERS)}
@@ -218,9 +243,11 @@ def test_a_layer_with_a_parameter_that_is_not_trained_has_no_gradient_norm():
     """Part of a norm is no norm; the other layers have theirs."""
     specimen = build(SHORT)
     with Inspector(specimen.model, specimen.params) as inspector:
-        seen = Seen(specimen, inspector, specimen.facts()["sites"])
+        seen = SignalCollector(specimen, inspector, specimen.facts()["sites"])
         step = next(specimen.steps())
-        trained = {name: grad for name, grad in step.grads.items() if name != "blocks.0.norm1.scale"}
+        trained = {
+            name: grad for name, grad in step.grads.items() if name != "blocks.0.norm1.scale"
+        }
         readings = seen.readings(replace(step, grads=trained))
     assert set(readings["grad_norm_by_layer"]) == {"embed", "blocks.1", "norm"}
 
@@ -230,7 +257,7 @@ def test_nonfinite_values_are_counted_where_they_arise():
     specimen = build(change(SHORT, "model.dtype", "float64"))
     specimen.params.views(specimen.params.flat)["blocks.1.ffn.down.bias"][3] = np.nan
     with Inspector(specimen.model, specimen.params) as inspector:
-        seen = Seen(specimen, inspector, specimen.facts()["sites"])
+        seen = SignalCollector(specimen, inspector, specimen.facts()["sites"])
         step = next(specimen.steps())
         counts = seen.readings(step)["nonfinite_count"]
     tokens = sum(len(SEQUENCES[i].text) - 1 for i in step.batch_ids)
@@ -238,7 +265,8 @@ def test_nonfinite_values_are_counted_where_they_arise():
 
 
 def first_bad_site(plant):
-    """Where the diagnosis says a value first was not finite, when `plant(specimen)` spoils one thing."""
+    """Where the diagnosis says a value first was not finite, when `plant(specimen)` spoils one
+    thing."""
     specimen = build(SHORT)
     plant(specimen)
     (finding,) = [f for f in diagnose(watch(specimen)).findings if f.symptom == "non-finite"]
@@ -277,7 +305,8 @@ def bad_logits(specimen):
     ],
 )
 def test_first_site_that_is_not_finite_is_the_one_where_it_began(plant, site):
-    """In the order of computation: forward through the layers, the loss, back through the gradients."""
+    """In the order of computation: forward through the layers, the loss, back through the
+    gradients."""
     assert first_bad_site(plant) == site
 
 
@@ -307,7 +336,8 @@ HOOKS = {
     "dead_fraction": 3,
     "attention_entropy": 3,
 }
-"""Hooks on a specimen of two blocks, none for other signals. Beside sites of evaluations there is one to forget by."""
+"""Hooks on a specimen of two blocks, none for other signals. Beside sites of evaluations there is
+one to forget by."""
 
 
 @pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.name)
@@ -315,10 +345,17 @@ def test_signal_on_its_own_puts_on_the_hooks_it_needs_and_reads_the_same(look, s
     """No hook more, and the value it has beside all the others."""
     specimen = build(SHORT)
     with Inspector(specimen.model, specimen.params) as inspector:
-        seen = Seen(specimen, inspector, specimen.facts()["sites"], [signal])
+        seen = SignalCollector(specimen, inspector, specimen.facts()["sites"], [signal])
         parts = [*specimen.model.sites.values(), *specimen.params.values()]
-        attached = [h for part in parts for kind in ("forward", "backward") for h in getattr(part, f"{kind}_hooks", ())]
-        readings = [seen.readings(step) for step, _ in zip(specimen.steps(), range(5), strict=False)]
+        attached = [
+            h
+            for part in parts
+            for kind in ("forward", "backward")
+            for h in getattr(part, f"{kind}_hooks", ())
+        ]
+        readings = [
+            seen.readings(step) for step, _ in zip(specimen.steps(), range(5), strict=False)
+        ]
     assert len(attached) == HOOKS.get(signal.name, 0)
     np.testing.assert_equal(readings[4], {signal.name: look.readings[signal.name]})
 
@@ -328,7 +365,9 @@ def test_forward_pass_between_two_steps_is_forgotten_when_no_layer_is_looked_at(
     specimen = build(replace(SHORT, eval_every=1))
     weights = specimen.params.views(specimen.params.flat)
     with Inspector(specimen.model, specimen.params) as inspector:
-        seen = Seen(specimen, inspector, specimen.facts()["sites"], [BY_NAME["dead_fraction"]])
+        seen = SignalCollector(
+            specimen, inspector, specimen.facts()["sites"], [BY_NAME["dead_fraction"]]
+        )
         steps = specimen.steps()
         seen.readings(next(steps))
         specimen.logits(np.arange(64))

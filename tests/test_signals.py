@@ -5,7 +5,15 @@ from typing import get_args
 
 import pytest
 
-from probes.signals import BY_NAME, SIGNALS, Cadence, Scope, Signal, UnknownSignalError, known
+from probes.record.signals import (
+    BY_NAME,
+    SIGNALS,
+    Cadence,
+    Scope,
+    Signal,
+    UnknownSignalError,
+    known,
+)
 
 EXPECTED = [
     "loss",
@@ -54,7 +62,13 @@ def test_no_name_stands_twice() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "right"),
-    [("los", "loss"), ("gradnorm", "grad_norm"), ("learning_rate_", ""), ("val-loss", "val_loss"), ("LR", "")],
+    [
+        ("los", "loss"),
+        ("gradnorm", "grad_norm"),
+        ("learning_rate_", ""),
+        ("val-loss", "val_loss"),
+        ("LR", ""),
+    ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(wrong: str, right: str) -> None:
     """Or, when none is near, with all of them."""

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from probes.record import Builder
-from probes.smoothing import centred_mean, first_step_below
+from probes.diagnosis.curves import centred_mean, first_step_below
+from probes.record.builder import Builder
 
 
 def test_each_point_is_the_mean_of_itself_and_two_neighbours_on_either_side():

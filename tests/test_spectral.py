@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model import HEALTHY, build
-from probes.spectral import MAX_ITERATIONS, SpectralNorm
+from probes.recording.spectral import MAX_ITERATIONS, SpectralNorm
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -26,7 +26,9 @@ def test_every_matrix_of_the_specimen_agrees_with_svd_along_a_run():
         if step.index % 10 == 0:
             for name, matrix in step.params.items():
                 if matrix.ndim == 2:
-                    assert norm(name, matrix) == pytest.approx(np.linalg.svd(matrix, compute_uv=False)[0], rel=0.01)
+                    assert norm(name, matrix) == pytest.approx(
+                        np.linalg.svd(matrix, compute_uv=False)[0], rel=0.01
+                    )
 
 
 def test_warm_start_needs_fewer_rounds_than_a_cold_one(monkeypatch):
@@ -35,7 +37,9 @@ def test_warm_start_needs_fewer_rounds_than_a_cold_one(monkeypatch):
     qr = np.linalg.qr
     for _ in range(2):
         rounds = []
-        monkeypatch.setattr(np.linalg, "qr", lambda block, rounds=rounds: (rounds.append(1), qr(block))[1])
+        monkeypatch.setattr(
+            np.linalg, "qr", lambda block, rounds=rounds: (rounds.append(1), qr(block))[1]
+        )
         norm("w", matrix)
         counts.append(len(rounds))
     assert counts[1] == 2 < counts[0] <= MAX_ITERATIONS
@@ -64,7 +68,9 @@ def test_scale_of_a_float32_matrix_does_not_matter(scale):
     """A matrix that blows up is the one to be seen."""
     matrix = np.random.default_rng(0).standard_normal((64, 32))
     exact = np.linalg.svd(matrix, compute_uv=False)[0] * scale
-    assert SpectralNorm()("w", (matrix * scale).astype(np.float32)) == pytest.approx(exact, rel=0.01)
+    assert SpectralNorm()("w", (matrix * scale).astype(np.float32)) == pytest.approx(
+        exact, rel=0.01
+    )
 
 
 def test_zero_matrix_has_norm_zero():

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from probes.detectors.stalled import DETECTOR
-from probes.diagnosis import diagnose
+from probes.diagnosis.detectors.stalled import DETECTOR
+from probes.diagnosis.diagnose import diagnose
 from probes.record import Record
 from tests.judging import found, symptoms, why_not
 from tests.records import FACTS, LADDER, STEPS, hand_made, sound, thorough
@@ -21,13 +21,14 @@ def resting(level: float, fall_until: int = 12) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("level", "rung"), [(4.16, "uniform"), (5.2, "uniform"), (3.0, "unigram"), (3.12, "unigram"), (1.8, "bigram")]
+    ("level", "rung"),
+    [(4.16, "uniform"), (5.2, "uniform"), (3.0, "unigram"), (3.12, "unigram"), (1.8, "bigram")],
 )
 def test_it_fires_on_a_loss_that_rests_on_a_rung_for_half_the_run(level: float, rung: str) -> None:
     """Within 5 % of it; knowing nothing, at whatever confidence a start may have."""
-    assert [symptom for symptom, _, _ in symptoms(DETECTOR, thorough(train_loss=resting(level)))] == [
-        f"stalled-at-{rung}"
-    ]
+    assert [
+        symptom for symptom, _, _ in symptoms(DETECTOR, thorough(train_loss=resting(level)))
+    ] == [f"stalled-at-{rung}"]
 
 
 @pytest.mark.parametrize("level", [6.0, 3.6, 2.4, 1.0, 0.2])
@@ -43,17 +44,27 @@ def test_it_stays_quiet_on_a_loss_that_passes_the_rungs() -> None:
 
 def test_it_stays_quiet_on_a_rest_shorter_than_half_the_run() -> None:
     """Many a model rests on a rung for a while before it finds the next idea."""
-    assert found(DETECTOR, thorough(train_loss=[*resting(3.0, 1)[:19], *[1.0 - i / 50 for i in range(21)]])) == []
+    assert (
+        found(
+            DETECTOR,
+            thorough(train_loss=[*resting(3.0, 1)[:19], *[1.0 - i / 50 for i in range(21)]]),
+        )
+        == []
+    )
 
 
 def test_it_says_what_a_model_that_sees_more_would_score() -> None:
     """The limit is the next rung: that is what the blindness costs."""
     (finding,) = found(DETECTOR, thorough(train_loss=resting(3.0)))
-    assert (finding.observed, finding.limit) == (pytest.approx(3.0, rel=0.01), LADDER["train"]["bigram"])
+    assert (finding.observed, finding.limit) == (
+        pytest.approx(3.0, rel=0.01),
+        LADDER["train"]["bigram"],
+    )
 
 
 @pytest.mark.parametrize(
-    ("level", "cause"), [(4.16, "learns-nothing"), (3.0, "blind-to-input"), (1.8, "blind-to-context")]
+    ("level", "cause"),
+    [(4.16, "learns-nothing"), (3.0, "blind-to-input"), (1.8, "blind-to-context")],
 )
 def test_each_rung_has_its_cause(level: float, cause: str) -> None:
     """Named first, and alone."""
@@ -64,7 +75,9 @@ def test_each_rung_has_its_cause(level: float, cause: str) -> None:
 def test_of_a_vocabulary_alone_the_first_rung_is_known() -> None:
     """ln V needs no ladder; a batch loss will do where the full split was not evaluated."""
     facts = {**FACTS, "vocab_size": 10}
-    assert symptoms(DETECTOR, hand_made({"loss": [log(10)] * STEPS}, **facts)) == [("stalled-at-uniform", "loss", 20)]
+    assert symptoms(DETECTOR, hand_made({"loss": [log(10)] * STEPS}, **facts)) == [
+        ("stalled-at-uniform", "loss", 20)
+    ]
     assert found(DETECTOR, hand_made({"loss": [1.8] * STEPS}, **facts)) == []
 
 
@@ -72,14 +85,22 @@ def test_values_that_are_not_finite_are_stepped_over() -> None:
     """They are another detector's business."""
     level = resting(3.0)
     level[5] = nan
-    assert [s for s, _, _ in symptoms(DETECTOR, thorough(train_loss=level))] == ["stalled-at-unigram"]
+    assert [s for s, _, _ in symptoms(DETECTOR, thorough(train_loss=level))] == [
+        "stalled-at-unigram"
+    ]
 
 
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (hand_made({"loss": sound()["loss"]}, total_steps=40), "the record does not state vocab_size"),
-        (hand_made({"loss": sound()["loss"]}, vocab_size=64), "the record does not state total_steps"),
+        (
+            hand_made({"loss": sound()["loss"]}, total_steps=40),
+            "the record does not state vocab_size",
+        ),
+        (
+            hand_made({"loss": sound()["loss"]}, vocab_size=64),
+            "the record does not state total_steps",
+        ),
         (thorough(train_loss=None, loss=None), "loss was not recorded"),
         (
             hand_made({"loss": [4.2] * 9}, steps=range(0, 90, 10), vocab_size=64, total_steps=100),

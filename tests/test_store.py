@@ -1,4 +1,5 @@
-"""The store: trained once a session, kept whole or not at all, answered only for what a record was made of."""
+"""The store: trained once a session, kept whole or not at all, answered only for what a record was
+made of."""
 
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ import pytest
 from filelock import FileLock, Timeout
 
 from probes import Experiment
-from probes.gate.leases import KEPT_KEYS
-from probes.gate.store import Store, TrainingError
-from probes.recorder import sidecar_path
+from probes.plugin.leases import KEPT_KEYS
+from probes.plugin.run_cache import Store, TrainingError
+from probes.recording.recorder import sidecar_path
 from tests.tiny_specimen import STEPS, TinySpecimen, build
 
 
@@ -52,7 +53,11 @@ def test_the_next_session_is_answered_from_the_folder(folder: Path) -> None:
 
 def test_the_record_is_the_whole_run(folder: Path) -> None:
     record = Store(folder, "today").fetch("tiny", offer(folder)).record
-    assert (record.complete, len(record.steps), record.provenance["config"]) == (True, STEPS, {"lr": 0.1})
+    assert (record.complete, len(record.steps), record.provenance["config"]) == (
+        True,
+        STEPS,
+        {"lr": 0.1},
+    )
 
 
 def test_another_fingerprint_trains_again(folder: Path) -> None:
@@ -87,12 +92,15 @@ def test_nobody_else_looks_at_an_experiment_while_it_trains(folder: Path) -> Non
             FileLock(folder / "tiny.lock").acquire(blocking=False)
         return TinySpecimen()
 
-    assert Store(folder, "today").fetch("tiny", Experiment(build_alone, "1", "rest")).record.complete
+    assert (
+        Store(folder, "today").fetch("tiny", Experiment(build_alone, "1", "rest")).record.complete
+    )
 
 
 def test_a_process_that_dies_in_training_holds_up_nobody(folder: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from probes import Experiment; from probes.gate.store import Store;"
+        "import os, sys; from pathlib import Path; from probes import Experiment;"
+        "from probes.plugin.run_cache import Store;"
         "Store(Path(sys.argv[1]), 'today').fetch('tiny', Experiment(lambda: os._exit(9), '1', 'rest'))"
     )
     root = Path(__file__).parent.parent
@@ -112,7 +120,9 @@ def test_a_cut_record_is_trained_again(folder: Path) -> None:
     assert (builds(folder), kept.record.complete) == (2, True)
 
 
-def test_a_damaged_record_stands_in_the_way_only_once_even_where_warnings_are_errors(folder: Path) -> None:
+def test_a_damaged_record_stands_in_the_way_only_once_even_where_warnings_are_errors(
+    folder: Path,
+) -> None:
     path = Store(folder, "today").fetch("tiny", offer(folder)).path
     path.write_bytes(path.read_bytes()[:-40])
     with warnings.catch_warnings():
@@ -122,7 +132,9 @@ def test_a_damaged_record_stands_in_the_way_only_once_even_where_warnings_are_er
         assert Store(folder, "tomorrow").fetch("tiny", offer(folder)).record.complete
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"session": "today", "seconds": "long"}'])
+@pytest.mark.parametrize(
+    "content", [None, "", "[]", "{}", '{"session": "today", "seconds": "long"}']
+)
 def test_a_record_without_its_clock_is_trained_again(folder: Path, content: str | None) -> None:
     sidecar = sidecar_path(Store(folder, "today").fetch("tiny", offer(folder)).path)
     sidecar.unlink() if content is None else sidecar.write_text(content, encoding="utf-8")
@@ -133,7 +145,9 @@ def test_a_record_without_its_clock_is_trained_again(folder: Path, content: str 
 
 def test_a_run_that_dies_leaves_what_it_recorded_and_says_where(folder: Path) -> None:
     store, experiment = Store(folder, "today"), offer(folder, dies_at=5)
-    with pytest.raises(TrainingError, match=r"'tiny' failed in training: ArithmeticError: told to die") as failed:
+    with pytest.raises(
+        TrainingError, match=r"'tiny' failed in training: ArithmeticError: told to die"
+    ) as failed:
         store.fetch("tiny", experiment)
     partial_record = store.path("tiny", experiment).with_suffix(".partial.jsonl")
     assert str(partial_record) in str(failed.value)
@@ -218,7 +232,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def test_a_record_on_the_shelf_is_used_and_the_shelf_left_as_it_is(shelf: Path, tmp_path: Path) -> None:
+def test_a_record_on_the_shelf_is_used_and_the_shelf_left_as_it_is(
+    shelf: Path, tmp_path: Path
+) -> None:
     before = contents(shelf)
     store = Store(tmp_path / "other", "today", shelf=shelf)
     assert store.has("tiny", offer(shelf))
@@ -227,7 +243,9 @@ def test_a_record_on_the_shelf_is_used_and_the_shelf_left_as_it_is(shelf: Path, 
     assert contents(shelf) == before
 
 
-def test_a_damaged_record_on_the_shelf_stays_there_and_is_trained_elsewhere(shelf: Path, tmp_path: Path) -> None:
+def test_a_damaged_record_on_the_shelf_stays_there_and_is_trained_elsewhere(
+    shelf: Path, tmp_path: Path
+) -> None:
     (record,) = set(shelf.glob("*.jsonl"))
     record.write_bytes(record.read_bytes()[:-40])
     before = contents(shelf)
@@ -247,7 +265,7 @@ def test_retrain_takes_nothing_from_the_shelf(shelf: Path, tmp_path: Path) -> No
 
 @pytest.fixture
 def only_one_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("probes.gate.leases.KEPT_KEYS", 1)
+    monkeypatch.setattr("probes.plugin.leases.KEPT_KEYS", 1)
 
 
 def train(folder: Path, fingerprint: str, name: str = "tiny") -> Path:
@@ -277,8 +295,10 @@ def test_no_more_than_the_newest_few_are_kept(folder: Path) -> None:
     assert [path.exists() for path in paths] == [True] * (KEPT_KEYS - 1) + [False, True]
 
 
-def test_a_record_that_is_used_again_counts_as_new(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("probes.gate.leases.KEPT_KEYS", 2)
+def test_a_record_that_is_used_again_counts_as_new(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("probes.plugin.leases.KEPT_KEYS", 2)
     first, second = train(folder, "1"), train(folder, "2")
     last_used(first, 1000)
     last_used(second, 2000)

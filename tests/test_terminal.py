@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from probes.gate.terminal import UPDATES_PER_SECOND, Progress
+from probes.plugin.terminal import UPDATES_PER_SECOND, Progress
 
 
 def told(ticks: list[float], total: int = 60) -> list[str]:
-    """What is written when the clock shows these seconds: first as the training starts, then after each step."""
+    """What is written when the clock shows these seconds: first as the training starts, then after
+    each step."""
     clock: Iterator[float] = iter(ticks)
     lines: list[str] = []
     progress = Progress("healthy", lines.append, lambda: next(clock))
@@ -36,6 +37,8 @@ def test_no_more_updates_a_second_than_an_eye_can_use() -> None:
     assert len(told(ticks)) <= UPDATES_PER_SECOND + 1
 
 
-@pytest.mark.parametrize(("total", "line"), [(60, "training healthy: step 1/60"), (0, "training healthy: step 1")])
+@pytest.mark.parametrize(
+    ("total", "line"), [(60, "training healthy: step 1/60"), (0, "training healthy: step 1")]
+)
 def test_an_unknown_length_is_not_made_up(total: int, line: str) -> None:
     assert told([0.0, 1.0], total) == [line]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.panels.thin import smooth, stretches, thin
+from probes.charts.downsample import smooth, stretches, thin
 
 LIMITS = st.sampled_from([20, 100, 500])
 FINITE = st.floats(-1e6, 1e6)
@@ -15,13 +15,21 @@ FINITE = st.floats(-1e6, 1e6)
 
 @given(values=st.lists(FINITE, min_size=1, max_size=3000), limit=LIMITS, stride=st.integers(1, 9))
 def test_no_spike_is_lost(values: list[float], limit: int, stride: int) -> None:
-    """Within a column's width of any point there is a kept one that reaches as high, and one that reaches as low."""
+    """Within a column's width of any point there is a kept one that reaches as high, and one that
+    reaches as low."""
     steps, data = np.arange(len(values)) * stride, np.array(values)
     kept_steps, kept = thin(steps, data, limit)
     assert len(kept) <= limit
-    assert (kept_steps[0], kept[0], kept_steps[-1], kept[-1]) == (steps[0], data[0], steps[-1], data[-1])
+    assert (kept_steps[0], kept[0], kept_steps[-1], kept[-1]) == (
+        steps[0],
+        data[0],
+        steps[-1],
+        data[-1],
+    )
     width = len(values) * stride / ((limit - 2) // 2) if len(values) > limit else 0
-    for step, value in zip(steps[:: max(1, len(steps) // 60)], data[:: max(1, len(steps) // 60)], strict=True):
+    for step, value in zip(
+        steps[:: max(1, len(steps) // 60)], data[:: max(1, len(steps) // 60)], strict=True
+    ):
         near = kept[np.abs(kept_steps - step) <= width]
         assert near.max() >= value >= near.min()
 
@@ -35,9 +43,13 @@ def test_a_lone_spike_is_kept_exactly(at: int, height: float) -> None:
     assert kept[steps == at].tolist() == [height]
 
 
-@given(values=st.lists(FINITE | st.just(np.inf) | st.just(np.nan), min_size=2, max_size=1500), limit=LIMITS)
+@given(
+    values=st.lists(FINITE | st.just(np.inf) | st.just(np.nan), min_size=2, max_size=1500),
+    limit=LIMITS,
+)
 def test_a_gap_stays_a_gap(values: list[float], limit: int) -> None:
-    """Two kept points stand next to each other only where nothing between them was non-finite, and points are few."""
+    """Two kept points stand next to each other only where nothing between them was non-finite, and
+    points are few."""
     data = np.array(values)
     steps, kept = thin(np.arange(len(data)), data, limit)
     assert len(kept) <= limit + 1
@@ -73,7 +85,8 @@ def test_stretches_run_from_the_first_failure_to_the_next_finite_value(
 
 
 def test_the_number_of_stretches_is_bounded() -> None:
-    """A run that fails at every other step for 100,000 of them does not fill the page with bands."""
+    """A run that fails at every other step for 100,000 of them does not fill the page with
+    bands."""
     values = np.where(np.arange(100_000) % 2, 1.0, np.inf)
     assert len(stretches(np.arange(100_000), values, 0, 99_999)) == 1
 
@@ -85,4 +98,6 @@ def test_the_moving_average_of_a_constant_is_the_constant() -> None:
 
 def test_the_moving_average_begins_anew_after_a_gap() -> None:
     """What lay before a failure has no weight after it."""
-    assert smooth(np.array([100.0, np.inf, 1.0, 1.0]), 10).tolist() == pytest.approx([100.0, np.inf, 1.0, 1.0])
+    assert smooth(np.array([100.0, np.inf, 1.0, 1.0]), 10).tolist() == pytest.approx(
+        [100.0, np.inf, 1.0, 1.0]
+    )

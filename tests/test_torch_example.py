@@ -9,12 +9,15 @@ import pytest
 
 from probes import Record, diagnose
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed here; `make parity` installs it and runs this")
+torch = pytest.importorskip(
+    "torch", reason="PyTorch is not installed here; `make parity` installs it and runs this"
+)
 
 
 @pytest.fixture(scope="module")
 def example() -> Any:
-    """In single precision and on one thread, whatever other tests have set and however busy the machine is."""
+    """In single precision and on one thread, whatever other tests have set and however busy the
+    machine is."""
     from examples import torch_minigpt
 
     before = torch.get_default_dtype(), torch.get_num_threads()
@@ -60,8 +63,11 @@ def test_the_loop_hands_over_every_signal(sound: Record) -> None:
     }
 
 
-def test_the_gradients_that_are_handed_over_are_those_before_clipping(example: Any, sound: Record) -> None:
-    """A part of the whole that PyTorch's clipping measures, and at times larger than what that leaves."""
+def test_the_gradients_that_are_handed_over_are_those_before_clipping(
+    example: Any, sound: Record
+) -> None:
+    """A part of the whole that PyTorch's clipping measures, and at times larger than what that
+    leaves."""
     layers = (sound.tables["grad_norm_by_layer"].values ** 2).sum(axis=1) ** 0.5
     assert (layers < sound.column("grad_norm")).all()
     assert layers.max() > example.CLIP_NORM

@@ -19,7 +19,9 @@ from model.corpus import COMPOSITIONAL_TENSES, SEQUENCES, encode, verb_token_mas
 from probes import Inspector
 
 ROOT = Path(__file__).parent.parent
-SHORT = replace(HEALTHY, steps=8, eval_every=3, seed=7, optimizer=replace(HEALTHY.optimizer, warmup_steps=3))
+SHORT = replace(
+    HEALTHY, steps=8, eval_every=3, seed=7, optimizer=replace(HEALTHY.optimizer, warmup_steps=3)
+)
 
 TRAIN_AND_HASH = "from tests.test_train import SHORT, Trained; print(Trained(SHORT).digest)"
 
@@ -29,7 +31,9 @@ class Trained:
 
     def __init__(self, config):
         self.specimen = build(config)
-        self.losses = [(step.loss, step.grad_norm, step.evaluation) for step in self.specimen.steps()]
+        self.losses = [
+            (step.loss, step.grad_norm, step.evaluation) for step in self.specimen.steps()
+        ]
         self.flat = self.specimen.params.flat.copy()
 
     @property
@@ -53,7 +57,12 @@ def test_same_config_trains_to_the_same_bits_in_another_process(trained, threads
     """Whatever number of BLAS threads the environment asks for, the code trains on one."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
     output = subprocess.run(
-        [sys.executable, "-c", TRAIN_AND_HASH], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", TRAIN_AND_HASH],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert output.stdout.strip() == trained.digest
 
@@ -62,7 +71,9 @@ def test_seed_decides_split_initialisation_and_batches():
     """Two seeds share none of the three."""
     a, b = build(SHORT), build(replace(SHORT, seed=8))
     # Places within the split, so that another order is told from the same order of another split.
-    first_a, first_b = (np.searchsorted(s.split.train, next(s.steps()).batch_ids).tolist() for s in (a, b))
+    first_a, first_b = (
+        np.searchsorted(s.split.train, next(s.steps()).batch_ids).tolist() for s in (a, b)
+    )
     assert a.split.val.tolist() != b.split.val.tolist()
     assert not np.allclose(a.params.flat, b.params.flat)
     assert first_a != first_b
@@ -132,14 +143,22 @@ def test_compositional_class_losses_are_means_over_the_compositional_tenses_alon
     specimen = build(SHORT)
     evaluation = specimen.evaluate(specimen.model)
     rows = {i: SEQUENCES[i].row for i in specimen.split.val}
-    ids = [i for i, row in rows.items() if row.regular is regular and row.tense in COMPOSITIONAL_TENSES]
+    ids = [
+        i for i, row in rows.items() if row.regular is regular and row.tense in COMPOSITIONAL_TENSES
+    ]
     expected = row_by_row(specimen, ids, verb_token_mask)
-    assert evaluation[f"val_loss_by_class_compositional/{name}"] == pytest.approx(expected, rel=1e-5)
+    assert evaluation[f"val_loss_by_class_compositional/{name}"] == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_evaluations_come_at_their_cadence_and_after_the_last_step(trained):
     """8 steps, every 3: after steps 2, 5 and the last."""
-    assert [i for i, (_, _, evaluation) in enumerate(trained.losses) if evaluation is not None] == [2, 5, 7]
+    assert [i for i, (_, _, evaluation) in enumerate(trained.losses) if evaluation is not None] == [
+        2,
+        5,
+        7,
+    ]
 
 
 def test_evaluation_describes_the_parameters_after_the_update(trained):
@@ -164,7 +183,11 @@ def test_training_a_specimen_twice_is_refused(trained):
 
 @pytest.mark.parametrize(
     ("leaf", "value"),
-    [("model.init_scale", 100.0), ("optimizer.warmup_steps", 0), ("model.attention_mask", "all-ones")],
+    [
+        ("model.init_scale", 100.0),
+        ("optimizer.warmup_steps", 0),
+        ("model.attention_mask", "all-ones"),
+    ],
 )
 def test_no_leaf_that_can_go_wrong_is_a_fact(leaf, value):
     """Detectors are never told the answer: facts stay the same to the letter."""

@@ -1,18 +1,32 @@
-"""The turn of a validation loss is found on curves whose minimum is known, with noise as it was measured."""
+"""The turn of a validation loss is found on curves whose minimum is known, with noise as it was
+measured."""
 
 from functools import cache
 
 import numpy as np
 import pytest
 
-from probes.smoothing import centred_mean
-from probes.turning import stop_of, trend_of
-from scripts.turning import DRAWS, END, FAMILIES, RUN, SIGMA, STEPS, TIME, Curve, Family, log_and_line, noise
+from probes.diagnosis.curves import centred_mean
+from probes.diagnosis.val_trend import stop_of, trend_of
+from studies.val_trend import (
+    DRAWS,
+    END,
+    FAMILIES,
+    RUN,
+    SIGMA,
+    STEPS,
+    TIME,
+    Curve,
+    Family,
+    log_and_line,
+    noise,
+)
 
 
 @cache
 def draws(family: Family, turn: int) -> tuple[Curve, Curve]:
-    """Of each draw: by which share of the run the turn is missed, and what the noise-free loss there costs."""
+    """Of each draw: by which share of the run the turn is missed, and what the noise-free loss
+    there costs."""
     rng, curve = np.random.default_rng(0), family(turn)
     turns = []
     for _ in range(DRAWS):
@@ -25,7 +39,9 @@ def draws(family: Family, turn: int) -> tuple[Curve, Curve]:
 
 @pytest.mark.parametrize("turn", [800, 960])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_turn_in_the_middle_is_found_within_a_twentieth_of_the_run(family: Family, turn: int) -> None:
+def test_a_turn_in_the_middle_is_found_within_a_twentieth_of_the_run(
+    family: Family, turn: int
+) -> None:
     """In 95 of 100 draws."""
     assert np.sum(draws(family, turn)[0] <= 0.05) >= 95
 
@@ -33,7 +49,8 @@ def test_a_turn_in_the_middle_is_found_within_a_twentieth_of_the_run(family: Fam
 @pytest.mark.parametrize("turn", [400, 640])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_earlier_turn_is_found_within_a_tenth_of_the_run(family: Family, turn: int) -> None:
-    """From a fifth of it: there the basin is wide for its place, and 84 to 95 of 100 are within a twentieth."""
+    """From a fifth of it: there the basin is wide for its place, and 84 to 95 of 100 are within a
+    twentieth."""
     assert np.sum(draws(family, turn)[0] <= 0.10) >= 95
 
 
@@ -53,7 +70,8 @@ def test_a_curve_that_only_falls_turns_at_its_end() -> None:
 
 @pytest.mark.parametrize(("rise", "sure"), [(0.10, True), (0.0, False)])
 def test_errors_tell_a_rise_from_noise(rise: float, sure: bool) -> None:
-    """A tenth of rise is many standard errors in nearly all draws; a level curve with the same noise is few."""
+    """A tenth of rise is many standard errors in nearly all draws; a level curve with the same
+    noise is few."""
     rng, curve = np.random.default_rng(1), 1 + rise * (log_and_line(640) - 1) / END
     errors = [trend_of(STEPS, curve * (1 + SIGMA * noise(rng))).errors for _ in range(DRAWS)]  # type: ignore[union-attr]
     assert np.mean(np.array(errors) > 6) == pytest.approx(float(sure), abs=0.1)

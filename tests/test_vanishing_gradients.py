@@ -1,16 +1,17 @@
-"""A gradient norm that is exactly 0 while there is a loss to learn from; what only looks like it is left alone."""
+"""A gradient norm that is exactly 0 while there is a loss to learn from; what only looks like it is
+left alone."""
 
 from math import inf
 
 import numpy as np
 import pytest
 
-from probes.detectors.vanishing_gradients import DETECTOR
-from probes.diagnosis import diagnose
+from probes.diagnosis.detectors.vanishing_gradients import DETECTOR
+from probes.diagnosis.diagnose import diagnose
 from probes.record import Record
+from testing.small_net import Loop, Net, blobs, constant, train
 from tests.judging import found, symptoms, why_not
 from tests.records import hand_made
-from tests.small_net import Loop, Net, blobs, constant, train
 
 POINTS, DIES = 100, 60
 RNG = np.random.default_rng(0)
@@ -57,7 +58,8 @@ def test_it_stays_quiet_on_a_norm_that_comes_back() -> None:
 
 
 def test_it_stays_quiet_where_the_norm_is_measured_now_and_then() -> None:
-    """Every eighth step, as where gradients are accumulated, and the log happens to end on seven zeros."""
+    """Every eighth step, as where gradients are accumulated, and the log happens to end on seven
+    zeros."""
     measured = np.where(np.arange(POINTS) % 8 == 0, NORM, 0.0)[:96]
     assert not called(LOSS[:96], measured)
 
@@ -68,7 +70,9 @@ def test_it_stays_quiet_on_a_loss_that_goes_on_falling() -> None:
     assert not called(falls, then(NORM, 0.0))
 
 
-@pytest.mark.parametrize("since", [1.4 - 0.6 * np.arange(40) / 40, np.full(40, 0.7)], ids=["from above", "at once"])
+@pytest.mark.parametrize(
+    "since", [1.4 - 0.6 * np.arange(40) / 40, np.full(40, 0.7)], ids=["from above", "at once"]
+)
 def test_it_stays_quiet_on_a_loss_that_falls_in_another_way(since: np.ndarray) -> None:
     """On data that are new to it; or by a step, as after the rate is lowered."""
     noise = 0.01 * RNG.standard_normal(40)
@@ -91,14 +95,18 @@ def test_where_norms_are_rounded_the_loss_has_to_rise(after: float, fires: bool)
 
 
 def test_norms_that_are_infinite_until_they_are_0_say_nothing() -> None:
-    """As where half precision overflows from the first step on: that is another detector's business."""
+    """As where half precision overflows from the first step on: that is another detector's
+    business."""
     assert not called(LOSS, then(np.full(POINTS, inf), 0.0))
 
 
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (run(LOSS, np.zeros(POINTS)), "grad_norm is 0 throughout, as who does not measure it writes"),
+        (
+            run(LOSS, np.zeros(POINTS)),
+            "grad_norm is 0 throughout, as who does not measure it writes",
+        ),
         (hand_made({"loss": list(LOSS)}), "grad_norm was not recorded"),
         (run(LOSS[:19], NORM[:19]), "19 finite points of loss; 20 are needed"),
     ],
@@ -140,9 +148,19 @@ def test_it_fires_on_a_first_layer_that_gets_next_to_nothing() -> None:
         ((0.0, 0.03, 1.0), False),
         ((1.0, 0.03, 0.9e-3), False),
     ],
-    ids=["falls", "small last norm", "hardly a thousandth", "two layers", "one of its own", "frozen", "other way"],
+    ids=[
+        "falls",
+        "small last norm",
+        "hardly a thousandth",
+        "two layers",
+        "one of its own",
+        "frozen",
+        "other way",
+    ],
 )
-def test_it_takes_a_fall_from_each_layer_to_the_one_before(norms: tuple[float, ...], fires: bool) -> None:
+def test_it_takes_a_fall_from_each_layer_to_the_one_before(
+    norms: tuple[float, ...], fires: bool
+) -> None:
     """By a thousand in all; what is not trained has none."""
     assert bool(found(DETECTOR, by_layer(*norms))) == fires
 
@@ -171,5 +189,7 @@ def test_units_that_are_killed_leave_no_gradient() -> None:
             net.params[1][:] = -100
 
     rows = train(net, blobs(0), Loop(constant(0.1), 400, before=kill))
-    record = run(np.array([row["loss"] for row in rows]), np.array([row["grad_norm"] for row in rows]))
+    record = run(
+        np.array([row["loss"] for row in rows]), np.array([row["grad_norm"] for row in rows])
+    )
     assert [(f.onset, f.step) for f in found(DETECTOR, record)] == [(200, 399)]

@@ -1,7 +1,8 @@
-"""A verdict depends neither on the unit of the loss nor on how often, how long and how precisely it was logged.
+"""A verdict depends neither on the unit of the loss nor on how often, how long and how precisely it
+was logged.
 
-Logs of real trainings are written down otherwise. What is smoothed away may be missed, and makes no alarm.
-"""
+Logs of real trainings are written down otherwise. What is smoothed away may be missed, and makes no
+alarm."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -12,9 +13,9 @@ import numpy as np
 import pytest
 
 from probes import diagnose, read
-from tests.faults import classes, rows_of
-from tests.log_files import noisy, thinned, write
-from tests.small_net import Adam, Row, cosine
+from testing.faults import classes, rows_of
+from testing.log_files import noisy, thinned, write
+from testing.small_net import Adam, Row, cosine
 
 Rows = Sequence[Row]
 OF_SQUARES = ("regression", "in-millions", "steady-gap", "outlying-row", "blind-regression")
@@ -42,12 +43,17 @@ def original(tmp_path_factory):
 
 
 def changed(rows: Rows, change: Callable[[float], float], *signals: str) -> list[Row]:
-    return [{name: change(v) if name in signals and isfinite(v) else v for name, v in row.items()} for row in rows]
+    return [
+        {name: change(v) if name in signals and isfinite(v) else v for name, v in row.items()}
+        for row in rows
+    ]
 
 
 def test_the_originals_are_sick_and_sound(original):
     """Or nothing is held to anything."""
-    assert {name: original(name)[2] for name in SOUND + SICK} == dict.fromkeys(SOUND, False) | dict.fromkeys(SICK, True)
+    assert {name: original(name)[2] for name in SOUND + SICK} == dict.fromkeys(
+        SOUND, False
+    ) | dict.fromkeys(SICK, True)
     assert len({original(name)[1] for name in SICK}) >= 8
 
 
@@ -65,20 +71,26 @@ def test_the_unit_of_the_loss_does_not_matter(name, scale, original, tmp_path):
 @pytest.mark.parametrize("name", SOUND + SICK)
 def test_the_numbering_of_steps_does_not_matter(name, original, tmp_path):
     """Logged at every 500th."""
-    assert said([row | {"step": 500 * row["step"]} for row in rows_of(name)], tmp_path) == original(name)
+    assert said([row | {"step": 500 * row["step"]} for row in rows_of(name)], tmp_path) == original(
+        name
+    )
 
 
 @pytest.mark.parametrize("name", SOUND + SICK)
 def test_four_digits_are_enough(name, original, tmp_path):
     """Of everything that was measured."""
-    rows = changed(rows_of(name), lambda v: float(f"{v:.4g}"), "loss", "val_loss", "grad_norm", "lr")
+    rows = changed(
+        rows_of(name), lambda v: float(f"{v:.4g}"), "loss", "val_loss", "grad_norm", "lr"
+    )
     assert said(rows, tmp_path) == original(name)
 
 
 @pytest.mark.parametrize("name", [name for name in SOUND + SICK if name != "in-millions"])
 def test_four_decimals_are_enough(name, original, tmp_path):
     """Of losses near 1."""
-    assert said(changed(rows_of(name), lambda v: round(v, 4), "loss", "val_loss"), tmp_path) == original(name)
+    assert said(
+        changed(rows_of(name), lambda v: round(v, 4), "loss", "val_loss"), tmp_path
+    ) == original(name)
 
 
 # Smoothing
@@ -87,11 +99,15 @@ def test_four_decimals_are_enough(name, original, tmp_path):
 def running(rows: Rows, width: int) -> list[Row]:
     """At every point the mean loss of the last so many."""
     losses = np.array([row["loss"] for row in rows])
-    return [row | {"loss": float(losses[max(0, i + 1 - width) : i + 1].mean())} for i, row in enumerate(rows)]
+    return [
+        row | {"loss": float(losses[max(0, i + 1 - width) : i + 1].mean())}
+        for i, row in enumerate(rows)
+    ]
 
 
 def averaged(rows: Rows, width: int) -> list[Row]:
-    """At every so-many-th point the mean loss since the one before; evaluations stay at their steps."""
+    """At every so-many-th point the mean loss since the one before; evaluations stay at their
+    steps."""
     left = []
     for i, row in enumerate(running(rows, width), start=1):
         if i % width == 0:
@@ -110,20 +126,31 @@ SMOOTHED = {
 RUNNING, MEANS = list(SMOOTHED)[:2], list(SMOOTHED)[2:]
 LOST = {
     "a jump that is averaged is no jump of two points": {"wild-step-regression": [*SMOOTHED]},
-    "a norm and a loss of means rise together": {"growing-weights-regression": [RUNNING[1], MEANS[1]]},
+    "a norm and a loss of means rise together": {
+        "growing-weights-regression": [RUNNING[1], MEANS[1]]
+    },
     "an average over the jumps of an exploding loss ends no higher than its noise": {
         "growing-weights-regression": MEANS[:1],
     },
     "the fall at the start is over within the first means": {"peak-too-high": MEANS},
 }
-WHY = {(name, one): why for why, cases in LOST.items() for name, several in cases.items() for one in several}
+WHY = {
+    (name, one): why
+    for why, cases in LOST.items()
+    for name, several in cases.items()
+    for one in several
+}
 
 
 def smoothed(names: Sequence[str]) -> list:
     """(case, smoothing); those of which something else is said as yet are expected to fail."""
     params = []
     for where in product(names, SMOOTHED):
-        marks = [pytest.mark.xfail(strict=True, reason=WHY[where], raises=AssertionError)] if where in WHY else []
+        marks = (
+            [pytest.mark.xfail(strict=True, reason=WHY[where], raises=AssertionError)]
+            if where in WHY
+            else []
+        )
         params.append(pytest.param(*where, marks=marks, id=", ".join(where)))
     return params
 
@@ -137,7 +164,10 @@ def test_a_smoothed_loss_without_fault_is_no_alarm(name, smoothing, tmp_path):
 @pytest.mark.parametrize(("name", "smoothing"), smoothed(SOUND))
 def test_smoothing_gives_no_verdict_where_there_was_none(name, smoothing, original, tmp_path):
     """Fewer points may allow less."""
-    assert said(SMOOTHED[smoothing](rows_of(name)), tmp_path)[0] in (original(name)[0], "undetermined")
+    assert said(SMOOTHED[smoothing](rows_of(name)), tmp_path)[0] in (
+        original(name)[0],
+        "undetermined",
+    )
 
 
 @pytest.mark.parametrize(("name", "smoothing"), smoothed(SICK))
@@ -153,8 +183,16 @@ def test_a_fault_is_named_in_a_smoothed_loss(name, smoothing, original, tmp_path
 def long(name: str) -> list[Row]:
     """Trainings of 20,000 steps."""
     if name == "sound":
-        return classes(cosine(0.01, steps=20_000, warmup=60), seed=3, optimizer=Adam, steps=20_000, eval_every=500)
-    return classes(lambda step: 5.0 if step == 15_000 else 0.05, seed=6, steps=20_000, eval_every=500)
+        return classes(
+            cosine(0.01, steps=20_000, warmup=60),
+            seed=3,
+            optimizer=Adam,
+            steps=20_000,
+            eval_every=500,
+        )
+    return classes(
+        lambda step: 5.0 if step == 15_000 else 0.05, seed=6, steps=20_000, eval_every=500
+    )
 
 
 @pytest.mark.parametrize("points", [20, 50, 200, 1000, 5000, 15_000, 20_000])
@@ -178,14 +216,17 @@ def test_no_cadence_of_a_long_log_without_fault_is_an_alarm(every, tmp_path):
 
 
 def continued(name: str, length: int) -> list[Row]:
-    """The log of a case, made longer by drawing rows of its last quarter again: no training, but the noise of one."""
+    """The log of a case, made longer by drawing rows of its last quarter again: no training, but
+    the noise of one."""
     rows = rows_of(name)
     late, last = rows[len(rows) * 3 // 4 :], int(rows[-1]["step"])
     drawn = np.random.default_rng(0).integers(0, len(late), length - len(rows))
     return [*rows, *(late[j] | {"step": last + i} for i, j in enumerate(drawn.tolist(), start=1))]
 
 
-@pytest.mark.parametrize("name", ["regression", "cosine", "overfit-regression", "wild-step-regression", "killed-units"])
+@pytest.mark.parametrize(
+    "name", ["regression", "cosine", "overfit-regression", "wild-step-regression", "killed-units"]
+)
 def test_twenty_thousand_points_say_what_a_thousand_say(name, original, tmp_path):
     """Of a run that goes on as it ended."""
     assert said(continued(name, 20_000), tmp_path) == original(name)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from probes.detectors import DETECTORS
-from probes.diagnosis import diagnose
+from probes.diagnosis.detectors import DETECTORS
+from probes.diagnosis.diagnose import diagnose
 from probes.record import Record
 from tests.records import FACTS, anything, changed, hand_made, sound, thorough
 
@@ -33,16 +33,23 @@ def test_a_healthy_diagnosis_says_who_judged_and_who_could_not() -> None:
 
 
 def test_a_loss_that_does_not_fall_is_not_healthy() -> None:
-    """Nor is it sick: what had learned before its log began looks the same, so it is no alarm either."""
+    """Nor is it sick: what had learned before its log began looks the same, so it is no alarm
+    either."""
     diagnosis = diagnose(hand_made({"loss": [4.2] * 40}))
     expected = ("undetermined", "cannot judge: the loss never fell", False)
     assert (diagnosis.verdict, diagnosis.reason, diagnosis.alarm) == expected
 
 
-@pytest.mark.parametrize(("loss", "alarm"), [(sound()["loss"], True), ([4.2] * 40, True), ([4.2] * 19, False)])
-def test_a_finding_that_none_explains_is_an_alarm_where_the_core_is_there(loss: list[float], alarm: bool) -> None:
+@pytest.mark.parametrize(
+    ("loss", "alarm"), [(sound()["loss"], True), ([4.2] * 40, True), ([4.2] * 19, False)]
+)
+def test_a_finding_that_none_explains_is_an_alarm_where_the_core_is_there(
+    loss: list[float], alarm: bool
+) -> None:
     """Whether the loss fell or not."""
-    diagnosis = diagnose(hand_made({"loss": loss, "grad_norm": [30.0, *[1.0] * (len(loss) - 1)]}, vocab_size=64))
+    diagnosis = diagnose(
+        hand_made({"loss": loss, "grad_norm": [30.0, *[1.0] * (len(loss) - 1)]}, vocab_size=64)
+    )
     assert (diagnosis.verdict, diagnosis.cause, diagnosis.alarm) == ("undetermined", None, alarm)
 
 
@@ -59,7 +66,12 @@ def test_a_fall_is_not_undone_by_a_noisy_last_point() -> None:
         ([*[4.2] * 36, *[1.0] * 4], "undetermined"),
         ([*[4.2] * 34, *[1.0] * 6], "healthy"),
     ],
-    ids=["last point dips", "all is learned in one step", "less than half of a quarter", "more than half of a quarter"],
+    ids=[
+        "last point dips",
+        "all is learned in one step",
+        "less than half of a quarter",
+        "more than half of a quarter",
+    ],
 )
 def test_a_fall_takes_half_a_quarter_of_the_run(loss: list[float], verdict: str) -> None:
     """Ten of forty points at either end; fewer than half of them are noise."""
@@ -71,7 +83,10 @@ def test_a_fall_takes_half_a_quarter_of_the_run(loss: list[float], verdict: str)
     [
         ({"loss": [4.2, 4.1, 4.0, 3.9, 3.8, 3.7]}, "cannot judge: 6 points of loss; 20 are needed"),
         ({"train_loss": [4.2] * 3}, "cannot judge: 3 points of train_loss; 20 are needed"),
-        ({"loss": [4.2] * 3, "train_loss": [4.2, None, 4.1]}, "cannot judge: 3 points of loss; 20 are needed"),
+        (
+            {"loss": [4.2] * 3, "train_loss": [4.2, None, 4.1]},
+            "cannot judge: 3 points of loss; 20 are needed",
+        ),
         ({"lr": [0.1, 0.2]}, "cannot judge: no loss was recorded"),
         ({}, "cannot judge: no loss was recorded"),
     ],
@@ -95,7 +110,8 @@ def test_a_short_record_may_still_be_unhealthy() -> None:
 
 
 def test_a_finding_that_no_cause_explains_is_undetermined_and_an_alarm() -> None:
-    """Something is wrong, and it is not known what: the reason names it, the headline shows the evidence."""
+    """Something is wrong, and it is not known what: the reason names it, the headline shows the
+    evidence."""
     diagnosis = diagnose(changed(loss=[1.0, *[0.9 - i / 100 for i in range(39)]]))
     assert (diagnosis.verdict, diagnosis.alarm, diagnosis.reason) == (
         "undetermined",
@@ -116,17 +132,29 @@ def test_the_headline_of_a_finding_that_got_worse_says_since_when_and_how_bad() 
 # What it looks at, and what it says
 
 
-@pytest.mark.parametrize("provenance", [{}, {"name": "healthy", "config": {"model": {"init_scale": 1.0}}}])
-@pytest.mark.parametrize("signals", [BAD_INIT, {"lr": [0.0] * 40}, {}], ids=["bad-init", "lr-zero", "sound"])
+@pytest.mark.parametrize(
+    "provenance", [{}, {"name": "healthy", "config": {"model": {"init_scale": 1.0}}}]
+)
+@pytest.mark.parametrize(
+    "signals", [BAD_INIT, {"lr": [0.0] * 40}, {}], ids=["bad-init", "lr-zero", "sound"]
+)
 def test_provenance_changes_nothing(signals: Any, provenance: dict[str, Any]) -> None:
     """Swapped for another run's or deleted: the same diagnosis, byte for byte."""
-    record = replace(changed(**signals), provenance={"name": "bad-init", "config": {"model": {"init_scale": 100.0}}})
+    record = replace(
+        changed(**signals),
+        provenance={"name": "bad-init", "config": {"model": {"init_scale": 100.0}}},
+    )
     before, after = diagnose(record), diagnose(replace(record, provenance=provenance))
-    assert (str(after), json.dumps(after.summary()), after) == (str(before), json.dumps(before.summary()), before)
+    assert (str(after), json.dumps(after.summary()), after) == (
+        str(before),
+        json.dumps(before.summary()),
+        before,
+    )
 
 
 def test_the_text_of_a_diagnosis_holds_all_its_evidence() -> None:
-    """It is what a failed assertion prints: symptom, site, first step, observed, limit, source, remedy."""
+    """It is what a failed assertion prints: symptom, site, first step, observed, limit, source,
+    remedy."""
     text = str(diagnose(hand_made({"nonfinite_count": {"blocks.0": [0.0, 0.0, 7.0]}}, **FACTS)))
     assert (
         "finding: non-finite at blocks.0\n  first step 2, observed 7, limit 0, above is worse\n  limit from: one such"
@@ -163,7 +191,8 @@ def test_shows_says_no_to_what_was_not_found() -> None:
 @settings(max_examples=100)
 @given(record=anything())
 def test_the_summary_holds_builtins_and_nothing_observed(record: Record) -> None:
-    """What moves from machine to machine is not in it, its reason included; JSON takes it as it is."""
+    """What moves from machine to machine is not in it, its reason included; JSON takes it as it
+    is."""
     diagnosis = diagnose(record)
     summary = diagnosis.summary()
     kinds = {type(f["limit"]) for f in summary["findings"]} | {type(summary["reason"])}

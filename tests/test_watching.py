@@ -1,4 +1,5 @@
-"""watch(): any specimen, trained to the end, with everything attached and the record written as it goes."""
+"""watch(): any specimen, trained to the end, with everything attached and the record written as it
+goes."""
 
 from dataclasses import replace
 
@@ -7,8 +8,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from model import HEALTHY, build
 from probes import Record, Recorder, diagnose, watch
-from probes.signals import BY_NAME, UnknownSignalError
-from probes.watching import watched_steps
+from probes.record.signals import BY_NAME, UnknownSignalError
+from probes.recording.watch import watched_steps
 from tests.mlp import MLP
 
 SHORT = replace(HEALTHY, steps=15, eval_every=5)
@@ -64,7 +65,8 @@ def test_every_step_is_reported_to_whoever_shows_progress():
 
 
 def test_run_that_dies_leaves_what_came_before(tmp_path):
-    """Ten steps, then an error of the specimen's own: ten rows on disk, marked incomplete, no hook left."""
+    """Ten steps, then an error of the specimen's own: ten rows on disk, marked incomplete, no hook
+    left."""
     mlp = MLP()
     steps = mlp.steps()
 
@@ -130,12 +132,18 @@ def without_hooks(part):
     ("specimen", "message"),
     [
         (lambda: declaring(["hidden"]), "must map each site to its kind"),
-        (lambda: declaring({"hidden": "layr"}), "site 'hidden' is of kind 'layr'; it must be one of layer, ffn"),
+        (
+            lambda: declaring({"hidden": "layr"}),
+            "site 'hidden' is of kind 'layr'; it must be one of layer, ffn",
+        ),
         (
             lambda: declaring({"hiden": "layer"}),
             "'hiden', of kind 'layer', is no site of the model; there are hidden",
         ),
-        (lambda: declaring({"out": "matrix"}), "'out', of kind 'matrix', is no parameter; there are hidden.weight"),
+        (
+            lambda: declaring({"out": "matrix"}),
+            "'out', of kind 'matrix', is no parameter; there are hidden.weight",
+        ),
         (lambda: without_hooks("hidden"), "'hidden' has no forward_hooks"),
         (lambda: without_hooks("out.weight"), "'out.weight' has no backward_hooks"),
         (lambda: evaluating({"loss": 1.0}), "loss has cadence step"),
@@ -157,9 +165,14 @@ def test_evaluation_of_an_unknown_signal_names_the_nearest():
 
 def test_record_does_not_say_which_other_packages_were_loaded(monkeypatch):
     """SciPy brings a BLAS of its own; whether a test imported it changes no byte of the record."""
-    numpys = {"user_api": "blas", "internal_api": "openblas", "version": "0.3", "filepath": "/x/numpy.libs/a.so"}
+    numpys = {
+        "user_api": "blas",
+        "internal_api": "openblas",
+        "version": "0.3",
+        "filepath": "/x/numpy.libs/a.so",
+    }
     scipys = {**numpys, "version": "0.2", "filepath": "/x/scipy.libs/b.so"}
-    monkeypatch.setattr("probes.watching.threadpool_info", lambda: [scipys, numpys])
+    monkeypatch.setattr("probes.recording.watch.threadpool_info", lambda: [scipys, numpys])
     assert watch(MLP(total_steps=1)).provenance["hardware"]["blas"] == ["openblas 0.3"]
 
 

@@ -1,4 +1,5 @@
-"""Running moments agree with two passes over the whole sample, however hostile it is and however it arrives."""
+"""Running moments agree with two passes over the whole sample, however hostile it is and however it
+arrives."""
 
 from math import fsum, inf, isnan, nan, sqrt
 from random import Random
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from probes.welford import Welford
+from probes.recording.running_stats import Welford
 
 Chunks = list[list[float]]
 EPS = float(np.finfo(np.float64).eps)
@@ -22,10 +23,13 @@ def two_pass(values: list[float]) -> tuple[float, float]:
 
 
 def variance_tolerance(values: list[float]) -> float:
-    """What rounding of the mean may cost: n eps kappa with kappa = rms / std (Chan, Golub and LeVeque 1983)."""
+    """What rounding of the mean may cost: n eps kappa with kappa = rms / std (Chan, Golub and
+    LeVeque 1983)."""
     mean, variance = two_pass(values)
     rms = sqrt(mean * mean + variance)
-    return len(values) * SLACK * (variance + rms * sqrt(variance)) + len(values) * (SLACK * rms) ** 2
+    return (
+        len(values) * SLACK * (variance + rms * sqrt(variance)) + len(values) * (SLACK * rms) ** 2
+    )
 
 
 def mean_tolerance(values: list[float]) -> float:
@@ -44,7 +48,8 @@ def taken_in(chunks: Chunks) -> Welford:
 
 
 def hostile(seed: int, n: int = 2_000) -> list[float]:
-    """A mean of 1e9 and a spread of 1e-3: a sum of squares would lose every digit of the variance."""
+    """A mean of 1e9 and a spread of 1e-3: a sum of squares would lose every digit of the
+    variance."""
     return (1e9 + 1e-3 * np.random.default_rng(seed).standard_normal(n)).tolist()
 
 
@@ -58,9 +63,12 @@ def split(values: list[float], seed: int) -> Chunks:
 
 
 finite = st.floats(-1e12, 1e12, allow_subnormal=False)
-crowded = st.builds(lambda mean, spread: mean + spread, st.sampled_from([1e9, -1e9]), st.floats(-1e-3, 1e-3))
+crowded = st.builds(
+    lambda mean, spread: mean + spread, st.sampled_from([1e9, -1e9]), st.floats(-1e-3, 1e-3)
+)
 samples = st.one_of(
-    st.lists(st.lists(finite, max_size=9), max_size=9), st.lists(st.lists(crowded, max_size=9), max_size=9)
+    st.lists(st.lists(finite, max_size=9), max_size=9),
+    st.lists(st.lists(crowded, max_size=9), max_size=9),
 )
 
 
@@ -70,7 +78,9 @@ def test_the_mean_is_that_of_two_passes(chunks: Chunks) -> None:
     """Any chunking of any sample, within the rounding of n additions."""
     values = [value for chunk in chunks for value in chunk]
     if values:
-        assert taken_in(chunks).mean == pytest.approx(two_pass(values)[0], rel=0, abs=mean_tolerance(values))
+        assert taken_in(chunks).mean == pytest.approx(
+            two_pass(values)[0], rel=0, abs=mean_tolerance(values)
+        )
 
 
 @given(samples)
@@ -79,12 +89,15 @@ def test_the_variance_is_that_of_two_passes(chunks: Chunks) -> None:
     """Any chunking of any sample, within n eps kappa."""
     values = [value for chunk in chunks for value in chunk]
     if values:
-        assert taken_in(chunks).variance == pytest.approx(two_pass(values)[1], rel=0, abs=variance_tolerance(values))
+        assert taken_in(chunks).variance == pytest.approx(
+            two_pass(values)[1], rel=0, abs=variance_tolerance(values)
+        )
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_huge_mean_does_not_drown_a_tiny_variance(seed: int) -> None:
-    """Mean 1e9, standard deviation 1e-3, two thousand values in chunks of any size: three digits at least."""
+    """Mean 1e9, standard deviation 1e-3, two thousand values in chunks of any size: three digits at
+    least."""
     values = hostile(seed)
     assert taken_in(split(values, seed)).variance == pytest.approx(two_pass(values)[1], rel=1e-3)
 
@@ -97,7 +110,10 @@ def test_merging_in_any_order_gives_the_same_moments(seed: int) -> None:
     while len(parts) > 1:
         other = parts.pop(random.randrange(len(parts)))
         parts[random.randrange(len(parts))].merge(other)
-    assert (parts[0].n, parts[0].variance) == (len(values), pytest.approx(two_pass(values)[1], rel=1e-3))
+    assert (parts[0].n, parts[0].variance) == (
+        len(values),
+        pytest.approx(two_pass(values)[1], rel=1e-3),
+    )
 
 
 def test_two_neighbouring_floats_have_the_variance_of_half_their_distance() -> None:
@@ -129,13 +145,20 @@ def test_merging_nothing_changes_nothing() -> None:
 
 
 @given(samples, st.lists(st.sampled_from([nan, inf, -inf]), max_size=5), st.randoms())
-def test_nonfinite_values_are_counted_and_kept_out(chunks: Chunks, bad: list[float], random: Random) -> None:
+def test_nonfinite_values_are_counted_and_kept_out(
+    chunks: Chunks, bad: list[float], random: Random
+) -> None:
     """The moments are bit for bit those of the sample without them."""
     spoiled = list(chunks)
     for value in bad:
         spoiled.insert(random.randint(0, len(spoiled)), [value])
     with_bad, clean = taken_in(spoiled), taken_in(chunks)
-    assert (with_bad.n, with_bad.mean, with_bad.m2, with_bad.nonfinite) == (clean.n, clean.mean, clean.m2, len(bad))
+    assert (with_bad.n, with_bad.mean, with_bad.m2, with_bad.nonfinite) == (
+        clean.n,
+        clean.mean,
+        clean.m2,
+        len(bad),
+    )
 
 
 def test_nonfinite_values_inside_a_chunk_are_kept_out() -> None:

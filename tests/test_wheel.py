@@ -1,4 +1,5 @@
-"""The wheel, built here and installed into an environment of its own: what it holds, and what it does elsewhere."""
+"""The wheel, built here and installed into an environment of its own: what it holds, and what it
+does elsewhere."""
 
 from __future__ import annotations
 
@@ -10,41 +11,62 @@ from zipfile import ZipFile
 
 import pytest
 
+from testing.logs import csv_of, curve
 from tests.installed import ROOT, Elsewhere
-from tests.logs import csv_of, curve
 
 PASSES = "def test_it(): pass\n"
 
 
 def test_the_wheel_holds_probes_and_nothing_else(wheel: Path) -> None:
-    """Every file of the package, the page's style and script and the marker of types among them; no specimen."""
+    """Every file of the package, the page's style and script and the marker of types among them; no
+    specimen."""
     held = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    package = {path for path in (ROOT / "probes").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    package = {
+        path
+        for path in (ROOT / "probes").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
     assert held == {path.relative_to(ROOT).as_posix() for path in package}
-    assert {"probes/py.typed", "probes/page/page.css", "probes/page/page.js"} <= held
+    assert {
+        "probes/py.typed",
+        "probes/report/templates/page.css",
+        "probes/report/templates/page.js",
+    } <= held
 
 
 def test_the_plugin_is_called_by_the_name_of_its_module(wheel: Path) -> None:
-    """pytest takes a plugin that a conftest names and one that a distribution names for the same by that alone."""
+    """pytest takes a plugin that a conftest names and one that a distribution names for the same by
+    that alone."""
     with ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
-        assert archive.read(name).decode().split("\n")[:2] == ["[pytest11]", "probes.plugin = probes.plugin"]
+        assert archive.read(name).decode().split("\n")[:2] == [
+            "[pytest11]",
+            "probes.plugin = probes.plugin",
+        ]
 
 
 def test_it_is_the_wheel_that_is_tried(elsewhere: Elsewhere) -> None:
     """And the specimen is not there."""
-    code = "import importlib.util, probes; print(importlib.util.find_spec('model'), probes.__file__)"
+    code = (
+        "import importlib.util, probes; print(importlib.util.find_spec('model'), probes.__file__)"
+    )
     assert elsewhere.run("-c", code).stdout.startswith(f"None {elsewhere.python.parents[1]}")
 
 
 def test_idle_it_loads_nothing_writes_nothing_and_says_nothing(elsewhere: Elsewhere) -> None:
-    """In a project that never asks for it; the end of the session, where a page would be drawn, included."""
+    """In a project that never asks for it; the end of the session, where a page would be drawn,
+    included."""
     elsewhere.write(
         conftest="import sys\n\ndef pytest_unconfigure():\n    print({'numpy', 'pygal'} & set(sys.modules))\n",
         test_it="def test_it(pytestconfig): assert pytestconfig.pluginmanager.has_plugin('probes.plugin')\n",
     )
     done = elsewhere.pytest("-q")
-    assert (re.sub(r"\d+\.\d+s", "...", done.stdout), done.stderr, done.returncode, elsewhere.files()) == (
+    assert (
+        re.sub(r"\d+\.\d+s", "...", done.stdout),
+        done.stderr,
+        done.returncode,
+        elsewhere.files(),
+    ) == (
         ".                                                                        [100%]\n1 passed in ...\nset()\n",
         "",
         0,
@@ -66,7 +88,9 @@ def logs(elsewhere: Elsewhere) -> Path:
     folder, losses = elsewhere.project / "runs", curve(60)
     folder.mkdir()
     (folder / "good.csv").write_text(csv_of(step=range(60), loss=losses), encoding="utf-8")
-    (folder / "bad.csv").write_text(csv_of(step=range(60), loss=[*losses[:40], *[nan] * 20]), encoding="utf-8")
+    (folder / "bad.csv").write_text(
+        csv_of(step=range(60), loss=[*losses[:40], *[nan] * 20]), encoding="utf-8"
+    )
     return folder
 
 
@@ -82,8 +106,12 @@ def test_diagnose_gives_a_red_and_a_green_item(elsewhere: Elsewhere, logs: Path)
     assert done.returncode == 1
 
 
-@pytest.mark.parametrize(("log", "code", "said"), [("good", 0, "healthy"), ("bad", 1, "unhealthy: non-finite")])
-def test_the_command_line_judges(elsewhere: Elsewhere, logs: Path, log: str, code: int, said: str) -> None:
+@pytest.mark.parametrize(
+    ("log", "code", "said"), [("good", 0, "healthy"), ("bad", 1, "unhealthy: non-finite")]
+)
+def test_the_command_line_judges(
+    elsewhere: Elsewhere, logs: Path, log: str, code: int, said: str
+) -> None:
     """By its exit code."""
     done = elsewhere.run("-m", "probes", "diagnose", f"runs/{log}.csv")
     assert (done.returncode, done.stderr) == (code, "")
@@ -94,7 +122,7 @@ def test_the_command_line_draws(elsewhere: Elsewhere, logs: Path) -> None:
     """With the style that lies in the wheel."""
     done = elsewhere.run("-m", "probes", "render", "runs", "-o", "page.html")
     assert (done.returncode, done.stdout, done.stderr) == (0, "page.html\n", "")
-    style = (ROOT / "probes" / "page" / "page.css").read_text(encoding="utf-8")
+    style = (ROOT / "probes" / "report" / "templates" / "page.css").read_text(encoding="utf-8")
     assert style.strip() in (elsewhere.project / "page.html").read_text(encoding="utf-8")
 
 

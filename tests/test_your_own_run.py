@@ -1,4 +1,5 @@
-"""What docs/your-own-run.md and the workflow tell a stranger to do does what they say, outside the repository."""
+"""What docs/your-own-run.md and the workflow tell a stranger to do does what they say, outside the
+repository."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ import pytest
 import yaml
 
 from probes import Record, Recorder, diagnose
-from probes.reductions import Reductions
-from probes.signals import BY_NAME
+from probes.record.signals import BY_NAME
+from probes.recording.reducers import Reductions
 from tests.conftest import ROOT, Project
 
 DOCS = ROOT / "docs"
@@ -27,12 +28,21 @@ def section(title: str) -> str:
 
 def blocks(kind: str, title: str) -> list[str]:
     """The fenced blocks of a section, of one kind; those that show output are of the kind ""."""
-    return [text for label, text in re.findall(r"```(\w*)\n(.*?)```", section(title), re.DOTALL) if label == kind]
+    return [
+        text
+        for label, text in re.findall(r"```(\w*)\n(.*?)```", section(title), re.DOTALL)
+        if label == kind
+    ]
 
 
 def typed(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """The command as a shell takes it, with this environment's programs first, and as if outside GitHub Actions."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB", "PYTEST"))}
+    """The command as a shell takes it, with this environment's programs first, and as if outside
+    GitHub Actions."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("GITHUB", "PYTEST"))
+    }
     programs = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])
     return subprocess.run(
         ["sh", "-c", command],
@@ -46,7 +56,12 @@ def typed(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def written(code: str, folder: Path) -> None:
     """Run an example of the page."""
-    subprocess.run([sys.executable, "-c", code], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
 
 
 @pytest.fixture
@@ -71,7 +86,9 @@ def test_what_is_committed_is_judged_whenever_pytest_is_typed(stranger: Path) ->
     (stranger / "pyproject.toml").write_text(settings, encoding="utf-8")
     done = typed("pytest", stranger)
     assert (done.returncode, "1 failed, 1 passed" in done.stdout) == (1, True)
-    (stranger / "pyproject.toml").write_text(settings.replace("overfit", "non-finite"), encoding="utf-8")
+    (stranger / "pyproject.toml").write_text(
+        settings.replace("overfit", "non-finite"), encoding="utf-8"
+    )
     assert typed("pytest", stranger).returncode == 0
 
 
@@ -97,17 +114,25 @@ def test_a_loop_of_ones_own_is_recorded(tmp_path: Path) -> None:
 
 def test_everything_that_can_be_handed_over_is_on_the_page() -> None:
     """Every method with the arguments that it has, and nothing but signals that there are."""
-    rows = dict(re.findall(r"^\| `(\w+)\(.*?\)` \|.*\| (.*) \|$", section("Your own loop"), re.MULTILINE))
+    rows = dict(
+        re.findall(r"^\| `(\w+)\(.*?\)` \|.*\| (.*) \|$", section("Your own loop"), re.MULTILINE)
+    )
     assert set(rows) == {name for name in vars(Reductions) if not name.startswith("_")}
     signals = {signal for comes_to in rows.values() for signal in re.findall(r"`(\w+)`", comes_to)}
-    assert signals == {name for name in BY_NAME if BY_NAME[name].scope in ("layer", "matrix", "head", "site")}
-    for method, arguments in re.findall(r"^\| `(\w+)\((.*?)\)` \|", section("Your own loop"), re.MULTILINE):
+    assert signals == {
+        name for name in BY_NAME if BY_NAME[name].scope in ("layer", "matrix", "head", "site")
+    }
+    for method, arguments in re.findall(
+        r"^\| `(\w+)\((.*?)\)` \|", section("Your own loop"), re.MULTILINE
+    ):
         code = getattr(Recorder, method).__code__
         named = code.co_varnames[1 : code.co_argcount + bool(code.co_flags & 0x04)]
         assert tuple(arguments.replace("*", "").split(", ")) == named
 
 
-def test_machines_with_checkouts_of_their_own_share_a_cache_and_a_page(project: Project, tmp_path: Path) -> None:
+def test_machines_with_checkouts_of_their_own_share_a_cache_and_a_page(
+    project: Project, tmp_path: Path
+) -> None:
     """The command of the page; workers in folders of their own stand in for the machines."""
     project.tests(
         """
@@ -120,37 +145,59 @@ def test_machines_with_checkouts_of_their_own_share_a_cache_and_a_page(project: 
     command = blocks("sh", "On several machines")[0].split()
     homes = iter(tmp_path / name for name in ("one", "two"))
     arguments = [
-        f"popen//chdir={next(homes)}" if word.startswith("ssh=") else word.replace("/shared", str(tmp_path))
+        f"popen//chdir={next(homes)}"
+        if word.startswith("ssh=")
+        else word.replace("/shared", str(tmp_path))
         for word in command[1:]
     ]
-    copied = ["-p", "xdist", "--rsyncdir", str(project.pytester.path), str(project.pytester.path / "test_it.py")]
+    copied = [
+        "-p",
+        "xdist",
+        "--rsyncdir",
+        str(project.pytester.path),
+        str(project.pytester.path / "test_it.py"),
+    ]
     result = project.run(*arguments, *copied)
     result.assert_outcomes(passed=4)
-    result.stdout.fnmatch_lines(["healthy *trained*", "stuck *trained*", "dashboard: reports/dashboard.html"])
+    result.stdout.fnmatch_lines(
+        ["healthy *trained*", "stuck *trained*", "dashboard: reports/dashboard.html"]
+    )
     assert len([*tmp_path.glob("cache/d/probes/*.jsonl")]) == 2
-    assert sorted(path.parents[1].name for path in tmp_path.glob("*/*/test_it.py")) == ["one", "two"]
+    assert sorted(path.parents[1].name for path in tmp_path.glob("*/*/test_it.py")) == [
+        "one",
+        "two",
+    ]
 
 
 def test_the_workflow_runs(stranger: Path) -> None:
-    """Its steps but for what installs: the judging one is red, and what is kept at the end is there."""
+    """Its steps but for what installs: the judging one is red, and what is kept at the end is
+    there."""
     steps = WORKFLOW["jobs"]["diagnose"]["steps"]
     commands = [step["run"] for step in steps if "run" in step]
     assert [typed(command, stranger).returncode for command in commands[1:]] == [1, 0]
     (kept,) = (step["with"]["path"] for step in steps if "upload-artifact" in step.get("uses", ""))
-    assert {"junit.xml", "diagnosis.json", "runs.html"} <= {path.name for path in (stranger / kept).iterdir()}
+    assert {"junit.xml", "diagnosis.json", "runs.html"} <= {
+        path.name for path in (stranger / kept).iterdir()
+    }
 
 
 def test_the_workflow_keeps_what_there_is_when_it_is_red() -> None:
-    """Every step after the judging one runs whatever came of it; it is started by pushes, and by pull requests."""
+    """Every step after the judging one runs whatever came of it; it is started by pushes, and by
+    pull requests."""
     steps = WORKFLOW["jobs"]["diagnose"]["steps"]
     judging = next(i for i, step in enumerate(steps) if "--diagnose" in step.get("run", ""))
     assert [step.get("if") for step in steps[judging + 1 :]] == ["always()", "always()"]
-    assert WORKFLOW[True] == ["push", "pull_request"]  # YAML 1.1 takes the key `on` for a truth value
+    assert WORKFLOW[True] == [
+        "push",
+        "pull_request",
+    ]  # YAML 1.1 takes the key `on` for a truth value
 
 
 def test_the_wheel_is_installed_by_the_name_it_is_built_with() -> None:
     """On the page and in the workflow, of the version in pyproject.toml."""
-    version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    version = re.search(
+        r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert version is not None
     wheel = f"probes-{version[1]}-py3-none-any.whl"
     installs = next(step["run"] for step in WORKFLOW["jobs"]["diagnose"]["steps"] if "run" in step)

@@ -1,4 +1,5 @@
-"""The smallest thing that satisfies `probes.specimen`: a linear regression trained by gradient descent.
+"""The smallest thing that satisfies `probes.recording.protocols`: a linear regression trained by
+gradient descent.
 
 It is also copied into the projects on which the plugin's tests run pytest.
 """
@@ -21,7 +22,9 @@ class TinySpecimen:
     def __init__(self, lr: float = 0.1, dies_at: int | None = None) -> None:
         self.lr, self.dies_at = lr, dies_at
         self._layer: Any = SimpleNamespace(forward_hooks=())
-        self._weight: Any = SimpleNamespace(backward_hooks=(), data=np.zeros((4, 1)), grad=np.zeros((4, 1)))
+        self._weight: Any = SimpleNamespace(
+            backward_hooks=(), data=np.zeros((4, 1)), grad=np.zeros((4, 1))
+        )
         self.model: Any = SimpleNamespace(sites={"linear": self._layer}, training=True)
         self.params = {"linear.weight": self._weight}
 

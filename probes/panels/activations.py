@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from probes.panels.describe import spread
 from probes.panels.panel import Panel, View
-from probes.panels.sentences import spread
-from probes.panels.site_plot import site_plot
-from probes.panels.sites import per_site
+from probes.panels.site_lines import per_site, site_plot
 from probes.record import Record
 
 
@@ -27,7 +26,10 @@ PANEL = Panel(
     ("activation", "grad_activation_ratio"),
     (
         View("Activation", partial(site_plot, "activation", "mean |activation|")),
-        View("Gradient / activation", partial(site_plot, "grad_activation_ratio", "RMS gradient / mean |activation|")),
+        View(
+            "Gradient / activation",
+            partial(site_plot, "grad_activation_ratio", "RMS gradient / mean |activation|"),
+        ),
     ),
     _describe,
     frozenset({"activation", "activations"}),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
+from probes.charts.scale import percentage
+from probes.panels.describe import ends, highest, lowest, short
 from probes.panels.panel import Panel, View
-from probes.panels.scale import percentage
-from probes.panels.sentences import ends, highest, lowest, short
-from probes.panels.site_plot import site_plot
-from probes.panels.sites import per_site
+from probes.panels.site_lines import per_site, site_plot
 from probes.record import Record
 
 LEAST_SHARE = 0.1
-"""The axis of dead neurons reaches a tenth at least, so that a handful does not look like a catastrophe."""
+"""The axis of dead neurons reaches a tenth at least, so that a handful does not look like a
+catastrophe."""
 
 
 def _describe(run: Record) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from probes.charts.plot import Level, Plot
+from probes.charts.scale import number
+from probes.panels.describe import highest, short, spread, stated
 from probes.panels.panel import Panel, View
-from probes.panels.plot import Level, Plot
-from probes.panels.scale import number
-from probes.panels.sentences import highest, short, spread, stated
-from probes.panels.site_plot import site_plot
-from probes.panels.sites import per_site, scalar, span
+from probes.panels.site_lines import per_site, scalar, site_plot, span
 from probes.record import Record
 
 USUAL_RATIO = 1e-3
@@ -18,7 +17,9 @@ USUAL_RATIO = 1e-3
 
 def _rate(run: Record, reference: Record | None) -> Plot:
     line = scalar(run, "lr", "learning rate", 0)
-    behind = [scalar(reference, "lr", "reference", 0).between(*span(run)).thinned()] if reference else []
+    behind = (
+        [scalar(reference, "lr", "reference", 0).between(*span(run)).thinned()] if reference else []
+    )
     return Plot(
         "learning rate",
         (line,) if len(line.steps) else (),
@@ -29,7 +30,11 @@ def _rate(run: Record, reference: Record | None) -> Plot:
 
 def _ratio(run: Record, reference: Record | None) -> Plot:
     return site_plot(
-        "update_weight_ratio", "update norm / weight norm", run, reference, levels=(Level("usual 1e-3", USUAL_RATIO),)
+        "update_weight_ratio",
+        "update norm / weight norm",
+        run,
+        reference,
+        levels=(Level("usual 1e-3", USUAL_RATIO),),
     )
 
 

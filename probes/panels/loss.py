@@ -6,22 +6,24 @@ from math import log
 
 import numpy as np
 
+from probes.charts.downsample import smooth
+from probes.charts.plot import SCALAR_POINTS, Level, Line, Plot, Window
+from probes.charts.scale import number
+from probes.diagnosis.curves import WINDOW
+from probes.diagnosis.val_trend import stop_of
+from probes.panels.describe import course, fact, lowest, short, unit_of_loss
 from probes.panels.panel import Panel, View
-from probes.panels.plot import SCALAR_POINTS, Level, Line, Plot, Window
-from probes.panels.scale import number
-from probes.panels.sentences import course, fact, lowest, short, unit_of_loss
-from probes.panels.sites import measured, scalar, span
-from probes.panels.thin import smooth
+from probes.panels.site_lines import measured, scalar, span
 from probes.record import Record
-from probes.smoothing import WINDOW
-from probes.turning import stop_of
 
 SMOOTHED_SHARE = 50
-"""The moving average over the batch loss spans this fraction of a run (one part in 50), ten steps at least."""
+"""The moving average over the batch loss spans this fraction of a run (one part in 50), ten steps
+at least."""
 
 
 def _splits(run: Record) -> tuple[Line, ...]:
-    """Train and validation over the full splits; without a full-split train loss the smoothed batch loss."""
+    """Train and validation over the full splits; without a full-split train loss the smoothed batch
+    loss."""
     train, val = scalar(run, "train_loss", "train", 0), scalar(run, "val_loss", "validation", 1)
     if not len(train.steps):
         steps, values = measured(run, "loss")
@@ -37,12 +39,18 @@ def _levels(run: Record) -> tuple[Level, ...]:
         ("floor, validation", "val", "floor"),
     )
     known = ((label, fact(run, "ladder", split, rung)) for label, split, rung in rungs)
-    return tuple(Level(f"{label} {short(value)}", value) for label, value in known if value is not None and value > 0)
+    return tuple(
+        Level(f"{label} {short(value)}", value)
+        for label, value in known
+        if value is not None and value > 0
+    )
 
 
 def _plot(run: Record, reference: Record | None) -> Plot:
     batch = scalar(run, "loss", "batch", 7, role="raw")
-    behind = (line.between(*span(run)).thinned() for line in (_splits(reference) if reference else ()))
+    behind = (
+        line.between(*span(run)).thinned() for line in (_splits(reference) if reference else ())
+    )
     return Plot(
         unit_of_loss(run),
         (*((batch,) if len(batch.steps) else ()), *_splits(run)),
@@ -54,8 +62,13 @@ def _plot(run: Record, reference: Record | None) -> Plot:
 
 
 def _window(run: Record) -> Window | None:
-    """The evaluations at which a run might as well have ended: smoothed validation within 1 % of its lowest."""
-    steps, values = run.series("val_loss") if run.sites("val_loss") else (run.steps[:0], run.column("val_loss")[:0])
+    """The evaluations at which a run might as well have ended: smoothed validation within 1 % of
+    its lowest."""
+    steps, values = (
+        run.series("val_loss")
+        if run.sites("val_loss")
+        else (run.steps[:0], run.column("val_loss")[:0])
+    )
     steps, values = steps[np.isfinite(values)], values[np.isfinite(values)]
     if len(values) < WINDOW or values.min() <= 0:
         return None
@@ -82,7 +95,9 @@ def _describe(run: Record) -> str:
         if best[0] < last:
             parts.append(f"its lowest was {short(best[0])} at step {number(best[1])}")
             if window:
-                parts.append(f"smoothed, it is within 1 % of its lowest at step {_span(window.first, window.last)}")
+                parts.append(
+                    f"smoothed, it is within 1 % of its lowest at step {_span(window.first, window.last)}"
+                )
     return "; ".join(parts) + "." if parts else ""
 
 
@@ -91,12 +106,15 @@ def _start(run: Record, batch: Line) -> list[str]:
     if not len(batch.steps) or batch.steps[0] != 0:
         return []
     vocabulary = fact(run, "vocab_size")
-    know_nothing = f" (ln V = {short(log(vocabulary))})" if vocabulary is not None and vocabulary >= 1 else ""
+    know_nothing = (
+        f" (ln V = {short(log(vocabulary))})" if vocabulary is not None and vocabulary >= 1 else ""
+    )
     return [f"batch loss starts at {short(float(batch.values[0]))}{know_nothing}"]
 
 
 def _against(last: float, run: Record) -> str:
-    """Where a validation loss lies on the ladder: against the n-gram and the bound it cannot honestly cross."""
+    """Where a validation loss lies on the ladder: against the n-gram and the bound it cannot
+    honestly cross."""
     baseline, floor = fact(run, "ladder", "val", "ngram"), fact(run, "ladder", "val", "floor")
     if floor is not None and last < floor:
         return f", {short(floor - last)} below the floor {short(floor)}"

@@ -1,15 +1,16 @@
-"""What a panel is: a title, the question it answers, what healthy looks like, and one or two views of a run."""
+"""What a panel is: a title, the question it answers, what healthy looks like, and one or two views
+of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from probes.diagnosis import Diagnosis
-from probes.panels.chart import draw
-from probes.panels.plot import Event, Plot
-from probes.panels.sentences import absent, concerning, failures, found
-from probes.panels.sites import span
+from probes.charts.plot import Event, Plot
+from probes.charts.svg import draw
+from probes.diagnosis.diagnose import Diagnosis
+from probes.panels.describe import absent, concerning, failures, found
+from probes.panels.site_lines import span
 from probes.record import Record
 
 EVENTS = 3
@@ -18,7 +19,8 @@ EVENTS = 3
 
 @dataclass(frozen=True)
 class View:
-    """One way to look: `plot` makes a chart of a run, with the reference behind it when there is one."""
+    """One way to look: `plot` makes a chart of a run, with the reference behind it when there is
+    one."""
 
     name: str
     plot: Callable[[Record, Record | None], Plot]
@@ -26,7 +28,8 @@ class View:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A view, drawn. `svg` is "" when nothing of it was recorded; `plot` says what its legend holds."""
+    """A view, drawn. `svg` is "" when nothing of it was recorded; `plot` says what its legend
+    holds."""
 
     name: str
     plot: Plot
@@ -52,16 +55,23 @@ class Panel:
     concerns: frozenset[str]
 
     def draw(
-        self, run: Record, reference: Record | None, diagnosis: Diagnosis | None, anchor: str = "run"
+        self,
+        run: Record,
+        reference: Record | None,
+        diagnosis: Diagnosis | None,
+        anchor: str = "run",
     ) -> tuple[Drawing, ...]:
-        """Every view as SVG. Without a diagnosis nothing in it tells what was found; ids begin with `anchor`."""
+        """Every view as SVG. Without a diagnosis nothing in it tells what was found; ids begin with
+        `anchor`."""
         first, last = span(run)
         events = self._events(diagnosis)
         began = any(f.onset is not None for f in concerning(diagnosis, self.concerns, self.signals))
         drawings = []
         for index, view in enumerate(self.views):
             plot = view.plot(run, reference)
-            plot = replace(plot, span=(first, last), events=events, window=plot.window if began else None)
+            plot = replace(
+                plot, span=(first, last), events=events, window=plot.window if began else None
+            )
             description = f"{self.question} Steps {first} to {last}; {plot.axis}. {_named(plot)}"
             slug = f"{anchor}-{self.key}-{index}"
             svg = "" if plot.empty else draw(plot, slug, f"{self.title}: {view.name}", description)
@@ -69,7 +79,8 @@ class Panel:
         return tuple(drawings)
 
     def shows(self, record: Record, diagnosis: Diagnosis | None) -> str:
-        """What this run shows: its numbers, what was found, what was not finite, what was not recorded."""
+        """What this run shows: its numbers, what was found, what was not finite, what was not
+        recorded."""
         parts = (
             self.describe(record),
             found(concerning(diagnosis, self.concerns, self.signals)),
@@ -82,7 +93,10 @@ class Panel:
         symptoms: dict[int, list[str]] = {}
         for finding in concerning(diagnosis, self.concerns, self.signals):
             symptoms.setdefault(finding.step, []).append(finding.symptom)
-        return tuple(Event(step, ", ".join(dict.fromkeys(symptoms[step]))) for step in sorted(symptoms)[:EVENTS])
+        return tuple(
+            Event(step, ", ".join(dict.fromkeys(symptoms[step])))
+            for step in sorted(symptoms)[:EVENTS]
+        )
 
 
 def _named(plot: Plot) -> str:

@@ -10,14 +10,18 @@ from functools import partial
 
 import numpy as np
 
+from probes.charts.plot import Area, Level, Line, Plot
+from probes.panels.describe import course, fact, short, unit_of_loss
 from probes.panels.panel import Panel, View
-from probes.panels.plot import Area, Level, Line, Plot
-from probes.panels.sentences import course, fact, short, unit_of_loss
-from probes.panels.sites import COLOURS, choose, measured, per_site, span
+from probes.panels.site_lines import COLOURS, choose, measured, per_site, span
 from probes.record import Record
 
 REGULAR, IRREGULAR = "regular", "irregular"
-WHOLE, COMPOSITIONAL, TRAINING = "val_loss_by_class", "val_loss_by_class_compositional", "train_loss_by_class"
+WHOLE, COMPOSITIONAL, TRAINING = (
+    "val_loss_by_class",
+    "val_loss_by_class_compositional",
+    "train_loss_by_class",
+)
 COLOUR = {REGULAR: 0, IRREGULAR: 1}
 
 
@@ -31,9 +35,14 @@ def tax(run: Record, signal: str) -> Line:
 
 
 def _classes(run: Record, signal: str, label: str = "{}") -> tuple[Line, ...]:
-    """One line per class, regular and irregular in their own colours, other classes in the colours that are left."""
+    """One line per class, regular and irregular in their own colours, other classes in the colours
+    that are left."""
     return tuple(
-        replace(line, label=label.format(line.label), colour=COLOUR.get(line.label, (line.colour + 4) % COLOURS))
+        replace(
+            line,
+            label=label.format(line.label),
+            colour=COLOUR.get(line.label, (line.colour + 4) % COLOURS),
+        )
         for line in per_site(run, signal)
     )
 
@@ -42,7 +51,9 @@ def _plot(signal: str, run: Record, reference: Record | None, with_training: boo
     difference = tax(run, signal)
     training = _classes(run, TRAINING, "{}, training rows") if with_training else ()
     faint = (replace(line, dash=2, role="thin") for line in training)
-    lines, note = choose((*_classes(run, signal), *((difference,) if len(difference.steps) else ()), *faint))
+    lines, note = choose(
+        (*_classes(run, signal), *((difference,) if len(difference.steps) else ()), *faint)
+    )
     baseline = fact(run, "ladder", "val", "class_baseline")
     behind = (*_classes(reference, signal), tax(reference, signal)) if reference else ()
     inside = (line.between(*span(run)).thinned() for line in choose(behind)[0])
@@ -51,7 +62,9 @@ def _plot(signal: str, run: Record, reference: Record | None, with_training: boo
         lines,
         reference=tuple(line for line in inside if len(line.steps)),
         gap=_gap(run, signal, difference),
-        levels=(Level(f"n-gram baseline {short(baseline)}", baseline),) if baseline is not None else (),
+        levels=(Level(f"n-gram baseline {short(baseline)}", baseline),)
+        if baseline is not None
+        else (),
         include=(0.0,),
         note=note,
     )

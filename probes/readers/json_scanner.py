@@ -11,7 +11,8 @@ CHUNK = 262_144
 LONGEST_VALUE = 16 * 1_048_576
 """Characters in one value; what is longer is no row of a log."""
 BEHIND = tuple(",:]} \t\r\n")
-"""What may stand behind a value; behind "0" or "0." there may be more of the number, which is not read yet."""
+"""What may stand behind a value; behind "0" or "0." there may be more of the number, which is not
+read yet."""
 
 _COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 
@@ -38,10 +39,14 @@ class Scanner:
                 return ""
 
     def take(self, wanted: str) -> str:
-        """Move past one of the wanted characters. Raises BadJsonError when another one stands there."""
+        """Move past one of the wanted characters. Raises BadJsonError when another one stands
+        there."""
         found = self.peek()
         if not found or found not in wanted:
-            raise BadJsonError(f"{' or '.join(wanted)} is missing" + (f" before {found!r}" if found else " at its end"))
+            raise BadJsonError(
+                f"{' or '.join(wanted)} is missing"
+                + (f" before {found!r}" if found else " at its end")
+            )
         self._at += 1
         return found
 
@@ -64,7 +69,8 @@ class Scanner:
             wanted *= 2
 
     def values(self) -> Iterator[list[Any]]:
-        """The values of the list that begins here, some at a time. Raises BadJsonError when it is not whole."""
+        """The values of the list that begins here, some at a time. Raises BadJsonError when it is
+        not whole."""
         self.take("[")
         while self.peek() != "]":
             yield [self.value(), *self._following()]

@@ -1,9 +1,9 @@
-"""A table in Markdown, as in the card of a model: `| Training Loss | Epoch | Step | Validation Loss |`.
+"""A table in Markdown, as in the card of a model: `| Training Loss | Epoch | Step | Validation Loss
+|`.
 
-Such a table is written for people: a cell that is no number, as `No log`, is a gap, and bold ones are numbers still.
-Tables that are drawn with `+---+` or with lines of boxes are read as well. Of several in a file it is the first that
-has a column of losses.
-"""
+Such a table is written for people: a cell that is no number, as `No log`, is a gap, and bold ones
+are numbers still. Tables that are drawn with `+---+` or with lines of boxes are read as well. Of
+several in a file it is the first that has a column of losses."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from probes.readers.blocks import Format, Piece, gathered
-from probes.readers.columns import LOSSES, role
-from probes.readers.lines import BOM, batches
-from probes.readers.rows import Cell, Row, is_number
+from probes.readers.base import Cell, Format, Piece, Row, gathered, is_number
+from probes.readers.column_names import LOSSES, role
+from probes.readers.line_batches import BOM, batches
 
 FEWEST = 3
 """Rows that make a log of a table: results are tabled as well."""
 NEVER: frozenset[str] = frozenset()
-"""Such a file is read when it is named. In a folder it stands beside the log from which it was made."""
+"""Such a file is read when it is named. In a folder it stands beside the log from which it was
+made."""
 
 _BARS = re.compile(r"[|\u2502\u2503\u2551]")
 _ENDS = re.compile(r"^\s*[|\u2502\u2503\u2551]|[|\u2502\u2503\u2551]\s*$")
@@ -39,7 +39,11 @@ def recognises(head: bytes) -> bool:
 
 def pieces(path: Path) -> Iterator[Piece]:
     """One row a line. Raises RecordError for what is no text."""
-    lines = ((number, line) for batch in batches(path) for number, line in enumerate(batch.lines, batch.first))
+    lines = (
+        (number, line)
+        for batch in batches(path)
+        for number, line in enumerate(batch.lines, batch.first)
+    )
     yield from gathered(_table(lines))
 
 
@@ -51,7 +55,11 @@ def _table(lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
         if _RULE.fullmatch(line):
             names = names or (above if any(role(name) in LOSSES for name in above) else [])
             continue
-        texts = [text.strip(_MARKS) for text in _BARS.split(_ENDS.sub("", line))] if _BARS.search(line) else []
+        texts = (
+            [text.strip(_MARKS) for text in _BARS.split(_ENDS.sub("", line))]
+            if _BARS.search(line)
+            else []
+        )
         if names and len(texts) != len(names):
             return
         cells = dict(zip(names, map(_cell, texts), strict=True)) if names else {}

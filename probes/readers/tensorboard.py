@@ -1,8 +1,8 @@
-"""TensorBoard event files, as torch's SummaryWriter, Lightning and Keras write them; by the `tensorboard` package.
+"""TensorBoard event files, as torch's SummaryWriter, Lightning and Keras write them; by the
+`tensorboard` package.
 
-An event holds scalars of one step, each under its tag. The package is an extra, imported when the first event file is
-read: it weighs more than all the rest together.
-"""
+An event holds scalars of one step, each under its tag. The package is an extra, imported when the
+first event file is read: it weighs more than all the rest together."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from probes.readers.blocks import Format, PackageMissingError, Piece, gathered
-from probes.readers.columns import STEP
-from probes.readers.rows import Cell, Row
+from probes.readers.base import Cell, Format, PackageMissingError, Piece, Row, gathered
+from probes.readers.column_names import STEP
 from probes.record import RecordError
 
 VERSION = b"brain.Event:"
-"""What the first event of a file says, after 12 bytes of length and checksum and some of protocol."""
+"""What the first event of a file says, after 12 bytes of length and checksum and some of
+protocol."""
 WITHIN = 64
 AROUND = 16
 """Bytes of length and checksums around an event."""
@@ -31,10 +31,11 @@ def recognises(head: bytes) -> bool:
 
 
 def pieces(path: Path) -> Iterator[Piece]:
-    """One row for the scalars of a step that follow each other; what a killed writer left of an event is a cut.
+    """One row for the scalars of a step that follow each other; what a killed writer left of an
+    event is a cut.
 
-    Raises PackageMissingError without the package, RecordError where no event is whole or one that is whole is damaged.
-    """
+    Raises PackageMissingError without the package, RecordError where no event is whole or one that
+    is whole is damaged."""
     try:
         from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
         from tensorboard.compat.proto.event_pb2 import Event
@@ -46,7 +47,10 @@ def pieces(path: Path) -> Iterator[Piece]:
 
 
 def _rows(
-    path: Path, events: Iterable[bytes], parse: Callable[[bytes], Any], array_of: Callable[[Any], Any]
+    path: Path,
+    events: Iterable[bytes],
+    parse: Callable[[bytes], Any],
+    array_of: Callable[[Any], Any],
 ) -> Iterator[Row]:
     count, read, size = 0, 0, path.stat().st_size
     row: dict[str, Cell] = {}
@@ -71,7 +75,8 @@ def _rows(
 
 
 def _whole(events: Iterable[bytes]) -> Iterator[bytes]:
-    """The events up to one that claims a length which no memory holds: it ends the log as one in pieces does."""
+    """The events up to one that claims a length which no memory holds: it ends the log as one in
+    pieces does."""
     try:
         yield from events
     except (MemoryError, OverflowError):
@@ -79,7 +84,8 @@ def _whole(events: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _scalars(event: Any, array_of: Callable[[Any], Any]) -> Iterator[tuple[str, float]]:
-    """Tag and value of what is a single number: written as one, or as a tensor, as TensorFlow 2 does."""
+    """Tag and value of what is a single number: written as one, or as a tensor, as TensorFlow 2
+    does."""
     for value in event.summary.value:
         if value.HasField("simple_value"):
             yield value.tag, float(value.simple_value)
@@ -88,7 +94,8 @@ def _scalars(event: Any, array_of: Callable[[Any], Any]) -> Iterator[tuple[str, 
 
 
 def _is_one_number(tensor: Any) -> bool:
-    """By its shape, before an array is made of it: a few bytes may claim to be any number of equal values."""
+    """By its shape, before an array is made of it: a few bytes may claim to be any number of equal
+    values."""
     return tensor.dtype in NUMBERS and all(axis.size == 1 for axis in tensor.tensor_shape.dim)
 
 

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from probes.readers.blocks import Format, Piece, blocks_of, gathered, last_number
+from probes.readers.base import Format, Piece, Row, blocks_of, gathered, last_number, summarises
 from probes.readers.json_scanner import BadJsonError, Scanner
-from probes.readers.lines import BOM
-from probes.readers.rows import Row, summarises
+from probes.readers.line_batches import BOM
 from probes.record import RecordError
 
 HISTORY = "log_history"
@@ -24,7 +23,8 @@ def recognises(head: bytes) -> bool:
 
 
 def pieces(path: Path) -> Iterator[Piece]:
-    """One row an entry, and a summary of what the object says beside them. Raises RecordError when it is cut."""
+    """One row an entry, and a summary of what the object says beside them. Raises RecordError when
+    it is cut."""
     count = 0
     try:
         with open(path, encoding="utf-8-sig") as file:
@@ -36,7 +36,9 @@ def pieces(path: Path) -> Iterator[Piece]:
                 raise BadJsonError(f"{extra!r} follows its end")
     except BadJsonError as error:
         where = f"after entry {count} of its {HISTORY}" if count else "before its first entry"
-        raise RecordError(f"{path} is cut off or damaged {where}: {error}; give the whole file") from error
+        raise RecordError(
+            f"{path} is cut off or damaged {where}: {error}; give the whole file"
+        ) from error
 
 
 def _object(scanner: Scanner) -> Iterator[Piece]:

@@ -1,0 +1,1 @@
+"""From the data of a panel to a chart: scales, marks, labels, and SVG by pygal."""

@@ -1,0 +1,1 @@
+"""From a record to a diagnosis: the evidence, the detectors, the causes and how they are ranked."""

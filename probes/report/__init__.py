@@ -1,0 +1,1 @@
+"""What is made of judged runs: the HTML page, JSON, Markdown, annotations."""

@@ -1,0 +1,1 @@
+"""What tests and studies share: small networks, faults to inject, logs to write."""
