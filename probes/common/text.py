@@ -1,11 +1,24 @@
-"""Text from outside, made fit to be shown."""
+"""Text from outside, made fit to be shown, and suggestions for misspelt names."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 def printable(text: str) -> str:
-    """The text without control characters: a name from somebody's log must not steer a terminal or
-    forge a line."""
+    """The text with every control character replaced, so that a name from somebody's log can
+    neither steer a terminal nor forge a line of output."""
     return "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
     )
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "", most: int = 2) -> str:
+    """A question that offers the known names nearest to `name`, or `otherwise` when none is near.
+
+    >>> did_you_mean("los", ["loss", "lr"])
+    "did you mean 'loss'?"
+    """
+    near = difflib.get_close_matches(name, list(known), n=most, cutoff=0.5)
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else otherwise

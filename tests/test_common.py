@@ -1,0 +1,54 @@
+"""The small helpers that every part uses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from probes.common.files import write_atomically
+from probes.common.text import did_you_mean, printable
+
+
+def test_control_characters_are_replaced() -> None:
+    """Escape sequences, newlines and bidirectional overrides do not reach a terminal."""
+    assert printable("a\x1b[31m\n\u202eb ñ") == "a�[31m��b ñ"
+
+
+def test_the_nearest_names_are_offered() -> None:
+    """Or the given text, when no name is near."""
+    assert did_you_mean("los", ["loss", "lr"]) == "did you mean 'loss'?"
+    assert did_you_mean("xyz", ["loss", "lr"], "the names are loss, lr") == "the names are loss, lr"
+
+
+def test_a_file_is_replaced_in_one_step(tmp_path: Path) -> None:
+    """Folders are made, and no draft stays."""
+    path = tmp_path / "new" / "page.html"
+    assert write_atomically(path, "old") == path
+    write_atomically(path, "ñ")
+    assert path.read_bytes() == "ñ".encode()
+    assert os.listdir(path.parent) == ["page.html"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_draft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk or an interrupt may come at any moment."""
+    path = write_atomically(tmp_path / "page.html", "old")
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, "new")
+    assert (path.read_text(encoding="utf-8"), os.listdir(tmp_path)) == ("old", ["page.html"])
+
+
+def test_a_written_file_has_the_permissions_of_a_new_file(tmp_path: Path) -> None:
+    """Drafts are private, results are not."""
+    plain = tmp_path / "plain"
+    plain.touch()
+    path = write_atomically(tmp_path / "page.html", "x")
+    assert path.stat().st_mode == plain.stat().st_mode
