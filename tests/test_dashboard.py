@@ -316,7 +316,7 @@ def test_a_reference_may_come_from_elsewhere(tmp_path: Path) -> None:
 
 def test_a_reference_that_is_no_run_is_an_error(tmp_path: Path) -> None:
     """It names the runs there are."""
-    with pytest.raises(ValueError, match=r"the reference 'c' is none of the runs: 'a', 'b'"):
+    with pytest.raises(ValueError, match=r"the reference 'c' is not among the runs: 'a', 'b'"):
         render([("a", well()), ("b", well())], tmp_path / "page.html", reference="c")
 
 

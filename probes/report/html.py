@@ -3,16 +3,15 @@ arguments."""
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from probes.diagnosis.diagnose import diagnose
+from probes.common.files import write_atomically
 from probes.record import Record
 from probes.report.document import SENTENCE, TITLE, document, text
+from probes.report.judged_run import JudgedRun, judge
 from probes.report.run_section import Sheet, section
 
 Named = tuple[str, Record]
@@ -20,23 +19,32 @@ ORDER = ("unhealthy", "undetermined", "healthy")
 
 
 def render(
-    runs: Iterable[Record | Named],
+    runs: Iterable[JudgedRun | Record | Named],
     path: str | Path,
-    reference: Record | Named | str | None = None,
+    reference: JudgedRun | Record | Named | str | None = None,
     notes: Sequence[str] = (),
 ) -> Path:
-    """Draw runs on one page, the sick ones first, and return its path.
+    """Draw runs on one page, unhealthy ones first, and return its path.
 
-    reference  a run that is drawn faintly behind every other one: a record, (name, record), or the
-               name of a run
-    notes      sentences that stand at the top of the page
+    runs       judged runs are drawn with the diagnosis they have; a record, or (name, record), is
+               diagnosed here
+    reference  the run that is drawn faintly behind all others, or its name among `runs`
+    notes      sentences shown at the top of the page
 
-    Raises ValueError when there is no run, or none of the name that `reference` gives. The file is
-    replaced in one go: whoever opens it sees the old page or the new one."""
-    named = [run if isinstance(run, tuple) else (run.name, run) for run in runs]
-    if not named:
-        raise ValueError("there is no run to draw; render() needs one at least")
-    return _write(Path(path), page(_sheets(named), _reference(named, reference), notes))
+    The file is replaced in one step. Raises ValueError when there is no run, or when no run has the
+    name that `reference` gives; OSError when the file cannot be written.
+    """
+    judged = list(map(_judged, runs))
+    if not judged:
+        raise ValueError("there is no run to draw; render() needs at least one")
+    return write_atomically(Path(path), page(_sheets(judged), _reference(judged, reference), notes))
+
+
+def _judged(run: JudgedRun | Record | Named) -> JudgedRun:
+    if isinstance(run, JudgedRun):
+        return run
+    name, record = run if isinstance(run, tuple) else (run.name, run)
+    return judge(record, name)
 
 
 def page(sheets: Sequence[Sheet], reference: Named | None, notes: Sequence[str]) -> str:
@@ -47,29 +55,32 @@ def page(sheets: Sequence[Sheet], reference: Named | None, notes: Sequence[str])
     return document("\n".join([_head(ordered, reference, notes), "<main>", *sections, "</main>"]))
 
 
-def _sheets(named: Sequence[Named]) -> list[Sheet]:
-    """Every run diagnosed, under an anchor of its own, whatever its name and however often that
-    occurs."""
+def _sheets(runs: Sequence[JudgedRun]) -> list[Sheet]:
+    """The runs, each with an HTML anchor that no other run has, even if names repeat."""
     taken: Counter[str] = Counter()
     sheets = []
-    for name, record in named:
-        slug = "run-" + (re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "x")
+    for run in runs:
+        slug = "run-" + (re.sub(r"[^a-z0-9]+", "-", run.name.lower()).strip("-")[:40] or "x")
         taken[slug] += 1
-        # Two hyphens, which no slug holds, keep the second "a" apart from a run that is called
-        # "a-2".
+        # No slug contains two hyphens, so the second run "a" never collides with a run "a-2".
         anchor = slug if taken[slug] == 1 else f"{slug}--{taken[slug]}"
-        sheets.append(Sheet(name, anchor, record, diagnose(record)))
+        sheets.append(Sheet(run.name, anchor, run.record, run.diagnosis))
     return sheets
 
 
-def _reference(named: Sequence[Named], reference: Record | Named | str | None) -> Named | None:
+def _reference(
+    runs: Sequence[JudgedRun], reference: JudgedRun | Record | Named | str | None
+) -> Named | None:
+    """The name and record of the reference. Raises ValueError for a name that no run has."""
     if isinstance(reference, str):
-        for run in named:
-            if run[0] == reference:
-                return run
-        known = ", ".join(repr(name) for name, _ in named)
-        raise ValueError(f"the reference {reference!r} is none of the runs: {known}")
-    return (reference.name, reference) if isinstance(reference, Record) else reference
+        for run in runs:
+            if run.name == reference:
+                return run.name, run.record
+        known = ", ".join(repr(run.name) for run in runs)
+        raise ValueError(f"the reference {reference!r} is not among the runs: {known}")
+    if isinstance(reference, JudgedRun | Record):
+        return reference.name, reference.record if isinstance(reference, JudgedRun) else reference
+    return reference
 
 
 def _head(sheets: Sequence[Sheet], reference: Named | None, notes: Sequence[str]) -> str:
@@ -109,25 +120,3 @@ def _table(sheets: Sequence[Sheet]) -> str:
 def _evidence(sheet: Sheet) -> str:
     """The headline, without the cause that stands in the column beside it."""
     return sheet.diagnosis.gist
-
-
-def _write(path: Path, content: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(handle, "wb") as file:
-            file.write(content.encode())
-        os.chmod(draft, 0o666 & ~_umask())
-        os.replace(draft, path)
-    except BaseException:
-        os.unlink(draft)
-        raise
-    return path
-
-
-def _umask() -> int:
-    """The process's mask for new files, which mkstemp does not follow; there is no way to read it
-    but to set it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
