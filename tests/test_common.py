@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from probes.common.files import write_atomically
+from probes.common.markdown import markdown_table
 from probes.common.text import did_you_mean, printable
 
 
@@ -20,6 +21,16 @@ def test_the_nearest_names_are_offered() -> None:
     """Or the given text, when no name is near."""
     assert did_you_mean("los", ["loss", "lr"]) == "did you mean 'loss'?"
     assert did_you_mean("xyz", ["loss", "lr"], "the names are loss, lr") == "the names are loss, lr"
+
+
+def test_a_markdown_table_has_one_line_for_each_row() -> None:
+    """Neither a bar nor a line break in a cell changes that."""
+    assert markdown_table(["run", "cause"], [["a|b", "first\nsecond"], ["c", ""]]) == [
+        "| run | cause |",
+        "| --- | --- |",
+        r"| a\|b | first second |",
+        "| c |  |",
+    ]
 
 
 def test_a_file_is_replaced_in_one_step(tmp_path: Path) -> None:

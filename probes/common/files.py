@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 
@@ -13,6 +12,8 @@ def write_atomically(path: Path, content: str) -> Path:
     Makes missing folders. The file gets the permissions that a newly created file would have.
     After an exception no draft is left. Raises OSError when the file cannot be written.
     """
+    import tempfile  # slow to load, and many commands write no file
+
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".draft")
     try:
