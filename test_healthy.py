@@ -1,7 +1,7 @@
-"""The healthy run: the reference pattern that every other run is read against.
+"""The healthy run is the reference pattern to compare every other run with.
 
-Bands are those of the choosing seeds 0-9 with room to spare (`studies/bands.py` prints them);
-bounds are exact."""
+Bands were measured on the choosing seeds 0-9, with room to spare (`python -m studies.bands` prints
+them). Bounds are exact."""
 
 from contextlib import closing
 from dataclasses import replace
@@ -19,7 +19,7 @@ from probes.diagnosis.curves import centred_mean, first_step_below
 from probes.recording.watch import watched_steps
 
 FLOAT32_SLACK = 1e-5
-"""A mean of float32 losses may fall this far below an exact bound, in nats."""
+"""Nats by which a mean of float32 losses may fall below an exact bound."""
 CLASSES = ("regular", "irregular")
 
 
@@ -40,33 +40,34 @@ def area_between(record, signal):
 
 
 def test_healthy_loss_starts_where_a_model_that_knows_nothing_starts(record):
-    """Near ln V: no confidence without evidence."""
+    """Near ln V, the loss of uniform predictions."""
     uniform = log(record.facts["vocab_size"])
     assert uniform - 0.5 <= record.column("loss")[0] <= uniform + 1.2
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_healthy_loss_falls_and_ends_below_the_ngram_baseline(record, split):
-    """The model has learned more than the last few characters tell."""
+    """The model uses more context than the best n-gram."""
     smooth = centred_mean(record.series(f"{split}_loss")[1])
     assert smooth[-1] < record.facts["ladder"][split]["ngram"] < smooth[0]
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_healthy_loss_never_falls_below_the_entropy_floor(record, split):
-    """No causal model can; one that does sees what it is to predict."""
+    """A causal model cannot reach it, so a loss below the floor proves a leak."""
     floor = record.facts["ladder"][split]["floor"]
     assert record.series(f"{split}_loss")[1].min() >= floor - FLOAT32_SLACK
 
 
 def test_healthy_run_ends_where_its_validation_loss_is_lowest(record):
-    """Smoothed val ends within 3 % of its minimum: neither cut short nor overfitted."""
+    """Smoothed validation loss ends within 3 % of its minimum, so the run is long enough and does
+    not overfit."""
     smooth = centred_mean(record.series("val_loss")[1])
     assert smooth[-1] <= 1.03 * smooth.min()
 
 
 def test_healthy_learning_rate_ramps_up_and_decays_as_configured(healthy):
-    """Linear to the peak, then a cosine down to a tenth of it, step by step."""
+    """It rises linearly to its peak, then follows a cosine down to a tenth of the peak."""
     steps, optimizer = healthy.config["steps"], healthy.config["optimizer"]
     warmup, peak = optimizer["warmup_steps"], optimizer["lr_max"]
     ramp = [peak * (s + 1) / warmup for s in range(warmup)]
@@ -77,28 +78,28 @@ def test_healthy_learning_rate_ramps_up_and_decays_as_configured(healthy):
 
 
 def test_healthy_gradient_norms_stay_in_range(record):
-    """First one in [0.1, 10], the rest of the same order."""
+    """The first one lies in [0.1, 10], the others in [0.05, 10]."""
     norms = record.column("grad_norm")
     assert 0.1 <= norms[0] <= 10
     assert 0.05 <= norms.min() <= norms.max() <= 10
 
 
 def test_healthy_activations_keep_their_scale_through_depth_and_time(record):
-    """Mean magnitude of every layer, at every step."""
+    """The mean magnitude of every layer stays in one band at every step."""
     scales = [record.column("activation", layer) for layer in record.sites("activation")]
     assert len(scales) == 4
     assert 0.03 <= np.min(scales) <= np.max(scales) <= 30
 
 
 def test_healthy_weights_keep_their_spectral_norm(record):
-    """No matrix blows up."""
+    """The largest singular value of every matrix stays in one band."""
     norms = [record.series("spectral_norm", matrix)[1] for matrix in record.sites("spectral_norm")]
     assert len(norms) == 13
     assert 0.5 <= np.min(norms) <= np.max(norms) <= 30
 
 
 def test_healthy_run_leaves_no_layer_dead(record):
-    """Hardly a neuron is silent on a whole evaluation."""
+    """In no layer is more than a quarter of the neurons silent on every token of an evaluation."""
     fractions = [
         record.series("dead_fraction", layer)[1] for layer in record.sites("dead_fraction")
     ]
@@ -107,7 +108,7 @@ def test_healthy_run_leaves_no_layer_dead(record):
 
 
 def test_healthy_run_leaves_no_head_stuck_on_one_key(record):
-    """Entropy of every head stays clear of zero."""
+    """The attention entropy of every head stays above 1 % of its maximum."""
     entropies = [
         record.series("attention_entropy", head)[1] for head in record.sites("attention_entropy")
     ]
@@ -116,14 +117,14 @@ def test_healthy_run_leaves_no_head_stuck_on_one_key(record):
 
 
 def test_healthy_run_is_diagnosed_healthy(healthy):
-    """No cause, no finding, every detector judged."""
+    """No cause is named, and every detector could judge."""
     assert (healthy.diagnosis.verdict, healthy.diagnosis.cause) == ("healthy", None)
     assert healthy.diagnosis.not_judged == {}
 
 
 def test_regular_verbs_are_learned_before_irregular_ones_on_held_out_forms(record):
-    """Regular forms reach what the best n-gram manages on both classes; irregular ones do not reach
-    it earlier."""
+    """The loss of regular forms falls below that of the best n-gram, and the loss of irregular
+    forms does not fall below it earlier."""
     level = record.facts["ladder"]["val"]["class_baseline"]
     regular, irregular = (
         first_step_below(record, "val_loss_by_class", site, level) for site in CLASSES
@@ -133,12 +134,12 @@ def test_regular_verbs_are_learned_before_irregular_ones_on_held_out_forms(recor
 
 
 def test_irregular_verbs_cost_more_than_regular_ones_on_held_out_forms(record):
-    """The tax, over the whole run, is positive."""
+    """The mean difference of the two losses over the run, the tax, is positive."""
     assert area_between(record, "val_loss_by_class") > 0
 
 
 def test_both_classes_are_learned_on_training_rows_regular_first(record):
-    """Exceptions can be memorised, and are, after the rule."""
+    """The model memorises the exceptions too, but later than the rule."""
     level = record.facts["ladder"]["val"]["class_baseline"]
     regular, irregular = (
         first_step_below(record, "train_loss_by_class", site, level) for site in CLASSES
@@ -147,19 +148,17 @@ def test_both_classes_are_learned_on_training_rows_regular_first(record):
 
 
 def test_healthy_diagnosis_is_the_one_on_file(healthy, snapshot):
-    """Verdict, causes, findings, and which detectors judged."""
+    """Verdict, causes, findings and judged detectors are as in the snapshot."""
     assert healthy.diagnosis.summary() == snapshot
 
 
 @pytest.mark.benchmark(timer=process_time)
-def test_looking_at_a_step_costs_no_more_than_its_budget(
-    benchmark, overhead_budget, tmp_path, note
-):
-    """Every signal on, the record written to disk; bare and watched steps in turn, evaluations
-    beside them."""
+def test_recording_costs_no_more_than_its_budget(benchmark, overhead_budget, tmp_path, note):
+    """Records every signal to disk. Bare and recorded steps alternate, so that a busy machine slows
+    both alike."""
     if benchmark.disabled:
         pytest.skip(
-            "benchmarks are off here, as under pytest-xdist: run this test on its own, in one process"
+            "benchmarks are off here, as under pytest-xdist: run this test alone, in one process"
         )
     config = replace(HEALTHY, eval_every=HEALTHY.steps)
     specimen = build(config)
@@ -185,8 +184,6 @@ def test_looking_at_a_step_costs_no_more_than_its_budget(
     benchmark.extra_info.update(
         vars(overhead), budget=overhead_budget, verdict=verdict, of_an_evaluation=vars(evaluation)
     )
-    found = (
-        f"Looking adds {overhead} to a step, against a budget of {overhead_budget:.0%}: {verdict}"
-    )
+    found = f"Recording adds {overhead} to a step; the budget is {overhead_budget:.0%}: {verdict}"
     note(f"{found}; to an evaluation it adds {evaluation}.")
     assert verdict != "exceeded", found

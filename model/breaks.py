@@ -1,5 +1,6 @@
-"""Ways to spoil HEALTHY, one leaf each, and the run that is only carried too far. No `if broken`
-stands elsewhere."""
+"""The three engineered breaks, each one changed leaf of HEALTHY, and the overfit run.
+
+The model holds no other trace of them: there is no `if broken` anywhere."""
 
 from __future__ import annotations
 
@@ -11,11 +12,12 @@ from model.config import HEALTHY, Config, Leaf, change, leaves
 
 @dataclass(frozen=True)
 class Break:
-    """One leaf changed from `old`, HEALTHY's value, to `new`.
+    """One leaf of the config changed from `old`, HEALTHY's value, to `new`.
 
-    cause       what a diagnosis is to name first
-    certain_by  the step by which it is to name it for good; from the choosing seeds, with room
-                (docs/why.md)
+    cause       the cause that a diagnosis must name first
+    certain_by  the step by which it must name that cause for good; measured on the choosing seeds,
+                with room to spare (docs/why.md)
+    signature   the symptoms that tell this break from the others
     why         what the change does to training
     """
 
@@ -24,6 +26,7 @@ class Break:
     new: Leaf
     cause: str
     certain_by: int
+    signature: frozenset[str]
     why: str
 
     @property
@@ -37,18 +40,38 @@ class Break:
 
 _ROWS = (
     Break(
-        "bad-init", "model.init_scale", 100.0, "bad-init", 0,
-        "every Linear and Embedding weight starts a hundred times too large: huge logits before anything is learned",
+        "bad-init",
+        "model.init_scale",
+        100.0,
+        cause="bad-init",
+        certain_by=0,
+        signature=frozenset(
+            {"initial-loss-high", "initial-activation-large", "first-gradient-large"}
+        ),
+        why="every Linear and Embedding weight starts a hundred times too large: the logits are "
+        "huge before anything is learned",
     ),
     Break(
-        "no-warmup", "optimizer.warmup_steps", 0, "no-warmup", 1,
-        "the first update runs at the peak rate, on moments that saw one gradient: each weight moves by all of it",
+        "no-warmup",
+        "optimizer.warmup_steps",
+        0,
+        cause="no-warmup",
+        certain_by=1,
+        signature=frozenset({"first-update-large", "lr-starts-at-peak"}),
+        why="the first update runs at the peak learning rate, and its direction comes from a "
+        "single gradient",
     ),
     Break(
-        "mask-leak", "model.attention_mask", "all-ones", "mask-leak", 60,
-        "every token sees those after it, the one it is to predict among them: the loss falls below what is possible",
+        "mask-leak",
+        "model.attention_mask",
+        "all-ones",
+        cause="mask-leak",
+        certain_by=60,
+        signature=frozenset({"loss-below-floor"}),
+        why="every token sees the tokens after it, among them the one it must predict: the loss "
+        "falls below what a causal model can reach",
     ),
-)  # fmt: skip
+)
 BREAKS: Mapping[str, Break] = {row.name: row for row in _ROWS}
 
 OVERFIT = replace(HEALTHY, steps=24 * HEALTHY.steps, eval_every=12)
@@ -62,11 +85,13 @@ REMEDIES: Mapping[str, tuple[str, ...]] = {row.cause: (row.leaf,) for row in _RO
 
 
 def remedied(config: Config, cause: str) -> Config:
-    """The config with the remedy of a cause applied. Raises LookupError for a cause that no leaf of
-    ours heals."""
+    """The config with the remedy of a cause applied.
+
+    Raises LookupError for a cause that no leaf of the config removes."""
     if cause not in REMEDIES:
         raise LookupError(
-            f"no leaf of the config heals {cause!r}; those that one heals are {', '.join(REMEDIES)}"
+            f"no change of the config removes {cause!r}; the causes that have one are "
+            f"{', '.join(REMEDIES)}"
         )
     for leaf in REMEDIES[cause]:
         config = change(config, leaf, leaves(HEALTHY)[leaf])
