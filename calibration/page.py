@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from calibration.history import Entry
-from calibration.tables import Row, Table, tables
+from calibration.tables import Table, tables
 from calibration.tally import HEALTHY_RUN, LABELLED, UNLABELLED, alarms, grouped, tally
-from probes.charts.text import clean
-from probes.report.document import SENTENCE, document, text
+from probes.common.text import one_line
+from probes.report.document import MAX_TEXT, fill
 
 WIDEST = 90
 """Characters of a cell on the terminal."""
@@ -18,18 +18,13 @@ def html(entries: Sequence[Entry]) -> str:
     """The page of the last judged range, with a list of all of them. Raises IndexError when there
     is none."""
     last = entries[-1]
-    lede = (
-        f"Judged once, on seeds {_range(last)} on which nothing was chosen, by {last.digest} "
-        f"at commit {last.commit} on {last.date}."
-    )
-    sections = [_section(each) for each in [*tables(last.outcomes, last.configs), _ranges(entries)]]
-    head = f'<header><h1>How often the diagnosis is right</h1><p class="lede">{text(lede, SENTENCE)}</p></header>'
-    return document("\n".join([head, "<main>", *sections, "</main>"]))
+    shown = [*tables(last.outcomes, last.configs), _ranges(entries)]
+    return fill("calibration.html.j2", "calibration", last=last, seeds=_range(last), tables=shown)
 
 
 def plain(each: Table) -> str:
     """A table in aligned columns, under its title."""
-    cells = [[clean(cell, WIDEST) for cell in row] for row in (each.head, *each.rows)]
+    cells = [[one_line(cell, WIDEST) for cell in row] for row in (each.head, *each.rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -46,20 +41,7 @@ def markdown(each: Table) -> str:
 
 
 def _bars(row: Iterable[str]) -> str:
-    return "| " + " | ".join(clean(cell, SENTENCE).replace("|", r"\|") for cell in row) + " |"
-
-
-def _section(each: Table) -> str:
-    note = f'<p class="lede">{text(each.note, SENTENCE)}</p>' if each.note else ""
-    rows = "\n".join(_cells(row, "td") for row in each.rows)
-    filled = f'<table class="runs"><thead>{_cells(each.head, "th scope=col")}</thead><tbody>\n{rows}\n</tbody></table>'
-    shown = filled if each.rows else '<p class="absent">None.</p>'
-    return f'<section class="run"><header><h2>{text(each.title)}</h2></header>{note}\n{shown}</section>'
-
-
-def _cells(row: Row, tag: str) -> str:
-    cells = (f"<{tag}>{text(cell, SENTENCE)}</{tag.split()[0]}>" for cell in row)
-    return f"<tr>{''.join(cells)}</tr>"
+    return "| " + " | ".join(one_line(cell, MAX_TEXT).replace("|", r"\|") for cell in row) + " |"
 
 
 def _ranges(entries: Sequence[Entry]) -> Table:

@@ -28,7 +28,7 @@ from model import BREAKS, HEALTHY, build
 from probes.diagnosis.causes import CAUSES
 from probes.panels import PANELS
 from probes.record import Record
-from tests.test_dashboard import Page
+from tests.page import Page
 from tests.tiny_specimen import TinySpecimen
 
 RUNS = ("01", "02", "03")

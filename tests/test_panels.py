@@ -11,13 +11,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from probes.charts.text import shortest
 from probes.diagnosis.diagnose import diagnose
 from probes.panels import PANELS
 from probes.panels.gradient_norm import spikes
 from probes.panels.panel import Drawing, Panel
 from probes.panels.regular_irregular import tax
-from probes.panels.site_lines import encode, grouped
+from probes.panels.site_lines import encode, grouped, shortest
 from probes.record import Record
 from probes.record.signals import BY_NAME
 from testing.long_runs import HEADS, MATRICES, made_up

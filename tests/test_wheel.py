@@ -57,7 +57,7 @@ def test_idle_it_loads_nothing_writes_nothing_and_says_nothing(elsewhere: Elsewh
     """In a project that never asks for it; the end of the session, where a page would be drawn,
     included."""
     elsewhere.write(
-        conftest="import sys\n\ndef pytest_unconfigure():\n    print({'numpy', 'pygal'} & set(sys.modules))\n",
+        conftest="import sys\ndef pytest_unconfigure():\n    print({'jinja2', 'numpy', 'pygal'} & set(sys.modules))\n",
         test_it="def test_it(pytestconfig): assert pytestconfig.pluginmanager.has_plugin('probes.plugin')\n",
     )
     done = elsewhere.pytest("-q")

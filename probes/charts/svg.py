@@ -21,7 +21,7 @@ from probes.charts.label_layout import Label, labels_of
 from probes.charts.marks import GAP, Mark, marks_of
 from probes.charts.plot import Plot
 from probes.charts.scale import Scale, step_ticks
-from probes.charts.text import clean
+from probes.common.text import one_line
 
 LEFT = 46
 """Where the plot begins: the same in every chart, so that the charts of a column share one time
@@ -138,8 +138,8 @@ def _svg(slug: str, title: str, description: str) -> Element:
     svg = Element(
         "svg", {**size, "class": "chart", "id": slug, "role": "img", "tabindex": "0", **named}
     )
-    SubElement(svg, "title", {"id": f"{slug}-t"}).text = clean(title)
-    SubElement(svg, "desc", {"id": f"{slug}-d"}).text = clean(description, 500)
+    SubElement(svg, "title", {"id": f"{slug}-t"}).text = one_line(title)
+    SubElement(svg, "desc", {"id": f"{slug}-d"}).text = one_line(description, 500)
     return svg
 
 
@@ -181,7 +181,7 @@ def _write(group: Element, labels: Sequence[Label], frame: _Frame) -> None:
         y = frame.bottom - label.y * (frame.bottom - frame.top)
         place = {"x": f"{x:.1f}", "y": f"{y:.1f}"}
         text = SubElement(group, "text", {"class": label.kind + " end" * label.end, **place})
-        text.text = clean(label.text)
+        text.text = one_line(label.text)
 
 
 def _rounded(numbers: str | None) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from probes.charts.plot import Line
 from probes.charts.scale import number
-from probes.charts.text import clean
+from probes.common.text import one_line
 from probes.diagnosis.base import Finding
 from probes.diagnosis.detectors import nonfinite
 from probes.diagnosis.diagnose import Diagnosis
@@ -93,7 +93,7 @@ def failures(record: Record, signals: Sequence[str]) -> str:
 def found(findings: Sequence[Finding]) -> str:
     """The findings that a panel should make visible."""
     parts = [
-        f"{f.symptom}{f' at {clean(f.site, 60)}' if f.site else ''}, step {f.step} "
+        f"{f.symptom}{f' at {one_line(f.site, 60)}' if f.site else ''}, step {f.step} "
         f"({short(f.observed)}, limit {short(f.limit)})"
         for f in findings
     ]
@@ -146,4 +146,4 @@ def unit_of_loss(record: Record) -> str:
 def stated(record: Record, name: str) -> str:
     """A fact as text; "" when the record does not state it."""
     value = record.facts.get(name)
-    return clean(value, 60) if value is not None else ""
+    return one_line(value, 60) if value is not None else ""

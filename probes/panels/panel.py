@@ -10,6 +10,7 @@ from probes.charts.plot import Event, Plot
 from probes.charts.svg import draw
 from probes.diagnosis.diagnose import Diagnosis
 from probes.panels.describe import absent, concerning, failures, found
+from probes.panels.legend import Legend, legend_of
 from probes.panels.site_lines import span
 from probes.record import Record
 
@@ -28,12 +29,15 @@ class View:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A view, drawn. `svg` is "" when nothing of it was recorded; `plot` says what its legend
-    holds."""
+    """A view of a run, drawn. `svg` is "" when nothing that it shows was recorded."""
 
     name: str
     plot: Plot
     svg: str
+
+    @property
+    def legend(self) -> Legend:
+        return legend_of(self.plot)
 
 
 @dataclass(frozen=True)

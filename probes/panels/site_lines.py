@@ -9,7 +9,7 @@ from itertools import takewhile
 import numpy as np
 
 from probes.charts.plot import SCALAR_POINTS, SITE_POINTS, Area, Level, Line, Plot, Role
-from probes.charts.text import shortest
+from probes.common.text import one_line
 from probes.record import Column, Record, Steps
 
 COLOURS = 8
@@ -58,6 +58,20 @@ def per_site(record: Record, signal: str) -> tuple[Line, ...]:
             sites, labels, codes, groups, strict=True
         )
     )
+
+
+def shortest(names: tuple[str, ...], longest: int = 40) -> tuple[str, ...]:
+    """The names without the last dotted part that all of them share, cut in the middle when they
+    are too long."""
+    tails = {name.rpartition(".")[2] for name in names}
+    if len(names) > 1 and len(tails) == 1 and all("." in name for name in names):
+        names = tuple(name.rpartition(".")[0] for name in names)
+    return tuple(_elided(one_line(name, 10_000), longest) for name in names)
+
+
+def _elided(name: str, longest: int) -> str:
+    half = longest // 2
+    return name if len(name) <= longest else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def encode(names: Sequence[str]) -> list[tuple[int, int]]:

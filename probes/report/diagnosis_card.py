@@ -1,9 +1,10 @@
-"""The card beside a run's panels: what was diagnosed, on what evidence, and where the record comes
-from."""
+"""What the card beside a run's panels shows: the diagnosis, its evidence and the record's origin."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from probes.charts.scale import number
@@ -12,150 +13,142 @@ from probes.diagnosis.diagnose import Diagnosis
 from probes.panels.describe import fact
 from probes.panels.site_lines import measured
 from probes.record import Record
-from probes.report.document import SENTENCE, text
 
-MOST_FINDINGS = 12
-MOST_ROWS = 120
-"""Facts and leaves of the config that are listed."""
-RUNGS = {"uniform": "nothing", "unigram": "how often each symbol occurs", "bigram": "the symbol before",
-         "ngram": "the symbols before (best n-gram)", "floor": "everything before (entropy floor)"}  # fmt: skip
-"""The ladder: what a model knows that scores just this, in the order of knowing more."""
+MAX_SYMPTOMS = 12
+"""Entries in the list of findings."""
+MAX_FACTS = 120
+"""Rows in the table of facts and provenance."""
+RUNGS = {
+    "uniform": "nothing",
+    "unigram": "how often each symbol occurs",
+    "bigram": "the symbol before",
+    "ngram": "the symbols before (best n-gram)",
+    "floor": "everything before (entropy floor)",
+}
+"""Rung of the ladder -> what a model knows that reaches the loss of this rung, least first."""
+MISSING = "–"
 
 
-def card(record: Record, diagnosis: Diagnosis, anchor: str) -> str:
-    """What was diagnosed and on what evidence, what could not be judged, and where the record comes
-    from."""
-    return (
-        f'<article class="card" aria-labelledby="{anchor}-diagnosis">\n'
-        f'<h3 id="{anchor}-diagnosis">Diagnosis</h3>\n'
-        f'<p class="headline">{text(diagnosis.headline, SENTENCE)}</p>\n'
-        + "".join(_causes(diagnosis))
-        + _findings(diagnosis.findings)
-        + _remarks(diagnosis.remarks)
-        + _judged(diagnosis)
-        + _ladder(record)
-        + _origin(record)
-        + "</article>"
+@dataclass(frozen=True)
+class SymptomSummary:
+    """All findings of one symptom that broke the same limit.
+
+    site        the first site, "" when the symptom has none
+    more_sites  the number of further sites
+    when        the first step, in words
+    observed    the worst observation, in words
+    """
+
+    symptom: str
+    site: str
+    more_sites: int
+    when: str
+    observed: str
+    limit: str
+    worse: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """The content of the card; everything is ready to be written.
+
+    standing  strength and lead of the first cause; "" when no cause is named
+    others    the other possible causes with their strengths
+    symptoms  at most MAX_SYMPTOMS of them; `more_symptoms` is the number of the others
+    ladder    a name, a training loss and a validation loss per row; empty without a ladder
+    facts     names and values of the record's facts and provenance, at most MAX_FACTS;
+              `more_facts` is the number of the others
+    """
+
+    diagnosis: Diagnosis
+    standing: str
+    others: Sequence[str]
+    symptoms: Sequence[SymptomSummary]
+    more_symptoms: int
+    ladder: Sequence[tuple[str, str, str]]
+    facts: Sequence[tuple[str, str]]
+    more_facts: int
+
+
+def diagnosis_card(record: Record, diagnosis: Diagnosis) -> Card:
+    """The card of a run."""
+    symptoms = _summaries(diagnosis.findings)
+    facts = {name: value for name, value in record.facts.items() if name != "sites"}
+    leaves = [*chain(_leaves(record.provenance), _leaves(facts))]
+    return Card(
+        diagnosis,
+        standing=_standing(diagnosis),
+        others=[f"{cause.name} ({cause.strength:.2f})" for cause in diagnosis.causes[1:]],
+        symptoms=symptoms[:MAX_SYMPTOMS],
+        more_symptoms=max(0, len(symptoms) - MAX_SYMPTOMS),
+        ladder=_ladder(record),
+        facts=leaves[:MAX_FACTS],
+        more_facts=max(0, len(leaves) - MAX_FACTS),
     )
 
 
-def _causes(diagnosis: Diagnosis) -> Iterator[str]:
-    """The first cause in full, the others by name."""
+def _standing(diagnosis: Diagnosis) -> str:
     if not diagnosis.causes:
-        return
+        return ""
     first = diagnosis.causes[0]
-    since = (
-        "" if first.certain_since is None else f", certain since step {number(first.certain_since)}"
-    )
     margin = "the sole cause" if diagnosis.margin is None else f"margin {diagnosis.margin:.2f}"
-    yield (
-        f"<dl><dt>What it means</dt><dd>{text(first.meaning, SENTENCE)}</dd>"
-        f"{_or_else(first.or_else)}"
-        f"<dt>Remedy</dt><dd>{text(first.remedy, SENTENCE)}</dd>"
-        f"<dt>Standing</dt><dd>strength {first.strength:.2f}, {margin}{since}</dd>"
-    )
-    if others := [f"{cause.name} ({cause.strength:.2f})" for cause in diagnosis.causes[1:]]:
-        yield f"<dt>Also possible</dt><dd>{text(', '.join(others), SENTENCE)}</dd>"
-    yield "</dl>\n"
+    since = first.certain_since
+    certain = "" if since is None else f", certain since step {number(since)}"
+    return f"strength {first.strength:.2f}, {margin}{certain}"
 
 
-def _or_else(names: Sequence[str]) -> str:
-    """What the run's signals cannot tell from the cause."""
-    return f"<dt>May also be</dt><dd>{text(' or '.join(names), SENTENCE)}</dd>" if names else ""
-
-
-def _remarks(remarks: Sequence[str]) -> str:
-    """What is no fault."""
-    items = "".join(f"<li>{text(remark, SENTENCE)}</li>" for remark in remarks)
-    return (
-        f'<dl><dt>Worth knowing</dt><dd><ul class="remarks">{items}</ul></dd></dl>\n'
-        if items
-        else ""
-    )
-
-
-def _findings(findings: Sequence[Finding]) -> str:
-    """What was found, each symptom with its limit once: at how many sites, since when and how bad
-    it became."""
+def _summaries(findings: Sequence[Finding]) -> list[SymptomSummary]:
+    """One entry for each symptom and limit, in the order of the first finding."""
     groups: dict[tuple[str, float, str], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.symptom, finding.limit, finding.source), []).append(finding)
-    if not groups:
-        return ""
-    items = "".join(map(_item, list(groups.values())[:MOST_FINDINGS]))
-    more = f"<li>and {len(groups) - MOST_FINDINGS} more</li>" if len(groups) > MOST_FINDINGS else ""
-    return f'<ul class="findings">{items}{more}</ul>\n'
+    return list(map(_summary, groups.values()))
 
 
-def _item(group: Sequence[Finding]) -> str:
-    first, worst = group[0], max(group, key=lambda f: f.strength)
-    sites = list(dict.fromkeys(f.site for f in group if f.site))
-    others = f" and {len(sites) - 1} more" if len(sites) > 1 else ""
-    at = f" at <code>{text(sites[0])}</code>{others}" if sites else ""
+def _summary(group: Sequence[Finding]) -> SymptomSummary:
+    first, worst = group[0], max(group, key=lambda finding: finding.strength)
+    sites = list(dict.fromkeys(finding.site for finding in group if finding.site))
+    step = number(first.step)
+    when = f"step {step}" if len(group) == 1 else f"since step {step}"
     began = "" if first.onset is None else f" (began at {number(first.onset)})"
     reach = "" if len(group) == 1 else "up to " if worst.worse == "above" else "down to "
-    when = f"{'step' if len(group) == 1 else 'since step'} {number(first.step)}{began}"
-    return (
-        f"<li><b>{text(first.symptom)}</b>{at}, {when}: "
-        f"observed {reach}{number(worst.observed)}, limit {number(first.limit)} ({first.worse} is worse)"
-        f"<small>limit from: {text(first.source, SENTENCE)}</small></li>"
+    return SymptomSummary(
+        first.symptom,
+        site=sites[0] if sites else "",
+        more_sites=max(0, len(sites) - 1),
+        when=when + began,
+        observed=reach + number(worst.observed),
+        limit=number(first.limit),
+        worse=first.worse,
+        source=first.source,
     )
 
 
-def _judged(diagnosis: Diagnosis) -> str:
-    judged = text(", ".join(diagnosis.judged) or "nothing", SENTENCE)
-    items = "".join(
-        f"<li>{text(', '.join(names), SENTENCE)}<small>{text(why, SENTENCE)}</small></li>"
-        for why, names in diagnosis.why_not_judged.items()
-    )
-    unjudged = f'<dt>Not judged</dt><dd><ul class="unjudged">{items}</ul></dd>' if items else ""
-    return f"<dl><dt>Judged</dt><dd>{judged}</dd>{unjudged}</dl>\n"
-
-
-def _origin(record: Record) -> str:
-    """Facts and provenance, folded: one row per leaf."""
-    rows = [
-        *_leaves("", record.provenance),
-        *_leaves("", {k: v for k, v in record.facts.items() if k != "sites"}),
-    ]
-    if not rows:
-        return ""
-    body = "".join(
-        f"<tr><th scope=row>{text(name)}</th><td>{text(value, 200)}</td></tr>"
-        for name, value in rows[:MOST_ROWS]
-    )
-    more = f"<tr><td>and {len(rows) - MOST_ROWS} more</td></tr>" if len(rows) > MOST_ROWS else ""
-    return (
-        f"<details><summary>Facts and provenance</summary><table>{body}{more}</table></details>\n"
-    )
-
-
-def _leaves(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _leaves(f"{prefix}.{key}" if prefix else str(key), inner)
-    else:
-        yield prefix, number(value) if isinstance(value, float) else str(value)
-
-
-def _ladder(record: Record) -> str:
-    """What the losses mean: this run's last ones among those of models that know a given thing and
-    use it perfectly."""
-    rows = {
+def _ladder(record: Record) -> list[tuple[str, str, str]]:
+    """The losses of models that use perfectly what they know, and below them this run's last
+    losses."""
+    losses = {
         name: [fact(record, "ladder", split, rung) for split in ("train", "val")]
         for rung, name in RUNGS.items()
     }
-    if not any(value is not None for values in rows.values() for value in values):
-        return ""
-    ends = (measured(record, signal)[1] for signal in ("train_loss", "val_loss"))
-    rows["this run, at the end"] = [float(values[-1]) if len(values) else None for values in ends]
-    body = "".join(
-        f"<tr><th scope=row>{name}</th>{''.join(f'<td>{_cell(value)}</td>' for value in values)}</tr>"
-        for name, values in rows.items()
-    )
-    head = "<tr><th scope=col>Loss of a model that knows</th><th scope=col>train</th><th scope=col>validation</th></tr>"
-    return f'<table class="ladder">{head}{body}</table>\n'
+    if all(loss is None for row in losses.values() for loss in row):
+        return []
+    measurements = (measured(record, signal)[1] for signal in ("train_loss", "val_loss"))
+    losses["this run, at the end"] = [
+        float(values[-1]) if len(values) else None for values in measurements
+    ]
+    return [(name, _loss(train), _loss(val)) for name, (train, val) in losses.items()]
 
 
-def _cell(value: float | None) -> str:
-    return "–" if value is None else number(value, 3)
+def _loss(value: float | None) -> str:
+    return MISSING if value is None else number(value, 3)
+
+
+def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The dotted name and the text of every value in nested mappings."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, number(value) if isinstance(value, float) else str(value)

@@ -1,64 +1,80 @@
-"""The shell of a page: one file that asks the network for nothing, and says so to the browser."""
+"""The HTML templates, and the shell that every page shares.
+
+A page is one file. It loads nothing: its content security policy allows only the style sheet and
+the script that it contains, by their hashes.
+"""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256
-from html import escape
 from importlib.resources import files
 
-from probes.charts.text import LONGEST, clean
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from probes.charts.scale import number
+from probes.common.text import one_line
 from probes.panels.site_lines import MOST_SITES
 
-TITLE = "Training diagnosis"
-SENTENCE = 600
-"""Characters of a sentence that came with a record or a diagnosis."""
-MOST_LINES = MOST_SITES + 4
-"""Legend entries that a chart can have: its sites, and some that summarise them."""
+PACKAGE = "probes.report"
+MAX_TEXT = 600
+"""Characters of any value that a template shows."""
+MAX_LINES = MOST_SITES + 4
+"""Legend entries that a chart can have: its sites, and some lines that summarise them."""
 
 
-def text(value: object, longest: int = LONGEST) -> str:
-    """A string from outside as HTML text or as the value of a quoted attribute."""
-    return escape(clean(value, longest))
+def fill(template: str, package: str = PACKAGE, **values: object) -> str:
+    """Fill in a template from the folder `templates` of a package, and return the HTML.
 
-
-def document(body: str, title: str = TITLE) -> str:
-    """The whole page; body and title are HTML.
-
-    Its policy allows the one style sheet and the one script it contains, by their hashes.
+    A template of another package may extend or include those of this one. Every value is escaped,
+    put on one line, stripped of control characters and cut to MAX_TEXT characters. Raises
+    jinja2.UndefinedError when the template needs a value that is not given.
     """
-    style, script = stylesheet(), _asset("page.js")
-    policy = (
-        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
+    return _environment(package).get_template(template).render(values)
+
+
+@cache
+def _environment(package: str) -> Environment:
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(name) for name in dict.fromkeys((package, PACKAGE))]),
+        autoescape=True,
+        finalize=_fit,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return (
-        "<!DOCTYPE html>\n"
-        '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        '<link rel="icon" href="data:,">\n'
-        f"<title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n"
-        f"{body}\n<script>{script}</script>\n</body>\n</html>\n"
+    environment.filters.update(one_line=one_line, number=number, digest=_digest)
+    style = stylesheet()
+    environment.globals.update(
+        style=Markup(style),
+        # Nested below the rule of one element, `:root` would match nothing.
+        nested_style=Markup(style.replace(":root {", "& {")),
+        script=Markup(_asset("page.js")),
     )
+    return environment
+
+
+def _fit(value: object) -> object:
+    """What a template writes in place of a value: HTML as it is, anything else as a short line."""
+    return value if isinstance(value, Markup) else one_line(value, MAX_TEXT)
 
 
 @cache
 def stylesheet() -> str:
-    """The style sheet, and one rule per legend entry: what is unchecked is not drawn."""
-    keys = [*map(str, range(MOST_LINES)), "r", "k"]
+    """The style sheet, with one rule for each legend entry that hides its line when unchecked."""
+    keys = [*map(str, range(MAX_LINES)), "r", "k"]
     rules = [
         f".view:has(.k{key}>label>input:not(:checked)) .s{key}{{display:none}}" for key in keys
     ]
     return "\n".join([_asset("page.css"), *rules, ""])
 
 
-@cache
 def _asset(name: str) -> str:
-    return files("probes.report").joinpath("templates", name).read_text(encoding="utf-8")
+    return files(PACKAGE).joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _digest(content: str) -> str:
+    """The hash of a style sheet or a script in the form that a content security policy takes."""
     return "sha256-" + b64encode(sha256(content.encode()).digest()).decode()

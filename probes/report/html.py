@@ -1,5 +1,4 @@
-"""Runs, their diagnoses and a reference in; one HTML file out, the same bytes for the same
-arguments."""
+"""The dashboard: runs, their diagnoses and a reference on one HTML page."""
 
 from __future__ import annotations
 
@@ -10,9 +9,9 @@ from pathlib import Path
 
 from probes.common.files import write_atomically
 from probes.record import Record
-from probes.report.document import SENTENCE, TITLE, document, text
+from probes.report.document import fill
 from probes.report.judged_run import JudgedRun, judge
-from probes.report.run_section import Sheet, section
+from probes.report.run_section import run_section
 
 Named = tuple[str, Record]
 ORDER = ("unhealthy", "undetermined", "healthy")
@@ -31,13 +30,14 @@ def render(
     reference  the run that is drawn faintly behind all others, or its name among `runs`
     notes      sentences shown at the top of the page
 
-    The file is replaced in one step. Raises ValueError when there is no run, or when no run has the
-    name that `reference` gives; OSError when the file cannot be written.
+    The same arguments give the same bytes. The file is replaced in one step. Raises ValueError when
+    there is no run, or when no run has the name that `reference` gives; OSError when the file
+    cannot be written.
     """
     judged = list(map(_judged, runs))
     if not judged:
         raise ValueError("there is no run to draw; render() needs at least one")
-    return write_atomically(Path(path), page(_sheets(judged), _reference(judged, reference), notes))
+    return write_atomically(Path(path), page(judged, _reference(judged, reference), notes))
 
 
 def _judged(run: JudgedRun | Record | Named) -> JudgedRun:
@@ -47,25 +47,36 @@ def _judged(run: JudgedRun | Record | Named) -> JudgedRun:
     return judge(record, name)
 
 
-def page(sheets: Sequence[Sheet], reference: Named | None, notes: Sequence[str]) -> str:
+def page(runs: Sequence[JudgedRun], reference: Named | None, notes: Sequence[str]) -> str:
     """The HTML of a page."""
-    ordered = sorted(sheets, key=lambda sheet: ORDER.index(sheet.diagnosis.verdict))
-    known = reference[1] if reference else None
-    sections = [section(sheet, None if sheet.record is known else known) for sheet in ordered]
-    return document("\n".join([_head(ordered, reference, notes), "<main>", *sections, "</main>"]))
+    behind, record = reference or ("", None)
+    ordered = sorted(
+        zip(runs, _anchors(runs), strict=True),
+        key=lambda entry: ORDER.index(entry[0].diagnosis.verdict),
+    )
+    counts = Counter[str](run.diagnosis.verdict for run in runs)
+    return fill(
+        "dashboard.html.j2",
+        runs=[
+            run_section(run, anchor, None if run.record is record else record)
+            for run, anchor in ordered
+        ],
+        tally=", ".join(f"{counts[verdict]} {verdict}" for verdict in ORDER if counts[verdict]),
+        reference=behind if any(run.record is not record for run in runs) else "",
+        notes=notes,
+    )
 
 
-def _sheets(runs: Sequence[JudgedRun]) -> list[Sheet]:
-    """The runs, each with an HTML anchor that no other run has, even if names repeat."""
+def _anchors(runs: Sequence[JudgedRun]) -> list[str]:
+    """An HTML anchor for each run that no other run has, even if names repeat."""
     taken: Counter[str] = Counter()
-    sheets = []
+    anchors = []
     for run in runs:
         slug = "run-" + (re.sub(r"[^a-z0-9]+", "-", run.name.lower()).strip("-")[:40] or "x")
         taken[slug] += 1
         # No slug contains two hyphens, so the second run "a" never collides with a run "a-2".
-        anchor = slug if taken[slug] == 1 else f"{slug}--{taken[slug]}"
-        sheets.append(Sheet(run.name, anchor, run.record, run.diagnosis))
-    return sheets
+        anchors.append(slug if taken[slug] == 1 else f"{slug}--{taken[slug]}")
+    return anchors
 
 
 def _reference(
@@ -81,42 +92,3 @@ def _reference(
     if isinstance(reference, JudgedRun | Record):
         return reference.name, reference.record if isinstance(reference, JudgedRun) else reference
     return reference
-
-
-def _head(sheets: Sequence[Sheet], reference: Named | None, notes: Sequence[str]) -> str:
-    several = len(sheets) > 1
-    counts: Counter[str] = Counter(sheet.diagnosis.verdict for sheet in sheets)
-    tally = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ORDER if counts[verdict])
-    compared = reference and any(sheet.record is not reference[1] for sheet in sheets)
-    behind = (
-        f" Faint behind the panels: the reference run, {text(reference[0])}."
-        if reference and compared
-        else ""
-    )
-    lede = f"{f'{len(sheets)} runs: {tally}.' if several else ''}{behind}"
-    return "\n".join(
-        [
-            f'<a class="skip" href="#{sheets[0].anchor}">To the first run</a>',
-            f"<header><h1>{TITLE}</h1>",
-            *([f'<p class="lede">{lede}</p>'] if lede else []),
-            *(f'<p class="note" role="note">{text(note, SENTENCE)}</p>' for note in notes),
-            *([_table(sheets)] if several else []),
-            "</header>",
-        ]
-    )
-
-
-def _table(sheets: Sequence[Sheet]) -> str:
-    rows = "\n".join(
-        f'<tr><td><a href="#{sheet.anchor}">{text(sheet.name)}</a></td>'
-        f'<td><span class="badge {sheet.diagnosis.verdict}">{sheet.diagnosis.verdict}</span></td>'
-        f"<td>{text(sheet.diagnosis.title or '–')}</td><td>{text(_evidence(sheet), SENTENCE)}</td></tr>"
-        for sheet in sheets
-    )
-    head = "".join(f"<th scope=col>{name}</th>" for name in ("Run", "Verdict", "Cause", "Evidence"))
-    return f'<table class="runs"><thead><tr>{head}</tr></thead><tbody>\n{rows}\n</tbody></table>'
-
-
-def _evidence(sheet: Sheet) -> str:
-    """The headline, without the cause that stands in the column beside it."""
-    return sheet.diagnosis.gist

@@ -1,4 +1,4 @@
-"""A run's section of the dashboard as a piece of HTML that can stand in another page."""
+"""The section of one run as a piece of HTML that can stand inside another page."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ if TYPE_CHECKING:
 
 
 def panels(name: str, place: str, record: Record, diagnosis: Diagnosis) -> str:
-    """Diagnosis and panels with their own style sheet, which reaches nothing outside of them.
+    """The diagnosis and the panels, with a style sheet that applies to nothing outside of them.
 
-    place  tells this piece apart from all others on the page
+    place  differs from the place of every other piece on the page; ids are made from it
     """
-    from probes.report.document import stylesheet
-    from probes.report.run_section import Sheet, section
+    from probes.report.document import fill
+    from probes.report.judged_run import JudgedRun
+    from probes.report.run_section import run_section
 
-    anchor = "run-" + sha256(f"{place}\n{name}".encode(errors="replace")).hexdigest()[:12]
-    rules = stylesheet().replace(":root {", "& {")
-    return (
-        f'<div class="probes"><style>.probes {{ background: var(--bg); color: var(--ink);\n{rules}}}</style>\n'
-        f"{section(Sheet(name, anchor, record, diagnosis), None)}\n</div>"
-    )
+    digest = sha256(f"{place}\n{name}".encode(errors="replace")).hexdigest()
+    run = JudgedRun(name, record, diagnosis)
+    return fill("embedded.html.j2", run=run_section(run, f"run-{digest[:12]}", None))
