@@ -54,7 +54,6 @@ def _start() -> None:
 def _train(folder: Path, planned: Planned) -> None:
     store = Store(folder, session="bench")
     store.fetch(planned.name, planned.experiment())
-    store.close()
 
 
 def experiments() -> list[Planned]:

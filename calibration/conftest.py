@@ -4,7 +4,7 @@ is."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 from uuid import uuid4
@@ -49,13 +49,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def store() -> Store:
     return Store(FOLDER, session=uuid4().hex)
-
-
-@pytest.fixture
-def leases(store: Store) -> Iterator[None]:
-    """A run that is trained is nobody's any more: a lease on each would be an open file on each."""
-    yield
-    store.close()
 
 
 class Reporter:

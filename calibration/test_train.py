@@ -12,7 +12,6 @@ from probes.plugin.run_cache import Store
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.usefixtures("leases")
 def test_trained(planned: Planned, store: Store) -> None:
     """The record is there, whole. A run that is ruined on purpose may overflow: no warning tells of
     it."""

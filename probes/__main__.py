@@ -1,4 +1,4 @@
-"""`python -m probes`: see `probes.cli`."""
+"""Runs `python -m probes`; the commands are in `probes.cli`."""
 
 import os
 import sys
@@ -6,24 +6,41 @@ from contextlib import suppress
 
 from probes.cli import UNREADABLE, main
 
+SIGPIPE_EXIT_CODE = 128 + 13
+"""What a shell reports for a program that the signal SIGPIPE ended."""
+
+BLAS_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
 
 def run() -> int:
-    """The command's exit code; never 1, which says "unhealthy", for a failure to say anything at
-    all."""
+    """Run the command and return its exit code.
+
+    When the output cannot be printed the code is 2, or SIGPIPE_EXIT_CODE if the program that reads
+    it has ended, as `head` does. It is never 1, which would say "unhealthy".
+    """
     if sys.stdout is None:
         return UNREADABLE
+    # NumPy reads these variables when it is loaded, which happens in main(). A diagnosis multiplies
+    # no large matrices, and starting one BLAS thread per core takes a third of NumPy's loading time.
+    for variable in BLAS_THREAD_VARIABLES:
+        os.environ.setdefault(variable, "1")
     try:
         code = main()
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, `head` for one, has gone; nothing more can be said to it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
+    except BrokenPipeError:
+        _discard_output()
+        return SIGPIPE_EXIT_CODE
     except OSError as error:
         with suppress(OSError):
             print(f"probes: cannot print: {error}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return UNREADABLE
     return code
+
+
+def _discard_output() -> None:
+    """Redirect stdout to the null device, so that Python's own flush at exit cannot fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -1,35 +1,37 @@
-"""The command line: judge records, draw them, explain causes. Returns an exit code and never shows
-a traceback."""
+"""The command line: diagnose logs, draw them, explain causes.
+
+`main` returns an exit code. An error in the command or in a log is one line on stderr, never a
+traceback. Modules that only one command needs are imported by that command, because each of them
+delays the start of all others.
+"""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from probes.common.text import printable
-from probes.diagnosis.causes import BY_NAME, CAUSES, Cause
-from probes.diagnosis.diagnose import diagnose
-from probes.readers import find, read, read_stream
-from probes.readers.column_mapping import how_it_was_read, mapping_of
-from probes.record import Record, RecordError
-from probes.record.signals import UnknownSignalError
-from probes.report.json_report import Entry, document, dumped, entry, unjudged
+from probes.common.text import did_you_mean, printable
+from probes.report.judged_run import AnyRun, JudgedRun, UnreadRun, judge_file
+
+if TYPE_CHECKING:
+    from probes.diagnosis.causes import Cause
 
 HEALTHY, UNHEALTHY, UNREADABLE, UNDETERMINED, USAGE = range(5)
 """Exit codes."""
-GRAVEST_FIRST = (UNREADABLE, UNHEALTHY, UNDETERMINED, HEALTHY)
+EXIT_CODES = {"healthy": HEALTHY, "unhealthy": UNHEALTHY, "undetermined": UNDETERMINED}
+WORST_FIRST = (UNREADABLE, UNHEALTHY, UNDETERMINED, HEALTHY)
+"""Over several paths, the exit code is the first of these that one of them has."""
 STDIN = "standard input"
-CODES = {"healthy": HEALTHY, "unhealthy": UNHEALTHY, "undetermined": UNDETERMINED}
 
 
 class _UsageError(Exception):
-    """Something about the command itself; the message says what."""
+    """The command itself is wrong; the message says how."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -41,15 +43,15 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0, 1, 2, 3 or 4 as `python -m probes --help` lists them."""
+    """Run one command and return its exit code, 0 to 4: `python -m probes --help` lists them."""
     try:
         arguments = _parser().parse_args(argv)
         code: int = arguments.run(arguments)
     except _UsageError as error:
         for line in f"probes: {error}".split("\n"):
-            _say(line, sys.stderr)
+            _print(line, sys.stderr)
         return USAGE
-    except SystemExit as done:  # --help
+    except SystemExit as done:  # argparse ends --help like this
         return int(done.code or 0)
     return code
 
@@ -57,28 +59,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m probes",
-        description="Judge, draw and explain records and logs of training runs.",
+        description="Diagnose, draw and explain records and logs of training runs.",
         epilog="exit codes: 0 all healthy, 1 some run is unhealthy, 2 a path cannot be read, 3 some run cannot be "
         "judged, 4 usage; over several paths 2 beats 1 beats 3 beats 0",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    judging = commands.add_parser("diagnose", help="print a verdict per path")
-    _add_logs(judging)
-    judging.add_argument(
-        "--columns",
-        action="store_true",
-        help="show which columns of a log were read as which signal",
+    diagnosing = commands.add_parser("diagnose", help="print a verdict per path")
+    _add_paths(diagnosing)
+    diagnosing.add_argument(
+        "--columns", action="store_true", help="show which column of a log was read as which signal"
     )
-    judging.add_argument(
+    diagnosing.add_argument(
         "--json", action="store_true", help="print the diagnoses as one JSON document"
     )
-    judging.set_defaults(run=_diagnose)
+    diagnosing.set_defaults(run=_diagnose)
     drawing = commands.add_parser("render", help="draw the runs on one HTML page")
-    _add_logs(drawing)
+    _add_paths(drawing)
     drawing.add_argument(
         "-o", "--output", required=True, metavar="PAGE", help="where to write the page"
     )
-    drawing.add_argument("--reference", metavar="PATH", help="a run to draw the others against")
+    drawing.add_argument(
+        "--reference", metavar="PATH", help="a run to draw faintly behind the others"
+    )
     drawing.set_defaults(run=_render)
     explaining = commands.add_parser("explain", help="say what a cause means, needs and calls for")
     explaining.add_argument("cause", nargs="?", metavar="CAUSE")
@@ -86,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_logs(command: argparse.ArgumentParser) -> None:
+def _add_paths(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "paths", nargs="+", metavar="PATH", help="a record or log, a folder of them, - for stdin"
     )
@@ -100,77 +102,84 @@ def _add_logs(command: argparse.ArgumentParser) -> None:
 
 
 def _diagnose(arguments: argparse.Namespace) -> int:
-    codes: list[int] = []
-    entries: list[Entry] = []
     mapping = _mapping(arguments.map)
-    for path in _expanded(arguments.paths):
-        found = _read(path, mapping)
-        if isinstance(found, str):
-            codes.append(UNREADABLE)
-            entries.append(unjudged(path, path, found))
-            continue
-        diagnosis = diagnose(found)
-        codes.append(CODES[diagnosis.verdict])
-        entries.append(entry(path, path, found, diagnosis))
-        if not arguments.json:
-            _say(f"{path}: {diagnosis.verdict}: {diagnosis.headline}", sys.stdout)
-            for line in how_it_was_read(found.provenance.get("reader"), arguments.columns):
-                _say(f"  {line}", sys.stdout)
-            if found.stopped:
-                _say(f"  {found.stopped}", sys.stdout)
-            healthy = diagnosis.verdict == "healthy"
-            for line in (
-                [f"remark: {r}" for r in diagnosis.remarks]
-                if healthy
-                else str(diagnosis).split("\n")
-            ):
-                _say(f"  {line}", sys.stdout)
+    codes: list[int] = []
+
+    def runs() -> Iterator[AnyRun]:
+        """One at a time, so that the records of a large folder are not all in memory."""
+        for path in _logs(arguments.paths):
+            run = _judge(path, mapping)
+            codes.append(_exit_code(run))
+            yield run
+
     if arguments.json:
-        print(dumped(document(entries)), end="")
-    return next(code for code in GRAVEST_FIRST if code in codes)
+        from probes.report.json_report import document
+
+        print(document(runs()), end="")
+    else:
+        for run in runs():
+            if isinstance(run, JudgedRun):
+                for line in _report(run, arguments.columns):
+                    _print(line, sys.stdout)
+    return next(code for code in WORST_FIRST if code in codes)
+
+
+def _exit_code(run: AnyRun) -> int:
+    return UNREADABLE if isinstance(run, UnreadRun) else EXIT_CODES[run.diagnosis.verdict]
+
+
+def _report(run: JudgedRun, columns: bool) -> Iterator[str]:
+    """The lines that are printed for a run: the verdict, and the details indented below it."""
+    from probes.readers.column_mapping import how_it_was_read
+
+    diagnosis = run.diagnosis
+    yield f"{run.name}: {diagnosis.verdict}: {diagnosis.headline}"
+    details = how_it_was_read(run.reader, columns)
+    details += [str(run.record.stopped)] if run.record.stopped else []
+    if diagnosis.verdict == "healthy":
+        details += [f"remark: {remark}" for remark in diagnosis.remarks]
+    else:
+        details += str(diagnosis).split("\n")
+    yield from (f"  {line}" for line in details)
 
 
 def _render(arguments: argparse.Namespace) -> int:
     page = Path(arguments.output)
-    sources = [*_expanded(arguments.paths), *([arguments.reference] if arguments.reference else [])]
+    paths = [*_logs(arguments.paths), *([arguments.reference] if arguments.reference else [])]
     mapping = _mapping(arguments.map)
-    if page.exists() and any(
-        os.path.exists(source) and os.path.samefile(page, source) for source in sources
-    ):
+    if page.exists() and any(os.path.exists(path) and page.samefile(path) for path in paths):
         raise _UsageError(f"{page} is one of the records to draw; give another page with -o")
-    read_from = {path: _read(path, mapping) for path in dict.fromkeys(sources)}
-    records = {path: found for path, found in read_from.items() if isinstance(found, Record)}
-    if len(records) < len(read_from):
-        _say(f"probes: {page} was not drawn", sys.stderr)
+    runs = {path: _judge(path, mapping) for path in dict.fromkeys(paths)}
+    judged = {path: run for path, run in runs.items() if isinstance(run, JudgedRun)}
+    if len(judged) < len(runs):
+        _print(f"probes: {page} was not drawn", sys.stderr)
         return UNREADABLE
     from probes.report.html import render
 
-    names = _names(records)
+    names = _names(judged)
+    named = [replace(run, name=names[path]) for path, run in judged.items()]
     try:
-        render(
-            [(names[path], record) for path, record in records.items()],
-            page,
-            reference=names.get(arguments.reference),
-        )
+        render(named, page, reference=names.get(arguments.reference))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise _UsageError(f"cannot write {page}: {reason}; give another page with -o") from error
-    _say(f"{page}", sys.stdout)
-    return 0
+    _print(f"{page}", sys.stdout)
+    return HEALTHY
 
 
-def _names(records: dict[str, Record]) -> dict[str, str]:
-    """Path -> what the run is called there: its own name, or its file's; the whole path where two
-    would be the same."""
+def _names(runs: Mapping[str, JudgedRun]) -> dict[str, str]:
+    """Path -> name on the page: the name in the record, or the stem of the file. Runs that would
+    share a name get their whole path instead."""
     names = {
-        path: str(record.provenance.get("name") or Path(path).stem)
-        for path, record in records.items()
+        path: str(run.record.provenance.get("name") or Path(path).stem)
+        for path, run in runs.items()
     }
     uses = Counter(names.values())
     return {path: name if uses[name] == 1 else path for path, name in names.items()}
 
 
 def _explain(arguments: argparse.Namespace) -> int:
+    from probes.diagnosis.causes import BY_NAME
     from probes.diagnosis.detectors import DETECTORS
 
     if arguments.cause not in BY_NAME:
@@ -180,7 +189,7 @@ def _explain(arguments: argparse.Namespace) -> int:
         for symptom, limit in detector.limits.items():
             limits.setdefault(symptom, []).append(limit)
     for line in _explanation(BY_NAME[arguments.cause], limits):
-        _say(line, sys.stdout)
+        _print(line, sys.stdout)
     return 0
 
 
@@ -200,43 +209,52 @@ def _explanation(cause: Cause, limits: Mapping[str, Sequence[str]]) -> list[str]
 
 
 def _no_such_cause(name: str | None) -> str:
+    from probes.diagnosis.causes import BY_NAME, CAUSES
+
     known = "the causes are " + ", ".join(cause.name for cause in CAUSES)
     if name is None:
         return f"which cause? {known}"
-    near = difflib.get_close_matches(name, BY_NAME, n=2, cutoff=0.5)
-    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-    return f"there is no cause {name!r}; {hint}{known}"
+    hint = did_you_mean(name, BY_NAME)
+    return f"there is no cause {name!r}; {hint}{' ' if hint else ''}{known}"
 
 
 def _mapping(pairs: Sequence[str]) -> dict[str, str]:
+    """Signal -> column, from the values of --map. Raises _UsageError."""
+    if not pairs:
+        return {}
+    from probes.readers.column_mapping import mapping_of
+    from probes.record import RecordError
+    from probes.record.signals import UnknownSignalError
+
     try:
         return mapping_of(pairs)
     except (RecordError, UnknownSignalError) as error:
         raise _UsageError(f"--map: {error}") from error
 
 
-def _expanded(paths: Sequence[str]) -> list[str]:
-    """The paths, with the logs in a folder for the folder; an empty one stays, to be complained
-    about."""
-    found = {path: [str(log) for log in find(path)] for path in paths if os.path.isdir(path)}
-    return [log for path in paths for log in found.get(path) or [path]]
+def _logs(paths: Sequence[str]) -> Iterator[str]:
+    """The paths, with each folder replaced by the logs in it. A folder without a log stays, so that
+    reading it reports the error."""
+    for path in paths:
+        found: Sequence[Path | str] = []
+        if os.path.isdir(path):
+            from probes.readers import find
+
+            found = find(path)
+        yield from map(str, found or [path])
 
 
-def _read(path: str, mapping: dict[str, str]) -> Record | str:
-    """The record, or why there is none, which has been said on stderr."""
-    try:
-        return read_stream(sys.stdin.buffer, STDIN, mapping) if path == "-" else read(path, mapping)
-    except OSError as error:
-        problem = f"{path} cannot be opened ({error.strerror or error}); give the file of a record"
-    except ValueError as error:  # RecordError, and a path that no file can have
-        problem = str(error) if path in str(error) or path == "-" else f"{path}: {error}"
-        problem += "; docs/logs.md says what can be read"
-    _say(f"probes: {problem}", sys.stderr)
-    return problem
+def _judge(path: str, mapping: Mapping[str, str]) -> AnyRun:
+    """Read and diagnose a log, and print on stderr why it cannot be read, if it cannot."""
+    where, stream = (STDIN, sys.stdin.buffer) if path == "-" else (path, None)
+    run = judge_file(where, path, mapping, stream)
+    if isinstance(run, UnreadRun):
+        _print(f"probes: {run.error}", sys.stderr)
+    return run
 
 
-def _say(text: str, stream: TextIO) -> None:
-    """Print one line of what a terminal may be shown: no control characters, nothing that its
-    encoding lacks."""
+def _print(text: str, stream: TextIO) -> None:
+    """Print one line without control characters; letters that the stream's encoding lacks become
+    escapes."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     print(printable(text).encode(encoding, "backslashreplace").decode(encoding), file=stream)

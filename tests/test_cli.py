@@ -93,7 +93,7 @@ def test_a_run_that_cannot_be_judged_says_why(capsys: Printed) -> None:
     [
         (
             "nowhere.jsonl",
-            "nowhere.jsonl cannot be opened (No such file or directory); give the file of a record",
+            "nowhere.jsonl cannot be opened (No such file or directory); give a log or a record",
         ),
         (
             "folder",
@@ -447,7 +447,7 @@ def test_a_mapped_column_that_a_log_lacks_makes_it_unreadable(
     assert (code, capsys.readouterr().err) == (
         2,
         "probes: plain.csv: the log has no column 'perplexiti'; it has perplexity: check --map; "
-        "docs/logs.md says what can be read\n",
+        "`python -m probes explain logs` says what can be read\n",
     )
 
 

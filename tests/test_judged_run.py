@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import inf, nan
 from pathlib import Path
 
 import pytest
 
-from probes import render
-from probes.report.judged_run import JudgedRun, UnreadRun, judge, worst
+from probes import Record, render
+from probes.record import Stop
+from probes.report.judged_run import (
+    JudgedRun,
+    UnreadRun,
+    from_json,
+    judge,
+    judge_file,
+    to_json,
+    worst,
+)
+from tests.outputs import SHORT, SICK
 from tests.records import changed, sound, thorough
 
 LOSSES = sound()["loss"]
-SICK = changed(loss=[200.0, *LOSSES[1:]])
 
 
 def test_judging_diagnoses_the_record() -> None:
@@ -37,8 +48,7 @@ def test_a_judged_run_is_drawn_without_another_diagnosis(
 
 def test_the_first_step_is_that_of_the_decisive_finding() -> None:
     """Here another finding, which no cause explains, was made at an earlier step."""
-    falling = [*LOSSES[:20], *[0.1] * 20]
-    run = judge(thorough(train_loss=falling, val_loss=falling, grad_norm=[30.0] + [1.0] * 39))
+    run = judge(falling_to(0.1))
     assert (run.diagnosis.findings[0].step, run.diagnosis.cause) == (0, "mask-leak")
     assert run.first_step == 20
 
@@ -67,3 +77,49 @@ def test_the_outcome_of_a_run_is_the_worst_of_its_tests(
     assert worst(outcomes) == expected
     assert UnreadRun("a", None, "gone", tests=tests).outcome == expected
     assert JudgedRun("a", SICK, judge(SICK).diagnosis, tests=tests).outcome == expected
+
+
+def falling_to(level: float) -> Record:
+    """A loss that falls below the floor at step 20, among other findings."""
+    losses = [*LOSSES[:20], *[level] * 20]
+    return thorough(train_loss=losses, val_loss=losses, grad_norm=[30.0] + [1.0] * 39)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        changed(),
+        SICK,
+        SHORT,
+        falling_to(0.1),
+        changed(loss=[inf, *LOSSES[1:]], grad_norm=[nan, -inf, *[1.0] * 38]),
+        replace(SICK, stopped=Stop(39, None, "bad-init"), complete=False),
+        replace(SICK, provenance={"reader": {"format": "CSV", "mapped": {"loss": "loss"}}}),
+    ],
+    ids=["healthy", "sick", "short", "several findings", "not finite", "stopped", "read"],
+)
+def test_a_run_keeps_its_diagnosis_as_json(record: Record) -> None:
+    """This is how a worker sends it. The record keeps how it was read and ended, but no rows."""
+    run = replace(judge(record, "a", "a.jsonl", "experiment"), tests={"test_a": "passed"})
+    back = from_json(to_json(run))
+    assert isinstance(back, JudgedRun)
+    assert back.diagnosis == run.diagnosis
+    assert (back.record.complete, back.record.stopped) == (record.complete, record.stopped)
+    assert (back.reader, len(back.record.steps)) == (run.reader, 0)
+    assert replace(back, record=record) == run
+
+
+def test_an_unread_run_is_the_same_after_json() -> None:
+    run = UnreadRun("a", "a.csv", "it is cut", tests={"a.csv::diagnosis": "error"})
+    assert from_json(to_json(run)) == run
+
+
+def test_a_file_that_cannot_be_read_becomes_a_run_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    for text, reason in ((None, "cannot be opened"), ("the loss was 4\n", "is of no format")):
+        if text:
+            path.write_text(text, encoding="utf-8")
+        run = judge_file(path, "notes", {})
+        assert isinstance(run, UnreadRun)
+        assert (run.name, run.path) == ("notes", "notes")
+        assert run.error.startswith(f"{path} {reason}")

@@ -89,7 +89,7 @@ def test_asking_where_nobody_offers_anything_says_how_to_offer(project: Project)
     project.conftest("")
     project.tests("def test_it(run): run('healthy')")
     project.run().stdout.fnmatch_lines(
-        ["E*nobody offers any. Implement pytest_probes_experiments(config) in a conf*"]
+        ["E*the project offers none. Implement pytest_probes_experiments(config) in a co*"]
     )
 
 

@@ -186,7 +186,7 @@ def test_a_reference_that_cannot_be_trained_fails_the_session_and_hides_no_page(
     result.stdout.fnmatch_lines(
         [
             "dashboard: *",
-            "error: the reference healthy is not to be had: TrainingError: *told to die at step 3*",
+            "error: the reference healthy cannot be used: TrainingError: *told to die at step 3*",
         ]
     )
     assert result.ret == pytest.ExitCode.TESTS_FAILED

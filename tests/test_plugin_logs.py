@@ -12,11 +12,10 @@ from probes.record import Record, Stop
 from probes.recording.recorder import save
 from testing.logs import csv_of
 from tests.conftest import Project
-from tests.records import changed, hand_made, sound, thorough
+from tests.outputs import SHORT, SICK
+from tests.records import changed, sound, thorough
 
 LOSSES = sound()["loss"]
-SICK = changed(loss=[200.0, *LOSSES[1:]])
-SHORT = hand_made({"loss": [4.2, 4.1]})
 NAMELESS = changed(grad_norm=[30.0] + [1.0] * 39)
 TWICE_SICK = changed(loss=[200.0, *LOSSES[1:]], lr=[0.0] * 40)
 LOOSE = changed(lr=[0.0] * 40, grad_norm=[30.0] + [1.0] * 39)
@@ -135,7 +134,7 @@ def test_k_selects_by_path(logs: Project) -> None:
     [
         (["nowhere.csv"], "'nowhere.csv' does not exist; give logs or folders of them"),
         ([""], "'' does not exist"),
-        (["out/healthy.jsonl", "empty"], "'empty' holds no log of a format that is known"),
+        (["out/healthy.jsonl", "empty"], "'empty' holds no log of a known format"),
         (["out", "test_it.py::test_it"], "*what else is to run stands before --diagnose"),
     ],
 )
@@ -196,7 +195,7 @@ def test_a_log_that_cannot_be_opened_is_an_error_with_its_reason(
     result = logs.run("--diagnose", "out/sick.jsonl")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
-        ["unreadable: *sick.jsonl cannot be opened (No such file or directory)"]
+        ["unreadable: *sick.jsonl cannot be opened (No such file or directory); give a log*"]
     )
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import Project
+from tests.outputs import SHORT, SICK, markdown_rows, parsed_command, parsed_json
 from tests.records import changed
-from tests.test_outputs import parsed, rows, valid
 from tests.test_plugin import BOTH
-from tests.test_plugin_logs import SHORT, SICK, kept, written
+from tests.test_plugin_logs import kept, written
 
 RED = "    def test_red(run): assert run('stuck').diagnosis.verdict == 'healthy'\n"
 
@@ -29,7 +29,7 @@ def logs(project: Project) -> Project:
 
 def document(project: Project) -> dict[str, Any]:
     """What the session wrote, held against its schema."""
-    return valid(project.document.read_text(encoding="utf-8"))
+    return parsed_json(project.document.read_text(encoding="utf-8"))
 
 
 def runs(project: Project) -> dict[str, dict[str, Any]]:
@@ -95,10 +95,11 @@ def test_logs_stand_in_the_document_in_the_order_of_their_names(logs: Project) -
 
 
 def test_where_only_logs_were_asked_for_no_experiment_is_missing(project: Project) -> None:
-    """Though there are some."""
+    """Though there are some. The reference is not trained either, because nothing is drawn."""
     kept(project, SICK, "sick")
     project.run("--diagnose", "out")
     assert document(project)["partial"] == []
+    assert project.builds("healthy") == 0
 
 
 def test_a_cause_that_is_allowed_is_said_to_be(logs: Project) -> None:
@@ -266,7 +267,7 @@ def test_a_summary_is_written_where_it_is_asked_for(
     project.tests(BOTH)
     project.run(*workers)
     text = path.read_text(encoding="utf-8")
-    assert [row[:3] for row in rows(text)] == [
+    assert [row[:3] for row in markdown_rows(text)] == [
         ["stuck", "unhealthy", "lr-zero"],
         ["healthy", "healthy", ""],
     ]
@@ -297,7 +298,7 @@ def test_red_runs_are_annotated_under_github(
         line for line in logs.run("--diagnose", "out", *workers).outlines if line.startswith("::")
     ]
     root = logs.pytester.path.name
-    assert [(kind, at["file"], at["title"]) for kind, at, _ in map(parsed, lines)] == [
+    assert [(kind, at["file"], at["title"]) for kind, at, _ in map(parsed_command, lines)] == [
         ("error", f"{root}/out/sick.jsonl", "out/sick.jsonl: bad-init"),
         ("error", f"{root}/out/torn.json", "out/torn.json: not judged"),
         ("warning", f"{root}/out/short.jsonl", "out/short.jsonl: undetermined"),

@@ -1,9 +1,11 @@
-"""What decides a record's bits besides the experiment itself: the source that writes it, the
-versions, the machine.
+"""The key of a cached record: a hash over everything that decides the record's bits.
 
-The source is `probes.recording.watch` and whatever it imports, followed to the end. That is
-computed rather than listed, so that a module that joins cannot be forgotten. Panels, detectors and
-the plugin are never reached: changing one of those trains nothing again."""
+That is the experiment's fingerprint, the source code that writes records, the versions of Python
+and NumPy, and the machine. The source code is `probes.recording.watch` and every module it imports,
+directly or not. These modules are found by reading their import statements, so a new module cannot
+be forgotten. Panels, detectors and the plugin are not among them: a change there trains nothing
+again.
+"""
 
 from __future__ import annotations
 
@@ -20,33 +22,36 @@ HERE = Path(__file__).parent.parent
 PACKAGE = HERE.name
 START = f"{PACKAGE}.recording.watch"
 LENGTH = 12
-"""Hex digits of a key: 48 bits, for the handful of files of one name in one folder."""
+"""Hex digits of a key. 48 bits are enough, because one experiment has few records in a folder."""
 KERNEL_VARIABLES = ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES")
-"""Environment variables that choose other kernels for the same arithmetic, and with them other last
-bits."""
+"""Environment variables that make NumPy or OpenBLAS use other kernels, which round differently."""
 
 
-def key(fingerprint: str, surroundings: str) -> str:
-    """Short hash of an experiment's fingerprint and of all else that decides what its record will
-    hold."""
-    return sha256(f"{fingerprint}\0{surroundings}".encode()).hexdigest()[:LENGTH]
+def key(fingerprint: str, environment: str) -> str:
+    """The key of a record, from the experiment's fingerprint and the result of `environment`."""
+    return sha256(f"{fingerprint}\0{environment}".encode()).hexdigest()[:LENGTH]
 
 
-def surroundings() -> str:
-    """Everything but the experiment: source, versions, machine, kernels."""
+def environment() -> str:
+    """Everything but the experiment that decides a record's bits, as text: source, versions,
+    machine, kernels."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
     machine = f"{platform.system()} {platform.machine()} {_cpu()}"
     kernels = [f"{name}={os.environ.get(name, '')}" for name in KERNEL_VARIABLES]
-    return "\n".join([digest(), python, version("numpy"), machine, *kernels])
+    return "\n".join([_source_hash(), python, version("numpy"), machine, *kernels])
 
 
 def writers() -> tuple[Path, ...]:
-    """The files that can change a record, in alphabetical order."""
+    """The source files that can change a record, sorted."""
     return reached_from(START)
 
 
 def reached_from(start: str, without: Set[str] = frozenset()) -> tuple[Path, ...]:
-    """The files of a module and of all in this package that it imports, in alphabetical order."""
+    """The source files of a module and of every module of this package that it imports, directly or
+    not, sorted.
+
+    without  modules that are not followed
+    """
     waiting, found = {start}, dict[str, Path]()
     while waiting:
         module = waiting.pop()
@@ -56,8 +61,8 @@ def reached_from(start: str, without: Set[str] = frozenset()) -> tuple[Path, ...
     return tuple(sorted(found.values()))
 
 
-def digest() -> str:
-    """A hash of the names and bytes of the writers."""
+def _source_hash() -> str:
+    """A hash of the names and the bytes of `writers`."""
     total = sha256()
     for file in writers():
         total.update(f"{file.relative_to(HERE).as_posix()}\n".encode())
@@ -66,8 +71,7 @@ def digest() -> str:
 
 
 def _imports(module: str, file: Path) -> Iterator[str]:
-    """Every module of this package that a file's import statements name, wherever in the file they
-    stand."""
+    """The names of all modules that the file imports, also inside of functions."""
     inside = module if file.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
@@ -79,7 +83,7 @@ def _imports(module: str, file: Path) -> Iterator[str]:
 
 
 def _file(module: str) -> Path | None:
-    """The source of this package or of a module in it; None for anything else."""
+    """The source file of a module of this package; None for any other name."""
     top, *rest = module.split(".")
     if top != PACKAGE:
         return None
@@ -89,7 +93,7 @@ def _file(module: str) -> Path | None:
 
 
 def _cpu() -> str:
-    """The processor's model: BLAS picks its kernels by what it finds there."""
+    """The model of the processor, by which a BLAS library chooses its kernels."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,14 +1,14 @@
-"""The experiments a project offers: gathered from everyone who offers some, checked, and found by
-name."""
+"""Experiments: what a project offers by a hook, so that its tests can ask for runs by name."""
 
 from __future__ import annotations
 
-import difflib
 import re
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from probes.common.text import did_you_mean
 
 if TYPE_CHECKING:
     from probes.recording.protocols import Specimen
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 class Experiment:
     """One training run that tests may ask for by name.
 
-    build         makes a fresh specimen, ready to train
-    fingerprint   changes whenever anything that `build` depends on changes: config and source of
-                  the model
-    group         "reference" for the run that others are drawn against; any other word otherwise
-    apply_remedy  makes the specimen again with a cause's remedy applied, where the project knows
-                  how
+    build         returns a new specimen, ready to train
+    fingerprint   changes whenever anything changes that `build` depends on: the config and the
+                  source of the model
+    group         "reference" for the run that the others are drawn against; else any other word
+    apply_remedy  returns the specimen with the remedy for a cause applied; raises LookupError when
+                  the project knows no remedy for that cause
     """
 
     build: Callable[[], Specimen]
@@ -33,110 +33,101 @@ class Experiment:
 
 
 HOOK = "pytest_probes_experiments"
-REFERENCE = "reference"
-"""The group of the run that others are drawn against."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""What an experiment may be called: its name becomes part of a file name."""
+REFERENCE_GROUP = "reference"
+VALID_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""The name of an experiment becomes part of file names."""
+EXPECTED = "it must return a dict from names to probes.Experiment"
 
 
 class OfferError(ValueError):
-    """What a project offers cannot be used; the message says who offered what, and what was
-    expected."""
+    """An implementation of the hook returned something wrong or raised; the message names it."""
 
 
 class UnknownExperimentError(LookupError):
-    """Nobody offers an experiment of this name; the message lists those on offer and how to offer
-    one."""
+    """No experiment has this name; the message lists those there are, or how to offer one."""
 
 
 class Hooks:
-    """What a project may implement in a conftest.py."""
+    """The hook that a project may implement in a conftest.py."""
 
     @staticmethod
     def pytest_probes_experiments(config: Any) -> dict[str, Experiment]:  # type: ignore[empty-body]
-        """Return the experiments that tests may ask for, by name; those of several implementations
-        are merged."""
+        """Return the experiments that tests may ask for, by name.
+
+        The results of several implementations are merged.
+        """
 
 
-def gather(offers: Iterable[tuple[str, object]]) -> dict[str, Experiment]:
-    """All experiments by name, from pairs of who offers them and what was offered.
+def implementations(config: Any) -> list[Any]:
+    """The implementations of the hook, as pluggy lists them."""
+    return list(config.hook.pytest_probes_experiments.get_hookimpls())
 
-    Raises OfferError for anything but a dict of Experiments, for a name that cannot be part of a
-    file name, and for a name that is offered twice."""
-    offered_by: dict[str, str] = {}
+
+def offered(config: Any) -> dict[str, Experiment]:
+    """All experiments by name.
+
+    Raises OfferError for an implementation that raises or that returns anything but a dict of
+    Experiments, for a name that cannot be part of a file name, and for a name that occurs twice.
+    """
+    every = implementations(config)
     experiments: dict[str, Experiment] = {}
-    for who, offer in offers:
-        for name, experiment in _checked(who, offer).items():
+    offered_by: dict[str, str] = {}
+    for one in every:
+        who = one.plugin_name
+        # One call for each implementation, because the result of a call names no implementation.
+        others = [other.plugin for other in every if other is not one]
+        call = config.pluginmanager.subset_hook_caller(HOOK, others)
+        try:
+            results = call(config=config)
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            raise OfferError(
+                f"{HOOK} in {who} raised {type(error).__name__}: {error} "
+                f"({place.filename}:{place.lineno})"
+            ) from error
+        for name, experiment in _checked(who, results[0] if results else None).items():
             if name in offered_by:
                 raise OfferError(
                     f"{HOOK}: {name!r} is offered twice, by {offered_by[name]} and by {who}; rename one"
                 )
-            offered_by[name] = who
-            experiments[name] = experiment
+            offered_by[name], experiments[name] = who, experiment
     return experiments
 
 
-def answers(
-    implementations: Sequence[Any], call: Callable[[list[object]], list[object]]
-) -> Iterator[tuple[str, object]]:
-    """Every implementation's answer beside its name; one at a time, since a hook call does not tell
-    who answered.
-
-    call  calls the hook without the plugins it is given
-    Raises OfferError for an implementation that raises.
-    """
-    for one in implementations:
-        others = [other.plugin for other in implementations if other is not one]
-        try:
-            answered = call(others)
-        except Exception as error:
-            raise OfferError(raised(one.plugin_name, error)) from error
-        yield one.plugin_name, answered[0] if answered else None
-
-
-def raised(who: str, error: Exception) -> str:
-    """What to say of an implementation of the hook that raised."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return (
-        f"{HOOK} in {who} raised {type(error).__name__}: {error} ({place.filename}:{place.lineno})"
-    )
-
-
-def find(experiments: Mapping[str, Experiment], name: str) -> Experiment:
-    """The experiment called `name`. Raises UnknownExperimentError."""
-    if name in experiments:
-        return experiments[name]
-    if not experiments:
-        raise UnknownExperimentError(
-            f"no experiment {name!r}: nobody offers any. Implement {HOOK}(config) in a conftest.py: it returns a dict "
-            "from names to probes.Experiment"
-        )
-    near = difflib.get_close_matches(str(name), experiments, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise UnknownExperimentError(
-        f"no experiment {name!r}; {HOOK} offers {', '.join(experiments)}{hint}"
-    )
-
-
-def reference(experiments: Mapping[str, Experiment]) -> str | None:
-    """The name of the first experiment of the group "reference", None when there is none."""
-    return next(
-        (name for name, experiment in experiments.items() if experiment.group == REFERENCE), None
-    )
-
-
 def _checked(who: str, offer: object) -> dict[str, Experiment]:
-    wanted = "it must return a dict from names to probes.Experiment"
+    """The result of one implementation, when it is a dict of Experiments. Raises OfferError."""
     if not isinstance(offer, dict):
-        raise OfferError(f"{HOOK} in {who} returned {offer!r}, a {type(offer).__name__}; {wanted}")
+        raise OfferError(
+            f"{HOOK} in {who} returned {offer!r}, a {type(offer).__name__}; {EXPECTED}"
+        )
     for name, experiment in offer.items():
-        if not isinstance(name, str) or not NAME.fullmatch(name):
+        if not isinstance(name, str) or not VALID_NAME.fullmatch(name):
             raise OfferError(
                 f"{HOOK} in {who} names an experiment {name!r}; a name is made of letters, digits, '.', '_' and '-' "
                 "and begins with a letter or a digit"
             )
         if not isinstance(experiment, Experiment):
             raise OfferError(
-                f"{HOOK} in {who}: {name!r} is {experiment!r}, a {type(experiment).__name__}; {wanted}"
+                f"{HOOK} in {who}: {name!r} is {experiment!r}, a {type(experiment).__name__}; {EXPECTED}"
             )
     return offer
+
+
+def find(experiments: Mapping[str, Experiment], name: str) -> Experiment:
+    """The experiment of this name. Raises UnknownExperimentError."""
+    if name in experiments:
+        return experiments[name]
+    if not experiments:
+        raise UnknownExperimentError(
+            f"no experiment {name!r}: the project offers none. Implement {HOOK}(config) in a conftest.py; "
+            "it returns a dict from names to probes.Experiment"
+        )
+    hint = did_you_mean(str(name), experiments, most=1)
+    raise UnknownExperimentError(
+        f"no experiment {name!r}; {HOOK} offers {', '.join(experiments)}{'; ' if hint else ''}{hint}"
+    )
+
+
+def reference(experiments: Mapping[str, Experiment]) -> str | None:
+    """The name of the first experiment of the reference group; None when there is none."""
+    return next((name for name, one in experiments.items() if one.group == REFERENCE_GROUP), None)

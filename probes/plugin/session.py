@@ -1,12 +1,7 @@
-"""One test session's experiments: those on offer, and those that tests asked for, in this process
-or in another.
-
-A process tells another of a run by a line of JSON, which is all that a test report can be trusted
-to carry; the record itself stays in a file."""
+"""The experiments of a test session in one process: each is trained and judged at most once."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -16,46 +11,54 @@ from typing import TYPE_CHECKING, Any
 
 from probes.plugin import experiments
 from probes.plugin.experiments import Experiment
+from probes.report.judged_run import JudgedRun, judge
 
 if TYPE_CHECKING:
     from probes.diagnosis.diagnose import Diagnosis
-    from probes.plugin.run_cache import Kept, OnStep, Store, TrainingError
+    from probes.plugin.run_cache import OnStep, Store
     from probes.record import Record
 
-
-Progressing = AbstractContextManager["OnStep | None"]
-"""What is entered for a training: to be told of each step, or None."""
-ANNOUNCEMENT, FAILURE = "probes_run", "probes_failure"
-"""The user properties of a test report that announce a run its test used, and a training that
-failed it."""
+Progress = AbstractContextManager["OnStep | None"]
+"""Shows on the terminal how far a training is, while it is entered."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a test gets of an experiment.
+    """What a test gets for an experiment.
 
-    config   the record's provenance, section "config"; {} when the specimen states none
-    path     where the record is kept
-    seconds  of training, whenever that was
+    path     the file of the record
+    seconds  the time that training took, in this session or an earlier one
     cached   whether an earlier session trained it
     """
 
     name: str
-    config: Mapping[str, Any] = field(repr=False)
-    record: Record = field(repr=False)
-    diagnosis: Diagnosis = field(repr=False)
+    judged: JudgedRun = field(repr=False)
     path: Path
     seconds: float
     cached: bool
 
+    @property
+    def record(self) -> Record:
+        return self.judged.record
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        return self.judged.diagnosis
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The config that the record's provenance states; {} when it states none."""
+        config: Mapping[str, Any] = self.record.provenance.get("config", {})
+        return config
+
 
 @dataclass(frozen=True)
 class Failure:
-    """A training that did not come to its end: builtins only, since it travels between processes.
+    """A training that did not finish.
 
     how      failed or interrupted
-    reason   the error; empty when that says no more than `how`
-    partial  where what was recorded until then is kept; None when nothing was
+    reason   type and message of the error; "" for an interrupt
+    partial  the record of the steps before the error; None when there is none
     """
 
     name: str
@@ -64,172 +67,89 @@ class Failure:
     partial: str | None
 
 
-@dataclass
 class Session:
-    """What one process of a test session knows.
+    """The experiments of one process of a test session, and the runs it has made so far.
 
-    offered     what the project offers, asked at the first need
-    open_store  makes the store, at the first need
-    deselected  tests that were collected and left out
+    offered     returns the experiments that the project offers
+    open_store  returns the store that keeps records
+    Both are called at most once, when they are first needed.
     """
 
-    offered: Callable[[], dict[str, Experiment]]
-    open_store: Callable[[], Store]
-    deselected: int = 0
-    arrived: dict[str, Arrival] = field(default_factory=dict)
-    failures: dict[str, Failure] = field(default_factory=dict)
-    _runs: dict[str, Run] = field(default_factory=dict)
+    def __init__(
+        self, offered: Callable[[], dict[str, Experiment]], open_store: Callable[[], Store]
+    ) -> None:
+        self._offered, self._open_store = offered, open_store
+        self.runs: dict[str, Run] = {}
+        self.failures: dict[str, Failure] = {}
 
     @cached_property
     def experiments(self) -> dict[str, Experiment]:
-        return self.offered()
+        return self._offered()
 
     @cached_property
     def store(self) -> Store:
-        return self.open_store()
+        return self._open_store()
 
-    def run(self, name: str, on_step: OnStep | None = None) -> Run:
-        """The experiment's run, the same object whoever asks in this process; trained at most once
-        a session.
+    def run(self, name: str, progress: Progress) -> Run:
+        """The run of an experiment: always the same object in one process.
 
-        Raises UnknownExperimentError, TrainingError.
-        """
-        experiment = experiments.find(self.experiments, name)
-        if name not in self._runs:
-            kept = self.store.fetch(name, experiment, on_step)
-            self._runs[name] = _run(name, kept)
-        return self._runs[name]
-
-    def use(self, name: str, progress: Progressing, properties: list[tuple[str, object]]) -> Run:
-        """A test's run; what other processes need to know of it becomes a property of the test's
-        report.
-
-        Raises UnknownExperimentError, TrainingError, without a trace of how it came about in here.
+        Raises UnknownExperimentError and TrainingError, without the frames of this package in the
+        traceback.
         """
         __tracebackhide__ = True
         from probes.plugin.run_cache import TrainingError
 
         try:
-            run = self.train(name, progress)
-        except TrainingError as error:
-            properties.append((FAILURE, self.failed(name, error)))
-            raise error.with_traceback(None) from error.__cause__
+            experiment = experiments.find(self.experiments, name)
         except experiments.UnknownExperimentError as error:
             raise error.with_traceback(None) from None
-        properties.append((ANNOUNCEMENT, self.announce(run)))
-        return run
-
-    def train(self, name: str, progress: Progressing) -> Run:
-        """`run`, with a line that says how far it is; whoever interrupts it is told what is left of
-        it."""
+        if name in self.runs:
+            return self.runs[name]
         try:
             with progress as on_step:
-                return self.run(name, on_step)
+                cached = self.store.fetch(name, experiment, on_step)
+        except TrainingError as error:
+            partial = str(error.partial) if error.partial else None
+            self.failures[name] = Failure(name, "failed", error.reason, partial)
+            raise error.with_traceback(None) from error.__cause__
         except KeyboardInterrupt:
-            self.interrupted(name)
+            left = self.store.partial(name, experiment)
+            self.failures[name] = Failure(name, "interrupted", "", str(left) if left else None)
             raise
-
-    def announce(self, run: Run) -> str:
-        """What other processes need to know of a run: one line of JSON."""
-        arrival = Arrival(run.name, str(run.path), run.seconds, run.cached, self.deselected)
-        return json.dumps(arrival.__dict__)
-
-    def hear(self, announcement: str) -> str:
-        """Take note of a run that a test used, in this process or in another; returns its name."""
-        arrival = Arrival(**json.loads(announcement))
-        self.deselected = max(self.deselected, arrival.deselected)
-        self.arrived.setdefault(arrival.name, arrival)
-        return arrival.name
-
-    def failed(self, name: str, error: TrainingError) -> str:
-        """What other processes need to know of a training that failed: one line of JSON."""
-        partial = str(error.partial) if error.partial else None
-        return json.dumps(Failure(name, "failed", error.reason, partial).__dict__)
-
-    def hear_failure(self, announcement: str) -> str:
-        """Take note of an experiment that a test asked for in vain; returns its name."""
-        failure = Failure(**json.loads(announcement))
-        self.failures.setdefault(failure.name, failure)
-        return failure.name
-
-    def interrupted(self, name: str) -> None:
-        """Take note of a training that was stopped under way."""
-        partial = self.store.partial(name, self.experiments[name])
-        self.failures[name] = Failure(name, "interrupted", "", str(partial) if partial else None)
-
-    def recall(self, arrival: Arrival) -> Run:
-        """The run that was announced. Raises RecordError or OSError when its record cannot be read
-        here."""
-        if arrival.name not in self._runs:
-            from probes.plugin.run_cache import Kept
-            from probes.record import Record
-
-            path = Path(arrival.path)
-            kept = Kept(Record.load(path), path, arrival.seconds, arrival.cached)
-            self._runs[arrival.name] = _run(arrival.name, kept)
-        return self._runs[arrival.name]
+        judged = judge(cached.record, name, str(cached.path), "experiment")
+        self.runs[name] = Run(name, judged, cached.path, cached.seconds, cached.cached)
+        return self.runs[name]
 
     def remedy(self, run: Run) -> list[str]:
-        """What the project's own remedy for the run's cause changes, a line for each leaf of the
-        config.
+        """The leaves of the config that the project's remedy for the run's cause changes, one line
+        each.
 
-        Nothing where no cause is named or the project knows no remedy for it (its `apply_remedy`
-        raises LookupError)."""
+        Empty when no cause is named or the project knows no remedy for it. An error in the
+        project's `apply_remedy` becomes a line, so that it does not hide the result of the test.
+        """
         experiment, cause = self.experiments.get(run.name), run.diagnosis.cause
         if experiment is None or experiment.apply_remedy is None or cause is None:
             return []
         try:
             specimen = experiment.apply_remedy(cause)
             provenance: Mapping[str, Any] = getattr(specimen, "provenance", dict)()
-            healed: Mapping[str, Any] = provenance.get("config", {})
+            after = dict(_leaves(provenance.get("config", {})))
         except LookupError:
             return []
-        except Exception as error:  # the project's; it must not hide the test's own result
+        except Exception as error:
             return [f"remedy here: apply_remedy({cause!r}) raised {type(error).__name__}: {error}"]
-        before, after = dict(_leaves(run.config)), dict(_leaves(healed))
-        changed = {leaf: value for leaf, value in after.items() if before.get(leaf) != value}
+        before = dict(_leaves(run.config))
         return [
             f"remedy here: {leaf} = {value!r} (it is {before.get(leaf)!r})"
-            for leaf, value in changed.items()
+            for leaf, value in after.items()
+            if before.get(leaf) != value
         ]
-
-    def close(self) -> None:
-        """Give up what the store holds on to, if it was ever opened."""
-        if "store" in vars(self):
-            self.store.close()
-
-    def missing(self) -> list[str]:
-        """Experiments on offer that no test asked for."""
-        return [
-            name
-            for name in self.experiments
-            if name not in self.arrived and name not in self.failures
-        ]
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A run as announced: builtins only, since it travels between processes."""
-
-    name: str
-    path: str
-    seconds: float
-    cached: bool
-    deselected: int
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a nested config, by their dotted names."""
     for name, value in tree.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _run(name: str, kept: Kept) -> Run:
-    from probes.diagnosis.diagnose import diagnose
-
-    config = kept.record.provenance.get("config", {})
-    return Run(
-        name, config, kept.record, diagnose(kept.record), kept.path, kept.seconds, kept.cached
-    )

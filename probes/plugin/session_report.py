@@ -1,274 +1,220 @@
-"""The end of a session, in the process that reports: what is drawn, written and said, and whether
-it was all there."""
+"""The end of a session, in the controller: the files that are written and the lines that are shown."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TypeVar
 
-from probes.plugin import experiments, log_items, terminal
-from probes.plugin.output_paths import Places, shown
+from probes.plugin import experiments, terminal
+from probes.plugin.options import OutputPaths
 from probes.plugin.session import Failure, Run, Session
-from probes.plugin.terminal import Part
-from probes.plugin.worker_reports import Hearing, RollCall, worst
-from probes.report.json_report import Entry, document, entry, unjudged, write
+from probes.plugin.terminal import Line
+from probes.plugin.worker_reports import TestReports
+from probes.report.judged_run import AnyRun, JudgedRun, UnreadRun, judge
 
-if TYPE_CHECKING:
-    from probes.record import Record
+Result = TypeVar("Result")
 
 
-@dataclass
-class Closing:
-    """What there is to say at the end of a session.
+class SessionReport:
+    """Draws the dashboard, writes the other files, and says what is on the terminal.
 
-    runs      those that tests used, and the reference, in the order in which they are offered
-    failures  trainings that did not come to their end
-    lacks     why they are not everything; empty when they are
-    page      the page that was written, None when none was
-    document  the diagnosed runs as data, where they were written
-    errors    what could not be done, each with its reason; the session has failed when there are
-              any
+    partial  reasons why the runs are not all there are; empty when they are
+    errors   what could not be done, with the reasons; any error fails the session
     """
 
-    runs: Sequence[Run] = ()
-    failures: Sequence[Failure] = ()
-    lacks: Sequence[str] = ()
-    page: Path | None = None
-    document: Path | None = None
-    errors: list[str] = field(default_factory=list)
+    def __init__(
+        self,
+        session: Session,
+        reports: TestReports,
+        paths: OutputPaths,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._session, self._reports = session, reports
+        self._paths, self._environment = paths, environment
+        self._runs: list[Run] = []
+        self._failures: dict[str, Failure] = {}
+        self._judged: list[AnyRun] = []
+        self._written: dict[str, Path] = {}
+        self.partial: list[str] = []
+        self.errors: list[str] = []
 
-    def attempt(self, what: str, action: Callable[[], Run | Path | None]) -> Run | Path | None:
-        """The outcome of an action, or None and one more error: no failure here may hide the tests'
-        own results."""
+    def write(self, reasons: list[str], train: Callable[[str], Run | None]) -> None:
+        """Draw and write everything.
+
+        reasons  why the runs are not all there are, beside what the reports of the tests show
+        train    returns the run of the reference when no test has used it, or None to do without
+        """
+        # A copy: if the reference cannot be trained now, that is an error of its own.
+        self._failures = dict(self._reports.failures)
+        self.partial = [*reasons, *self._missing()]
+        self._runs = self._ordered_runs(train)
+        experiment_runs = [
+            *(self._with_tests(run.judged) for run in self._runs),
+            *(self._with_tests(self._remains(one)) for one in self._failures.values()),
+        ]
+        self._draw(experiment_runs)
+        logs = [log.run for _, log in sorted(self._reports.logs.items())]
+        self._judged = [*experiment_runs, *logs]
+        self._write_document()
+        self._write_summary()
+
+    def lines(self) -> Iterator[Line]:
+        """The lines on the terminal."""
+        yield from terminal.table(sorted(log.row for log in self._reports.logs.values()))
+        yield from terminal.table(map(terminal.run_row, self._runs))
+        for failure in self._failures.values():
+            yield from terminal.failure(failure)
+        yield from terminal.outputs(
+            {what: self._paths.on_terminal(path) for what, path in self._written.items()},
+            self.partial,
+        )
+        for error in self.errors:
+            yield terminal.red(f"error: {error}")
+        for note in self._reports.notes:
+            yield terminal.note(note)
+
+    def github_annotations(self) -> list[str]:
+        """The lines by which GitHub Actions annotates failed runs; none elsewhere."""
+        if self._environment.get("GITHUB_ACTIONS") != "true" or not self._judged:
+            return []
+        from probes.report import github
+
+        workspace = self._environment.get("GITHUB_WORKSPACE")
+        return list(github.workflow_commands(self._judged, self._paths.root, workspace))
+
+    # Runs
+
+    def _missing(self) -> Iterator[str]:
+        """Reasons why runs are missing that the tests' reports show."""
+        count = self._reports.deselected
+        if count:
+            yield f"{count} {'test' if count == 1 else 'tests'} deselected"
+        if used := self._reports.tests.keys() | self._failures.keys():
+            unused = [name for name in self._session.experiments if name not in used]
+            if unused:
+                yield f"no test asked for {', '.join(unused)}"
+
+    def _ordered_runs(self, train: Callable[[str], Run | None]) -> list[Run]:
+        """The runs that tests used, and the reference if there is a page, in the order of the
+        offer."""
+        runs: dict[str, Run | None] = dict(self._reports.runs)
+        reference = experiments.reference(self._session.experiments)
+        used = runs.keys() | self._failures.keys()
+        if self._paths.page and used and reference and reference not in used:
+            what = f"the reference {reference} cannot be used"
+            runs[reference] = self._attempt(what, lambda: train(reference))
+        names = dict.fromkeys([*self._session.experiments, *runs])
+        return [run for name in names if (run := runs.get(name))]
+
+    def _with_tests(self, run: AnyRun) -> AnyRun:
+        """The run as outputs show it: with its tests, and with its path relative to the root."""
+        path = self._paths.in_document(Path(run.path)) if run.path else None
+        return replace(run, path=path, tests=self._reports.tests.get(run.name, {}))
+
+    def _remains(self, failure: Failure) -> AnyRun:
+        """A training that did not finish, with a diagnosis of the steps that it recorded."""
+        from probes.record import Record
+
+        error = f"{failure.how} in training" + (f": {failure.reason}" if failure.reason else "")
+        if failure.partial:
+            try:
+                record = Record.load(failure.partial)
+            except (OSError, ValueError):
+                pass
+            else:
+                if len(record.steps):
+                    judged = judge(record, failure.name, failure.partial, "experiment")
+                    return replace(judged, error=error)
+        return UnreadRun(failure.name, failure.partial, error, "experiment")
+
+    # Output files
+
+    def _draw(self, runs: Sequence[AnyRun]) -> None:
+        """Draw the dashboard of the experiments, if it is not off. Of trainings that did not finish
+        only those that failed are drawn, not those that were interrupted."""
+        page, failures = self._paths.page, self._failures
+        if page is None:
+            return
+        drawable: list[JudgedRun] = []
+        for run in runs:
+            if isinstance(run, JudgedRun) and (not run.error or failures[run.name].how == "failed"):
+                what = f"the record of {run.name} cannot be read back"
+                drawable += filter(None, [self._attempt(what, partial(self._with_rows, run))])
+        if not drawable:
+            return
+        failed = [
+            f"{one.name} failed in training: {one.reason}."
+            for one in failures.values()
+            if one.how == "failed"
+        ]
+        reasons = [f"Partial page: {'; '.join(self.partial)}."] if self.partial else []
+        notes = [*failed, *reasons, *self._reports.notes]
+        reference = experiments.reference(self._session.experiments)
+        reference = reference if reference in [run.name for run in drawable] else None
+
+        def draw() -> Path:
+            from probes.report.html import render
+
+            return render(drawable, page, reference=reference, notes=notes)
+
+        if self._attempt(f"no dashboard at {page}", draw):
+            self._written["dashboard"] = page
+
+    def _with_rows(self, run: JudgedRun) -> JudgedRun:
+        """The run with the rows of its record, which are read from its file when another process
+        judged it."""
+        file = {one.name: one.path for one in self._runs}.get(run.name)
+        if file is None or run.error or run.name in self._session.runs:
+            return run
+        from probes.record import Record
+
+        return replace(run, record=Record.load(file))
+
+    def _write_document(self) -> None:
+        path = self._paths.document
+        if path is None:
+            return
+
+        def write() -> Path:
+            from probes.common.files import write_atomically
+            from probes.report.json_report import document
+
+            text = document(self._judged, self.partial, list(self._reports.notes), self._page())
+            return write_atomically(path, text)
+
+        if self._attempt(f"no diagnosis at {path}", write):
+            self._written["diagnosis"] = path
+
+    def _write_summary(self) -> None:
+        """Append the summary for GitHub. A failure becomes a note and fails nothing, because the
+        file belongs to the machine and not to the project."""
+        if not (target := self._environment.get("GITHUB_STEP_SUMMARY")):
+            return
+        from probes.report.markdown import summary
+
+        text = summary(self._judged, self.partial, list(self._reports.notes), self._page())
+        try:
+            with open(target, "a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            self._reports.notes[f"no summary at {target}: {error.strerror or error}"] = None
+
+    def _page(self) -> str | None:
+        """The path of the dashboard as the other files state it; None when it was not drawn."""
+        drawn = self._written.get("dashboard")
+        return self._paths.in_document(drawn) if drawn else None
+
+    def _attempt(self, what: str, action: Callable[[], Result]) -> Result | None:
+        """The result of an action; after an exception None, and one more error. No failure here may
+        hide the results of the tests."""
         try:
             return action()
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
-            self.errors.append(
-                f"{what}: {type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
-            )
+            where = f"{Path(place.filename).name}:{place.lineno}"
+            self.errors.append(f"{what}: {type(error).__name__}: {error} ({where})")
             return None
-
-
-def close(
-    session: Session,
-    page: Path | None,
-    reasons: Sequence[str],
-    fetch: Callable[[str], Run | None],
-    notes: Sequence[str] = (),
-) -> Closing:
-    """Read back what tests used, and draw it; with the reference, if no test asked for that.
-
-    page     where to draw; None: nowhere
-    reasons  why the session is partial, beyond what `session` itself can tell
-    fetch    gets the run of an experiment that no test asked for; it may train, or decline by None
-    notes    sentences that tests left
-    """
-    closing = Closing(
-        failures=list(session.failures.values()), lacks=[*reasons, *_shortfall(session)]
-    )
-    found = {
-        name: closing.attempt(
-            f"the record of {name} cannot be read back", partial(session.recall, arrival)
-        )
-        for name, arrival in session.arrived.items()
-    }
-    reference = experiments.reference(session.experiments)
-    if page and reference and reference not in found and reference not in session.failures:
-        what = f"the reference {reference} is not to be had"
-        found[reference] = closing.attempt(what, lambda: fetch(reference))
-    names = dict.fromkeys([*session.experiments, *found])
-    closing.runs = [run for run in map(found.get, names) if isinstance(run, Run)]
-    if page and (drawable := list(_drawable(closing))):
-        sentences = [*_notes(closing), *notes]
-        drawn = closing.attempt(
-            f"no dashboard at {page}", lambda: _draw(drawable, page, reference, sentences)
-        )
-        closing.page = page if drawn else None
-    return closing
-
-
-def _shortfall(session: Session) -> Iterator[str]:
-    if session.deselected:
-        yield f"{session.deselected} {'test' if session.deselected == 1 else 'tests'} deselected"
-    if (session.arrived or session.failures) and (missing := session.missing()):
-        yield f"no test asked for {', '.join(missing)}"
-
-
-def _drawable(closing: Closing) -> Iterator[tuple[str, Record]]:
-    """The records of the runs, and what trainings that failed have left."""
-    yield from ((run.name, run.record) for run in closing.runs)
-    for failure in closing.failures:
-        if (
-            failure.how == "failed"
-            and failure.partial
-            and (record := remains(Path(failure.partial)))
-        ):
-            yield failure.name, record
-
-
-def remains(partial: Path) -> Record | None:
-    """The incomplete record of a training that failed; None when it holds no step or cannot be
-    read."""
-    from probes.record import Record
-
-    try:
-        record = Record.load(partial)
-    except (OSError, ValueError):
-        return None
-    return record if len(record.steps) else None
-
-
-def _draw(
-    drawn: Sequence[tuple[str, Record]], page: Path, reference: str | None, notes: Sequence[str]
-) -> Path:
-    from probes.report.html import render
-
-    page.parent.mkdir(parents=True, exist_ok=True)
-    return render(
-        drawn, page, reference=reference if reference in dict(drawn) else None, notes=notes
-    )
-
-
-def _notes(closing: Closing) -> list[str]:
-    """What stands at the top of the page."""
-    failed = [
-        f"{one.name} failed in training: {one.reason}."
-        for one in closing.failures
-        if one.how == "failed"
-    ]
-    return [*failed, *([note(closing.lacks)] if closing.lacks else [])]
-
-
-def note(lacks: Sequence[str]) -> str:
-    return f"Partial page: {'; '.join(lacks)}."
-
-
-@dataclass
-class Ending:
-    """What the end needs to know, and what becomes of it.
-
-    on_file   node ids of the last failures, where only those are to run
-    lost      tests that were never heard of
-    document  the diagnosed runs, as data
-    """
-
-    hearing: Hearing
-    places: Places
-    environment: Mapping[str, str]
-    rollcall: RollCall = field(default_factory=RollCall)
-    on_file: Collection[str] = ()
-    lost: list[str] = field(default_factory=list)
-    closing: Closing = field(default_factory=Closing)
-    document: Mapping[str, Any] = field(default_factory=dict)
-    _only_failures: bool = False
-
-    def collected(self, ids: Iterable[str]) -> None:
-        """`--lf` leaves tests out only when a failure on file is among those it can run."""
-        self._only_failures |= not set(self.on_file).isdisjoint(ids)
-
-    def come(self, stopped: bool, named: bool, train: Callable[[str], Run]) -> bool:
-        """Draw and write what there is to tell; whether all of it is there and well.
-
-        stopped  whether the session did not come to its own end
-        named    whether only tests that were named ran
-        train    gets the run of an experiment that no test asked for
-        """
-        self.lost = [] if stopped else self.rollcall.lost()
-        if self.hearing:
-            reasons = {
-                "only named tests ran": named,
-                "only the last failures ran": self._only_failures,
-                "the session stopped early": stopped,
-                "tests were lost": bool(self.lost),
-            }
-            lacks = [reason for reason, holds in reasons.items() if holds]
-            fetch, notes = partial(self._fetch, train, stopped), list(self.hearing.notes)
-            self.closing = close(self.hearing.session, self.places.page, lacks, fetch, notes)
-            self._tell(notes)
-        return not (self.closing.errors or self.lost or self.rollcall.dead)
-
-    def lines(self) -> Iterator[list[Part]]:
-        """What is said on the terminal."""
-        yield from log_items.table(log["row"] for log in self.hearing.logs.values())
-        closing = self.closing
-        outputs = {"dashboard": closing.page, "diagnosis": closing.document}
-        written = {what: self.places.told(path) for what, path in outputs.items() if path}
-        yield from terminal.ending(
-            closing.runs, closing.failures, closing.lacks, written, closing.errors
-        )
-        yield from terminal.notes(self.hearing.notes)
-        yield from terminal.losses(self.lost, self.rollcall.dead)
-
-    def commands(self) -> list[str]:
-        """Lines for whoever runs this and reads its output."""
-        if self.environment.get("GITHUB_ACTIONS") != "true" or not self.document:
-            return []
-        from probes.report import github
-
-        return list(
-            github.commands(
-                self.document, self.places.root, self.environment.get("GITHUB_WORKSPACE")
-            )
-        )
-
-    def _fetch(self, train: Callable[[str], Run], stopped: bool, name: str) -> Run | None:
-        """An experiment no test asked for; somebody who stops a session does not wait for it to
-        train."""
-        mine = self.hearing.session
-        if stopped and not mine.store.has(name, mine.experiments[name]):
-            return None
-        return train(name)
-
-    def _tell(self, notes: list[str]) -> None:
-        """Write the diagnosed runs where they are looked for."""
-        page, path = self.closing.page, self.places.document
-        told = shown(page, self.places.root) if page else None
-        self.document = content = document(list(self._entries()), self.closing.lacks, notes, told)
-        if path and self.closing.attempt(f"no diagnosis at {path}", lambda: write(content, path)):
-            self.closing.document = path
-        if summary := self.environment.get("GITHUB_STEP_SUMMARY"):
-            self._summarise(content, Path(summary))
-
-    def _summarise(self, content: Mapping[str, Any], summary: Path) -> None:
-        """The file is the machine's: that it cannot be written says nothing of the tests, and fails
-        none."""
-        from probes.report import markdown
-
-        try:
-            markdown.append(content, summary)
-        except OSError as error:
-            self.hearing.notes[f"no summary at {summary}: {error.strerror or error}"] = None
-
-    def _entries(self) -> Iterator[Entry]:
-        for run in self.closing.runs:
-            yield self._used(
-                entry(run.name, self._path(run.path), run.record, run.diagnosis, "experiment")
-            )
-        for failure in self.closing.failures:
-            yield self._used(self._failed(failure))
-        for nodeid, log in sorted(self.hearing.logs.items()):
-            yield {**log["entry"], "tests": {nodeid: log["entry"]["outcome"]}}
-
-    def _used(self, run: Entry) -> Entry:
-        """With the tests that used the run."""
-        tests = self.hearing.tests.get(run["name"], {})
-        return {**run, "tests": tests, "outcome": worst(tests.values()) if tests else None}
-
-    def _failed(self, failure: Failure) -> Entry:
-        """A training that did not come to its end, with the diagnosis of what it has left."""
-        from probes.diagnosis.diagnose import diagnose
-
-        path = Path(failure.partial) if failure.partial else None
-        error = f"{failure.how} in training" + (f": {failure.reason}" if failure.reason else "")
-        told = self._path(path) if path else None
-        if path is None or (record := remains(path)) is None:
-            return unjudged(failure.name, told, error, "experiment")
-        return {**entry(failure.name, told, record, diagnose(record), "experiment"), "error": error}
-
-    def _path(self, path: Path) -> str:
-        return shown(path, self.places.root)

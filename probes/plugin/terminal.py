@@ -1,5 +1,4 @@
-"""What a test session says on the terminal, as text and markup; printing it is another's
-business."""
+"""What the plugin shows on the terminal: lines as text and markup, and the progress of a training."""
 
 from __future__ import annotations
 
@@ -9,134 +8,114 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from probes.common.text import printable
+
 if TYPE_CHECKING:
     from probes.plugin.experiments import Experiment
     from probes.plugin.run_cache import OnStep, Store
     from probes.plugin.session import Failure, Run
 
-Part = tuple[str, Mapping[str, bool]]
-"""A piece of a line and its markup: {} or {"green": True}."""
-COLOUR = {"healthy": "green", "unhealthy": "red", "undetermined": "yellow"}
+Line = list[tuple[str, Mapping[str, bool]]]
+"""The pieces of a line, each with its markup: {} or {"green": True}."""
+COLOURS = {"healthy": "green", "undetermined": "yellow"}
+"""Verdict -> colour; everything else is red."""
 UPDATES_PER_SECOND = 5
-"""At most; an eye follows no more, and a slow terminal should not slow the training."""
+"""The most; more cannot be read, and a slow terminal would slow down the training."""
 
 
 def header(experiments: Mapping[str, Experiment], store: Store) -> str:
-    """Which experiments will be answered from the store: "probes: healthy cached, overfit to be
-    trained"."""
-    state = {True: "cached", False: "to be trained"}
-    parts = [
-        f"{name} {state[store.has(name, experiment)]}" for name, experiment in experiments.items()
+    """Which experiments are cached: "probes: healthy cached, overfit to be trained"."""
+    states = [
+        f"{name} {'cached' if store.has(name, experiment) else 'to be trained'}"
+        for name, experiment in experiments.items()
     ]
-    return "probes: " + (", ".join(parts) or "no experiments on offer")
+    return f"probes: {', '.join(states) or 'no experiments on offer'}"
 
 
-def sections(runs: Iterable[Run], remedy: Callable[[Run], Sequence[str]]) -> list[tuple[str, str]]:
-    """What stands under the report of a failed test about the runs it used, with the project's own
-    remedy."""
-    return [(f"probes: {run.name}", _section(run, remedy(run))) for run in runs]
+def failure_section(run: Run, remedy: Sequence[str]) -> tuple[str, str]:
+    """Title and text of the section that a failed test shows for a run that it used.
 
-
-def _section(run: Run, remedy: Sequence[str]) -> str:
+    remedy  lines about the project's own remedy
+    """
     command = f"python -m probes render {shlex.quote(str(run.path))} -o page.html"
-    return "\n".join([str(run.diagnosis), *remedy, f"record: {run.path}", f"draw it: {command}"])
+    lines = [str(run.diagnosis), *remedy, f"record: {run.path}", f"draw it: {command}"]
+    return f"probes: {run.name}", "\n".join(lines)
 
 
-def table(runs: Sequence[Run]) -> Iterator[list[Part]]:
-    """One line a run, in aligned columns: name, verdict, cause, seconds, cached or trained,
-    headline."""
-    columns = list(zip(*map(_row, runs), strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    aligned = [
-        [cell.ljust(width) for cell in column]
-        for column, width in zip(columns, widths, strict=True)
-    ]
-    for run, name, verdict, *rest in zip(runs, *aligned, strict=True):
-        yield [
-            (f"{name}  ", {}),
-            (verdict, {COLOUR[run.diagnosis.verdict]: True}),
-            (f"  {'  '.join(rest)}".rstrip(), {}),
-        ]
+# The end of a session
 
 
-def _row(run: Run) -> tuple[str, ...]:
-    cause = run.diagnosis.title or "-"
-    headline = run.diagnosis.gist
+def table(rows: Iterable[Sequence[str]]) -> Iterator[Line]:
+    """Aligned columns: one line for each row, whose second cell is a verdict and is coloured."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        name, verdict, *rest = map(str.ljust, row, widths)
+        markup = {COLOURS.get(row[1], "red"): True}
+        yield [(f"{name}  ", {}), (verdict, markup), (f"  {'  '.join(rest)}".rstrip(), {})]
+
+
+def run_row(run: Run) -> tuple[str, ...]:
+    """The row of an experiment: name, verdict, cause, seconds, cached or trained, evidence."""
     return (
         run.name,
         run.diagnosis.verdict,
-        cause,
+        run.diagnosis.title or "-",
         f"{run.seconds:5.1f} s",
         "cached" if run.cached else "trained",
-        headline,
+        run.diagnosis.gist,
     )
 
 
-def ending(
-    runs: Sequence[Run],
-    failures: Iterable[Failure],
-    lacks: Sequence[str],
-    written: Mapping[str, str],
-    errors: Iterable[str],
-) -> Iterator[list[Part]]:
-    """Said of experiments at the end: the table, what was written where, what it lacks, what went
-    wrong.
+def failure(one: Failure) -> Iterator[Line]:
+    """A training that did not finish, and where the record of its steps is."""
+    reason = f"  {' '.join(one.reason.split())}" if one.reason else ""
+    yield [(f"{one.name}  ", {}), (one.how, {"red": True}), (reason, {})]
+    if one.partial:
+        yield [(f"  what it recorded until then is kept at {one.partial}", {})]
 
-    written  what -> the path it was written to
+
+def outputs(written: Mapping[str, str], partial: Sequence[str]) -> Iterator[Line]:
+    """The files that were written, and after the first the reasons why they are partial.
+
+    written  kind of file -> its path
     """
-    yield from table(runs)
-    for failure in failures:
-        yield from _failure(failure)
-    partial = f"partial: {'; '.join(lacks)}" if lacks else ""
-    places = [f"{what}: {path}" for what, path in written.items()]
-    if places and partial:
-        places[0] += f" ({partial})"
-    for line in places or filter(None, [partial]):
+    reasons = f"partial: {'; '.join(partial)}" if partial else ""
+    lines = [f"{kind}: {path}" for kind, path in written.items()]
+    if lines and reasons:
+        lines[0] += f" ({reasons})"
+    elif reasons:
+        lines = [reasons]
+    for line in lines:
         yield [(line, {})]
-    for error in errors:
-        yield [(f"error: {error}", {"red": True})]
 
 
-def _failure(failure: Failure) -> Iterator[list[Part]]:
-    """ "boom  failed  FloatingPointError: boom at 12", and where to find what it recorded until
-    then."""
-    reason = f"  {' '.join(failure.reason.split())}" if failure.reason else ""
-    yield [(f"{failure.name}  ", {}), (failure.how, {"red": True}), (reason, {})]
-    if failure.partial:
-        yield [(f"  what it recorded until then is kept at {failure.partial}", {})]
+def note(sentence: str) -> Line:
+    """A sentence that a test left."""
+    return [(f"note: {printable(sentence)}", {})]
 
 
-def notes(sentences: Iterable[str]) -> Iterator[list[Part]]:
-    """What tests left to be said, a line each."""
-    for sentence in sentences:
-        from probes.common.text import (
-            printable,
-        )  # which loads numpy: not where there is nothing to say
-
-        yield [(f"note: {printable(sentence)}", {})]
+def red(text: str) -> Line:
+    return [(text, {"red": True})]
 
 
-def losses(lost: Sequence[str], dead: Sequence[str]) -> Iterator[list[Part]]:
-    """What to say of workers that died and of tests that were never heard of again."""
-    red = {"red": True}
-    for worker in dead:
-        yield [(f"worker {worker}", red)]
-    if lost:
-        yield [
-            (
-                f"{len(lost)} of the collected tests never reported; whether they passed is not known:",
-                red,
-            )
-        ]
-    for nodeid in lost:
-        yield [(f"  {nodeid}", red)]
+def losses(missing: Sequence[str], crashed: Sequence[str]) -> Iterator[Line]:
+    """The workers that crashed, and the tests of which no report arrived."""
+    yield from (red(f"worker {worker}") for worker in crashed)
+    if missing:
+        count = f"{len(missing)} of the collected tests never reported"
+        yield red(f"{count}; whether they passed is not known:")
+    yield from (red(f"  {nodeid}") for nodeid in missing)
+
+
+# While an experiment trains
 
 
 class Progress:
     """One line that says how far a training is, rewritten at most UPDATES_PER_SECOND times a
     second.
 
-    write  puts a text in place of the one it put there before
+    write  replaces the text that it wrote before
     """
 
     def __init__(
@@ -146,7 +125,7 @@ class Progress:
         self._next = clock()
 
     def __call__(self, step: int, total: int) -> None:
-        """To be called after each step, counted from 0; total is 0 when it is not known."""
+        """Call this after each step, counted from 0; `total` is 0 when it is not known."""
         now = self._clock()
         if now >= self._next:
             self._next = now + 1 / UPDATES_PER_SECOND
@@ -154,9 +133,9 @@ class Progress:
 
 
 class StatusLine:
-    """A line on pytest's terminal that is written over and over and taken away again.
+    """A line on pytest's terminal that is rewritten and finally removed.
 
-    reporter, capture  pytest's own plugins of these names; `capture` is None where nothing is
+    reporter, capture  pytest's plugins of these names; `capture` is None when output is not
                        captured
     """
 
@@ -173,7 +152,7 @@ class StatusLine:
             self._reporter.flush()
 
     def clear(self) -> None:
-        """Leave the line as if nothing had been written, with the cursor at its beginning."""
+        """Blank the line and put the cursor at its beginning."""
         if self._written:
             self.write("")
             self.write("", erase=False)
@@ -181,8 +160,8 @@ class StatusLine:
 
 @contextmanager
 def progress(name: str, reporter: Any, capture: Any) -> Iterator[OnStep | None]:
-    """A line on the terminal that says how far a training is, gone again at its end; None without a
-    terminal."""
+    """A line that says how far a training is and that is removed at its end; None when pytest does
+    not write to a terminal."""
     if reporter is None or not reporter.isatty:
         yield None
         return

@@ -1,67 +1,67 @@
-"""Annotations as GitHub Actions takes them: lines on standard output that are workflow commands.
+"""Annotations for GitHub Actions: workflow commands, printed as lines on standard output.
 
-https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions; the characters
-that are escaped, and in which part, are those of github.com/actions/toolkit,
-packages/core/src/command.ts."""
+The commands: https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions
+Which characters are escaped in which part: github.com/actions/toolkit, packages/core/src/command.ts
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from probes.report.json_report import Entry
+from probes.common.text import printable
+from probes.report.judged_run import AnyRun, JudgedRun
 
-IN_DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
-IN_PROPERTIES = {**IN_DATA, ":": "%3A", ",": "%2C"}
-RED = ("failed", "error")
+MESSAGE_ESCAPES = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+PROPERTY_ESCAPES = {**MESSAGE_ESCAPES, ":": "%3A", ",": "%2C"}
+FAILED = ("failed", "error")
 
 
-def commands(content: Mapping[str, Any], root: Path, workspace: str | None) -> Iterator[str]:
-    """A command for each run that turned a test red and is not healthy, errors first, then for each
-    not judged.
+def workflow_commands(runs: Iterable[AnyRun], root: Path, workspace: str | None) -> Iterator[str]:
+    """An error for each run that made a test fail and is not healthy; then a warning for each log
+    that was skipped because it says too little.
 
-    root       where relative paths of the document start
-    workspace  the folder that holds the repository; files are told from there
+    root       where relative paths of the runs start
+    workspace  folder of the repository; the paths in annotations start there
     """
-    base = Path(workspace) if workspace else root
-    for run in content["runs"]:
-        if run["outcome"] in RED and run["verdict"] != "healthy":
+    runs, base = list(runs), Path(workspace) if workspace else root
+    for run in runs:
+        if run.outcome in FAILED and _verdict(run) != "healthy":
             yield _command("error", run, root, base)
-    for run in content["runs"]:
-        if (
-            run["outcome"] == "skipped"
-            and run["verdict"] == "undetermined"
-            and run["kind"] == "file"
-        ):
+    for run in runs:
+        if (run.outcome, _verdict(run), run.kind) == ("skipped", "undetermined", "file"):
             yield _command("warning", run, root, base)
 
 
-def _command(kind: str, run: Entry, root: Path, base: Path) -> str:
-    from probes.common.text import printable
+def _verdict(run: AnyRun) -> str | None:
+    return run.diagnosis.verdict if isinstance(run, JudgedRun) else None
 
-    lines = [
-        run["error"] or run["headline"],
-        run["remedy"],
-        f"record: {run['path']}" if run["path"] else "",
-    ]
+
+def _command(level: str, run: AnyRun, root: Path, base: Path) -> str:
+    lines = [run.error or ""]
+    title = _verdict(run) or "not judged"
+    if isinstance(run, JudgedRun):
+        lines = [run.error or run.diagnosis.headline, run.diagnosis.remedy]
+        title = run.diagnosis.cause or title
+    lines += [f"record: {run.path}"] if run.path else []
     message = "\n".join(printable(line) for line in lines if line)
-    title = printable(f"{run['name']}: {run['cause'] or run['verdict'] or 'not judged'}")
-    file = _escaped(printable(_file(run, root, base)), IN_PROPERTIES)
-    return (
-        f"::{kind} file={file},title={_escaped(title, IN_PROPERTIES)}::{_escaped(message, IN_DATA)}"
+    properties = {"file": _file(run, root, base), "title": f"{run.name}: {title}"}
+    written = ",".join(
+        f"{name}={_escape(printable(value), PROPERTY_ESCAPES)}"
+        for name, value in properties.items()
     )
+    return f"::{level} {written}::{_escape(message, MESSAGE_ESCAPES)}"
 
 
-def _file(run: Entry, root: Path, base: Path) -> str:
-    """The log; of an experiment, whose record is in no repository, the file of the first test that
-    it turned red."""
-    red = [nodeid for nodeid, outcome in run["tests"].items() if outcome in RED]
-    name = red[0].partition("::")[0] if run["kind"] == "experiment" and red else str(run["path"])
+def _file(run: AnyRun, root: Path, base: Path) -> str:
+    """The file that an annotation points to: the log, or for an experiment the file of the first
+    test that failed, because its record is in no repository."""
+    failed = [nodeid for nodeid, outcome in run.tests.items() if outcome in FAILED]
+    name = failed[0].partition("::")[0] if run.kind == "experiment" and failed else str(run.path)
     path = Path(os.path.abspath(root / name))
     return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
 
 
-def _escaped(text: str, escapes: Mapping[str, str]) -> str:
+def _escape(text: str, escapes: Mapping[str, str]) -> str:
     return "".join(escapes.get(letter, letter) for letter in text)

@@ -1,42 +1,41 @@
-"""Diagnosed runs as plain data: one document, whose JSON schema is
-`probes/schema/diagnosis.schema.json`.
+"""The JSON document that lists the judged runs of a command or of a test session.
 
-Numbers that JSON lacks are the strings that a record has for them (docs/record.md).
+Its schema is `probes/schema/diagnosis.schema.json`. JSON has no NaN and no infinities; the document
+writes them as the strings "NaN", "Infinity" and "-Infinity", as a record does.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from importlib.resources import files
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-if TYPE_CHECKING:
-    from probes.diagnosis.diagnose import Diagnosis
-    from probes.record import Record
+from probes.report.judged_run import AnyRun, UnreadRun
 
 VERSION = 1
-"""Of the document: goes up when a reader of the version before would misunderstand it."""
-Entry = dict[str, Any]
-Kind = Literal["experiment", "file"]
+"""Version of the document; it rises when a program that reads the earlier one would be misled."""
 
 
-def entry(
-    name: str, path: str | None, record: Record, diagnosis: Diagnosis, kind: Kind = "file"
-) -> Entry:
-    """A run that was judged."""
-    return {
-        **unjudged(name, path, None, kind),
+def entry(run: AnyRun) -> dict[str, Any]:
+    """The entry of one run. A run without a diagnosis has the same keys, with empty values."""
+    written: dict[str, Any] = {
+        "name": run.name, "kind": run.kind, "path": run.path, "verdict": None, "cause": None, "headline": "",
+        "reason": "", "alarm": False, "margin": None, "first_step": None, "remedy": "", "remarks": [], "causes": [],
+        "findings": [], "judged": [], "not_judged": {}, "complete": None, "stopped": None, "reader": None,
+        "error": run.error, "allowed": run.allowed, "outcome": run.outcome, "tests": dict(run.tests),
+    }  # fmt: skip
+    if isinstance(run, UnreadRun):
+        return written
+    diagnosis, record = run.diagnosis, run.record
+    return written | {
         "verdict": diagnosis.verdict,
         "cause": diagnosis.cause,
         "headline": diagnosis.headline,
         "reason": diagnosis.reason,
         "alarm": diagnosis.alarm,
         "margin": diagnosis.margin,
-        "first_step": first_step(diagnosis),
+        "first_step": run.first_step,
         "remedy": diagnosis.remedy,
         "remarks": list(diagnosis.remarks),
         "causes": [asdict(cause) for cause in diagnosis.causes],
@@ -45,71 +44,40 @@ def entry(
         "not_judged": dict(diagnosis.not_judged),
         "complete": record.complete,
         "stopped": asdict(record.stopped) if record.stopped else None,
-        "reader": record.provenance.get("reader"),
+        "reader": run.reader,
     }
 
 
-def unjudged(name: str, path: str | None, error: str | None, kind: Kind = "file") -> Entry:
-    """A run that could not be read, or of whose training nothing is left; `error` says why."""
-    return {
-        "name": name, "kind": kind, "path": path, "verdict": None, "cause": None, "headline": "", "reason": "",
-        "alarm": False, "margin": None, "first_step": None, "remedy": "", "remarks": [], "causes": [], "findings": [],
-        "judged": [], "not_judged": {}, "complete": None, "stopped": None, "reader": None, "error": error,
-        "allowed": None, "outcome": None, "tests": {},
-    }  # fmt: skip
-
-
-def first_step(diagnosis: Diagnosis) -> int | None:
-    """The step of the decisive finding; of the first one where no cause is named."""
-    decisive = diagnosis.causes[0].evidence if diagnosis.causes else diagnosis.findings
-    return decisive[0].step if decisive else None
-
-
 def document(
-    runs: Sequence[Entry],
+    runs: Iterable[AnyRun],
     partial: Sequence[str] = (),
     notes: Sequence[str] = (),
     page: str | None = None,
-) -> dict[str, Any]:
-    """All there is to tell of a session, or of a command.
+) -> str:
+    """The whole document as JSON text.
 
-    partial  why the runs are not all there are
-    page     where they are drawn
+    partial  reasons why the runs are not all there are
+    notes    sentences that tests left
+    page     path of the dashboard that shows the runs
+
+    The text is ASCII, so that no name from a log can control a terminal.
     """
+    from probes.recording.recorder import encode
+
     content = {
         "probes_diagnosis": VERSION,
         "partial": list(partial),
         "notes": list(notes),
         "page": page,
-        "runs": list(runs),
+        "runs": list(map(entry, runs)),
     }
-    written: dict[str, Any] = plain(content)
-    return written
-
-
-def plain(value: Any) -> Any:
-    """The value as JSON has it: strings for what is not finite, lists for tuples and arrays."""
-    from probes.recording.recorder import encode
-
-    return json.loads(encode(value))
-
-
-def dumped(content: dict[str, Any]) -> str:
-    """The document as text, in ASCII, so that no name from a log can steer a terminal."""
-    return json.dumps(content, indent=1) + "\n"
-
-
-def write(content: dict[str, Any], path: Path) -> Path:
-    """Put the document in its place in one go: whoever opens it sees the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(dumped(content), encoding="utf-8")
-    os.replace(draft, path)
-    return path
+    return json.dumps(json.loads(encode(content)), indent=1) + "\n"
 
 
 def schema() -> dict[str, Any]:
-    """The document's JSON schema, draft 2020-12."""
+    """The JSON schema of the document, draft 2020-12."""
+    from importlib.resources import files
+
     content: dict[str, Any] = json.loads(
         files("probes").joinpath("schema/diagnosis.schema.json").read_bytes()
     )

@@ -6,36 +6,41 @@ show a `JudgedRun`. None of them reads a file or diagnoses a record.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 if TYPE_CHECKING:
     from probes.diagnosis.diagnose import Diagnosis
     from probes.record import Record
 
 Kind = Literal["experiment", "file"]
-OUTCOMES = ("error", "failed", "skipped", "passed")
-"""Outcomes of a test, the worst first."""
+Outcome = Literal["error", "failed", "skipped", "passed"]
+WORST_FIRST: tuple[Outcome, ...] = ("error", "failed", "skipped", "passed")
+Tests = Mapping[str, Outcome]
+"""Node id of each test that used a run -> outcome of that test."""
 
 
 @dataclass(frozen=True)
 class UnreadRun:
     """A run without a diagnosis: its log cannot be read, or its training left no record.
 
-    path   where its file is, as outputs show it; None when there is no file
-    error  why there is no diagnosis
-    tests  node id of each test that used the run -> outcome of that test
+    path     where its file is, as outputs show it; None when there is no file
+    error    why there is no diagnosis
+    allowed  False when a test judges the run, None when none does
     """
 
     name: str
     path: str | None
     error: str
     kind: Kind = "file"
-    tests: Mapping[str, str] = field(default_factory=dict)
+    allowed: bool | None = None
+    tests: Tests = field(default_factory=dict)
 
     @property
-    def outcome(self) -> str | None:
+    def outcome(self) -> Outcome | None:
         """The worst outcome of its tests; None when no test used the run."""
         return worst(self.tests.values())
 
@@ -45,11 +50,12 @@ class JudgedRun:
     """A run with its record and its diagnosis.
 
     name     as outputs show it
-    record   of a run that another process judged, only how it was read and how it ended: no rows
+    record   for a run that another process judged: a record without rows, which says only how the
+             log was read and how the run ended
     path     where its file is, as outputs show it; None when there is no file
     error    how training failed, when this is the record of a training that failed
-    allowed  whether its test passes because the cause is allowed; None when no test judges the run
-    tests    node id of each test that used the run -> outcome of that test
+    allowed  whether the run passes its test because its cause is allowed; None when no such rule
+             was applied
     """
 
     name: str
@@ -59,10 +65,10 @@ class JudgedRun:
     kind: Kind = "file"
     error: str | None = None
     allowed: bool | None = None
-    tests: Mapping[str, str] = field(default_factory=dict)
+    tests: Tests = field(default_factory=dict)
 
     @property
-    def outcome(self) -> str | None:
+    def outcome(self) -> Outcome | None:
         """The worst outcome of its tests; None when no test used the run."""
         return worst(self.tests.values())
 
@@ -79,15 +85,107 @@ class JudgedRun:
         return decisive[0].step if decisive else None
 
 
+AnyRun = JudgedRun | UnreadRun
+
+
 def judge(
     record: Record, name: str | None = None, path: str | None = None, kind: Kind = "file"
 ) -> JudgedRun:
-    """Diagnose a record. Without a name the run has that of its record."""
+    """Diagnose a record. Without a name, the run gets the name that its record states."""
     from probes.diagnosis.diagnose import diagnose
 
     return JudgedRun(record.name if name is None else name, record, diagnose(record), path, kind)
 
 
-def worst(outcomes: Iterable[str]) -> str | None:
-    """The worst of some outcomes; None when there are none."""
-    return min(outcomes, key=OUTCOMES.index, default=None)
+def judge_file(
+    path: str | Path, name: str, mapping: Mapping[str, str], stream: BinaryIO | None = None
+) -> AnyRun:
+    """Read a log and diagnose it; outputs show `name` for both the run and its path.
+
+    mapping  signal -> column to read it from, for columns that the readers do not know by name
+    stream   read the log from here instead; `path` is then only a name for error messages
+
+    A log that cannot be read becomes an UnreadRun whose error names the file and the reason.
+    """
+    from probes.readers import read, read_stream
+
+    try:
+        record = read_stream(stream, str(path), mapping) if stream else read(path, mapping)
+    except OSError as error:
+        reason = error.strerror or error
+        return UnreadRun(name, name, f"{path} cannot be opened ({reason}); give a log or a record")
+    except ValueError as error:  # RecordError, or a path that no file can have
+        reason = str(error) if str(path) in str(error) else f"{path}: {error}"
+        advice = "`python -m probes explain logs` says what can be read"
+        return UnreadRun(name, name, f"{reason}; {advice}")
+    return judge(record, name, name)
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome | None:
+    """The worst of some test outcomes; None when there are none."""
+    return min(outcomes, key=WORST_FIRST.index, default=None)
+
+
+def to_json(run: AnyRun) -> str:
+    """Write a run as JSON, without the facts and the rows of its record.
+
+    `from_json` returns an equal diagnosis. NaN and infinities are written as Python's json does.
+    """
+    content: dict[str, Any] = {"name": run.name, "path": run.path, "kind": run.kind}
+    content |= {"error": run.error, "allowed": run.allowed, "tests": dict(run.tests)}
+    if isinstance(run, JudgedRun):
+        stopped = asdict(run.record.stopped) if run.record.stopped else None
+        content |= {
+            "diagnosis": asdict(run.diagnosis),
+            "complete": run.record.complete,
+            "stopped": stopped,
+            "reader": run.reader,
+        }
+    return json.dumps(content, default=_builtin)
+
+
+def from_json(text: str) -> AnyRun:
+    """Read what `to_json` wrote. The record of a judged run has no facts and no rows."""
+    content: dict[str, Any] = json.loads(text)
+    if "diagnosis" not in content:
+        return UnreadRun(**content)
+    import numpy as np
+
+    from probes.record import Record, Stop
+
+    diagnosis, reader = _diagnosis(content.pop("diagnosis")), content.pop("reader")
+    complete, stopped = content.pop("complete"), content.pop("stopped")
+    provenance = {} if reader is None else {"reader": reader}
+    record = Record(
+        {},
+        np.array([], dtype=np.int64),
+        {},
+        provenance,
+        complete,
+        Stop(**stopped) if stopped else None,
+    )
+    return JudgedRun(**content, record=record, diagnosis=diagnosis)
+
+
+def _diagnosis(content: dict[str, Any]) -> Diagnosis:
+    from probes.diagnosis.base import Finding
+    from probes.diagnosis.diagnose import Diagnosis, Suspect
+
+    def findings(listed: Iterable[dict[str, Any]]) -> tuple[Finding, ...]:
+        return tuple(Finding(**finding) for finding in listed)
+
+    causes = tuple(
+        Suspect(
+            **{**cause, "evidence": findings(cause["evidence"]), "or_else": tuple(cause["or_else"])}
+        )
+        for cause in content["causes"]
+    )
+    lists = {name: tuple(content[name]) for name in ("judged", "remarks")}
+    return Diagnosis(
+        **{**content, **lists, "causes": causes, "findings": findings(content["findings"])}
+    )
+
+
+def _builtin(value: Any) -> Any:
+    """The plain number for a NumPy scalar, which json cannot write."""
+    return value.item()

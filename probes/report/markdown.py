@@ -1,104 +1,95 @@
-"""The summary of a session in GitHub's Markdown: a row for each run, the sick ones first."""
+"""The summary of a test session in GitHub's Markdown: one table row per run, unhealthy runs first."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from pathlib import Path
-from typing import Any
 
-from probes.report.json_report import Entry
+from probes.common.markdown import markdown_table
+from probes.common.text import printable
+from probes.report.judged_run import AnyRun, UnreadRun
 
-MOST_BYTES = 500_000
-"""Of the table: GitHub refuses a step's summary of more than 1 MiB, and others may write to it as
-well."""
-LONGEST = 300
-"""Characters of a cell."""
+MAX_TABLE_BYTES = 500_000
+"""GitHub refuses the summary of a step above 1 MiB, and other programs write to the same file."""
+MAX_CELL_CHARACTERS = 300
 HEAD = ("run", "verdict", "cause", "first step", "evidence", "remedy", "record")
-ORDER = ("unhealthy", None, "undetermined", "healthy")
-"""Verdicts in the order of the rows; None: there is none."""
-HARMLESS = frozenset(" ,.;/=+%?'()-")
-"""Of ASCII, beside letters and digits: what within a line neither begins nor ends any markup."""
-ADDRESS = re.compile(r"(?<=www)\.", re.IGNORECASE)
-"""The dot that makes a link of a bare address."""
+NOT_JUDGED = "not judged"
+VERDICT_ORDER = ("unhealthy", NOT_JUDGED, "undetermined", "healthy")
+PLAIN_ASCII = frozenset(" ,.;/=+%?'()-")
+"""ASCII characters, besides letters and digits, that no Markdown markup begins or ends with."""
+DOT_OF_A_BARE_ADDRESS = re.compile(r"(?<=www)\.", re.IGNORECASE)
+"""GitHub turns www.example.org into a link."""
 
 
-def append(content: Mapping[str, Any], path: Path) -> None:
-    """Add the summary to a file, which other steps may have begun."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(summary(content))
+def summary(
+    runs: Iterable[AnyRun],
+    partial: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    page: str | None = None,
+) -> str:
+    """A heading, a table of the runs and the path of the dashboard.
 
-
-def summary(content: Mapping[str, Any]) -> str:
-    """The document of `probes.report.json_report` as a heading, a table, and where to read on."""
-    runs = sorted(content["runs"], key=lambda run: ORDER.index(run["verdict"]))
-    head = [_row(HEAD), _row(["---"] * len(HEAD))]
-    rows = _within([_row(_cells(run)) for run in runs], MOST_BYTES)
-    more = [f"and {len(runs) - len(rows)} more", ""] if len(runs) > len(rows) else []
-    partial = [f"Partial: {text('; '.join(content['partial']))}.", ""] if content["partial"] else []
-    notes = [line for note in content["notes"] for line in (f"Note: {text(note)}", "")]
-    page = [f"Dashboard: {text(content['page'])}", ""] if content["page"] else []
-    title = f"### Training diagnosis: {_tally(runs)}"
-    return "\n".join([title, "", *partial, *notes, *head, *rows, "", *more, *page]) + "\n"
+    partial  reasons why the runs are not all there are
+    notes    sentences that tests left
+    page     path of the dashboard that shows the runs
+    """
+    ordered = sorted(runs, key=lambda run: VERDICT_ORDER.index(_verdict(run)))
+    table = markdown_table(HEAD, map(_cells, ordered))
+    sizes = accumulate(len(line.encode()) + 1 for line in table)
+    kept = [line for line, size in zip(table, sizes, strict=True) if size <= MAX_TABLE_BYTES]
+    left_out = len(table) - len(kept)
+    lines = [f"### Training diagnosis: {_counts(ordered)}", ""]
+    lines += [f"Partial: {text('; '.join(partial))}.", ""] if partial else []
+    lines += [line for note in notes for line in (f"Note: {text(note)}", "")]
+    lines += [*kept, ""]
+    lines += [f"and {left_out} more", ""] if left_out else []
+    lines += [f"Dashboard: {text(page)}", ""] if page else []
+    return "\n".join(lines) + "\n"
 
 
 def text(value: object) -> str:
-    """A string from outside as Markdown that shows just that, in one line, whatever stands in
-    it."""
-    from probes.common.text import printable
-
+    """Any text as one line of Markdown that shows the text itself and holds no markup."""
     line = printable(" ".join(str(value).split()))
-    line = line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
-    return ADDRESS.sub("&#46;", "".join(map(_harmless, line)))
+    if len(line) > MAX_CELL_CHARACTERS:
+        line = line[: MAX_CELL_CHARACTERS - 1] + "…"
+    return DOT_OF_A_BARE_ADDRESS.sub("&#46;", "".join(map(_without_markup, line)))
 
 
-def _harmless(letter: str) -> str:
-    """A letter, or its character reference; an @ in an element of its own, which no address reaches
-    across."""
-    if letter == "@":
+def _without_markup(letter: str) -> str:
+    """The letter, or its character reference when it could be markup."""
+    if letter == "@":  # in an element of its own, because GitHub links addresses after unescaping
         return "<span>&#64;</span>"
-    return (
-        letter
-        if letter.isalnum() or letter in HARMLESS or ord(letter) > 127
-        else f"&#{ord(letter)};"
-    )
+    if letter.isalnum() or letter in PLAIN_ASCII or ord(letter) > 127:
+        return letter
+    return f"&#{ord(letter)};"
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _verdict(run: AnyRun) -> str:
+    return NOT_JUDGED if isinstance(run, UnreadRun) else run.diagnosis.verdict
 
 
-def _within(lines: Sequence[str], most: int) -> list[str]:
-    """The first lines, as many as together have no more than `most` bytes."""
-    sizes = accumulate(len(line.encode()) + 1 for line in lines)
-    return [line for line, size in zip(lines, sizes, strict=True) if size <= most]
-
-
-def _tally(runs: Sequence[Entry]) -> str:
-    counts = {
-        verdict or "not judged": sum(run["verdict"] == verdict for run in runs) for verdict in ORDER
-    }
+def _counts(runs: Sequence[AnyRun]) -> str:
+    verdicts = list(map(_verdict, runs))
+    counts = {verdict: verdicts.count(verdict) for verdict in VERDICT_ORDER}
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
 
 
-def _cells(run: Entry) -> list[str]:
-    title = " or ".join(
-        name for cause in run["causes"][:1] for name in (cause["name"], *cause["or_else"])
-    )
-    headline = run["error"] or run["headline"].removeprefix(f"{title}: ")
-    verdict = (run["verdict"] or "not judged") + (", allowed" if run["allowed"] else "")
-    step = "" if run["first_step"] is None else run["first_step"]
-    evidence = _with_remarks(headline, run["remarks"])
-    return [
-        text(cell)
-        for cell in (run["name"], verdict, title, step, evidence, run["remedy"], run["path"])
-    ]
+def _cells(run: AnyRun) -> list[str]:
+    if isinstance(run, UnreadRun):
+        cells = [run.name, NOT_JUDGED, "", "", run.error, "", run.path]
+    else:
+        diagnosis = run.diagnosis
+        verdict = diagnosis.verdict + (", allowed" if run.allowed else "")
+        step = "" if run.first_step is None else str(run.first_step)
+        evidence = _with_remarks(run.error or diagnosis.gist, diagnosis.remarks)
+        cells = [run.name, verdict, diagnosis.title, step, evidence, diagnosis.remedy, run.path]
+    return [text("" if cell is None else cell) for cell in cells]
 
 
-def _with_remarks(headline: str, remarks: Sequence[str]) -> str:
-    """The evidence, and after it each remark for which the cell has room."""
+def _with_remarks(evidence: str, remarks: Sequence[str]) -> str:
+    """The evidence, followed by each remark that still fits into the cell."""
     for remark in remarks:
-        longer = f"{headline}; remark: {remark}"
-        headline = longer if len(longer) <= LONGEST else headline
-    return headline
+        longer = f"{evidence}; remark: {remark}"
+        evidence = longer if len(longer) <= MAX_CELL_CHARACTERS else evidence
+    return evidence

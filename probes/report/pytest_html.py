@@ -6,19 +6,16 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from probes.diagnosis.diagnose import Diagnosis
-    from probes.record import Record
+    from probes.report.judged_run import JudgedRun
 
 
-def panels(name: str, place: str, record: Record, diagnosis: Diagnosis) -> str:
+def panels(run: JudgedRun, place: str) -> str:
     """The diagnosis and the panels, with a style sheet that applies to nothing outside of them.
 
     place  differs from the place of every other piece on the page; ids are made from it
     """
     from probes.report.document import fill
-    from probes.report.judged_run import JudgedRun
     from probes.report.run_section import run_section
 
-    digest = sha256(f"{place}\n{name}".encode(errors="replace")).hexdigest()
-    run = JudgedRun(name, record, diagnosis)
+    digest = sha256(f"{place}\n{run.name}".encode(errors="replace")).hexdigest()
     return fill("embedded.html.j2", run=run_section(run, f"run-{digest[:12]}", None))

@@ -32,10 +32,10 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_a_changed_writer_changes_the_key(copy: Path, name: str) -> None:
-    before = cache_key.surroundings()
+    before = cache_key.environment()
     with open(copy / f"{name}.py", "a", encoding="utf-8") as file:
         file.write("# changed\n")
-    assert cache_key.surroundings() != before
+    assert cache_key.environment() != before
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,10 @@ def test_a_changed_writer_changes_the_key(copy: Path, name: str) -> None:
     ],
 )
 def test_a_changed_reader_of_records_does_not(copy: Path, name: str) -> None:
-    before = cache_key.surroundings()
+    before = cache_key.environment()
     with open(copy / f"{name}.py", "a", encoding="utf-8") as file:
         file.write("# changed\n")
-    assert cache_key.surroundings() == before
+    assert cache_key.environment() == before
 
 
 @pytest.mark.parametrize(
@@ -83,19 +83,19 @@ def test_another_fingerprint_is_another_key() -> None:
 
 
 def test_the_same_is_the_same_key() -> None:
-    assert cache_key.key("a", cache_key.surroundings()) == cache_key.key(
-        "a", cache_key.surroundings()
+    assert cache_key.key("a", cache_key.environment()) == cache_key.key(
+        "a", cache_key.environment()
     )
 
 
 @pytest.mark.parametrize("variable", cache_key.KERNEL_VARIABLES)
 def test_other_kernels_are_another_key(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    before = cache_key.surroundings()
+    before = cache_key.environment()
     monkeypatch.setenv(variable, "other")
-    assert cache_key.surroundings() != before
+    assert cache_key.environment() != before
 
 
 def test_another_numpy_is_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = cache_key.surroundings()
+    before = cache_key.environment()
     monkeypatch.setattr(cache_key, "version", lambda _: "0.0")
-    assert cache_key.surroundings() != before
+    assert cache_key.environment() != before

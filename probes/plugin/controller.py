@@ -1,0 +1,127 @@
+"""The hooks of the process that reports the session: alone, or with workers of pytest-xdist."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from probes.plugin import experiments, terminal
+from probes.plugin.log_items import RULES
+from probes.plugin.options import OutputPaths
+from probes.plugin.run_cache import temporary_folder
+from probes.plugin.session import Run, Session
+from probes.plugin.session_report import SessionReport
+from probes.plugin.worker_reports import ExpectedTests, TestReports
+
+WORKER_SESSION, WORKER_LOGS = "probes_session", "probes_logs"
+"""Keys of xdist's `workerinput`: the identifier of the session, and the logs to collect. All workers
+must collect the same logs, even if a new one appears meanwhile."""
+FINISHED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+"""Exit codes of a session that ran all its tests."""
+
+
+class Controller:
+    """Collects the reports of all tests and ends the session.
+
+    identifier  of the session; workers use the same
+    train       returns the run of an experiment, trained if need be
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        identifier: str,
+        session: Session,
+        paths: OutputPaths,
+        train: Callable[[str], Run],
+    ) -> None:
+        self.config, self.identifier = config, identifier
+        self.session, self.train = session, train
+        self.reports, self.expected = TestReports(session), ExpectedTests()
+        self.report = SessionReport(session, self.reports, paths, os.environ)
+        self.crashed: list[str] = []
+        self.missing: list[str] = []
+        self.last_failures: frozenset[str] = frozenset()
+        self.only_last_failures = False
+
+    def pytest_sessionstart(self) -> None:
+        if self.config.getoption("lf", False) and self.config.cache:
+            self.last_failures = frozenset(self.config.cache.get("cache/lastfailed", {}))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._collected(item.nodeid for item in session.items)
+
+    def _collected(self, nodeids: Iterable[str]) -> None:
+        """`--lf` leaves tests out only when one of the last failures is collected."""
+        self.only_last_failures |= not self.last_failures.isdisjoint(nodeids)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        # The report of a test's last phase. xdist's own report of a crash names no phase.
+        if report.when not in ("setup", "call") and (node := getattr(report, "node", None)):
+            self.expected.report(self._kind(node), report.nodeid)
+        self.reports.add(report)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        config, status = self.config, session.exitstatus
+        if not (self.reports or config.stash[RULES] or experiments.implementations(config)):
+            self.crashed.clear()  # not a session that uses this plugin
+            return
+        stopped = bool(session.shouldstop or session.shouldfail) or status not in FINISHED
+        self.missing = [] if stopped else self.expected.missing()
+        if self.reports:
+            reasons = {
+                "only named tests ran": any("::" in arg for arg in config.args),
+                "only the last failures ran": self.only_last_failures,
+                "the session stopped early": stopped,
+                "tests were lost": bool(self.missing),
+            }
+            self.report.write(
+                [reason for reason, holds in reasons.items() if holds],
+                self._train_unless_stopped if stopped else self.train,
+            )
+        incomplete = self.report.errors or self.missing or self.crashed
+        if incomplete and status == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if session.exitstatus == pytest.ExitCode.OK:
+            shutil.rmtree(temporary_folder(self.identifier), ignore_errors=True)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        lines = [*self.report.lines(), *terminal.losses(self.missing, self.crashed)]
+        if lines:
+            terminalreporter.section("probes")
+        for line in lines:
+            for text, markup in [*line, ("\n", {})]:
+                terminalreporter.write(text, **markup)
+        for annotation in self.report.github_annotations():
+            terminalreporter.line(annotation)
+
+    def _train_unless_stopped(self, name: str) -> Run | None:
+        """A run from the cache. After a session was stopped, nothing is trained any more."""
+        cached = self.session.store.has(name, self.session.experiments[name])
+        return self.train(name) if cached else None
+
+    # Workers of pytest-xdist
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput[WORKER_SESSION] = self.identifier
+        node.workerinput[WORKER_LOGS] = list(map(str, self.config.stash[RULES].paths))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        self.expected.expect(self._kind(node), ids)
+        self._collected(ids)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        if error:
+            self.crashed.append(f"{node.gateway.id} went down: {error}")
+
+    def _kind(self, node: Any) -> object:
+        """The kind of a worker, for `ExpectedTests`."""
+        return id(node.gateway.spec) if self.config.getoption("dist") == "each" else None
