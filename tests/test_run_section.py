@@ -68,7 +68,7 @@ def test_every_panel_is_shown_in_order() -> None:
     assert places == sorted(places)
     for panel in PANELS:
         assert panel.question in text
-        assert f"Healthy looks like: {panel.look_for}" in text
+        assert f"Healthy looks like: {panel.healthy_look}" in text
     assert text.count("This run: ") == len(PANELS)
 
 

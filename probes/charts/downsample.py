@@ -1,8 +1,8 @@
-"""Fewer points, the same picture: what a long series keeps when it is drawn, and where it was not
-finite.
+"""Fewer points for the same picture: extremes of long series, non-finite spans, moving averages.
 
-A series comes in as steps and values, one value per measurement; a value that is not finite is a
-measurement that failed. Not measured at all is not in the series."""
+A series is an array of steps and an array of values, one value per measurement. A measurement that
+failed has a value that is not finite; steps without a measurement are not in the series.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import numpy.typing as npt
 
 from probes.record import Column, Steps
 
-STRETCHES = 150
-"""Columns of a chart that are told apart when non-finite stretches are marked: finer than a reader
-can see."""
+SPAN_COLUMNS = 150
+"""Non-finite spans that are closer than a chart's width divided by this number are drawn as one:
+a reader cannot tell them apart."""
 
 
 def thin(steps: Steps, values: Column, limit: int) -> tuple[Steps, Column]:
-    """At most `limit` of the points: both ends, and the lowest and the highest of every column of
-    equal width.
+    """At most `limit` of the points: both ends, and the extremes of columns of equal width.
 
-    No spike is lost: whatever a column's points reached upwards or downwards, a point that is kept
-    reaches too. Between two finite points that are kept, one non-finite value is kept where there
-    was any, so that a line through the result has its gaps where the series has them."""
+    No spike is lost: the lowest and the highest point of each column are kept. Where values between
+    two kept points are not finite, one of them is kept as well, so that a line through the result
+    has a gap there.
+    """
     finite = np.isfinite(values)
     if finite.all():
         kept = _extremes(steps, values, limit)
@@ -36,7 +36,7 @@ def thin(steps: Steps, values: Column, limit: int) -> tuple[Steps, Column]:
 
 
 def _extremes(steps: Steps, values: Column, limit: int) -> Steps:
-    """Indices of both ends and of each column's lowest and highest value, ascending."""
+    """Ascending indices of both ends and of each column's lowest and highest value."""
     n = len(steps)
     if n <= limit:
         return np.arange(n)
@@ -49,11 +49,11 @@ def _extremes(steps: Steps, values: Column, limit: int) -> Steps:
     highs = values == np.repeat(np.maximum.reduceat(values, first), size)
     ends = np.zeros(n, dtype=bool)
     ends[[0, -1]] = True
-    return np.flatnonzero(ends | _firsts(lows, column) | _firsts(highs, column))
+    return np.flatnonzero(ends | _first_per_column(lows, column) | _first_per_column(highs, column))
 
 
-def _firsts(hits: npt.NDArray[np.bool_], column: Steps) -> npt.NDArray[np.bool_]:
-    """Of the hits in each column the first."""
+def _first_per_column(hits: npt.NDArray[np.bool_], column: Steps) -> npt.NDArray[np.bool_]:
+    """Only the first hit in each column."""
     at = np.flatnonzero(hits)
     only = np.zeros(len(hits), dtype=bool)
     only[at[np.diff(column[at], prepend=-1) > 0]] = True
@@ -61,31 +61,28 @@ def _firsts(hits: npt.NDArray[np.bool_], column: Steps) -> npt.NDArray[np.bool_]
 
 
 def _gaps(kept: Steps, bad: Steps) -> Steps:
-    """The first of the non-finite indices before, between and after the kept ones, wherever there
-    is one."""
+    """The first non-finite index before, between and after the kept indices, where there is one."""
     following = np.searchsorted(bad, np.concatenate([[-1], kept]), side="right")
-    candidates = bad[following[following < len(bad)]]
-    return np.unique(candidates)
+    return np.unique(bad[following[following < len(bad)]])
 
 
-def stretches(steps: Steps, values: Column, first: int, last: int) -> list[tuple[int, int]]:
-    """Where a series was not finite: from the first such step to the next finite one, or to `last`
-    (steps, merged).
+def nonfinite_spans(steps: Steps, values: Column, first: int, last: int) -> list[tuple[int, int]]:
+    """The spans of steps in which a series is not finite, for a chart of steps [first, last].
 
-    Stretches closer than one of `STRETCHES` columns of [first, last] become one, so that their
-    number is bounded."""
+    A span ends at the next finite value, or at `last`. Spans that are close to each other become
+    one, so their number is bounded.
+    """
     bad = ~np.isfinite(values)
     begins = np.flatnonzero(bad & ~np.append(False, bad[:-1]))
     ends = np.flatnonzero(bad & ~np.append(bad[1:], False)) + 1
     until = np.append(steps, last)
-    return merge(
-        [(int(steps[b]), int(until[e])) for b, e in zip(begins, ends, strict=True)], first, last
-    )
+    spans = [(int(steps[b]), int(until[e])) for b, e in zip(begins, ends, strict=True)]
+    return merge_spans(spans, first, last)
 
 
-def merge(spans: list[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
-    """Spans sorted, joined where they touch or nearly do."""
-    near = (last - first) / STRETCHES
+def merge_spans(spans: list[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
+    """Spans in order; those that overlap or are close to each other become one."""
+    near = (last - first) / SPAN_COLUMNS
     merged: list[tuple[int, int]] = []
     for begin, end in sorted(spans):
         if merged and begin - merged[-1][1] <= near:
@@ -95,18 +92,18 @@ def merge(spans: list[tuple[int, int]], first: int, last: int) -> list[tuple[int
     return merged
 
 
-def smooth(values: Column, window: float) -> Column:
-    """Exponential moving average over about `window` points, without bias towards zero; begins anew
-    after a gap."""
+def moving_average(values: Column, window: float) -> Column:
+    """Exponential moving average over about `window` points, corrected for its bias towards zero.
+
+    It restarts after a value that is not finite, and leaves that value in its place.
+    """
     keep = 1 - 1 / max(window, 1)
-    out = np.full(len(values), np.nan)
+    out = values.astype(float)
     edges = np.flatnonzero(np.diff(np.isfinite(values).astype(int), prepend=0, append=0))
     for begin, end in zip(edges[::2], edges[1::2], strict=True):
         run = values[begin:end].tolist()
         sums = np.fromiter(
             accumulate(run, lambda total, value: keep * total + value, initial=0.0), float
         )[1:]
-        weights = np.cumsum(keep ** np.arange(len(run)))
-        out[begin:end] = sums / weights
-    out[~np.isfinite(values)] = values[~np.isfinite(values)]
+        out[begin:end] = sums / np.cumsum(keep ** np.arange(len(run)))
     return out

@@ -1,20 +1,24 @@
-"""What a chart is made of, from back to front: each mark is one series for pygal and one group in
-the page."""
+"""The marks of a chart, from back to front: each becomes paths by pygal in one group of the SVG.
+
+A mark's CSS classes name its kind. The class `s` and a key belong to the legend entry that hides
+it: the index of a line, `r` for the reference, `k` for spikes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain, groupby
+from itertools import groupby
+from math import isfinite
 
 import numpy as np
 
 from probes.charts.plot import Area, Line, Plot
 from probes.charts.scale import Scale
-from probes.record import Column, Steps
+from probes.record import Column
 
-LEAST_BAND = 200
-"""A non-finite stretch is marked at least one part in this many of the chart's width wide."""
+MIN_BAND_SHARE = 1 / 200
+"""The smallest width of a vertical band, as a share of the chart's width."""
 
 Point = tuple[float | None, float | None]
 GAP: Point = (None, None)
@@ -22,8 +26,8 @@ GAP: Point = (None, None)
 
 @dataclass(frozen=True)
 class Mark:
-    """Points (step, share of the y axis), None where a line has a gap, and the classes and data
-    that its group gets."""
+    """Points (step, share of the y axis), or GAP; and the classes and data attributes of its
+    group."""
 
     points: list[Point]
     classes: str
@@ -31,58 +35,62 @@ class Mark:
 
     @property
     def pieces(self) -> int:
-        """How many paths its points make: one between any two gaps."""
-        return sum(kind for kind, _ in groupby(point[1] is not None for point in self.points))
+        """The number of paths: one for each run of points without a gap."""
+        return sum(drawn for drawn, _ in groupby(point[1] is not None for point in self.points))
 
 
 def marks_of(plot: Plot, scale: Scale) -> list[Mark]:
-    """Every mark of a chart. The first is the frame: the diagonal of the data area, by which the
-    crosshair measures."""
-    first, last = plot.span[0], max(plot.span[1], plot.span[0] + 1)
-    frame = Mark([(first, 0), (last, 1)], "frame", data={"data-n": f"{first} {last}"})
-    lost = _lost(plot)
-    areas = (_area(area, scale, plot) for area in (plot.band, plot.gap) if area is not None)
-    behind = (
-        Mark(_points(line, scale.share(line.values)), f"reference sr c{line.colour} d{line.dash}")
-        for line in plot.reference
-    )
-    heights = scale.share(np.array([level.value for level in plot.levels])).tolist()
-    levels = (Mark([(first, height), (last, height)], "level") for height in heights)
-    events = (Mark([(event.step, 0), (event.step, 1)], "event") for event in plot.events)
-    windows = (
-        _band(plot, one.first, one.last, "window") for one in (plot.window,) if one is not None
-    )
-    return [
-        frame,
-        *chain(
-            windows, lost, areas, behind, levels, events, _lines(plot, scale), _spikes(plot, scale)
-        ),
-    ]
+    """Every mark of a chart. The first is the frame: a diagonal that tells `draw` where the data
+    area is."""
+    return [_frame(plot), *_backdrop(plot, scale), *_lines(plot, scale), *_spikes(plot, scale)]
 
 
-def _lost(plot: Plot) -> Iterator[Mark]:
-    """Bands where a line is not finite."""
-    return (_band(plot, begin, until, "lost") for begin, until in plot.lost())
+def _frame(plot: Plot) -> Mark:
+    first, last = _extent(plot)
+    return Mark([(first, 0), (last, 1)], "frame", {"data-n": f"{first} {last}"})
 
 
-def _band(plot: Plot, begin: float, until: float, classes: str) -> Mark:
+def _extent(plot: Plot) -> tuple[int, int]:
+    """First and last step of the x axis, which is at least one step long."""
+    return plot.span[0], max(plot.span[1], plot.span[0] + 1)
+
+
+def _backdrop(plot: Plot, scale: Scale) -> Iterator[Mark]:
+    """Everything behind the lines of the run."""
+    if plot.window is not None:
+        yield _vertical_band(plot, plot.window.first, plot.window.last, "window")
+    for begin, end in plot.nonfinite_spans():
+        yield _vertical_band(plot, begin, end, "lost")
+    for area in (plot.band, plot.gap):
+        if area is not None:
+            yield _area(area, scale, plot)
+    for line in plot.reference:
+        classes = f"reference sr c{line.colour} d{line.dash}"
+        yield Mark(_points(line, scale.share(line.values)), classes)
+    first, last = _extent(plot)
+    for height in scale.share(np.array([level.value for level in plot.levels])).tolist():
+        yield Mark([(first, height), (last, height)], "level")
+    for event in plot.events:
+        yield Mark([(event.step, 0), (event.step, 1)], "event")
+
+
+def _vertical_band(plot: Plot, begin: float, end: float, classes: str) -> Mark:
     """The whole height of a chart between two steps, wide enough to be seen."""
-    end = max(until, begin + ((plot.span[1] - plot.span[0]) / LEAST_BAND or 1 / LEAST_BAND))
-    corners: list[Point] = [(begin, 0), (begin, 1), (end, 1), (end, 0), (begin, 0)]
-    return Mark(corners, classes)
+    width = (plot.span[1] - plot.span[0]) * MIN_BAND_SHARE or MIN_BAND_SHARE
+    end = max(end, begin + width)
+    return Mark([(begin, 0), (begin, 1), (end, 1), (end, 0), (begin, 0)], classes)
 
 
 def _area(area: Area, scale: Scale, plot: Plot) -> Mark:
-    """A shaded area; it goes by the legend entry of the line of its name, else by the
-    reference's."""
-    key = next(
-        (str(index) for index, line in enumerate(plot.lines) if line.label == area.label), "r"
-    )
+    """A shaded area. It is hidden with the line that has its label, otherwise with the
+    reference."""
+    labels = [line.label for line in plot.lines]
+    key = labels.index(area.label) if area.label in labels else "r"
     steps = area.steps.tolist()
-    above, below = scale.share(area.high).tolist(), scale.share(area.low).tolist()
+    high, low = scale.share(area.high).tolist(), scale.share(area.low).tolist()
     outline: list[Point] = [
-        *zip(steps, above, strict=True),
-        *zip(steps[::-1], below[::-1], strict=True),
+        *zip(steps, high, strict=True),
+        *zip(steps[::-1], low[::-1], strict=True),
     ]
     return Mark(outline, f"area {area.kind} s{key}")
 
@@ -90,20 +98,20 @@ def _area(area: Area, scale: Scale, plot: Plot) -> Mark:
 def _lines(plot: Plot, scale: Scale) -> Iterator[Mark]:
     for key, line in enumerate(line.thinned() for line in plot.lines):
         classes = f"{line.role} s{key} c{line.colour} d{line.dash}"
-        yield Mark(_points(line, scale.share(line.values)), classes, data=_data(line))
+        yield Mark(_points(line, scale.share(line.values)), classes, _crosshair_data(line))
 
 
 def _spikes(plot: Plot, scale: Scale) -> Iterator[Mark]:
+    """A point between two gaps for each spike, doubled so that it makes a path."""
     if plot.spikes is not None and len(plot.spikes.steps):
-        dots = zip(
-            plot.spikes.steps.tolist(), scale.share(plot.spikes.values).tolist(), strict=True
-        )
-        yield Mark([corner for dot in dots for corner in (dot, dot, GAP)], "spike sk")
+        shares = scale.share(plot.spikes.values).tolist()
+        dots = zip(plot.spikes.steps.tolist(), shares, strict=True)
+        yield Mark([point for dot in dots for point in (dot, dot, GAP)], "spike sk")
 
 
 def _points(line: Line, shares: Column) -> list[Point]:
-    """Points for pygal, None where the line has a gap; a point between two gaps is doubled, so that
-    it shows."""
+    """The points of a line, with gaps. A point between two gaps is doubled so that it makes a
+    path."""
     missing = np.isnan(shares)
     alone = ~missing & np.append(True, missing[:-1]) & np.append(missing[1:], True)
     points: list[Point] = []
@@ -114,13 +122,10 @@ def _points(line: Line, shares: Column) -> list[Point]:
     return points
 
 
-def _data(line: Line) -> dict[str, str]:
-    """What the crosshair reads: distances between the steps, and the values, x for one that is not
-    finite."""
-    steps: Steps = np.diff(line.steps, prepend=0)
+def _crosshair_data(line: Line) -> dict[str, str]:
+    """The differences between the steps, and the values, with x for a value that is not finite."""
+    values = (f"{value:.4g}" if isfinite(value) else "x" for value in line.values.tolist())
     return {
-        "data-s": " ".join(map(str, steps.tolist())),
-        "data-v": " ".join(
-            "x" if value - value else f"{value:.4g}" for value in line.values.tolist()
-        ),
+        "data-s": " ".join(map(str, np.diff(line.steps, prepend=0).tolist())),
+        "data-v": " ".join(values),
     }

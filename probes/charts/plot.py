@@ -1,35 +1,35 @@
-"""What a chart shows, before anybody draws it: lines, levels, marks, and the axis they stand on."""
+"""The content of a chart before it is drawn: lines, areas, levels, events, and the y axis."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from probes.charts.downsample import merge, stretches, thin
+from probes.charts.downsample import merge_spans, nonfinite_spans, thin
 from probes.charts.scale import Scale, linear_scale, log_scale
 from probes.record import Column, Steps
 
 SCALAR_POINTS = 500
-"""Points that are drawn of a series there is one of."""
+"""Points that are drawn of a signal with one value per step."""
 SITE_POINTS = 100
-"""Points that are drawn of a series there is one of per layer, matrix, head or class."""
+"""Points that are drawn of each line of a signal with one value per layer, matrix, head or
+class."""
 
 Role = Literal["line", "raw", "thin"]
+"""`raw` is drawn faintly, because another line summarises it; `thin` is a thinner line."""
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A series to draw. A value that is not finite is a measurement that failed: a gap and a mark,
-    never an end.
+    """A series to draw. A value that is not finite is a failed measurement: a gap, and a mark.
 
-    label   its name
-    group   what it belongs to with others; `short` is its name within that group
-    colour  which of the page's colours;  dash: which of its dashes
-    role    line: plain; raw: faint, because another line summarises it; thin: of less weight than
-            its neighbours
-    limit   points that are drawn at most
+    label   the name of the line
+    colour  number of one of the page's colours
+    dash    number of one of the page's dash patterns
+    limit   the largest number of points to draw
+    group   the heading under which the legend lists the line, and `short` its name there
     """
 
     label: str
@@ -43,20 +43,19 @@ class Line:
     short: str = ""
 
     def between(self, first: int, last: int) -> Line:
-        """The part of it that lies within steps [first, last]."""
+        """The part of the line within steps [first, last]."""
         inside = slice(*np.searchsorted(self.steps, [first, last + 1]))
-        return self._with(self.steps[inside], self.values[inside])
+        return replace(self, steps=self.steps[inside], values=self.values[inside])
 
     def thinned(self) -> Line:
-        return self._with(*thin(self.steps, self.values, self.limit))
+        """The line with at most `limit` points."""
+        steps, values = thin(self.steps, self.values, self.limit)
+        return replace(self, steps=steps, values=values)
 
     @property
     def last(self) -> float:
-        """Its last value; NaN when it has none."""
+        """The last value; NaN for a line without points."""
         return float(self.values[-1]) if len(self.values) else float("nan")
-
-    def _with(self, steps: Steps, values: Column) -> Line:
-        return replace(self, steps=steps, values=values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +79,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Event:
-    """A vertical line at the step of a finding."""
+    """A vertical line at the step of a finding, with its name on it."""
 
     step: int
     label: str
@@ -88,7 +87,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of steps with a name on it: where a run might as well have ended."""
+    """A span of steps with its name on it."""
 
     first: int
     last: int
@@ -97,11 +96,16 @@ class Window:
 
 @dataclass(frozen=True)
 class Plot:
-    """One chart. `reference`, `band` and `gap` are drawn behind, `include` are values the y axis
-    must reach.
+    """One chart.
 
-    spikes   the points that carry a mark
-    note     what else the reader must know about this chart
+    unit       what the y axis measures
+    reference  lines of another run, drawn behind
+    band       the range of many such lines
+    gap        the area between two lines
+    spikes     points to mark
+    include    values that the y axis must reach
+    note       what else a reader must know about the chart
+    span       the first and the last step of the x axis
     """
 
     unit: str
@@ -117,10 +121,11 @@ class Plot:
     window: Window | None = None
     include: tuple[float, ...] = ()
     note: str = ""
-    span: tuple[int, int] = field(default=(0, 0))
+    span: tuple[int, int] = (0, 0)
 
     @property
     def empty(self) -> bool:
+        """Whether no line has a point."""
         return not any(len(line.steps) for line in self.lines)
 
     @property
@@ -129,24 +134,22 @@ class Plot:
         return f"{self.unit}, log scale" if self.log else self.unit
 
     def scale(self) -> Scale:
-        """The y axis: it reaches whatever is drawn."""
+        """A y axis that reaches everything that is drawn."""
         parts = [line.values for line in (*self.lines, *self.reference)]
-        parts += [
-            edge
-            for area in (self.band, self.gap)
-            if area is not None
-            for edge in (area.low, area.high)
-        ]
+        for area in (self.band, self.gap):
+            parts += [area.low, area.high] if area is not None else []
         values = np.concatenate(parts) if parts else np.empty(0)
         include = (*self.include, *(level.value for level in self.levels))
-        return (
-            log_scale(values, include) if self.log else linear_scale(values, include, self.percent)
-        )
+        if self.log:
+            return log_scale(values, include)
+        return linear_scale(values, include, self.percent)
 
-    def lost(self) -> list[tuple[int, int]]:
-        """The spans of steps over which any of the lines is not finite."""
+    def nonfinite_spans(self) -> list[tuple[int, int]]:
+        """The spans of steps in which any of the lines is not finite."""
         first, last = self.span
         spans = [
-            span for line in self.lines for span in stretches(line.steps, line.values, first, last)
+            span
+            for line in self.lines
+            for span in nonfinite_spans(line.steps, line.values, first, last)
         ]
-        return merge(spans, first, last)
+        return merge_spans(spans, first, last)

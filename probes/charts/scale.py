@@ -1,4 +1,4 @@
-"""Axes: where a value lies, which few ticks stand beside it, how a number is written."""
+"""The axes of a chart: the place of a value, the ticks, and the notation of numbers."""
 
 from __future__ import annotations
 
@@ -10,105 +10,108 @@ import numpy as np
 
 from probes.record import Column
 
-LARGEST = 1e300
-"""Values beyond it are drawn at it, so that differences on an axis stay finite."""
-SMALLEST = 1e-300
-"""A linear axis is never shorter: below, powers of ten run out of exponents."""
-LEAST_DECADES = 0.5
-"""A log axis spans a factor of three at least: what hardly moves should look as if it hardly
-moved."""
-MOST_TICKS = 6
+MAX_VALUE = 1e300
+"""Larger values are drawn at this one, so that differences on an axis stay finite."""
+MIN_LENGTH = 1e-300
+"""A linear axis is never shorter than this: there are no smaller powers of ten for its ticks."""
+MIN_DECADES = 0.5
+"""A log axis spans at least a factor of three, so that a small change looks small."""
+MAX_TICKS = 6
 DECADES = (-307.0, 308.0)
-"""Powers of ten that a float holds in full; an axis may reach beyond them, its ticks do not."""
+"""The lowest and the highest power of ten that a float can hold without loss of precision. No tick
+lies outside, although an axis may reach further."""
 MANTISSAS = ((1.0, 1.5, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,))
-SUNK = 0.12
-"""Where zero and negative values lie on a log axis, as a share of its height below the smallest
-positive value."""
+"""Sets of ticks between two powers of ten, the densest first."""
+NON_POSITIVE_DEPTH = 0.12
+"""Distance, as a share of the height of a log axis, between the smallest positive value and the
+row that holds zero and negative values."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis from `low` to `high` in drawn units, with ticks [(place, label)]; on a log axis the
-    unit is a decade.
+    """An axis from `low` to `high`, with ticks as (place, label) pairs.
 
-    sunk  where values lie that a log axis cannot show, zero and below; None when there are none
+    Places are values on a linear axis, and log10 of values on a log axis.
+
+    non_positive  on a log axis, the place of zero and negative values; None when there are none
     """
 
     log: bool
     low: float
     high: float
     ticks: tuple[tuple[float, str], ...]
-    sunk: float | None = None
+    non_positive: float | None = None
 
     def place(self, values: Column) -> Column:
-        """Drawn positions of finite values, NaN for the others."""
+        """Places of finite values; NaN for the others."""
         values = np.where(np.isfinite(values), values, np.nan)
         if not self.log:
-            return np.clip(values, -LARGEST, LARGEST)
-        sunk = self.low if self.sunk is None else self.sunk
+            return np.clip(values, -MAX_VALUE, MAX_VALUE)
+        lowest = self.low if self.non_positive is None else self.non_positive
         positive = values > 0
-        placed = np.where(positive, np.log10(np.where(positive, values, 1.0)), sunk)
+        placed = np.where(positive, np.log10(np.where(positive, values, 1.0)), lowest)
         return np.where(np.isnan(values), np.nan, placed)
 
     def share(self, values: Column) -> Column:
-        """Drawn positions as shares of the axis, 0 at its low end."""
+        """Places as shares of the axis: 0 at its low end, 1 at its high end."""
         return (self.place(values) - self.low) / (self.high - self.low)
 
-    def marks(self) -> list[tuple[float, str]]:
-        """The ticks, their places as shares of the axis."""
+    def tick_shares(self) -> list[tuple[float, str]]:
+        """The ticks, with their places as shares of the axis."""
         return [((place - self.low) / (self.high - self.low), label) for place, label in self.ticks]
 
 
 def log_scale(values: Column, include: Sequence[float] = ()) -> Scale:
-    """A log axis over the positive finite values and `include`; zero and below get a row of their
-    own underneath."""
-    finite = np.concatenate(
-        [values[np.isfinite(values)], [value for value in include if isfinite(value)]]
-    )
+    """A log axis over the positive finite values and `include`.
+
+    Zero and negative values share a row of their own below the axis.
+    """
+    finite = _finite(values, include)
     positive = finite[finite > 0]
     low, high = (log10(positive.min()), log10(positive.max())) if len(positive) else (-1.0, 0.0)
-    missing = LEAST_DECADES - (high - low)
+    missing = MIN_DECADES - (high - low)
     if missing > 0:
         low, high = low - missing / 2, high + missing / 2
     ticks = _log_ticks(low, high)
     if len(positive) == len(finite):
         return Scale(True, low, high, ticks)
-    sunk = low - SUNK * (high - low)
-    return Scale(True, sunk, high, ((sunk, "≤ 0"), *ticks), sunk)
+    row = low - NON_POSITIVE_DEPTH * (high - low)
+    return Scale(True, row, high, ((row, "≤ 0"), *ticks), row)
 
 
 def linear_scale(values: Column, include: Sequence[float] = (), percent: bool = False) -> Scale:
     """A linear axis over the finite values and `include`."""
-    finite = np.concatenate(
-        [values[np.isfinite(values)], [value for value in include if isfinite(value)]]
-    )
-    finite = np.clip(finite, -LARGEST, LARGEST)
+    finite = np.clip(_finite(values, include), -MAX_VALUE, MAX_VALUE)
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    if high - low <= max(abs(high) * 1e-9, SMALLEST):
-        pad = abs(high) * 0.1 or 1.0
-        low, high = low - pad, high + pad
-    step = _nice((high - low) / 4)
+    if high - low <= max(abs(high) * 1e-9, MIN_LENGTH):
+        padding = abs(high) * 0.1 or 1.0
+        low, high = low - padding, high + padding
+    step = _round_step((high - low) / 4)
     places = [
         index * step for index in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)
     ]
-    write = percentage if percent else number
-    return Scale(False, low, high, tuple((place, write(place)) for place in places))
+    label = percentage if percent else number
+    return Scale(False, low, high, tuple((place, label(place)) for place in places))
+
+
+def _finite(values: Column, include: Sequence[float]) -> Column:
+    both: Column = np.concatenate([values, np.array(include, dtype=float)])
+    return both[np.isfinite(both)]
 
 
 def step_ticks(first: int, last: int) -> tuple[tuple[float, str], ...]:
-    """Some six whole steps between the first and the last, the first of them with the word
-    itself."""
+    """About six round steps from `first` to `last`; the label of the first says "step"."""
     if last <= first:
         return ((float(first), f"step {number(first)}"),)
-    step = max(1, int(_nice((last - first) / 6)))
+    step = max(1, int(_round_step((last - first) / 6)))
     begin = -(-first // step) * step
     places = range(begin, last + 1, step)
     return tuple((float(place), f"{'step ' * (place == begin)}{number(place)}") for place in places)
 
 
 def number(value: float, digits: int = 4) -> str:
-    """A number for people: few digits, thousands set apart, powers of ten where zeros would have to
-    be counted."""
+    """A number for people to read: at most `digits` significant digits (or all those of the integer
+    part), a comma after thousands, and powers of ten for very small and very large values."""
     if not isfinite(value):
         return "NaN" if value != value else "∞" if value > 0 else "-∞"
     if value == 0:
@@ -126,17 +129,17 @@ def percentage(share: float) -> str:
     return f"{number(share * 100, 3)} %"
 
 
-def _nice(raw: float) -> float:
-    """The smallest of 1, 2, 2.5, 5 and 10 times a power of ten that is not below `raw`."""
-    power = 10.0 ** floor(log10(raw))
+def _round_step(least: float) -> float:
+    """The smallest of 1, 2, 2.5, 5 and 10 times a power of ten that is at least `least`."""
+    power = 10.0 ** floor(log10(least))
     return next(
-        power * factor for factor in (1, 2, 2.5, 5, 10, 20) if power * factor >= raw * (1 - 1e-9)
+        power * factor for factor in (1, 2, 2.5, 5, 10, 20) if power * factor >= least * (1 - 1e-9)
     )
 
 
 def _log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    """The densest of the usual sets of ticks that has at most MOST_TICKS between two powers of
-    ten."""
+    """The densest of the sets in MANTISSAS that puts at most MAX_TICKS ticks on the axis; on a
+    very long axis, evenly spaced powers of ten."""
     low, high = max(low, DECADES[0]), min(high, DECADES[1])
     for mantissas in MANTISSAS:
         places = [
@@ -145,8 +148,8 @@ def _log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
             for mantissa in mantissas
             if low - 1e-9 <= decade + log10(mantissa) <= high + 1e-9
         ]
-        if len(places) <= MOST_TICKS:
+        if len(places) <= MAX_TICKS:
             return tuple((place, number(10**place, 2)) for place in places)
-    every = ceil((high - low) / MOST_TICKS)
+    every = ceil((high - low) / MAX_TICKS)
     places = [float(decade) for decade in range(ceil(low), floor(high) + 1) if decade % every == 0]
     return tuple((place, number(10**place, 2)) for place in places)

@@ -1,43 +1,50 @@
-"""From a plot to an SVG string: the one place where pygal is used.
+"""Draw a plot as one SVG element. This is the only module that uses pygal.
 
-pygal draws axes and paths. Its style sheet, scripts, comments, tooltips and ids are taken out
-again, so that what stays is small, the same on every day, coloured by the page's own CSS, and
-carries the values for the page's crosshair."""
+pygal places axes and paths. Its style sheet, scripts, comments, tooltips and ids are left out, so
+that the SVG is small and the same on every day. The CSS of the page colours it, and data attributes
+carry the values that the page's crosshair shows.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import pygal
 from pygal.style import Style
 from pygal.util import get_texts_box
 
-from probes.charts.label_layout import Label, labels_of
+from probes.charts.label_layout import Label, place_labels
 from probes.charts.marks import GAP, Mark, marks_of
 from probes.charts.plot import Plot
 from probes.charts.scale import Scale, step_ticks
 from probes.common.text import one_line
 
+WIDTH, HEIGHT = 480, 256
 LEFT = 46
-"""Where the plot begins: the same in every chart, so that the charts of a column share one time
-axis."""
+"""Distance from the left edge to the data area. It is the same in every chart, so that the charts
+of a column share one time axis."""
 RIGHT, TOP, BOTTOM = 14, 12, 8
-FONT = 12
 SPACING = 5
-
+FONT_SIZE = 12
 STYLE = Style(
-    label_font_size=FONT, major_label_font_size=FONT, font_family="inherit", transition="none"
+    label_font_size=FONT_SIZE,
+    major_label_font_size=FONT_SIZE,
+    font_family="inherit",
+    transition="none",
 )
+MAX_DESCRIPTION = 500
+DECIMAL = re.compile(r"-?\d+\.\d+")
 
 
 class _Chart(pygal.XY):
-    """pygal looks at every single value before it draws, which takes longer than drawing; ours are
-    fit already."""
+    """A chart without pygal's check of every value, which takes longer than drawing the values.
+
+    `marks_of` gives only finite numbers and gaps.
+    """
 
     def prepare_values(self, raw: Any, offset: float = 0) -> Any:
         series = super().prepare_values([([], options) for _, options in raw], offset)
@@ -46,85 +53,8 @@ class _Chart(pygal.XY):
         return series
 
 
-def draw(plot: Plot, slug: str, title: str, description: str) -> str:
-    """The chart as one `<svg>` element whose ids begin with `slug`. Raises ValueError for a plot
-    without any point."""
-    if plot.empty:
-        raise ValueError(f"there is nothing to draw in {title!r}; ask plot.empty first")
-    scale = plot.scale()
-    marks, labels = marks_of(plot, scale), labels_of(plot, scale)
-    chart = _blank(plot, scale, slug)
-    # All lines go in as one series with gaps: pygal spends more on a series than on a hundred
-    # points.
-    chart.add(
-        "",
-        [point for mark in marks for point in (*mark.points, GAP)],
-        show_dots=False,
-        allow_interruptions=True,
-    )
-    drawn: list[Element] = []
-
-    def take(root: Any) -> Any:
-        drawn.append(finish(root, marks, labels, slug, title, description))
-        return root.makeelement("svg", {})
-
-    chart.add_xml_filter(take)
-    chart.render()
-    return tostring(drawn[0], encoding="unicode")
-
-
-def _blank(plot: Plot, scale: Scale, slug: str) -> _Chart:
-    first, last = plot.span
-    labels = [label for _, label in scale.ticks]
-    chart = _Chart(
-        width=WIDTH, height=HEIGHT, spacing=SPACING, style=STYLE, title=None,
-        js=(), show_legend=False, explicit_size=False, disable_xml_declaration=True, no_prefix=True,
-        margin_left=max(1, LEFT - SPACING - round(max(get_texts_box(labels, FONT)))),
-        margin_right=RIGHT, margin_top=TOP, margin_bottom=BOTTOM,
-        xrange=(first, max(last, first + 1)), range=(0, 1),
-        x_labels=[{"value": place, "label": label} for place, label in step_ticks(first, last)],
-        y_labels=[{"value": share, "label": label} for share, label in scale.marks()],
-        show_x_guides=False, show_y_guides=True, truncate_label=-1, strict=True,
-    )  # fmt: skip
-    chart.uuid = slug
-    return chart
-
-
-WIDTH, HEIGHT = 480, 256
-
-DECIMAL = re.compile(r"-?\d+\.\d+")
-
-
-def finish(
-    root: Any,
-    marks: Sequence[Mark],
-    labels: Sequence[Label],
-    slug: str,
-    title: str,
-    description: str,
-) -> Any:
-    """pygal's tree -> ours. `marks` come in the order in which pygal drew them, the frame first."""
-    graph = next(child for child in root if str(child.get("class")).startswith("graph"))
-    plot = next(child for child in graph if child.get("class") == "plot")
-    paths = iter(
-        [path for group in plot if str(group.get("class")).startswith("series") for path in group]
-    )
-    transform = str(plot.get("transform"))
-    svg = _svg(slug, title, description)
-    frame = _frame(svg, next(paths), transform)
-    svg.attrib.update(marks[0].data)
-    inner = SubElement(svg, "g", {"transform": transform})
-    inner.extend(_axis(group) for group in plot if str(group.get("class")).startswith("axis"))
-    for mark in marks[1:]:
-        inner.append(_series(mark, islice(paths, mark.pieces)))
-    _write(SubElement(inner, "g", {"class": "labels"}), labels, frame)
-    SubElement(inner, "path", {"class": "cross", "d": f"M0 {frame.top:.1f}V{frame.bottom:.1f}"})
-    return svg
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """Where the plot's data area lies, in units of the drawing."""
+class _Frame(NamedTuple):
+    """The edges of the data area, in units of the drawing."""
 
     left: float
     right: float
@@ -132,19 +62,108 @@ class _Frame:
     bottom: float
 
 
-def _svg(slug: str, title: str, description: str) -> Element:
-    named = {"aria-labelledby": f"{slug}-t", "aria-describedby": f"{slug}-d"}
-    size = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {WIDTH} {HEIGHT}"}
+def draw(plot: Plot, slug: str, title: str, description: str) -> str:
+    """The chart as one `<svg>` element, whose ids begin with `slug`.
+
+    Raises ValueError for a plot without points.
+    """
+    if plot.empty:
+        raise ValueError(f"there is nothing to draw in {title!r}; check plot.empty before drawing")
+    scale = plot.scale()
+    marks = marks_of(plot, scale)
+    chart = _pygal_chart(plot, scale)
+    # All marks are one series with gaps, because pygal spends more time on a series than on a
+    # hundred points.
+    chart.add(
+        "",
+        [point for mark in marks for point in (*mark.points, GAP)],
+        show_dots=False,
+        allow_interruptions=True,
+    )
+    svg = _empty_svg(slug, title, description)
+    _fill(svg, chart.render_tree(), marks, place_labels(plot, scale))
+    return tostring(svg, encoding="unicode")
+
+
+def _pygal_chart(plot: Plot, scale: Scale) -> _Chart:
+    first, last = plot.span
+    labels = [label for _, label in scale.ticks]
+    return _Chart(
+        width=WIDTH,
+        height=HEIGHT,
+        spacing=SPACING,
+        style=STYLE,
+        title=None,
+        js=(),
+        show_legend=False,
+        no_prefix=True,
+        strict=True,
+        margin_left=max(1, LEFT - SPACING - round(max(get_texts_box(labels, FONT_SIZE)))),
+        margin_right=RIGHT,
+        margin_top=TOP,
+        margin_bottom=BOTTOM,
+        xrange=(first, max(last, first + 1)),
+        range=(0, 1),
+        x_labels=[{"value": place, "label": label} for place, label in step_ticks(first, last)],
+        y_labels=[{"value": share, "label": label} for share, label in scale.tick_shares()],
+        show_x_guides=False,
+        show_y_guides=True,
+        truncate_label=-1,
+    )
+
+
+def _empty_svg(slug: str, title: str, description: str) -> Element:
+    """An SVG element with its names for assistive technology."""
     svg = Element(
-        "svg", {**size, "class": "chart", "id": slug, "role": "img", "tabindex": "0", **named}
+        "svg",
+        {
+            "xmlns": "http://www.w3.org/2000/svg",
+            "viewBox": f"0 0 {WIDTH} {HEIGHT}",
+            "class": "chart",
+            "id": slug,
+            "role": "img",
+            "tabindex": "0",
+            "aria-labelledby": f"{slug}-t",
+            "aria-describedby": f"{slug}-d",
+        },
     )
     SubElement(svg, "title", {"id": f"{slug}-t"}).text = one_line(title)
-    SubElement(svg, "desc", {"id": f"{slug}-d"}).text = one_line(description, 500)
+    SubElement(svg, "desc", {"id": f"{slug}-d"}).text = one_line(description, MAX_DESCRIPTION)
     return svg
 
 
+def _fill(svg: Element, drawn: Any, marks: Sequence[Mark], labels: Sequence[Label]) -> None:
+    """Copy axes and marks from the tree that pygal drew, and add the labels and the crosshair.
+
+    pygal draws one path for each piece of each mark, in the order of the marks. The first mark is
+    the frame.
+    """
+    graph = next(child for child in drawn if str(child.get("class")).startswith("graph"))
+    plot = next(child for child in graph if child.get("class") == "plot")
+    paths = iter(
+        [path for group in plot if str(group.get("class")).startswith("series") for path in group]
+    )
+    transform = str(plot.get("transform"))
+    frame = _frame(next(paths))
+    # What the crosshair needs to turn a pointer position into a step: left, right, horizontal shift.
+    shift = transform.removeprefix("translate(").partition(",")[0]
+    svg.set("data-x", f"{frame.left:.1f} {frame.right:.1f} {shift}")
+    svg.attrib.update(marks[0].data)
+    inner = SubElement(svg, "g", {"transform": transform})
+    inner.extend(_axis(group) for group in plot if str(group.get("class")).startswith("axis"))
+    inner.extend(_group(mark, islice(paths, mark.pieces)) for mark in marks[1:])
+    _add_labels(SubElement(inner, "g", {"class": "labels"}), labels, frame)
+    SubElement(inner, "path", {"class": "cross", "d": f"M0 {frame.top:.1f}V{frame.bottom:.1f}"})
+
+
+def _frame(diagonal: Element) -> _Frame:
+    """The data area, given its diagonal from the lower left to the upper right corner."""
+    left, bottom, right, top = map(float, DECIMAL.findall(str(diagonal.get("d"))))
+    return _Frame(left, right, top, bottom)
+
+
 def _axis(group: Element) -> Element:
-    """An axis with its guides and labels, and nothing that pygal says about them."""
+    """An axis with its guides and labels, but without pygal's titles and values."""
     axis = Element("g", {"class": str(group.get("class")).replace(" always_show", "")})
     for guide in group.findall("g"):
         for shape in guide:
@@ -156,8 +175,9 @@ def _axis(group: Element) -> Element:
     return axis
 
 
-def _series(mark: Mark, shapes: Iterable[Element]) -> Element:
-    """A mark's group; a path that goes nowhere is a single point, and drawn as a dot."""
+def _group(mark: Mark, shapes: Iterable[Element]) -> Element:
+    """The paths of a mark. A path that ends where it begins is a single point; the class `solo`
+    draws it as a dot."""
     group = Element("g", {"class": mark.classes, **mark.data})
     for shape in shapes:
         path = _rounded(shape.get("d")).replace(" L", "L")
@@ -166,24 +186,15 @@ def _series(mark: Mark, shapes: Iterable[Element]) -> Element:
     return group
 
 
-def _frame(svg: Element, shape: Element, transform: str) -> _Frame:
-    """Read the data area off the frame's diagonal, and tell the crosshair where it lies: left,
-    right, shift."""
-    left, bottom, right, top = map(float, DECIMAL.findall(str(shape.get("d"))))
-    shift = transform.removeprefix("translate(").partition(",")[0]
-    svg.set("data-x", f"{left:.1f} {right:.1f} {shift}")
-    return _Frame(left, right, top, bottom)
-
-
-def _write(group: Element, labels: Sequence[Label], frame: _Frame) -> None:
+def _add_labels(group: Element, labels: Sequence[Label], frame: _Frame) -> None:
     for label in labels:
         x = frame.left + label.x * (frame.right - frame.left)
         y = frame.bottom - label.y * (frame.bottom - frame.top)
-        place = {"x": f"{x:.1f}", "y": f"{y:.1f}"}
-        text = SubElement(group, "text", {"class": label.kind + " end" * label.end, **place})
+        classes = f"{label.kind} end" if label.ends_at_x else label.kind
+        text = SubElement(group, "text", {"class": classes, "x": f"{x:.1f}", "y": f"{y:.1f}"})
         text.text = one_line(label.text)
 
 
 def _rounded(numbers: str | None) -> str:
-    """Coordinates to a tenth of a unit, a tenth of a pixel or so."""
+    """Coordinates rounded to a tenth of a unit, which is about a tenth of a pixel."""
     return DECIMAL.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), str(numbers))

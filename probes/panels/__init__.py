@@ -1,4 +1,4 @@
-"""The seven panels, in the order of display: one file per question."""
+"""The panels in the order in which a page shows them, one file for each question."""
 
 from probes.panels import (
     activations,

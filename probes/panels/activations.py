@@ -1,36 +1,39 @@
-"""Panel 4: does the signal keep its scale through depth?"""
+"""Does the signal keep its scale through depth?"""
 
 from __future__ import annotations
 
 from functools import partial
 
-from probes.panels.describe import spread
+from probes.panels.describe import range_sentence
+from probes.panels.lines import site_lines, site_plot
 from probes.panels.panel import Panel, View
-from probes.panels.site_lines import per_site, site_plot
 from probes.record import Record
 
 
 def _describe(run: Record) -> str:
-    parts = (
-        spread(per_site(run, "activation"), "mean |activation|"),
-        spread(per_site(run, "grad_activation_ratio"), "Gradient/activation ratio"),
+    sentences = (
+        range_sentence(site_lines(run, "activation"), "mean |activation|"),
+        range_sentence(site_lines(run, "grad_activation_ratio"), "Gradient/activation ratio"),
     )
-    return " ".join(part for part in parts if part)
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 PANEL = Panel(
-    "activations",
-    "Activations",
-    "Does the signal keep its scale through depth?",
-    "every layer between about a tenth and ten, steady after the first third; none grows or vanishes without end.",
-    ("activation", "grad_activation_ratio"),
-    (
+    key="activations",
+    title="Activations",
+    question="Does the signal keep its scale through depth?",
+    healthy_look=(
+        "every layer between about a tenth and ten, steady after the first third; none grows or "
+        "vanishes without end."
+    ),
+    signals=("activation", "grad_activation_ratio"),
+    views=(
         View("Activation", partial(site_plot, "activation", "mean |activation|")),
         View(
             "Gradient / activation",
             partial(site_plot, "grad_activation_ratio", "RMS gradient / mean |activation|"),
         ),
     ),
-    _describe,
-    frozenset({"activation", "activations"}),
+    describe=_describe,
+    concerns=frozenset({"activation", "activations"}),
 )

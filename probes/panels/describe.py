@@ -1,5 +1,4 @@
-"""What a run shows, in words: numbers out of its lines, and a plain statement of what is not
-there."""
+"""A run in words: numbers from its lines, its findings, and what was not recorded."""
 
 from __future__ import annotations
 
@@ -14,23 +13,32 @@ from probes.common.text import one_line
 from probes.diagnosis.base import Finding
 from probes.diagnosis.detectors import nonfinite
 from probes.diagnosis.diagnose import Diagnosis
-from probes.panels.site_lines import measured
+from probes.panels.lines import measured
 from probes.record import Record
 from probes.record.signals import BY_NAME
 
+MAX_FINDINGS = 3
+"""Findings that a panel tells in words."""
+MAX_FACT = 1e300
+"""Larger numbers among the facts are ignored: no chart can show them."""
+
 
 def short(value: float) -> str:
+    """A number with three significant digits."""
     return number(value, 3)
 
 
-def course(line: Line) -> str:
-    """`4.66 → 0.35`: where a line begins and where it ends, among its finite values."""
+def first_to_last(line: Line) -> str:
+    """The first and the last finite value of a line: `4.66 → 0.35`."""
     values = line.values[np.isfinite(line.values)]
     return f"{short(values[0])} → {short(values[-1])}" if len(values) else "never finite"
 
 
 def highest(lines: Sequence[Line]) -> tuple[float, int, str] | None:
-    """(value, step, label) of the highest finite value, the first of equals."""
+    """The highest finite value, its step and the label of its line; None without such a value.
+
+    Of equal values it is the first one.
+    """
     best = None
     for line in lines:
         values = np.where(np.isfinite(line.values), line.values, -np.inf)
@@ -41,14 +49,13 @@ def highest(lines: Sequence[Line]) -> tuple[float, int, str] | None:
 
 
 def lowest(lines: Sequence[Line]) -> tuple[float, int, str] | None:
-    """(value, step, label) of the lowest finite value, the first of equals."""
-    turned = [Line(line.label, line.steps, -line.values) for line in lines]
-    best = highest(turned)
+    """The lowest finite value, its step and the label of its line; None without such a value."""
+    best = highest([Line(line.label, line.steps, -line.values) for line in lines])
     return (-best[0], *best[1:]) if best else None
 
 
-def ends(lines: Sequence[Line]) -> tuple[tuple[float, str], tuple[float, str]] | None:
-    """The lowest and the highest of the lines' last finite values, with their labels."""
+def last_range(lines: Sequence[Line]) -> tuple[tuple[float, str], tuple[float, str]] | None:
+    """The lowest and the highest of the lines' last finite values, with the labels of the lines."""
     last = [
         (float(line.values[finite[-1]]), line.label)
         for line in lines
@@ -57,47 +64,47 @@ def ends(lines: Sequence[Line]) -> tuple[tuple[float, str], tuple[float, str]] |
     return (min(last), max(last)) if last else None
 
 
-def spread(lines: Sequence[Line], what: str) -> str:
-    """`what` at the end over all lines, and the highest it ever was."""
-    last, top = ends(lines), highest(lines)
+def range_sentence(lines: Sequence[Line], quantity: str) -> str:
+    """The range of a quantity at the end of a run, and its highest value; "" without values."""
+    last, top = last_range(lines), highest(lines)
     if last is None or top is None:
         return ""
     (low, low_name), (high, high_name) = last
-    between = (
-        f"{short(low)} ({low_name}) to {short(high)} ({high_name})"
-        if len(lines) > 1
-        else short(high)
+    if len(lines) == 1:
+        return f"{quantity} ends at {short(high)}; highest {short(top[0])} at step {top[1]}."
+    return (
+        f"{quantity} ends at {short(low)} ({low_name}) to {short(high)} ({high_name}); "
+        f"highest {short(top[0])} at step {top[1]} ({top[2]})."
     )
-    where = f" ({top[2]})" if len(lines) > 1 else ""
-    return f"{what} ends at {between}; highest {short(top[0])} at step {top[1]}{where}."
 
 
-def absent(record: Record, signals: Sequence[str]) -> str:
-    """`Not recorded: a, b.`, or nothing when all of the signals were."""
+def not_recorded(record: Record, signals: Sequence[str]) -> str:
+    """`Not recorded: a, b.`; "" when all signals were recorded."""
     missing = [signal for signal in signals if not record.sites(signal)]
     return f"Not recorded: {', '.join(missing)}." if missing else ""
 
 
-def failures(record: Record, signals: Sequence[str]) -> str:
-    """Which signals were not finite, how often and since when; nothing when all always were."""
+def not_finite(record: Record, signals: Sequence[str]) -> str:
+    """Which signals were not finite, since which step and how often; "" when all were finite."""
     parts = []
     for signal in signals:
-        seen = [measured(record, signal, site) for site in record.sites(signal) or ("",)]
-        bad = np.concatenate([steps[~np.isfinite(values)] for steps, values in seen])
+        series = [measured(record, signal, site) for site in record.sites(signal) or ("",)]
+        bad = np.concatenate([steps[~np.isfinite(values)] for steps, values in series])
         if len(bad):
-            total = sum(len(steps) for steps, _ in seen)
+            total = sum(len(steps) for steps, _ in series)
             parts.append(f"{signal} from step {bad.min()} ({len(bad)} of {total} values)")
     return f"Not finite: {'; '.join(parts)}." if parts else ""
 
 
 def found(findings: Sequence[Finding]) -> str:
-    """The findings that a panel should make visible."""
+    """The first findings in words; "" without findings."""
     parts = [
         f"{f.symptom}{f' at {one_line(f.site, 60)}' if f.site else ''}, step {f.step} "
         f"({short(f.observed)}, limit {short(f.limit)})"
-        for f in findings
+        for f in findings[:MAX_FINDINGS]
     ]
-    return f"Found: {'; '.join(parts[:3])}{' and more' * (len(parts) > 3)}." if parts else ""
+    more = " and more" if len(findings) > MAX_FINDINGS else ""
+    return f"Found: {'; '.join(parts)}{more}." if parts else ""
 
 
 def concerning(
@@ -127,17 +134,19 @@ def _signal_at(site: str) -> str:
 
 
 def fact(record: Record, *path: str) -> float | None:
-    """A finite number among the facts, down a path of keys; None when there is none."""
+    """A finite number among the facts, found by a path of keys; None when there is none."""
     value: Any = record.facts
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
-    return float(value) if usable else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) < MAX_FACT else None
 
 
 def unit_of_loss(record: Record) -> str:
-    """What a loss is counted in, as far as the facts say: a ladder is one of tokens, a vocabulary
-    makes an entropy."""
+    """The unit of the loss, as far as the facts tell.
+
+    With a ladder the loss is one of tokens. With a vocabulary it is an entropy.
+    """
     if isinstance(record.facts.get("ladder"), dict):
         return "nats per token"
     return "nats" if fact(record, "vocab_size") is not None else "loss"

@@ -1,4 +1,4 @@
-"""Panel 3: is the optimisation stable?"""
+"""Is the optimisation stable?"""
 
 from __future__ import annotations
 
@@ -8,98 +8,101 @@ from numpy.lib.stride_tricks import sliding_window_view
 from probes.charts.plot import Level, Line, Plot
 from probes.charts.scale import number
 from probes.panels.describe import fact, highest, short
+from probes.panels.lines import reference_lines, scalar_line
 from probes.panels.panel import Panel, View
-from probes.panels.site_lines import scalar, span
 from probes.record import Column, Record, Steps
 
-WINDOW = 100
-"""Steps before a step that it is compared with."""
-LEAST_WINDOW = 20
-"""Fewer steps than this say nothing of a spread: the standard error of a sigma from 20 is 16 %."""
-SIGMAS = 3.0
-"""A spike stands more than this many standard deviations above the mean of its window. A mark, not
-a finding."""
-MOST_MARKS = 100
+SPIKE_WINDOW = 100
+"""Each step is compared with this number of steps before it."""
+MIN_SPIKE_WINDOW = 20
+"""With fewer steps the spread is not known well enough: at 20 the standard error of a standard
+deviation is 16 %."""
+SPIKE_SIGMAS = 3.0
+"""A spike is more than this number of standard deviations above the mean of its window. Spikes are
+marked, but they are not findings."""
+MAX_SPIKES = 100
+"""Spikes that are marked in the chart."""
 CHUNK = 4096
+"""Windows whose moments are computed at once; it bounds the memory."""
 
 
 def spikes(steps: Steps, values: Column) -> tuple[Steps, Column]:
-    """The measurements that stand more than three sigma above the mean of the up to 100 finite ones
-    before them."""
+    """The finite measurements that are more than three sigma above the mean of those before them.
+
+    They are compared with the previous 100 finite measurements, or with all of them while there are
+    at least 20.
+    """
     finite = np.isfinite(values)
     steps, values = steps[finite], values[finite]
-    if len(values) <= LEAST_WINDOW:
+    if len(values) <= MIN_SPIKE_WINDOW:
         return steps[:0], values[:0]
     scaled = values / max(float(np.abs(values).max()), np.finfo(float).tiny)
-    padded = np.concatenate([np.full(WINDOW, np.nan), scaled[:-1]])
-    windows = sliding_window_view(padded, WINDOW)
     limits = np.full(len(scaled), np.inf)
-    for begin in range(LEAST_WINDOW, WINDOW):
-        if begin < len(scaled):
-            before = scaled[:begin]
-            limits[begin] = before.mean() + SIGMAS * before.std()
-    for begin in range(WINDOW, len(scaled), CHUNK):
+    for begin in range(MIN_SPIKE_WINDOW, min(SPIKE_WINDOW, len(scaled))):
+        before = scaled[:begin]
+        limits[begin] = before.mean() + SPIKE_SIGMAS * before.std()
+    padded = np.concatenate([np.full(SPIKE_WINDOW, np.nan), scaled[:-1]])
+    windows = sliding_window_view(padded, SPIKE_WINDOW)
+    for begin in range(SPIKE_WINDOW, len(scaled), CHUNK):
         part = windows[begin : begin + CHUNK]
-        limits[begin : begin + CHUNK] = part.mean(axis=1) + SIGMAS * part.std(axis=1)
+        limits[begin : begin + CHUNK] = part.mean(axis=1) + SPIKE_SIGMAS * part.std(axis=1)
     above = scaled > limits
     return steps[above], values[above]
 
 
-def _strongest(steps: Steps, values: Column) -> tuple[Steps, Column]:
-    """As many of the spikes as can be told apart: the highest ones."""
-    kept = np.sort(np.argsort(-values, kind="stable")[:MOST_MARKS])
-    return steps[kept], values[kept]
-
-
 def _plot(run: Record, reference: Record | None) -> Plot:
-    line = scalar(run, "grad_norm", "gradient norm", 0)
-    behind = (
-        [scalar(reference, "grad_norm", "reference", 0).between(*span(run)).thinned()]
-        if reference
-        else []
-    )
-    clip = fact(run, "clip_norm")
+    line = scalar_line(run, "grad_norm", "gradient norm")
+    behind = [scalar_line(reference, "grad_norm", "reference")] if reference else []
+    clip = fact(run, "clip_norm") or 0.0
+    spike_steps, spike_values = spikes(line.steps, line.values)
+    highest_spikes = np.sort(np.argsort(-spike_values, kind="stable")[:MAX_SPIKES])
     return Plot(
         "L2 norm before clipping",
         (line,) if len(line.steps) else (),
         log=True,
-        reference=tuple(line for line in behind if len(line.steps)),
-        levels=(Level(f"clip threshold {short(clip)}", clip),)
-        if clip is not None and clip > 0
-        else (),
-        spikes=Line("spike", *_strongest(*spikes(line.steps, line.values))),
+        reference=reference_lines(run, behind),
+        levels=(Level(f"clip threshold {short(clip)}", clip),) if clip > 0 else (),
+        spikes=Line("spike", spike_steps[highest_spikes], spike_values[highest_spikes]),
     )
 
 
 def _describe(run: Record) -> str:
-    line = scalar(run, "grad_norm", "gradient norm", 0)
+    line = scalar_line(run, "grad_norm", "gradient norm")
     top = highest([line])
     if top is None:
         return ""
     finite = line.values[np.isfinite(line.values)]
-    parts = [
-        f"median {short(float(np.median(finite)))}, highest {short(top[0])} at step {number(top[1])}"
-    ]
     clip = fact(run, "clip_norm")
-    if clip is None:
-        parts.append("clip threshold not recorded")
-    else:
-        parts.append(f"clipped at {int((finite > clip).sum())} of {len(finite)} steps")
-    marked = spikes(line.steps, line.values)[0]
-    where = f" ({'steps' if len(marked) > 1 else 'step'} {', '.join(map(str, marked[:4]))}{', …' * (len(marked) > 4)})"
-    parts.append(
-        f"{len(marked) or 'no'} {'spike' if len(marked) == 1 else 'spikes'}{where if len(marked) else ''}"
+    clipped = (
+        "clip threshold not recorded"
+        if clip is None
+        else f"clipped at {int((finite > clip).sum())} of {len(finite)} steps"
     )
-    return "; ".join(parts) + "."
+    return (
+        f"median {short(float(np.median(finite)))}, highest {short(top[0])} at step "
+        f"{number(top[1])}; {clipped}; {_spikes_in_words(spikes(line.steps, line.values)[0])}."
+    )
+
+
+def _spikes_in_words(steps: Steps) -> str:
+    if not len(steps):
+        return "no spikes"
+    listed = ", ".join([*map(str, steps[:4]), *(["…"] if len(steps) > 4 else [])])
+    return (
+        f"1 spike (step {listed})" if len(steps) == 1 else f"{len(steps)} spikes (steps {listed})"
+    )
 
 
 PANEL = Panel(
-    "gradient",
-    "Gradient norm",
-    "Is the optimisation stable?",
-    "between 0.1 and 10 from the first step, falling as the loss falls; a few isolated spikes are normal.",
-    ("grad_norm",),
-    (View("Gradient norm", _plot),),
-    _describe,
-    frozenset({"gradient"}),
+    key="gradient",
+    title="Gradient norm",
+    question="Is the optimisation stable?",
+    healthy_look=(
+        "between 0.1 and 10 from the first step, falling as the loss falls; a few isolated spikes "
+        "are normal."
+    ),
+    signals=("grad_norm",),
+    views=(View("Gradient norm", _plot),),
+    describe=_describe,
+    concerns=frozenset({"gradient"}),
 )

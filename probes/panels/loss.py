@@ -1,4 +1,4 @@
-"""Panel 1: is the model learning, and does it generalise?"""
+"""Is the model learning, and does it generalise?"""
 
 from __future__ import annotations
 
@@ -6,33 +6,49 @@ from math import log
 
 import numpy as np
 
-from probes.charts.downsample import smooth
+from probes.charts.downsample import moving_average
 from probes.charts.plot import SCALAR_POINTS, Level, Line, Plot, Window
 from probes.charts.scale import number
 from probes.diagnosis.curves import WINDOW
 from probes.diagnosis.val_trend import stop_of
-from probes.panels.describe import course, fact, lowest, short, unit_of_loss
+from probes.panels.describe import fact, first_to_last, lowest, short, unit_of_loss
+from probes.panels.lines import measured, reference_lines, scalar_line
 from probes.panels.panel import Panel, View
-from probes.panels.site_lines import measured, scalar, span
 from probes.record import Record
 
-SMOOTHED_SHARE = 50
-"""The moving average over the batch loss spans this fraction of a run (one part in 50), ten steps
-at least."""
+AVERAGES_PER_RUN = 50
+MIN_AVERAGED = 10.0
+"""The moving average of the batch loss spans a fiftieth of the run, and at least ten steps."""
 
 
 def _splits(run: Record) -> tuple[Line, ...]:
-    """Train and validation over the full splits; without a full-split train loss the smoothed batch
-    loss."""
-    train, val = scalar(run, "train_loss", "train", 0), scalar(run, "val_loss", "validation", 1)
+    """The losses on the whole training and validation splits.
+
+    Without a loss on the whole training split, the moving average of the batch loss replaces it.
+    """
+    train = scalar_line(run, "train_loss", "train", 0)
+    val = scalar_line(run, "val_loss", "validation", 1)
     if not len(train.steps):
         steps, values = measured(run, "loss")
-        smoothed = smooth(values, max(10.0, len(values) / SMOOTHED_SHARE))
-        train = Line("batch, moving average", steps, smoothed, 0, limit=SCALAR_POINTS)
+        averaged = moving_average(values, max(MIN_AVERAGED, len(values) / AVERAGES_PER_RUN))
+        train = Line("batch, moving average", steps, averaged, 0, limit=SCALAR_POINTS)
     return tuple(line for line in (train, val) if len(line.steps))
 
 
+def _plot(run: Record, reference: Record | None) -> Plot:
+    batch = scalar_line(run, "loss", "batch", 7, role="raw")
+    return Plot(
+        unit_of_loss(run),
+        (*((batch,) if len(batch.steps) else ()), *_splits(run)),
+        log=True,
+        reference=reference_lines(run, _splits(reference) if reference else ()),
+        levels=_levels(run),
+        window=_best_window(run),
+    )
+
+
 def _levels(run: Record) -> tuple[Level, ...]:
+    """The rungs of the ladder that a loss is compared with."""
     rungs = (
         ("n-gram baseline, validation", "val", "ngram"),
         ("floor, train", "train", "floor"),
@@ -46,91 +62,79 @@ def _levels(run: Record) -> tuple[Level, ...]:
     )
 
 
-def _plot(run: Record, reference: Record | None) -> Plot:
-    batch = scalar(run, "loss", "batch", 7, role="raw")
-    behind = (
-        line.between(*span(run)).thinned() for line in (_splits(reference) if reference else ())
-    )
-    return Plot(
-        unit_of_loss(run),
-        (*((batch,) if len(batch.steps) else ()), *_splits(run)),
-        log=True,
-        reference=tuple(line for line in behind if len(line.steps)),
-        levels=_levels(run),
-        window=_window(run),
-    )
-
-
-def _window(run: Record) -> Window | None:
-    """The evaluations at which a run might as well have ended: smoothed validation within 1 % of
-    its lowest."""
-    steps, values = (
-        run.series("val_loss")
-        if run.sites("val_loss")
-        else (run.steps[:0], run.column("val_loss")[:0])
-    )
+def _best_steps(run: Record) -> tuple[int, int] | None:
+    """The first and the last step at which training could have stopped: the smoothed validation
+    loss is within 1 % of its lowest."""
+    if not run.sites("val_loss"):
+        return None
+    steps, values = run.series("val_loss")
     steps, values = steps[np.isfinite(values)], values[np.isfinite(values)]
     if len(values) < WINDOW or values.min() <= 0:
         return None
     stop = stop_of(steps, values)
-    return Window(stop.first, stop.last, f"best: {_span(stop.first, stop.last)}")
+    return stop.first, stop.last
 
 
-def _span(first: int, last: int) -> str:
+def _best_window(run: Record) -> Window | None:
+    best = _best_steps(run)
+    return Window(*best, f"best: {_in_words(*best)}") if best else None
+
+
+def _in_words(first: int, last: int) -> str:
     return str(first) if first == last else f"{first}-{last}"
 
 
 def _describe(run: Record) -> str:
-    batch, train, val = (scalar(run, name, "", 0) for name in ("loss", "train_loss", "val_loss"))
-    parts = _start(run, batch)
+    batch, train, val = (scalar_line(run, name, "") for name in ("loss", "train_loss", "val_loss"))
+    parts = [*_start(run, batch)]
     shown, name = (train, "train") if len(train.steps) else (batch, "batch")
     if len(shown.steps):
-        parts.append(f"{name} {course(shown)}")
+        parts.append(f"{name} {first_to_last(shown)}")
     best = lowest([val])
     if best is not None:
-        window = _window(run)
         last = float(val.values[np.isfinite(val.values)][-1])
         unit = f" {unit_of_loss(run)}".removesuffix(" loss")
-        parts.append(f"validation ends at {short(last)}{unit}{_against(last, run)}")
+        parts.append(f"validation ends at {short(last)}{unit}{_on_ladder(run, last)}")
         if best[0] < last:
             parts.append(f"its lowest was {short(best[0])} at step {number(best[1])}")
-            if window:
+            if steps := _best_steps(run):
                 parts.append(
-                    f"smoothed, it is within 1 % of its lowest at step {_span(window.first, window.last)}"
+                    f"smoothed, it is within 1 % of its lowest at step {_in_words(*steps)}"
                 )
     return "; ".join(parts) + "." if parts else ""
 
 
 def _start(run: Record, batch: Line) -> list[str]:
-    """The loss before the first update, beside that of a model that knows nothing."""
+    """The loss before the first update, compared with the loss of a model that knows nothing."""
     if not len(batch.steps) or batch.steps[0] != 0:
         return []
-    vocabulary = fact(run, "vocab_size")
-    know_nothing = (
-        f" (ln V = {short(log(vocabulary))})" if vocabulary is not None and vocabulary >= 1 else ""
-    )
-    return [f"batch loss starts at {short(float(batch.values[0]))}{know_nothing}"]
+    vocabulary = fact(run, "vocab_size") or 0.0
+    log_v = f" (ln V = {short(log(vocabulary))})" if vocabulary >= 1 else ""
+    return [f"batch loss starts at {short(float(batch.values[0]))}{log_v}"]
 
 
-def _against(last: float, run: Record) -> str:
-    """Where a validation loss lies on the ladder: against the n-gram and the bound it cannot
-    honestly cross."""
+def _on_ladder(run: Record, val_loss: float) -> str:
+    """The distance of a validation loss from the n-gram baseline, or from the entropy floor when it
+    is below it."""
     baseline, floor = fact(run, "ladder", "val", "ngram"), fact(run, "ladder", "val", "floor")
-    if floor is not None and last < floor:
-        return f", {short(floor - last)} below the floor {short(floor)}"
+    if floor is not None and val_loss < floor:
+        return f", {short(floor - val_loss)} below the floor {short(floor)}"
     if baseline is None:
         return ""
-    side = "below" if last < baseline else "above"
-    return f", {short(abs(baseline - last))} {side} the n-gram baseline {short(baseline)}"
+    side = "below" if val_loss < baseline else "above"
+    return f", {short(abs(baseline - val_loss))} {side} the n-gram baseline {short(baseline)}"
 
 
 PANEL = Panel(
-    "loss",
-    "Loss",
-    "Is the model learning, and does it generalise?",
-    "both curves start near ln V, fall together, cross the n-gram baseline and level off above their floors.",
-    ("loss", "train_loss", "val_loss"),
-    (View("Loss", _plot),),
-    _describe,
-    frozenset({"loss", "floor", "stalled"}),
+    key="loss",
+    title="Loss",
+    question="Is the model learning, and does it generalise?",
+    healthy_look=(
+        "both curves start near ln V, fall together, cross the n-gram baseline and level off above "
+        "their floors."
+    ),
+    signals=("loss", "train_loss", "val_loss"),
+    views=(View("Loss", _plot),),
+    describe=_describe,
+    concerns=frozenset({"loss", "floor", "stalled"}),
 )

@@ -1,5 +1,5 @@
-"""What a panel is: a title, the question it answers, what healthy looks like, and one or two views
-of a run."""
+"""A panel: a question about a run, what healthy looks like, and one or two charts that answer
+it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from dataclasses import dataclass, replace
 from probes.charts.plot import Event, Plot
 from probes.charts.svg import draw
 from probes.diagnosis.diagnose import Diagnosis
-from probes.panels.describe import absent, concerning, failures, found
+from probes.panels.describe import concerning, found, not_finite, not_recorded
 from probes.panels.legend import Legend, legend_of
-from probes.panels.site_lines import span
+from probes.panels.lines import step_range
 from probes.record import Record
 
-EVENTS = 3
-"""Steps of findings that are marked in one chart."""
+MAX_EVENTS = 3
+"""Steps with findings that are marked in one chart."""
 
 
 @dataclass(frozen=True)
 class View:
-    """One way to look: `plot` makes a chart of a run, with the reference behind it when there is
-    one."""
+    """One chart of a panel. `plot` makes it from a run and, if given, a reference."""
 
     name: str
     plot: Callable[[Record, Record | None], Plot]
@@ -42,17 +41,20 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Panel:
-    """One of the seven.
+    """A question about a run, with the charts that answer it.
 
-    signals   what it draws, by name
-    describe  a run's own numbers, in words
-    concerns  words in the names of symptoms that this panel makes visible
+    key           the part of an HTML id that tells this panel from the others
+    healthy_look  how the charts of a healthy run look
+    signals       names of the signals that the charts show
+    views         one or two charts
+    describe      the run's own numbers, in words
+    concerns      words in the names of symptoms that this panel makes visible
     """
 
     key: str
     title: str
     question: str
-    look_for: str
+    healthy_look: str
     signals: tuple[str, ...]
     views: tuple[View, ...]
     describe: Callable[[Record], str]
@@ -65,9 +67,11 @@ class Panel:
         diagnosis: Diagnosis | None,
         anchor: str = "run",
     ) -> tuple[Drawing, ...]:
-        """Every view as SVG. Without a diagnosis nothing in it tells what was found; ids begin with
-        `anchor`."""
-        first, last = span(run)
+        """Every view of a run as SVG, with ids that begin with `anchor`.
+
+        Without a diagnosis nothing in a chart tells what was found.
+        """
+        first, last = step_range(run)
         events = self._events(diagnosis)
         began = any(f.onset is not None for f in concerning(diagnosis, self.concerns, self.signals))
         drawings = []
@@ -76,20 +80,21 @@ class Panel:
             plot = replace(
                 plot, span=(first, last), events=events, window=plot.window if began else None
             )
-            description = f"{self.question} Steps {first} to {last}; {plot.axis}. {_named(plot)}"
+            lines = ", ".join(line.label for line in plot.lines)
+            description = f"{self.question} Steps {first} to {last}; {plot.axis}. Lines: {lines}."
             slug = f"{anchor}-{self.key}-{index}"
             svg = "" if plot.empty else draw(plot, slug, f"{self.title}: {view.name}", description)
             drawings.append(Drawing(view.name, plot, svg))
         return tuple(drawings)
 
     def shows(self, record: Record, diagnosis: Diagnosis | None) -> str:
-        """What this run shows: its numbers, what was found, what was not finite, what was not
+        """What this run shows: its numbers, its findings, and what was not finite or not
         recorded."""
         parts = (
             self.describe(record),
             found(concerning(diagnosis, self.concerns, self.signals)),
-            failures(record, self.signals),
-            absent(record, self.signals),
+            not_finite(record, self.signals),
+            not_recorded(record, self.signals),
         )
         return " ".join(part for part in parts if part) or "Nothing to say: no value is finite."
 
@@ -99,10 +104,5 @@ class Panel:
             symptoms.setdefault(finding.step, []).append(finding.symptom)
         return tuple(
             Event(step, ", ".join(dict.fromkeys(symptoms[step])))
-            for step in sorted(symptoms)[:EVENTS]
+            for step in sorted(symptoms)[:MAX_EVENTS]
         )
-
-
-def _named(plot: Plot) -> str:
-    """The lines of a chart, for those who cannot see it."""
-    return f"Lines: {', '.join(line.label for line in plot.lines)}."

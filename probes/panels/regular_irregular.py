@@ -1,6 +1,7 @@
-"""Panel 7: is the rule learned before the exceptions?
+"""Is the rule learned before the exceptions?
 
-The tax is what the exceptions cost: the loss on irregular minus the loss on regular held-out forms.
+The tax is what the exceptions cost: the loss on irregular held-out forms minus the loss on regular
+ones.
 """
 
 from __future__ import annotations
@@ -11,67 +12,69 @@ from functools import partial
 import numpy as np
 
 from probes.charts.plot import Area, Level, Line, Plot
-from probes.panels.describe import course, fact, short, unit_of_loss
+from probes.panels.describe import fact, first_to_last, short, unit_of_loss
+from probes.panels.lines import measured, most_extreme, reference_lines, site_lines
 from probes.panels.panel import Panel, View
-from probes.panels.site_lines import COLOURS, choose, measured, per_site, span
+from probes.panels.site_names import COLOURS
 from probes.record import Record
 
 REGULAR, IRREGULAR = "regular", "irregular"
-WHOLE, COMPOSITIONAL, TRAINING = (
-    "val_loss_by_class",
-    "val_loss_by_class_compositional",
-    "train_loss_by_class",
-)
-COLOUR = {REGULAR: 0, IRREGULAR: 1}
+ALL_TENSES = "val_loss_by_class"
+COMPOSITIONAL = "val_loss_by_class_compositional"
+TRAINING = "train_loss_by_class"
+CLASS_COLOURS = {REGULAR: 0, IRREGULAR: 1}
+TAX_COLOUR = 3
+OTHER_COLOURS = 4
+"""The first colour of classes other than regular and irregular."""
 
 
 def tax(run: Record, signal: str) -> Line:
     """Irregular minus regular, at the steps at which both were measured."""
     steps, regular = measured(run, signal, REGULAR)
     others, irregular = measured(run, signal, IRREGULAR)
-    common, here, there = np.intersect1d(steps, others, assume_unique=True, return_indices=True)
+    common, at_regular, at_irregular = np.intersect1d(
+        steps, others, assume_unique=True, return_indices=True
+    )
     with np.errstate(invalid="ignore"):
-        return Line("tax", common, irregular[there] - regular[here], 3)
+        return Line("tax", common, irregular[at_irregular] - regular[at_regular], TAX_COLOUR)
 
 
-def _classes(run: Record, signal: str, label: str = "{}") -> tuple[Line, ...]:
-    """One line per class, regular and irregular in their own colours, other classes in the colours
-    that are left."""
+def _classes(run: Record, signal: str) -> tuple[Line, ...]:
+    """One line per class."""
     return tuple(
         replace(
             line,
-            label=label.format(line.label),
-            colour=COLOUR.get(line.label, (line.colour + 4) % COLOURS),
+            colour=CLASS_COLOURS.get(line.label, (line.colour + OTHER_COLOURS) % COLOURS),
         )
-        for line in per_site(run, signal)
+        for line in site_lines(run, signal)
     )
 
 
 def _plot(signal: str, run: Record, reference: Record | None, with_training: bool = False) -> Plot:
     difference = tax(run, signal)
-    training = _classes(run, TRAINING, "{}, training rows") if with_training else ()
-    faint = (replace(line, dash=2, role="thin") for line in training)
-    lines, note = choose(
-        (*_classes(run, signal), *((difference,) if len(difference.steps) else ()), *faint)
-    )
-    baseline = fact(run, "ladder", "val", "class_baseline")
+    own = [*_classes(run, signal), *([difference] if len(difference.steps) else [])]
+    if with_training:
+        own += [
+            replace(line, label=f"{line.label}, training rows", dash=2, role="thin")
+            for line in _classes(run, TRAINING)
+        ]
+    lines, note = most_extreme(tuple(own))
     behind = (*_classes(reference, signal), tax(reference, signal)) if reference else ()
-    inside = (line.between(*span(run)).thinned() for line in choose(behind)[0])
+    baseline = fact(run, "ladder", "val", "class_baseline")
+    levels = [] if baseline is None else [Level(f"n-gram baseline {short(baseline)}", baseline)]
     return Plot(
         unit_of_loss(run),
         lines,
-        reference=tuple(line for line in inside if len(line.steps)),
+        reference=reference_lines(run, most_extreme(behind)[0]),
         gap=_gap(run, signal, difference),
-        levels=(Level(f"n-gram baseline {short(baseline)}", baseline),)
-        if baseline is not None
-        else (),
+        levels=tuple(levels),
         include=(0.0,),
         note=note,
     )
 
 
 def _gap(run: Record, signal: str, difference: Line) -> Area | None:
-    """The area between the two classes, which is the tax made visible."""
+    """The area between the two classes, which shows the tax."""
     steps, regular = measured(run, signal, REGULAR)
     at = np.isin(steps, difference.steps[np.isfinite(difference.values)])
     if not at.any():
@@ -82,9 +85,9 @@ def _gap(run: Record, signal: str, difference: Line) -> Area | None:
 
 
 def _describe(run: Record) -> str:
-    parts = [f"{line.label} {course(line)}" for line in _classes(run, WHOLE)[:4]]
+    parts = [f"{line.label} {first_to_last(line)}" for line in _classes(run, ALL_TENSES)[:4]]
     for signal, where in (
-        (WHOLE, ""),
+        (ALL_TENSES, ""),
         (COMPOSITIONAL, " on compositional tenses alone"),
         (TRAINING, " on training rows"),
     ):
@@ -97,17 +100,20 @@ def _describe(run: Record) -> str:
 
 
 PANEL = Panel(
-    "classes",
-    "Regular and irregular verbs",
-    "Is the rule learned before the exceptions?",
-    "regular forms reach the n-gram baseline first; held-out irregular ones fall little, and late if at all: went and "
-    "written occur in no other cell, so a held-out one cannot be inferred and its loss stays high. Only the "
-    "compositional tenses can be inferred for every verb.",
-    (WHOLE, COMPOSITIONAL, TRAINING),
-    (
-        View("All tenses", partial(_plot, WHOLE, with_training=True)),
+    key="classes",
+    title="Regular and irregular verbs",
+    question="Is the rule learned before the exceptions?",
+    healthy_look=(
+        "regular forms reach the n-gram baseline first; held-out irregular ones fall little, and "
+        "late if at all: went and written occur in no other cell, so a held-out one cannot be "
+        "inferred and its loss stays high. Only the compositional tenses can be inferred for every "
+        "verb."
+    ),
+    signals=(ALL_TENSES, COMPOSITIONAL, TRAINING),
+    views=(
+        View("All tenses", partial(_plot, ALL_TENSES, with_training=True)),
         View("Compositional tenses", partial(_plot, COMPOSITIONAL)),
     ),
-    _describe,
-    frozenset({"class", "tax", "regular", "irregular"}),
+    describe=_describe,
+    concerns=frozenset({"class", "tax", "regular", "irregular"}),
 )

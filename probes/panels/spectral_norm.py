@@ -1,26 +1,29 @@
-"""Panel 5: is any weight matrix blowing up?"""
+"""Is any weight matrix blowing up?"""
 
 from __future__ import annotations
 
 from functools import partial
 
-from probes.panels.describe import spread
+from probes.panels.describe import range_sentence
+from probes.panels.lines import site_lines, site_plot
 from probes.panels.panel import Panel, View
-from probes.panels.site_lines import per_site, site_plot
 from probes.record import Record
 
 
 def _describe(run: Record) -> str:
-    return spread(per_site(run, "spectral_norm"), "largest singular value")
+    return range_sentence(site_lines(run, "spectral_norm"), "largest singular value")
 
 
 PANEL = Panel(
-    "spectral",
-    "Spectral norm",
-    "Is any weight matrix blowing up?",
-    "growth in the first third that levels off as the rate decays; all between 1 and 10, the embedding highest.",
-    ("spectral_norm",),
-    (View("Spectral norm", partial(site_plot, "spectral_norm", "largest singular value")),),
-    _describe,
-    frozenset({"spectral", "weight", "weights"}),
+    key="spectral",
+    title="Spectral norm",
+    question="Is any weight matrix blowing up?",
+    healthy_look=(
+        "growth in the first third that levels off as the rate decays; all between 1 and 10, the "
+        "embedding highest."
+    ),
+    signals=("spectral_norm",),
+    views=(View("Spectral norm", partial(site_plot, "spectral_norm", "largest singular value")),),
+    describe=_describe,
+    concerns=frozenset({"spectral", "weight", "weights"}),
 )

@@ -11,7 +11,7 @@ from probes.charts.scale import number
 from probes.diagnosis.base import Finding
 from probes.diagnosis.diagnose import Diagnosis
 from probes.panels.describe import fact
-from probes.panels.site_lines import measured
+from probes.panels.lines import measured
 from probes.record import Record
 
 MAX_SYMPTOMS = 12

@@ -16,13 +16,13 @@ from markupsafe import Markup
 
 from probes.charts.scale import number
 from probes.common.text import one_line
-from probes.panels.site_lines import MOST_SITES
+from probes.panels.lines import MAX_LINES
 
 PACKAGE = "probes.report"
 MAX_TEXT = 600
 """Characters of any value that a template shows."""
-MAX_LINES = MOST_SITES + 4
-"""Legend entries that a chart can have: its sites, and some lines that summarise them."""
+LEGEND_ENTRIES = MAX_LINES + 4
+"""Lines that a legend can hide: those of sites, and a few that summarise them."""
 
 
 def fill(template: str, package: str = PACKAGE, **values: object) -> str:
@@ -64,7 +64,7 @@ def _fit(value: object) -> object:
 @cache
 def stylesheet() -> str:
     """The style sheet, with one rule for each legend entry that hides its line when unchecked."""
-    keys = [*map(str, range(MAX_LINES)), "r", "k"]
+    keys = [*map(str, range(LEGEND_ENTRIES)), "r", "k"]
     rules = [
         f".view:has(.k{key}>label>input:not(:checked)) .s{key}{{display:none}}" for key in keys
     ]
