@@ -27,9 +27,11 @@ def card(record: Record, diagnosis: Diagnosis | None = None) -> Card:
 
 
 def html(record: Record, diagnosis: Diagnosis | None = None) -> str:
-    """The card as HTML, in which only what belongs to it can be found."""
+    """The card alone as HTML on one line."""
     section = run_section(judge(record), "run", None)
-    return fill("card.html.j2", run=replace(section, card=card(record, diagnosis)))
+    return " ".join(
+        fill("card.html.j2", run=replace(section, card=card(record, diagnosis))).split()
+    )
 
 
 def with_findings(*findings: Finding) -> Diagnosis:

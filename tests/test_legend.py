@@ -16,12 +16,12 @@ def line(label: str, group: str = "", short: str = "") -> Line:
 
 
 def test_a_line_is_listed_with_its_style_and_its_last_value() -> None:
-    (group, _) = legend_of(Plot("nats", (line("train"),))).groups
+    (group,) = legend_of(Plot("nats", (line("train"),))).groups
     assert group.entries == (LegendEntry("0", "train", "line", "line c2 d1", "0.25"),)
 
 
 def test_shares_are_listed_in_percent() -> None:
-    (group, _) = legend_of(Plot("share", (line("up"),), percent=True)).groups
+    (group,) = legend_of(Plot("share", (line("up"),), percent=True)).groups
     assert group.entries[0].value == "25 %"
 
 
@@ -41,3 +41,11 @@ def test_only_a_long_legend_has_columns_and_headings() -> None:
     assert (short.in_columns, long.in_columns) == (False, True)
     assert (short.groups[0].heading, short.groups[0].entries[0].label) == ("", "blocks.0.0")
     assert (long.groups[0].heading, long.groups[0].entries[0].label) == ("blocks.0", "0")
+
+
+def test_lines_without_a_group_come_before_all_headings() -> None:
+    """Below the last heading they would look like members of its group."""
+    lines = [line(f"blocks.0.{i}", "blocks.0", str(i)) for i in range(MANY_LINES)]
+    legend = legend_of(Plot("nats", (*lines, line("norm"))))
+    assert [group.heading for group in legend.groups] == ["", "blocks.0"]
+    assert [(entry.key, entry.label) for entry in legend.groups[0].entries] == [("6", "norm")]

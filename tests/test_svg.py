@@ -94,6 +94,12 @@ def test_the_crosshair_finds_steps_and_values_in_the_chart() -> None:
     assert 0 < left < right < WIDTH
 
 
+def test_the_crosshair_knows_which_values_are_shares() -> None:
+    """It shows them in percent, as the legend does."""
+    assert drawn(line(0.1, 0.2), percent=True).get("data-p") == ""
+    assert drawn(line(0.1, 0.2)).get("data-p") is None
+
+
 def test_the_data_area_does_not_move_with_the_width_of_the_ticks() -> None:
     """So charts in a column share one time axis."""
     narrow, wide = drawn(line(0.0, 5.0)), drawn(line(0.0, 0.0123))

@@ -47,7 +47,8 @@ def marks_of(plot: Plot, scale: Scale) -> list[Mark]:
 
 def _frame(plot: Plot) -> Mark:
     first, last = _extent(plot)
-    return Mark([(first, 0), (last, 1)], "frame", {"data-n": f"{first} {last}"})
+    data = {"data-n": f"{first} {last}", **({"data-p": ""} if plot.percent else {})}
+    return Mark([(first, 0), (last, 1)], "frame", data)
 
 
 def _extent(plot: Plot) -> tuple[int, int]:

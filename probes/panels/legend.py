@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Literal
 
 from probes.charts.plot import Line, Plot
@@ -46,25 +45,23 @@ class Legend:
 
 
 def legend_of(plot: Plot) -> Legend:
-    """The legend of a plot: its lines in their order, then the spikes and the reference."""
+    """The legend of a plot: lines without a group, the groups, then the spikes and the
+    reference."""
     many = len(plot.lines) > MANY_LINES
-    by_group = groupby(enumerate(plot.lines), lambda entry: entry[1].group if many else "")
-    groups = [
-        LegendGroup(
-            heading,
-            tuple(
-                _line_entry(key, line, plot, line.short if heading else "") for key, line in lines
-            ),
-        )
-        for heading, lines in by_group
-    ]
-    return Legend((*groups, LegendGroup("", tuple(_other_entries(plot)))), many)
+    entries: dict[str, list[LegendEntry]] = {"": []}
+    for key, line in enumerate(plot.lines):
+        heading = line.group if many else ""
+        name = line.short if heading else line.label
+        entries.setdefault(heading, []).append(_line_entry(key, line, name, plot.percent))
+    entries_by_group = [*entries.items(), ("", _other_entries(plot))]
+    groups = (LegendGroup(heading, tuple(group)) for heading, group in entries_by_group)
+    return Legend(tuple(group for group in groups if group.entries), many)
 
 
-def _line_entry(key: int, line: Line, plot: Plot, short: str) -> LegendEntry:
-    value = percentage(line.last) if plot.percent else number(line.last)
+def _line_entry(key: int, line: Line, name: str, percent: bool) -> LegendEntry:
+    value = percentage(line.last) if percent else number(line.last)
     style = f"{line.role} c{line.colour} d{line.dash}"
-    return LegendEntry(str(key), short or line.label, "line", style, value)
+    return LegendEntry(str(key), name, "line", style, value)
 
 
 def _other_entries(plot: Plot) -> Iterator[LegendEntry]:
