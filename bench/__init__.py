@@ -1,2 +1,1 @@
-"""What things cost, measured beside what they are compared with; `bench/__main__.py` puts it into
-one table."""
+"""The benchmark: what training, recording, judging and the test suite cost (`python -m bench`)."""

@@ -1,14 +1,14 @@
-"""What it costs, beside what it is compared with, in one table.
+"""Measure what the project costs, beside what it is compared with, and print one table.
 
-    python bench/__main__.py            measure everything, some minutes; print the table, write
-                                        reports/bench.json
-    python bench/__main__.py --quick    leave out what takes minutes; writes nothing
-    python bench/__main__.py --readme   measure nothing; copy the figures of reports/bench.json into
-                                        README.md
+    python -m bench            measure everything (some minutes), print the table and write
+                               reports/bench.json
+    python -m bench --quick    leave out the sections that take minutes; write nothing
+    python -m bench --readme   measure nothing; copy the figures of reports/bench.json into
+                               README.md
 
-What is compared takes turns on one thread, by CPU time; ratios are of medians, with an interval
-from order statistics. Run it on a machine that does nothing else, in the environment of `make
-parity`, which has PyTorch."""
+Actions that are compared are timed in turn, in CPU seconds, on one thread. A ratio is a ratio of
+medians, with an interval from order statistics (`testing.overhead`). Run it on a machine that does
+nothing else, in the environment of `make parity`, which has PyTorch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,9 @@ import argparse
 import sys
 from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from time import perf_counter
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from bench import looking, memory, report, scale, step, suite, training
+from bench import length, memory, recording_cost, report, step, suite, training
 from bench.figures import Figure, Section
 from bench.machine import machine
 from bench.report import Report
@@ -29,46 +26,47 @@ from bench.report import Report
 SECTIONS = (
     step.SECTION,
     memory.SECTION,
-    looking.SECTION,
-    scale.SECTION,
+    recording_cost.SECTION,
+    length.SECTION,
     training.EXPERIMENTS_SECTION,
     suite.SECTION,
     training.CALIBRATION_SECTION,
 )
-
-
-FAILED = "failed, as told above"
+FAILED = "failed; the reason is on stderr"
 
 
 def measure(section: Section) -> Iterator[Figure]:
-    """Its figures as they come, told on stderr; at the end those that did not. A failure costs no
-    other section."""
-    start, there, why = perf_counter(), set(), ""
-    tell(f"{section.title} ...")
+    """Yield the figures of a section as they are measured, then those that were not measured.
+
+    Progress and errors go to stderr. An error ends this section only."""
+    start, measured, note = perf_counter(), set(), ""
+    log(f"{section.title} ...")
     try:
         for figure in section.measure():
-            there.add(figure.name)
-            name, measured, _, _, verdict, _ = figure.cells()
-            tell(f"  {perf_counter() - start:5.0f} s  {name}: {measured}, {verdict}")
+            measured.add(figure.name)
+            name, value, _, _, verdict, _ = figure.cells()
+            log(f"  {perf_counter() - start:5.0f} s  {name}: {value}, {verdict}")
             yield figure
     except Exception as error:
-        tell(f"{section.title}: {type(error).__name__}: {error}")
-        why = FAILED
-    yield from (figure.failed(why) for figure in section.figures if figure.name not in there)
+        log(f"{section.title}: {type(error).__name__}: {error}")
+        note = FAILED
+    yield from (
+        figure.not_measured(note) for figure in section.figures if figure.name not in measured
+    )
 
 
-def tell(line: str) -> None:
+def log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
 def main() -> int:
-    """1 when something could not be measured; nothing is written then."""
+    """Return 1, and write nothing, when a section failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     only = parser.add_mutually_exclusive_group()
     only.add_argument(
-        "--quick", action="store_true", help="leave out what takes minutes; writes nothing"
+        "--quick", action="store_true", help="leave out what takes minutes; write nothing"
     )
     only.add_argument(
         "--readme",
@@ -82,11 +80,11 @@ def main() -> int:
     commit, figures = report.commit(), list[Figure]()
     for section in SECTIONS:
         figures += section.figures if arguments.quick and section.slow else measure(section)
-    found = Report(date.today().isoformat(), commit, machine(), tuple(figures))
-    print(found.table())
+    result = Report(date.today().isoformat(), commit, machine(), tuple(figures))
+    print(result.table())
     failed = any(figure.note == FAILED for figure in figures)
     if not (arguments.quick or failed):
-        report.save(found)
+        report.save(result)
     return int(failed)
 
 

@@ -1,4 +1,4 @@
-"""A figure: what is measured, what it should be, and whether it is."""
+"""A figure of the benchmark: a measured value, its target, and whether the target is met."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from bench.overhead import Overhead
+from testing.overhead import Overhead
+from testing.tables import NO_VALUE
 
-Unit = Literal["x", "%", "s", "KiB", "KB", "/min"]
-NONE = "–"
+Unit = Literal["x", "%", "s", "MiB", "KiB", "KB", "/min"]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One row of the table; without `measured` it is only what was to be measured.
+    """One row of the table. Without `measured` it says what is to be measured.
 
-    target    measured should be at most this, or `at_least` this; None when it is only reported
-    peer      what it is measured against, or in what
-    low, high  the 99 % interval where there are enough pairs for one
-    note      why it was not measured, or what belongs to the number
+    target     upper limit of `measured`, or a lower limit with `at_least`; None when the figure is
+               only reported
+    peer       what the value is compared with, or under which conditions it is measured
+    low, high  the 99 % interval, where there are enough pairs for one
+    note       why the value is missing, or what a reader has to know about it
     """
 
     name: str
@@ -33,87 +34,75 @@ class Figure:
     high: float | None = None
     note: str = ""
 
-    def value(self, measured: float, note: str = "") -> Figure:
+    def with_value(self, measured: float, note: str = "") -> Figure:
         return dataclasses.replace(self, measured=measured, note=note)
 
-    def ratio(self, ours: Sequence[float], peer: Sequence[float]) -> Figure:
-        """From seconds of pairs: ratio of medians, with an interval from order statistics
-        (`bench.overhead`)."""
-        over = Overhead.of(peer, ours)
+    def with_ratio(self, ours: Sequence[float], peer: Sequence[float]) -> Figure:
+        """Set the ratio of the medians of two series of seconds, with its interval."""
+        added = Overhead.of(peer, ours)
         return dataclasses.replace(
-            self, measured=1 + over.estimate, low=1 + over.low, high=1 + over.high
+            self, measured=1 + added.estimate, low=1 + added.low, high=1 + added.high
         )
 
-    def failed(self, why: str) -> Figure:
+    def with_overhead(self, added: Overhead) -> Figure:
+        return dataclasses.replace(self, measured=added.estimate, low=added.low, high=added.high)
+
+    def not_measured(self, why: str) -> Figure:
         return dataclasses.replace(self, note=why)
 
     @property
     def verdict(self) -> str:
-        """Met or missed when measured value and interval are on one side of the target, else
-        inconclusive.
+        """`met` or `missed by ...` when the value and its interval lie on one side of the target,
+        `inconclusive` otherwise.
 
-        The measured ratio is of medians, its interval that of the median ratio: on a noisy machine
-        one may lie off the other."""
+        The value is a ratio of medians and the interval is for the median ratio, so that on a noisy
+        machine the value may lie outside its interval."""
         if self.measured is None:
             return "not measured"
         if self.target is None:
-            return NONE
-        reached = {
-            self._reaches(value)
-            for value in (self.measured, self.low, self.high)
-            if value is not None
-        }
+            return NO_VALUE
+        values = [v for v in (self.measured, self.low, self.high) if v is not None]
+        reached = {v >= self.target if self.at_least else v <= self.target for v in values}
         if len(reached) == 2:
             return "inconclusive"
-        return "met" if reached == {True} else f"missed by {self._short()}"
+        return "met" if reached == {True} else f"missed by {self._distance()}"
 
-    def _reaches(self, value: float) -> bool:
-        assert self.target is not None
-        return value >= self.target if self.at_least else value <= self.target
-
-    def _short(self) -> str:
+    def _distance(self) -> str:
+        """The distance of the value from the target, absolute for shares and sizes."""
         assert self.measured is not None
         assert self.target is not None
-        off = abs(self.measured - self.target)
+        distance = abs(self.measured - self.target)
         if self.unit == "%":
-            return f"{100 * off:.1f} points"
-        return (
-            shown(off, self.unit)
-            if self.unit in ("KiB", "KB")
-            else f"{off / self.target:.0%}".replace("%", " %")
-        )
+            return f"{100 * distance:.1f} points"
+        if self.unit in ("MiB", "KiB", "KB"):
+            return with_unit(distance, self.unit)
+        return f"{100 * distance / self.target:.0f} %"
 
     def cells(self) -> tuple[str, ...]:
-        """The row as text: figure, measured, interval, target, verdict, peer."""
-        measured = NONE if self.measured is None else shown(self.measured, self.unit)
-        interval = (
-            NONE
-            if self.low is None or self.high is None
-            else " to ".join(shown(end, self.unit).split()[0] for end in (self.low, self.high))
-        )
-        against = (
-            "; ".join(filter(None, (self.peer, self.note)))
-            if self.measured is not None
-            else self.note or self.peer
-        )
-        target = (
-            NONE
-            if self.target is None
-            else f"{'≥' if self.at_least else '≤'} {shown(self.target, self.unit)}"
-        )
-        return (self.name, measured, interval, target, self.verdict, against)
+        """Return the row as text: name, value, interval, target, verdict, comparison."""
+        value = interval = target = NO_VALUE
+        comparison = self.note or self.peer
+        if self.measured is not None:
+            value = with_unit(self.measured, self.unit)
+            comparison = "; ".join(filter(None, (self.peer, self.note)))
+        if self.low is not None and self.high is not None:
+            ends = (with_unit(end, self.unit).split()[0] for end in (self.low, self.high))
+            interval = " to ".join(ends)
+        if self.target is not None:
+            target = f"{'≥' if self.at_least else '≤'} {with_unit(self.target, self.unit)}"
+        return (self.name, value, interval, target, self.verdict, comparison)
 
-    def row(self) -> dict[str, Any]:
-        """Builtins only, for JSON; with the verdict, which nobody reads back."""
+    def as_json(self) -> dict[str, Any]:
+        """Return builtin values. The verdict is added for readers of the file; it is derived."""
         return {**dataclasses.asdict(self), "verdict": self.verdict}
 
     @staticmethod
-    def of_row(row: Mapping[str, Any]) -> Figure:
+    def from_json(row: Mapping[str, Any]) -> Figure:
         return Figure(**{field.name: row[field.name] for field in dataclasses.fields(Figure)})
 
 
-def shown(value: float, unit: Unit) -> str:
-    """ "0.68 x", "4.9 %", "12.3 s", "64 KiB", "31 /min"."""
+def with_unit(value: float, unit: Unit) -> str:
+    """Write a value: "0.68 x", "4.9 %", "12.3 s", "64 KiB", "31 /min"."""
     number = {"x": f"{value:.2f}", "%": f"{100 * value:.1f}", "s": f"{value:.3g}"}.get(
         unit, f"{value:,.0f}"
     )
@@ -124,8 +113,8 @@ class Section(NamedTuple):
     """Figures that are measured together.
 
     figures  what is to be measured
-    measure  measures it; may add figures that only it knows of
-    slow     takes minutes
+    measure  yields the figures with their values; it may yield more figures than were announced
+    slow     whether measuring takes minutes
     """
 
     title: str

@@ -1,7 +1,7 @@
-"""Whether a run takes more memory the longer it is: its peak after 20 steps, and after 500.
+"""Whether a training run takes more memory the longer it is: its peak after 20 and after 500 steps.
 
-python -m bench.memory traced     peaks of what Python and NumPy allocated, as JSON, in KiB
-python -m bench.memory resident   peaks of what the process held
+python -m bench.memory traced     print both peaks of what Python and NumPy allocated, in KiB
+python -m bench.memory resident   print both peaks of what the process held, in KiB
 """
 
 from __future__ import annotations
@@ -17,41 +17,39 @@ from pathlib import Path
 from bench.figures import Figure, Section
 from model import HEALTHY, build
 
-EARLY, LATE = 20, 500
-"""Steps; every 20th is followed by an evaluation."""
+EARLY_STEP, LATE_STEP = 20, 500
+"""Every 20th step is followed by an evaluation."""
 ROOT = Path(__file__).resolve().parent.parent
 TOLERANCE = {"traced": 64.0, "resident": 1024.0}
-"""KiB: names that the interpreter caches; pages that it and its allocator take at a time."""
+"""KiB. The interpreter caches names; the process and its allocator take several pages at a time."""
 FIGURES = {
-    kind: Figure(f"{what}, step {LATE} over {EARLY}", "KiB", "", TOLERANCE[kind])
+    kind: Figure(f"{what}, step {LATE_STEP} over {EARLY_STEP}", "KiB", "", TOLERANCE[kind])
     for kind, what in (("traced", "peak allocated"), ("resident", "peak resident"))
 }
 
 
-def peaks(kind: str, early: int = EARLY, late: int = LATE) -> tuple[float, float]:
-    """KiB after `early` and after `late` steps of a bare run.
-
-    The highest in the steps from the second to the early one, and in those from there to the late
-    one."""
+def peaks(kind: str, early: int = EARLY_STEP, late: int = LATE_STEP) -> tuple[float, float]:
+    """Return two peaks of an unrecorded run in KiB: of steps 2 to `early`, and of the steps from
+    there to `late`."""
     if kind == "traced":
         tracemalloc.start()
-    seen = {}
+    peak_at = {}
     for step in build(replace(HEALTHY, steps=late, eval_every=early)).steps():
         if step.index + 1 in (1, early, late):
-            seen[step.index + 1] = _traced() if kind == "traced" else _resident()
-    return seen[early], seen[late]
+            peak_at[step.index + 1] = traced_peak() if kind == "traced" else _resident_peak()
+    return peak_at[early], peak_at[late]
 
 
-def _traced() -> float:
-    """The peak since this was last asked."""
+def traced_peak() -> float:
+    """The peak of allocated memory since the last call, in KiB."""
     peak = tracemalloc.get_traced_memory()[1] / 1024
     tracemalloc.reset_peak()
     return peak
 
 
-def _resident() -> float:
-    """The peak since this was last asked, as Linux tells it: what getrusage tells begins with the
-    parent's."""
+def _resident_peak() -> float:
+    """The peak of resident memory since the last call, in KiB. Linux only: `getrusage` would start
+    with the peak of the parent process."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     (peak,) = (float(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -61,17 +59,14 @@ def _resident() -> float:
 def _measure() -> Iterator[Figure]:
     for kind, figure in FIGURES.items():
         if kind == "resident" and sys.platform != "linux":
-            yield figure.failed("only Linux tells it")
+            yield figure.not_measured("only Linux reports it")
             continue
         done = subprocess.run(
             [sys.executable, "-m", "bench.memory", kind],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
         early, late = json.loads(done.stdout)
-        yield figure.value(late - early, f"of {early / 1024:.1f} MiB")
+        yield figure.with_value(late - early, f"of {early / 1024:.1f} MiB")
 
 
 SECTION = Section("Memory of a run", tuple(FIGURES.values()), _measure)

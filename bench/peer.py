@@ -1,7 +1,8 @@
-"""The same training step in PyTorch, eager: what somebody who writes it today would write.
+"""The same training step in eager PyTorch, written the way one would write it today.
 
-Attention is `scaled_dot_product_attention`, Q, K and V one Linear, rotary positions a complex
-multiply (faster here than by pairs), AdamW the fused one. Importing this needs torch."""
+Attention is `scaled_dot_product_attention`; Q, K and V are one Linear; rotary positions are a
+complex multiplication, which is faster here than a rotation of pairs; AdamW is the fused one.
+Importing this module needs torch."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ from bench.rows import padded
 from model import Config
 from model.config import Model
 
-IGNORED = -100
-"""The target of padding."""
+IGNORED_TARGET = -100
+"""The target of padding, which the loss leaves out."""
 
 
 class Block(nn.Module):
@@ -33,11 +34,11 @@ class Block(nn.Module):
         self.up, self.down = nn.Linear(C, F), nn.Linear(F, C)
         self.n_heads = model.n_heads
 
-    def forward(self, x: Tensor, turns: Tensor) -> Tensor:
+    def forward(self, x: Tensor, rotations: Tensor) -> Tensor:
         B, T, C = x.shape
         qkv = self.qkv(self.norm1(x)).view(B, T, 3, self.n_heads, -1)
         pairs = torch.view_as_complex(qkv[:, :, :2].unflatten(-1, (-1, 2)))
-        q, k = torch.view_as_real(pairs * turns).flatten(-2).permute(2, 0, 3, 1, 4)
+        q, k = torch.view_as_real(pairs * rotations).flatten(-2).permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(
             q, k, qkv[:, :, 2].transpose(1, 2), is_causal=True
         )
@@ -46,7 +47,7 @@ class Block(nn.Module):
 
 
 class MiniGPT(nn.Module):
-    """Tokens [B, T] -> logits [B, T, V], the head tied to the embedding."""
+    """Tokens [B, T] -> logits [B, T, V]. The head shares its weights with the embedding."""
 
     def __init__(self, model: Model, longest: int) -> None:
         super().__init__()
@@ -55,26 +56,28 @@ class MiniGPT(nn.Module):
         self.norm = nn.LayerNorm(model.d_model, eps=model.norm_eps)
         D = model.d_model // model.n_heads
         angles = np.arange(longest)[:, None] * model.rope_base ** (-np.arange(0, D, 2) / D)
-        turns = np.exp(1j * angles).astype(np.result_type(model.dtype, np.complex64))[:, None, None]
-        self.turns = torch.from_numpy(turns)  # [T, 1, 1, D / 2] what position t turns each pair by
+        rotations = np.exp(1j * angles).astype(np.result_type(model.dtype, np.complex64))[
+            :, None, None
+        ]
+        self.rotations = torch.from_numpy(rotations)  # [T, 1, 1, D / 2] rotation of each pair
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.embed(tokens)
-        turns = self.turns[: tokens.shape[1]]
+        rotations = self.rotations[: tokens.shape[1]]
         for block in self.blocks:
-            x = block(x, turns)
+            x = block(x, rotations)
         return self.norm(x) @ self.embed.weight.T
 
 
 class Peer:
-    """A training run in PyTorch, from the weights that ours starts from."""
+    """A training run in PyTorch that starts from the same weights as ours."""
 
     def __init__(
         self, config: Config, weights: Mapping[str, npt.NDArray[Any]], longest: int
     ) -> None:
         self.clip_norm, optimizer = config.optimizer.clip_norm, config.optimizer
         self.model = MiniGPT(config.model, longest).to(getattr(torch, config.model.dtype))
-        self.model.load_state_dict(_named(weights, config.model.n_layers), strict=False)
+        self.model.load_state_dict(_torch_state(weights, config.model.n_layers), strict=False)
         params = list(self.model.parameters())
         groups = [
             {"params": [p for p in params if p.ndim > 1], "weight_decay": optimizer.weight_decay},
@@ -90,18 +93,18 @@ class Peer:
 
     @staticmethod
     def inputs(ids: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Tokens and targets of a batch, trimmed to its longest row."""
-        tokens, targets = padded(ids, IGNORED)
+        """Return tokens and targets of a batch, padded to its longest row."""
+        tokens, targets = padded(ids, IGNORED_TARGET)
         return torch.from_numpy(tokens), torch.from_numpy(targets)
 
     def step(self, tokens: Tensor, targets: Tensor, lr: float) -> tuple[float, float]:
-        """Loss, and norm of the gradient before clipping, as our step gives them."""
+        """Take a step; return the loss and the gradient norm before clipping, as our step does."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
         logits = self.model(tokens)
         loss = functional.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED
+            logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED_TARGET
         )
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
@@ -109,8 +112,8 @@ class Peer:
         return loss.item(), norm.item()
 
 
-def _named(weights: Mapping[str, npt.NDArray[Any]], n_layers: int) -> dict[str, Tensor]:
-    """Ours by torch's names."""
+def _torch_state(weights: Mapping[str, npt.NDArray[Any]], n_layers: int) -> dict[str, Tensor]:
+    """Our weights under the names of the PyTorch model."""
     ours = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
     theirs = {
         "embed.weight": ours["embed.weight"],

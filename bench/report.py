@@ -1,5 +1,4 @@
-"""Figures as a table on the terminal, as `reports/bench.json`, and as the README's block, made of
-that file."""
+"""The figures as a table for the terminal, as reports/bench.json, and as a block of README.md."""
 
 from __future__ import annotations
 
@@ -12,23 +11,27 @@ from textwrap import wrap
 
 from bench.figures import Figure
 from bench.step import NOTE
-from calibration import readme
-from calibration.page import markdown, plain
-from calibration.tables import Table
+from probes.common.files import write_atomically
+from testing.marker_blocks import write_block
+from testing.tables import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = Path("reports", "bench.json")
-"""Below the root of the project."""
+README = Path("README.md")
+"""Both below the root of the project."""
 BLOCK = "cost"
-WIDTH = 116
-HEAD = ("figure", "measured", "99 % interval", "target", "verdict", "against")
-NOT_MEASURED = "Not measured yet: `make bench` does, in some minutes."
+TERMINAL_WIDTH = 116
+HEAD = ("figure", "measured", "99 % interval", "target", "verdict", "compared with")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one `make bench` found. commit: what was measured, marked where files differed from
-    it."""
+    """The result of one benchmark.
+
+    date     in ISO form
+    commit   what was measured; it says so when files differed from the commit
+    machine  property -> value (`bench.machine`)
+    """
 
     date: str
     commit: str
@@ -36,65 +39,61 @@ class Report:
     figures: tuple[Figure, ...]
 
     def table(self) -> str:
-        """Every figure, and what it was measured on."""
+        """Every figure as a table, followed by the machine."""
         rows = tuple(figure.cells() for figure in self.figures)
-        lines = [f"{name:7} {value}" for name, value in self.machine.items()]
-        return "\n".join(
-            [
-                plain(Table(f"What it costs, at {self.commit}", "", HEAD, rows)),
-                "",
-                *wrap(NOTE, WIDTH),
-                "",
-                *lines,
-            ]
-        )
+        table = Table(f"What it costs, at {self.commit}", "", HEAD, rows)
+        machine = [f"{name:7} {value}" for name, value in self.machine.items()]
+        return "\n".join([table.as_text(), "", *wrap(NOTE, TERMINAL_WIDTH), "", *machine])
 
 
 def save(report: Report, root: Path = ROOT) -> None:
-    """Write it, one line a figure."""
+    """Write reports/bench.json, one line per figure."""
     head = {"date": report.date, "commit": report.commit, "machine": dict(report.machine)}
     opening = json.dumps(head, indent=1, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
     figures = ",\n".join(
-        "  " + json.dumps(figure.row(), ensure_ascii=False, allow_nan=False)
+        "  " + json.dumps(figure.as_json(), ensure_ascii=False, allow_nan=False)
         for figure in report.figures
     )
-    (root / FILE).parent.mkdir(parents=True, exist_ok=True)
-    (root / FILE).write_text(f'{opening},\n "figures": [\n{figures}\n ]\n}}\n', encoding="utf-8")
+    write_atomically(root / FILE, f'{opening},\n "figures": [\n{figures}\n ]\n}}\n')
 
 
 def load(root: Path = ROOT) -> Report | None:
-    """The last one written; None when there is none."""
+    """Read reports/bench.json; None when there is no such file."""
     if not (root / FILE).exists():
         return None
-    read = json.loads((root / FILE).read_text(encoding="utf-8"))
-    return Report(
-        read["date"], read["commit"], read["machine"], tuple(map(Figure.of_row, read["figures"]))
-    )
+    content = json.loads((root / FILE).read_text(encoding="utf-8"))
+    figures = tuple(map(Figure.from_json, content["figures"]))
+    return Report(content["date"], content["commit"], content["machine"], figures)
 
 
-def block(report: Report | None) -> str:
-    """What stands in the README: the figures that have a target, and ratios that have none."""
+def readme_block(report: Report | None) -> str:
+    """The block of README.md: the figures that have a target, and all ratios."""
     if report is None:
-        return NOT_MEASURED
-    rows = tuple(
-        figure.cells()
-        for figure in report.figures
-        if figure.target is not None or figure.unit == "x"
+        return "Not measured yet: `make bench` measures it, in some minutes."
+    shown = [f for f in report.figures if f.target is not None or f.unit == "x"]
+    table = Table("", "", HEAD, tuple(figure.cells() for figure in shown))
+    machine = ", ".join(
+        value
+        if name in ("CPU", "system")
+        else f"{name}: {value}"
+        if name == "cores"
+        else f"{name} {value}"
+        for name, value in report.machine.items()
     )
-    lede = (
-        f"Measured by `make bench` at commit `{report.commit}` on {report.date}; every figure stands in "
-        f"[reports/bench.json](reports/bench.json). The machine: {_one_line(report.machine)}."
+    source = (
+        f"Measured by `make bench` at commit `{report.commit}` on {report.date}; every figure is "
+        f"in [reports/bench.json](reports/bench.json). The machine: {machine}."
     )
-    return "\n\n".join([lede, markdown(Table("", "", HEAD, rows)), NOTE])
+    return "\n\n".join([source, table.as_markdown(), NOTE])
 
 
 def write_readme(root: Path = ROOT) -> None:
-    """Put the block into its place. Raises NoPlaceError without markers."""
-    readme.put(block(load(root)), BLOCK, root)
+    """Copy the figures into README.md. Raises MissingBlockError."""
+    write_block(root / README, BLOCK, readme_block(load(root)))
 
 
 def commit(root: Path = ROOT) -> str:
-    """The present one, marked when files differ from it; "unknown" where git does not tell."""
+    """The present commit, with a remark when files differ from it; "unknown" without git."""
     try:
         name, changed = (
             subprocess.run(
@@ -108,11 +107,3 @@ def commit(root: Path = ROOT) -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return f"{name} with changes" if changed else name
-
-
-def _one_line(machine: Mapping[str, str]) -> str:
-    said = [
-        f"{name} {value}" if name not in ("CPU", "system") else value
-        for name, value in machine.items()
-    ]
-    return ", ".join(said).replace("cores ", "cores: ")

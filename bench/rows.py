@@ -1,4 +1,4 @@
-"""Rows of the corpus that a contender trains on."""
+"""Rows of the corpus, as the compared training steps read them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ Ids = npt.NDArray[np.int64]
 
 TOKENS = tuple(encode(sequence.text) for sequence in SEQUENCES)
 LENGTHS = np.array([len(tokens) - 1 for tokens in TOKENS])
-"""Tokens of each row that are read: all but the last."""
+"""Number of tokens of each row that the model reads: all but the last."""
 LONGEST = np.flatnonzero(LENGTHS.max() == LENGTHS)
 
 
-def full_length(specimen: Any) -> None:
-    """Let a specimen that was not trained yet draw from the longest rows alone, where there is no
-    padding to skip."""
+def use_longest_rows(specimen: Any) -> None:
+    """Make an untrained specimen draw its batches from the longest rows only, so that no batch has
+    padding that could be skipped."""
     train: Ids = specimen.split.train
     train[:] = np.resize(LONGEST, len(train))
 
 
-def padded(ids: Ids, ignore: int) -> tuple[Ids, Ids]:
-    """Tokens and targets [B, T] of some rows, to the longest of them; targets of padding are
-    `ignore`."""
+def padded(ids: Ids, ignored_target: int) -> tuple[Ids, Ids]:
+    """Return tokens and targets [B, T] of some rows, padded to the longest of them. The target of
+    padding is `ignored_target`."""
     rows = [TOKENS[i] for i in ids]
-    T = int(LENGTHS[ids].max())
-    tokens, targets = np.zeros((len(rows), T), np.int64), np.full((len(rows), T), ignore, np.int64)
+    shape = (len(rows), int(LENGTHS[ids].max()))
+    tokens, targets = np.zeros(shape, np.int64), np.full(shape, ignored_target, np.int64)
     for i, row in enumerate(rows):
         tokens[i, : len(row) - 1], targets[i, : len(row) - 1] = row[:-1], row[1:]
     return tokens, targets

@@ -1,5 +1,4 @@
-"""One training step beside the same one in PyTorch and beside its matrix products alone, in turn,
-on one thread."""
+"""One training step, timed beside the same step in PyTorch and beside its matrix products alone."""
 
 from __future__ import annotations
 
@@ -13,67 +12,64 @@ from threadpoolctl import threadpool_limits
 from bench.figures import Figure, Section
 from bench.machine import torch_version
 from bench.products import RecordedStep, record, replay
-from bench.rows import LENGTHS, full_length
+from bench.rows import LENGTHS, use_longest_rows
 from model import HEALTHY, Config, build
 from model.config import Model
 
-WARMUP, PAIRS, PAIRS_OF_LARGER = 5, 100, 40
-TORCH, PRODUCTS = "PyTorch eager", "alone, same BLAS"
-OVER_TORCH, OVER_PRODUCTS = 0.7, 2.2
+WARMUP_STEPS, PAIRS, PAIRS_OF_LARGER = 5, 100, 40
+MAX_OVER_TORCH, MAX_OVER_PRODUCTS = 0.7, 2.2
 LARGER = replace(
     HEALTHY,
     model=Model(d_model=256, n_heads=16, d_ff=1024, n_layers=4),
     optimizer=replace(HEALTHY.optimizer, lr_max=HEALTHY.optimizer.lr_max / 4),
 )
-"""Four times the width, by as many more heads of the same width, and twice the depth, at a quarter
-of the peak rate: at all of it attention of this width saturates and leaves hundreds of thousands of
-denormal numbers, which are slow."""
+"""Four times the width, with heads of the same width, and twice the depth. At the full peak rate
+the attention of this width saturates and leaves hundreds of thousands of denormal numbers, whose
+arithmetic is slow; a quarter of the rate avoids that."""
 NOTE = (
-    "A step is one of HEALTHY: forward, loss, backward, clip, AdamW; a larger one has four times the width "
-    "(d_model 256, 16 heads, d_ff 1024) and twice the depth. Full rows are batches in which every row has "
-    f"{LENGTHS.max()} tokens, so that there is no padding to skip. Its matrix products are all that a step makes, in "
-    "the same memory, with nothing between them."
+    "A step is one of HEALTHY: forward, loss, backward, clip, AdamW; a larger one has four times "
+    "the width (d_model 256, 16 heads, d_ff 1024) and twice the depth. Full rows are batches in "
+    f"which every row has {LENGTHS.max()} tokens, so that there is no padding to skip. Its matrix "
+    "products are all products of a step, computed in the same memory, with nothing between them."
 )
 
-Contender = Callable[[int], object]
-"""Takes the i-th step."""
+Action = Callable[[int], object]
+"""Takes the i-th step of its run."""
 
 
-def interleaved(
-    contenders: Mapping[str, Contender], warmup: int, pairs: int
-) -> dict[str, list[float]]:
-    """CPU seconds of each contender's steps after the warmup; they take turns.
+def time_in_turn(actions: Mapping[str, Action], warmup: int, rounds: int) -> dict[str, list[float]]:
+    """Return the CPU seconds of each action in each round after the warmup.
 
-    The turn is always the same, so that nobody follows himself and finds the caches full of what is
-    his: everyone comes after a step of another's."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for i in range(warmup + pairs):
-        for name, contender in contenders.items():
+    The actions always follow in the same order, so that each runs after another one and none finds
+    its own data in the caches."""
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    for i in range(warmup + rounds):
+        for name, action in actions.items():
             start = process_time()
-            contender(i)
+            action(i)
             seconds[name].append(process_time() - start)
     return {name: each[warmup:] for name, each in seconds.items()}
 
 
-def times(config: Config, pairs: int, longest_rows: bool = False) -> dict[str, list[float]]:
-    """Of our step, its products and, where torch can be imported, the peer's step, on the same
-    batches."""
-    steps = WARMUP + pairs
+def step_times(config: Config, pairs: int, longest_rows: bool = False) -> dict[str, list[float]]:
+    """Return seconds of our step ("ours"), of its matrix products ("products") and, if PyTorch is
+    installed, of the same step there ("torch"). All three see the same batches."""
+    steps = WARMUP_STEPS + pairs
     config = replace(config, steps=steps + 1, eval_every=steps + 1)
     with threadpool_limits(1):
         recorded = record(config, steps, longest_rows)
         specimen = build(config)
         if longest_rows:
-            full_length(specimen)
-        contenders: dict[str, Contender] = {"products": lambda i: replay(recorded[i].products)}
+            use_longest_rows(specimen)
+        actions: dict[str, Action] = {"products": lambda i: replay(recorded[i].products)}
         if torch_version():
-            contenders["torch"] = _peer(config, specimen, recorded)
+            actions["torch"] = _torch_step(config, specimen, recorded)
         run = specimen.steps()
-        contenders["ours"] = lambda _: next(run)
-        return interleaved(contenders, WARMUP, pairs)
+        actions["ours"] = lambda _: next(run)
+        return time_in_turn(actions, WARMUP_STEPS, pairs)
 
 
-def _peer(config: Config, specimen: Any, recorded: Sequence[RecordedStep]) -> Contender:
+def _torch_step(config: Config, specimen: Any, recorded: Sequence[RecordedStep]) -> Action:
     import torch
 
     from bench.peer import Peer
@@ -86,33 +82,36 @@ def _peer(config: Config, specimen: Any, recorded: Sequence[RecordedStep]) -> Co
 
 
 def _figures(
-    size: str, over_torch: float | None, over_products: float | None
-) -> tuple[Figure, ...]:
+    size: str, max_over_torch: float | None, max_over_products: float | None
+) -> tuple[Figure, Figure, Figure]:
+    torch, products = "PyTorch eager", "alone, same BLAS"
     return (
-        Figure(f"{size}step / PyTorch", "x", TORCH, over_torch),
-        Figure(f"{size}step, full rows / PyTorch", "x", TORCH),
-        Figure(f"{size}step / its matrix products", "x", PRODUCTS, over_products),
+        Figure(f"{size}step / PyTorch", "x", torch, max_over_torch),
+        Figure(f"{size}step, full rows / PyTorch", "x", torch),
+        Figure(f"{size}step / its matrix products", "x", products, max_over_products),
     )
 
 
 SIZES = (
-    (HEALTHY, PAIRS, _figures("", OVER_TORCH, OVER_PRODUCTS)),
+    (HEALTHY, PAIRS, _figures("", MAX_OVER_TORCH, MAX_OVER_PRODUCTS)),
     (LARGER, PAIRS_OF_LARGER, _figures("larger ", None, None)),
 )
 
 
 def _measure() -> Iterator[Figure]:
-    for config, pairs, (over_torch, full, over_products) in SIZES:
-        drawn = times(config, pairs)
-        yield _against_torch(over_torch, drawn)
-        yield _against_torch(full, times(config, pairs, longest_rows=True))
-        yield over_products.ratio(drawn["ours"], drawn["products"])
+    for config, pairs, (over_torch, over_torch_full_rows, over_products) in SIZES:
+        seconds = step_times(config, pairs)
+        yield _against_torch(over_torch, seconds)
+        yield _against_torch(over_torch_full_rows, step_times(config, pairs, longest_rows=True))
+        yield over_products.with_ratio(seconds["ours"], seconds["products"])
 
 
 def _against_torch(figure: Figure, seconds: Mapping[str, Sequence[float]]) -> Figure:
     if "torch" not in seconds:
-        return figure.failed("torch is not importable")
-    return figure.ratio(seconds["ours"], seconds["torch"])
+        return figure.not_measured("torch is not installed")
+    return figure.with_ratio(seconds["ours"], seconds["torch"])
 
 
-SECTION = Section("One training step", sum((figures for *_, figures in SIZES), ()), _measure)
+SECTION = Section(
+    "One training step", tuple(figure for *_, size in SIZES for figure in size), _measure
+)

@@ -1,12 +1,11 @@
-"""Training whole runs in processes of their own, side by side: how long the experiments take, and a
-calibration.
+"""How fast whole runs are trained and recorded in parallel processes.
 
-What `pytest -n 2` and `pytest calibration -n 2` spend their time on, without pytest's own start.
-"""
+The experiments and the runs of a calibration are trained without pytest, so that its own start and
+collection do not count."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
@@ -16,67 +15,67 @@ from tempfile import TemporaryDirectory
 from time import perf_counter, sleep
 
 from bench.figures import Figure, Section
-from calibration.conditions import Planned, plan
-from model import BREAKS, HEALTHY, OVERFIT
-from model.seeds import TEST_SEED
-from probes.plugin.run_cache import Store
+from model import BREAKS, HEALTHY, OVERFIT, Config
+from model.seeds import CHOOSING_SEEDS, TEST_SEED
+from testing.trained_runs import load_or_train
 
-CORES = 2
+PROCESSES = 2
 CALIBRATION_RUNS = 12
-"""Healthy runs of the choosing seeds: enough that two workers end at nearly the same time."""
-EXPERIMENTS = Figure("training all experiments, cold", "s", "2 processes", 30.0)
-ONE, TWO = (
+"""Enough that two processes end at nearly the same time."""
+EXPERIMENTS = Figure("training all experiments, cold", "s", f"{PROCESSES} processes", 30.0)
+ONE_PROCESS, TWO_PROCESSES = (
     Figure(f"calibration runs, {workers}", "/min", "HEALTHY, recorded")
     for workers in ("one worker", "two workers")
 )
 SPEEDUP = Figure("calibration, two workers / one", "x", "the same runs", 2 * 0.85, at_least=True)
 
 
-def seconds(runs: Sequence[Planned], workers: int) -> float:
-    """Wall time of training and recording runs, handed out in the order given, into a folder that
-    is empty."""
+def seconds_to_train(configs: Mapping[str, Config], processes: int) -> float:
+    """Train and record runs into an empty folder, started in the order given; return the wall
+    time."""
     with (
         TemporaryDirectory() as folder,
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool,
     ):
-        wait([pool.submit(_start) for _ in range(workers)])
+        wait([pool.submit(_warm_up) for _ in range(processes)])
         start = perf_counter()
-        for _ in pool.map(partial(_train, Path(folder)), runs):
+        for _ in pool.map(partial(_train, Path(folder)), configs.keys(), configs.values()):
             pass
         return perf_counter() - start
 
 
-def _start() -> None:
-    """Import what training takes, long enough that no process gets this twice."""
+def _train(folder: Path, name: str, config: Config) -> None:
+    load_or_train(name, config, folder)
+
+
+def _warm_up() -> None:
+    """Import what training needs, and wait long enough that every process gets one such call."""
     sleep(1.0)
 
 
-def _train(folder: Path, planned: Planned) -> None:
-    store = Store(folder, session="bench")
-    store.fetch(planned.name, planned.experiment())
-
-
-def experiments() -> list[Planned]:
-    """Those of the test files, the longest first."""
+def experiment_configs() -> dict[str, Config]:
+    """The configs of the test files, the longest first."""
     seeded = replace(HEALTHY, seed=TEST_SEED)
-    broken = [Planned(name, name, each.apply(seeded)) for name, each in BREAKS.items()]
-    longest = Planned("overfit", "overfit", replace(OVERFIT, seed=TEST_SEED))
-    return [longest, Planned("healthy", "healthy", seeded), *broken]
+    breaks = {name: each.apply(seeded) for name, each in BREAKS.items()}
+    return {"overfit": replace(OVERFIT, seed=TEST_SEED), "healthy": seeded, **breaks}
 
 
-def _experiments() -> Iterator[Figure]:
-    yield EXPERIMENTS.value(seconds(experiments(), CORES))
+def _measure_experiments() -> Iterator[Figure]:
+    yield EXPERIMENTS.with_value(seconds_to_train(experiment_configs(), PROCESSES))
 
 
-def _calibration() -> Iterator[Figure]:
-    runs = [run for run in plan("choosing") if run.condition == "healthy"][:CALIBRATION_RUNS]
-    one, two = (seconds(runs, workers) for workers in (1, CORES))
-    yield ONE.value(60 * len(runs) / one)
-    yield TWO.value(60 * len(runs) / two)
-    yield SPEEDUP.value(one / two)
+def _measure_calibration() -> Iterator[Figure]:
+    seeds = CHOOSING_SEEDS[:CALIBRATION_RUNS]
+    configs = {f"healthy-{seed}": replace(HEALTHY, seed=seed) for seed in seeds}
+    one, two = (seconds_to_train(configs, processes) for processes in (1, PROCESSES))
+    yield ONE_PROCESS.with_value(60 * len(configs) / one)
+    yield TWO_PROCESSES.with_value(60 * len(configs) / two)
+    yield SPEEDUP.with_value(one / two)
 
 
 EXPERIMENTS_SECTION = Section(
-    "Training of all experiments", (EXPERIMENTS,), _experiments, slow=True
+    "Training of all experiments", (EXPERIMENTS,), _measure_experiments, slow=True
 )
-CALIBRATION_SECTION = Section("Calibration", (ONE, TWO, SPEEDUP), _calibration, slow=True)
+CALIBRATION_SECTION = Section(
+    "Calibration", (ONE_PROCESS, TWO_PROCESSES, SPEEDUP), _measure_calibration, slow=True
+)

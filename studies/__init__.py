@@ -1,1 +1,3 @@
-"""Commands that choose, measure and draw; each writes what it measured into docs/."""
+"""Studies that choose, measure and draw what the documentation reports (`python -m studies.NAME`).
+
+Each study that fills a table of a page writes it itself when it is called with `--write`."""

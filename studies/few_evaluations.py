@@ -1,24 +1,20 @@
-"""How often a validation loss of few evaluations is called risen: runs that overfit, and runs that
-do not.
+"""How often a run with few evaluations is called overfit: of runs that overfit, and of runs that do
+not.
 
-    python studies/few_evaluations.py           the seeds it is judged on, 50-99
-    python studies/few_evaluations.py choosing  those that its limits were chosen on, 0-49
+    python -m studies.few_evaluations           the seeds that judge, 50-99
+    python -m studies.few_evaluations choosing  the seeds on which the limits were chosen, 0-49
 
-Networks with far more weights than rows, some labels wrong, and networks with rows enough, each as
-the seed draws it, validated on 50 to 1,000 rows. Whether a run overfits is told by all of its 1,000
-held-out rows: how far its end lies above its lowest."""
+Each seed draws a network with enough rows, and one with far more weights than rows and some wrong
+labels, each validated on 50 to 1,000 rows. Whether a run overfits is decided by the loss on all
+1,000 held-out rows: how far its end lies above its minimum."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from probes.diagnosis.detectors.overfitting import OF_FEW as DETECTOR
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
@@ -39,85 +35,83 @@ from testing.small_net import (
 
 EVALUATIONS = (5, 7, 10, 20, 39)
 STEPS = 1170
-WELL, OVER = 1.05, 1.25
+MAX_OF_SOUND, MIN_OF_OVERFIT = 1.05, 1.25
+"""End of the loss on all held-out rows, over its minimum."""
+KINDS = {"sound": "within 5 %", "between": "5 to 25 % above", "overfit": "over 25 %"}
+LOGS = {
+    "every step": "train loss at every step",
+    "evaluations only": "train loss only beside val_loss",
+}
 
 
 class Run(NamedTuple):
-    """A log, and the end of the loss on all held-out rows over its lowest."""
+    """A log, and the loss on all held-out rows at the end over its minimum."""
 
     rows: list[Row]
-    ends_above: float
+    end_over_minimum: float
+
+    @property
+    def kind(self) -> str:
+        if self.end_over_minimum > MIN_OF_OVERFIT:
+            return "overfit"
+        return "sound" if self.end_over_minimum < MAX_OF_SOUND else "between"
 
 
-def run(seed: int, evaluations: int, much: bool) -> Run:
-    """A training as the seed draws it, with rows enough or far too few."""
+def train_drawn(seed: int, evaluations: int, enough_rows: bool) -> Run:
+    """Train a network that the seed draws, on enough rows or on far too few."""
     rng = np.random.default_rng([seed, 17])
-    classes, rows = (
-        rng.random() < 0.5,
-        int(rng.integers(1000, 4000) if much else rng.integers(30, 120)),
-    )
-    width = int(rng.choice((16, 32) if much else (64, 128)))
-    made = (
+    classes = rng.random() < 0.5
+    rows = int(rng.integers(1000, 4000) if enough_rows else rng.integers(30, 120))
+    width = int(rng.choice((16, 32) if enough_rows else (64, 128)))
+    data = (
         blobs(seed, rows, spread=rng.uniform(0.4, 1))
         if classes
         else curve(seed, rows, noise=rng.uniform(0.3, 1))
     )
-    sizes = (made.x.shape[1], width, made.y.shape[1])
+    sizes = (data.x.shape[1], width, data.y.shape[1])
     net = Net(sizes, "classes" if classes else "squares", seed)
     net.dropout = 0.3 * (rng.random() < 0.3)
-    kept = int(rng.choice((50, 200, 1000)))
-    data = Data(made.x, made.y, made.val_x[:kept], made.val_y[:kept])
+    validated = int(rng.choice((50, 200, 1000)))
+    logged = Data(data.x, data.y, data.val_x[:validated], data.val_y[:validated])
     rate = 10 ** rng.uniform(-3, -2)
-    shape = (constant(rate), cosine(rate, STEPS, 60), cosine(rate, STEPS), restarts(rate, 300))[
-        int(rng.integers(4))
-    ]
-    curve_of: list[float] = []
+    schedules = (constant(rate), cosine(rate, STEPS, 60), cosine(rate, STEPS), restarts(rate, 300))
+    schedule = schedules[int(rng.integers(4))]
     every = STEPS // evaluations
+    val_losses: list[float] = []
 
     def before(step: int, net: Net) -> None:
         if step % every == 0 and step:
-            curve_of.append(net.loss(made.val_x, made.val_y))
+            val_losses.append(net.loss(data.val_x, data.val_y))
 
-    log = train(net, data, Loop(shape, STEPS, Adam, eval_every=every, seed=seed, before=before))
-    return Run(log, curve_of[-1] / min(curve_of))
+    loop = Loop(schedule, STEPS, Adam, eval_every=every, seed=seed, before=before)
+    log = train(net, logged, loop)
+    return Run(log, val_losses[-1] / min(val_losses))
 
 
-def called(rows: list[Row]) -> bool:
+def called_overfit(rows: list[Row]) -> bool:
     try:
         return bool(DETECTOR.judge(Evidence(record_of(rows))))
     except CannotJudgeError:
         return False
 
 
-def report(seeds: range) -> None:
+def print_counts(seeds: range) -> None:
     for evaluations in EVALUATIONS:
         counts: Counter[tuple[str, str, bool]] = Counter()
         for seed in seeds:
-            for much in (True, False):
-                made = run(seed, evaluations, much)
-                kind = (
-                    "over"
-                    if made.ends_above > OVER
-                    else "well"
-                    if made.ends_above < WELL
-                    else "between"
-                )
-                counts["all", kind, called(made.rows)] += 1
-                counts["few", kind, called([row for row in made.rows if "val_loss" in row])] += 1
-        for rows, words in (
-            ("all", "train loss at every step"),
-            ("few", "train loss beside val_loss alone"),
-        ):
-            shares = [
-                f"{where} {counts[rows, kind, True]} of {counts[rows, kind, True] + counts[rows, kind, False]}"
-                for kind, where in (
-                    ("well", "within 5 %:"),
-                    ("between", "5 to 25 % above:"),
-                    ("over", "over 25 %:"),
-                )
-            ]
+            for enough_rows in (True, False):
+                run = train_drawn(seed, evaluations, enough_rows)
+                evaluated = [row for row in run.rows if "val_loss" in row]
+                counts["every step", run.kind, called_overfit(run.rows)] += 1
+                counts["evaluations only", run.kind, called_overfit(evaluated)] += 1
+        for log, description in LOGS.items():
+            shares = []
+            for kind, place in KINDS.items():
+                called, not_called = counts[log, kind, True], counts[log, kind, False]
+                shares.append(f"{place}: {called} of {called + not_called}")
             print(
-                f"{evaluations:>3} evaluations, {words}, called overfit of those that end {', '.join(shares)}",
+                f"{evaluations:>3} evaluations, {description}, called overfit of the runs that end "
+                f"{', '.join(shares)}",
                 flush=True,
             )
 
@@ -127,7 +121,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("seeds", nargs="?", choices=("choosing", "judging"), default="judging")
-    report(range(50) if parser.parse_args().seeds == "choosing" else range(50, 100))
+    chosen = parser.parse_args().seeds
+    print_counts(range(50) if chosen == "choosing" else range(50, 100))
 
 
 if __name__ == "__main__":

@@ -1,196 +1,202 @@
-"""What can be known from a log, and what is said of it today: the work that is left for the
+"""What can be known from a log, beside what the diagnosis says of it: the work that is left for the
 detectors.
 
-    python studies/knowable.py             train every case of `testing.faults`, diagnose it, print
-                                           the matrix
-    python studies/knowable.py bandit easy these cases only
-    python studies/knowable.py --write     write the tables of docs/what-can-be-known.md afresh from
+    python -m studies.knowable             train every case of `testing.faults`, diagnose it and
+                                           print how the diagnosis differs
+    python -m studies.knowable bandit easy these cases only
+    python -m studies.knowable --write     write the tables of docs/what-can-be-known.md from
                                            `testing.knowable`
 
-A case is judged from every set of signals as it is, and from all four thinned, with noise and cut
-in half; each in one of the formats of other trainers, in turn. Beside what differs from what can be
-known stands where it does, and so does "as can be known"; of the variants of a sick log there is
-only what the diagnosis says, in brackets, since the fault may have been cut away."""
+Each case is diagnosed from every set of signals, and from all four signals thinned, with noise and
+cut in half. Each is written in one of the formats of other trainers. Behind each difference stand
+the logs that show it; logs that are diagnosed as can be known are listed as well. For a variant of
+a faulty log only the diagnosis is printed, in brackets, since the fault may have been cut away."""
 
 from __future__ import annotations
 
 import argparse
-import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from probes.common.text import did_you_mean
 from probes.diagnosis import detectors
 from probes.diagnosis.diagnose import Diagnosis, diagnose
 from probes.readers import read
-from testing.faults import CASES, GPT, own, rows_of
+from testing.faults import CASES, GPT, minigpt_record, rows_of
 from testing.knowable import BY_NAME as TABLE
-from testing.knowable import ROWS, SETS, WELL, Known, Row, met
+from testing.knowable import ROWS, SETS, SOUND, Known, Row, matches
 from testing.log_files import FORMATS, VARIANTS, kept, write
+from testing.marker_blocks import replace_block
+from testing.tables import markdown_table
 
-PAGE = Path(__file__).parents[1] / "docs" / "what-can-be-known.md"
-PLACE = r"(?<=<!-- {0} -->\n).*?(?=\n<!-- end of {0} -->)"
-FULL, OWN_RECORD = "all four", "own record"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "what-can-be-known.md"
+ALL_FOUR, OWN_RECORD = "all four", "own record"
+UNCHANGED = "as it is"
 TOO_SHORT = TABLE["too short"]
 DETECTORS = {detector.name for detector in detectors.DETECTORS}
 AS_KNOWN = "as can be known"
 
 
-def judged(name: str, signals: str, variant: str, folder: Path) -> Diagnosis | None:
-    """Today's diagnosis of a case; None when nothing is left of its log, or there is no record of
-    our own."""
+def diagnose_case(name: str, signals: str, variant: str, folder: Path) -> Diagnosis | None:
+    """Write a case's log into the folder and diagnose it. Returns None when the variant leaves no
+    rows, or when the case has no record of our own."""
     if signals == OWN_RECORD:
-        return diagnose(own(name)) if name in GPT else None
+        return diagnose(minigpt_record(name)) if name in GPT else None
     rows = VARIANTS[variant](kept(rows_of(name), SETS[signals]))
     form = list(FORMATS)[list(CASES).index(name) % len(FORMATS)]
     return diagnose(read(write(rows, folder, form))) if rows else None
 
 
-def said(diagnosis: Diagnosis) -> str:
-    """A word or two."""
+def short(diagnosis: Diagnosis) -> str:
+    """A diagnosis in a word or two."""
     if diagnosis.cause or diagnosis.verdict == "healthy":
         return diagnosis.cause or "healthy"
     return f"alarm, {diagnosis.reason}" if diagnosis.alarm else "cannot judge"
 
 
-def told(known: Known, cause: str, or_else: Iterable[str]) -> bool:
-    """Whether the causes that are named together are just those that cannot be told apart."""
-    names = (cause, *or_else)
-    others = (known._replace(what=(one,)) for one in known.what)
-    return all(met(known, name) for name in names) and all(
-        any(met(one, name) for name in names) for one in others
+def names_all(known: Known, cause: str, or_else: Iterable[str]) -> bool:
+    """Whether a cause and its alternatives are exactly the causes that cannot be told apart."""
+    named = (cause, *or_else)
+    each_alone = [known._replace(what=(one,)) for one in known.what]
+    return all(matches(known, name) for name in named) and all(
+        any(matches(one, name) for name in named) for one in each_alone
     )
 
 
-def gap(row: Row, known: Known, diagnosis: Diagnosis) -> str:
-    """How a diagnosis differs from what can be known, "" when it does not."""
+def difference(row: Row, known: Known, diagnosis: Diagnosis) -> str:
+    """How a diagnosis differs from what can be known, in words of LEGEND; "" when it does not."""
     if known.verdict == "unhealthy":
-        if met(known, diagnosis.cause):
+        if matches(known, diagnosis.cause):
             first = diagnosis.causes[0]
-            return "" if told(known, first.name, first.or_else) else f"ALTERNATIVES: {first.title}"
+            complete = names_all(known, first.name, first.or_else)
+            return "" if complete else f"ALTERNATIVES: {first.title}"
         if diagnosis.cause:
-            return f"OTHER CAUSE: {said(diagnosis)}"
-        return f"UNNAMED: {said(diagnosis)}" if diagnosis.alarm else f"MISSED: {said(diagnosis)}"
+            return f"OTHER CAUSE: {short(diagnosis)}"
+        return f"{'UNNAMED' if diagnosis.alarm else 'MISSED'}: {short(diagnosis)}"
     if diagnosis.alarm:
-        return f"{'FALSE ALARM' if row.name in WELL else 'UNFOUNDED'}: {said(diagnosis)}"
+        return f"{'FALSE ALARM' if row.name in SOUND else 'UNFOUNDED'}: {short(diagnosis)}"
     if diagnosis.verdict != known.verdict:
-        return "BY DEFAULT: healthy" if known.verdict == "undetermined" else "TIMID: cannot judge"
-    missing = known.what[0].partition(":")[0] if known.kind == "not judged" else ""
-    if missing in DETECTORS and missing not in diagnosis.not_judged:
-        return f"UNSAID: that {missing} could not judge"
-    noted = (
-        any(remark.startswith(known.what[0]) for remark in diagnosis.remarks)
-        if known.kind == "note"
-        else True
-    )
-    return "" if noted else "NO NOTE"
-
-
-def matrix(names: list[str], folder: Path) -> Iterator[tuple[str, str, str, str]]:
-    """(case, signals, variant, what differs or is said) for everything that is judged."""
-    for name in names:
-        row = TABLE[CASES[name].row]
-        for signals, present in SETS.items():
-            if diagnosis := judged(name, signals, "as it is", folder):
-                yield name, signals, "as it is", gap(row, row.cell(present), diagnosis) or AS_KNOWN
-        known = row.cell(SETS[FULL])
-        for variant in list(VARIANTS)[1:]:
-            if diagnosis := judged(name, FULL, variant, folder):
-                if known.verdict == "unhealthy":
-                    text = f"({said(diagnosis)})"
-                elif diagnosis.core:
-                    text = gap(row, known, diagnosis)
-                else:
-                    text = gap(TOO_SHORT, TOO_SHORT.cell(SETS[FULL]), diagnosis)
-                yield name, FULL, variant, text or AS_KNOWN
-
-
-def report(names: list[str], folder: Path) -> Iterator[str]:
-    """A paragraph a case, and the counts of everything at the end."""
-    counts: Counter[str] = Counter()
-    for name, group in groupby(matrix(names, folder), key=itemgetter(0)):
-        row = TABLE[CASES[name].row]
-        yield f"\n{name} ({row.name}). Can be known from {FULL}: {row.cell(SETS[FULL])}"
-        where: dict[str, list[str]] = {}
-        for _, signals, variant, text in group:
-            where.setdefault(text, []).append(
-                f"{{{signals}}}" if variant == "as it is" else variant
-            )
-            counts["variant of a sick log" if text[0] == "(" else text.partition(":")[0]] += 1
-        yield from (f"  {text:<44} {'; '.join(places)}" for text, places in where.items())
-    yield "\n" + ", ".join(f"{kind}: {count}" for kind, count in counts.most_common())
-
-
-def tables() -> dict[str, str]:
-    """The tables of the page, by the name of their place."""
-    cells: list[tuple[str, ...]] = [("run", *SETS), ("---",) * (1 + len(SETS))]
-    for row in ROWS:
-        first, *others = (str(row.cell(signals)) for signals in SETS.values())
-        cells.append((row.name, first, *("=" if other == first else other for other in others)))
-    whys: list[tuple[str, ...]] = [
-        ("run", "is", "with", "can be known", "because", "looks like"),
-        ("---",) * 6,
-    ]
-    for row in ROWS:
-        for i, rule in enumerate(row.rules):
-            beside = {"own": "own record"}.get(" ".join(rule.needs), " ".join(sorted(rule.needs)))
-            whys.append(
-                (
-                    "" if i else row.name,
-                    "" if i else row.means,
-                    beside or "loss",
-                    str(rule),
-                    rule.why,
-                    rule.like,
-                )
-            )
-    return {name: _markdown(lines) for name, lines in (("verdicts", cells), ("arguments", whys))}
-
-
-def _markdown(lines: list[tuple[str, ...]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def page(text: str) -> str:
-    """The text of the page with its tables as they should be."""
-    for name, table in tables().items():
-        text = re.sub(PLACE.format(name), lambda _, table=table: table, text, flags=re.DOTALL)  # type: ignore[misc]
-    return text
+        undetermined = known.verdict == "undetermined"
+        return "BY DEFAULT: healthy" if undetermined else "TIMID: cannot judge"
+    if known.kind == "not judged":
+        missing = known.what[0].partition(":")[0]
+        if missing in DETECTORS and missing not in diagnosis.not_judged:
+            return f"UNSAID: that {missing} could not judge"
+    if known.kind == "note" and not any(
+        remark.startswith(known.what[0]) for remark in diagnosis.remarks
+    ):
+        return "NO NOTE"
+    return ""
 
 
 LEGEND = """
-FALSE ALARM  at a run that is in order            UNFOUNDED  an alarm at a sick run, which its log does not bear out
-OTHER CAUSE  named, but not as can be known       UNNAMED    an alarm, but no cause
-MISSED       no alarm, though it can be known     NO NOTE    healthy, without the remark
-BY DEFAULT   healthy, where nothing can be known  TIMID      no verdict, where one can be known
-UNSAID       healthy, and what was not judged is not listed
-ALTERNATIVES a cause of those that can be known, but not beside just those that cannot be told from it"""
+FALSE ALARM   at a run without a fault
+UNFOUNDED     an alarm at a faulty run, whose log does not justify it
+OTHER CAUSE   a cause is named, but not one that can be known
+UNNAMED       an alarm without a cause
+MISSED        no alarm, though the fault can be known
+NO NOTE       healthy, without the remark
+BY DEFAULT    healthy, where nothing can be known
+TIMID         no verdict, where one can be known
+UNSAID        healthy, but what was not judged is not listed
+ALTERNATIVES  a cause that can be known, but not together with exactly those that look the same"""
+
+
+class Comparison(NamedTuple):
+    """One log of a case. `result` is a difference, AS_KNOWN, or the diagnosis in brackets."""
+
+    case: str
+    log: str
+    result: str
+
+
+def comparisons(cases: Iterable[str], folder: Path) -> Iterator[Comparison]:
+    for case in cases:
+        row = TABLE[CASES[case].row]
+        for signals, present in SETS.items():
+            if diagnosis := diagnose_case(case, signals, UNCHANGED, folder):
+                result = difference(row, row.cell(present), diagnosis)
+                yield Comparison(case, f"{{{signals}}}", result or AS_KNOWN)
+        known = row.cell(SETS[ALL_FOUR])
+        for variant in list(VARIANTS)[1:]:
+            if diagnosis := diagnose_case(case, ALL_FOUR, variant, folder):
+                if known.verdict == "unhealthy":
+                    result = f"({short(diagnosis)})"
+                elif diagnosis.core:
+                    result = difference(row, known, diagnosis)
+                else:
+                    result = difference(TOO_SHORT, TOO_SHORT.cell(SETS[ALL_FOUR]), diagnosis)
+                yield Comparison(case, variant, result or AS_KNOWN)
+
+
+def report(cases: Iterable[str], folder: Path) -> Iterator[str]:
+    """A paragraph per case, then the number of logs with each kind of difference."""
+    counts: Counter[str] = Counter()
+    for case, group in groupby(comparisons(cases, folder), key=lambda each: each.case):
+        row = TABLE[CASES[case].row]
+        yield f"\n{case} ({row.name}). Can be known from {ALL_FOUR}: {row.cell(SETS[ALL_FOUR])}"
+        logs: dict[str, list[str]] = {}
+        for each in group:
+            logs.setdefault(each.result, []).append(each.log)
+            is_variant = each.result.startswith("(")
+            counts["variant of a faulty log" if is_variant else each.result.partition(":")[0]] += 1
+        yield from (f"  {result:<44} {'; '.join(names)}" for result, names in logs.items())
+    yield "\n" + ", ".join(f"{kind}: {count}" for kind, count in counts.most_common())
+
+
+# The page
+
+
+def verdicts_table() -> str:
+    """What can be known of each row from each set of signals; "=" repeats the first column."""
+    rows = []
+    for row in ROWS:
+        first, *others = (str(row.cell(signals)) for signals in SETS.values())
+        rows.append((row.name, first, *("=" if other == first else other for other in others)))
+    return markdown_table(("run", *SETS), rows)
+
+
+def arguments_table() -> str:
+    """Every rule of every row, with its argument."""
+    rows = []
+    for row in ROWS:
+        for i, rule in enumerate(row.rules):
+            signals = "own record" if rule.needs == {"own"} else " ".join(sorted(rule.needs))
+            run = ("", "") if i else (row.name, row.means)
+            rows.append((*run, signals or "loss", str(rule), rule.why, rule.like))
+    return markdown_table(("run", "is", "with", "can be known", "because", "looks like"), rows)
+
+
+def with_tables(page: str) -> str:
+    """The page with its tables written again."""
+    page = replace_block(page, "verdicts", verdicts_table())
+    return replace_block(page, "arguments", arguments_table())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("cases", nargs="*", help="all when left out")
+    parser.add_argument("cases", nargs="*", help="all unless given")
     parser.add_argument(
-        "--write", action="store_true", help="write the tables of the page and judge nothing"
+        "--write", action="store_true", help="write the tables of the page and diagnose nothing"
     )
     arguments = parser.parse_args()
-    if unknown := set(arguments.cases) - set(CASES):
-        parser.error(f"there is no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
+    for case in arguments.cases:
+        if case not in CASES:
+            hint = did_you_mean(case, CASES, f"choose from {', '.join(CASES)}")
+            parser.error(f"there is no case {case!r}; {hint}")
     if arguments.write:
-        PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    else:
-        with TemporaryDirectory() as folder:
-            for line in report(arguments.cases or list(CASES), Path(folder)):
-                print(line)
-            print(LEGEND)
+        PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        return
+    with TemporaryDirectory() as folder:
+        for line in report(arguments.cases or list(CASES), Path(folder)):
+            print(line)
+        print(LEGEND)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""What each idea that makes a step fast buys: a step of HEALTHY without it over a step with it, in
-interleaved pairs.
+"""What each optimisation of a training step gains: a step of HEALTHY without it over one with it.
 
-    python studies/speedups.py            print the table
-    python studies/speedups.py --write    and put it into docs/why.md
+    python -m studies.speedups            print the table
+    python -m studies.speedups --write    and write it into docs/why.md
 
-An idea is taken away by putting back what stood in its place; the rest of the step stays as it is.
-Ratios of CPU time with the interval of `bench.overhead`; evaluations of both splits likewise."""
+An optimisation is removed by putting back the code that it replaced. Steps with and without it are
+timed in turn, in CPU seconds, and so are evaluations of both splits (`testing.overhead`)."""
 
 from __future__ import annotations
 
@@ -18,22 +17,23 @@ from pathlib import Path
 from time import process_time
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bench.overhead import Overhead
 from model import HEALTHY, attention, build, layers, memory
 from model.params import Array
-from studies.sweep import write
+from testing.marker_blocks import write_block
+from testing.overhead import Overhead
+from testing.tables import markdown_table
 
-ROUNDS, WARMUP, EVALUATIONS = 100, 5, 20
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "why.md"
+BLOCK = "speedups"
+STEPS, EVALUATIONS, WARMUP_ROUNDS = 100, 20, 5
 HEAD = ("without", "a step takes longer by", "99 % interval", "an evaluation by", "99 % interval")
 
 
-class Idea(NamedTuple):
-    """`owner.name` is what the idea put there, `before` what would stand in its place."""
+class Optimisation(NamedTuple):
+    """`owner.name` is the optimised code or constant; `before` is what it replaced."""
 
     label: str
     owner: Any
@@ -46,80 +46,83 @@ def mean_by_reduction(x: Array) -> Array:
     return mean
 
 
-IDEAS = (
-    Idea("rows of about equal length attended to together", attention, "SHORTEST", 0.0),
-    Idea("softmax without a shift where none is needed", attention, "UNSHIFTED", -1.0),
-    Idea("arrays on cache lines, in blocks for huge pages", memory, "empty", np.empty),
-    Idea("means over short rows as products", layers, "_mean", mean_by_reduction),
+OPTIMISATIONS = (
+    Optimisation("rows of about equal length attended to together", attention, "SHORTEST", 0.0),
+    Optimisation("softmax without a shift where none is needed", attention, "UNSHIFTED", -1.0),
+    Optimisation("arrays on cache lines, in blocks for huge pages", memory, "empty", np.empty),
+    Optimisation("means over short rows as products", layers, "_mean", mean_by_reduction),
 )
 
 
 @contextmanager
-def without(idea: Idea) -> Iterator[None]:
-    kept = getattr(idea.owner, idea.name)
-    setattr(idea.owner, idea.name, idea.before)
+def without(optimisation: Optimisation) -> Iterator[None]:
+    optimised = getattr(optimisation.owner, optimisation.name)
+    setattr(optimisation.owner, optimisation.name, optimisation.before)
     try:
         yield
     finally:
-        setattr(idea.owner, idea.name, kept)
+        setattr(optimisation.owner, optimisation.name, optimised)
 
 
-def seconds(work: Callable[[], object]) -> float:
+def measure(optimisation: Optimisation) -> tuple[Overhead, Overhead]:
+    """What a step and an evaluation take longer without the optimisation."""
+    steps = STEPS + WARMUP_ROUNDS + 1
+    config = replace(HEALTHY, steps=steps, eval_every=steps)
+    with without(optimisation):
+        old = build(config)
+        old_run = old.steps()
+        next(old_run)
+    new = build(config)
+    new_run = new.steps()
+    next(new_run)
+
+    def in_turn(
+        rounds: int, optimised: Callable[[], object], replaced: Callable[[], object]
+    ) -> Overhead:
+        seconds: tuple[list[float], list[float]] = [], []
+        for _ in range(rounds):
+            seconds[0].append(_cpu_seconds(optimised))
+            with without(optimisation):
+                seconds[1].append(_cpu_seconds(replaced))
+        return Overhead.of(*(series[WARMUP_ROUNDS:] for series in seconds))
+
+    with threadpool_limits(1, user_api="blas"):
+        step = in_turn(STEPS + WARMUP_ROUNDS - 1, lambda: next(new_run), lambda: next(old_run))
+        evaluation = in_turn(
+            EVALUATIONS + WARMUP_ROUNDS,
+            lambda: new.evaluate(new.model),
+            lambda: old.evaluate(old.model),
+        )
+    return step, evaluation
+
+
+def _cpu_seconds(work: Callable[[], object]) -> float:
     start = process_time()
     work()
     return process_time() - start
 
 
-def gain(idea: Idea) -> tuple[Overhead, Overhead]:
-    """What a step and an evaluation lose without the idea."""
-    config = replace(HEALTHY, steps=ROUNDS + WARMUP + 1, eval_every=ROUNDS + WARMUP + 1)
-    with without(idea):
-        old = build(config)
-        old_steps = old.steps()
-        next(old_steps)
-    new = build(config)
-    new_steps = new.steps()
-    next(new_steps)
-
-    def pairs(
-        rounds: int, with_it: Callable[[], object], without_it: Callable[[], object]
-    ) -> Overhead:
-        times: tuple[list[float], list[float]] = [], []
-        for _ in range(rounds):
-            times[0].append(seconds(with_it))
-            with without(idea):
-                times[1].append(seconds(without_it))
-        return Overhead.of(*(series[WARMUP:] for series in times))
-
-    with threadpool_limits(1, user_api="blas"):
-        step = pairs(ROUNDS + WARMUP - 1, lambda: next(new_steps), lambda: next(old_steps))
-        evaluation = pairs(
-            EVALUATIONS + WARMUP, lambda: new.evaluate(new.model), lambda: old.evaluate(old.model)
-        )
-    return step, evaluation
-
-
 def table() -> str:
-    lines = [f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD)]
-    for idea in IDEAS:
-        cells = [idea.label]
-        for measured in gain(idea):
-            cells += [f"{measured.estimate:+.0%}", f"{measured.low:+.0%} to {measured.high:+.0%}"]
-        lines.append(f"| {' | '.join(cells)} |")
-        print(lines[-1], file=sys.stderr)
-    return "\n".join(lines)
+    rows = []
+    for optimisation in OPTIMISATIONS:
+        cells = [optimisation.label]
+        for added in measure(optimisation):
+            cells += [f"{added.estimate:+.0%}", f"{added.low:+.0%} to {added.high:+.0%}"]
+        rows.append(cells)
+        print(cells, file=sys.stderr)
+    return markdown_table(HEAD, rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--write", action="store_true", help="put the table into docs/why.md")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/why.md")
     arguments = parser.parse_args()
-    made = table()
-    print(made)
+    measured = table()
+    print(measured)
     if arguments.write:
-        write("speedups", made)
+        write_block(PAGE, BLOCK, measured)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""Records as long as one likes, in the shape that the specimen leaves: every signal of the seven
-panels, made up."""
+"""Synthetic records of any length, with every signal that the seven panels draw."""
 
 from __future__ import annotations
 
@@ -34,8 +33,8 @@ def facts(steps: int) -> dict[str, Any]:
 def made_up(
     steps: int, every: int = 3, seed: int = 0, start: float = 4.6, name: str = "made-up"
 ) -> Record:
-    """A run whose loss falls from `start` to about 0.5, with noise on everything; evaluated every
-    so many steps."""
+    """A run whose loss falls from `start` to about 0.5, with noise on every signal, evaluated every
+    `every` steps."""
     rng = np.random.default_rng(seed)
     at = np.arange(steps)
     decay = np.exp(-5 * at / max(steps, 1))

@@ -1,6 +1,6 @@
-"""A small network in NumPy, trained in the ways people train, and the log that its loop leaves.
+"""A small network in NumPy, trained in the usual ways, and the log that its training loop writes.
 
-N rows in a batch    F features    K classes (or the one number of a regression)
+N rows in a batch    F features    K classes, or 1 for the number that a regression predicts
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Kind = Literal["classes", "squares", "gaussian"]
 
 
 class Data(NamedTuple):
-    """Training rows x [N, F] with targets y [N, K], and held-out ones."""
+    """Training rows x [N, F] with targets y [N, K], and held-out rows."""
 
     x: Array
     y: Array
@@ -30,8 +30,16 @@ class Data(NamedTuple):
 
 
 class Net:
-    """Layers of the given sizes. `gaussian` predicts a mean and a log standard deviation; its loss
-    can be negative."""
+    """A multilayer perceptron. The kind decides the loss: cross-entropy, squared error, or the
+    negative log density of a Gaussian whose mean and log standard deviation are predicted, which
+    can be negative.
+
+    sizes    units of each layer, inputs and outputs included
+    scale    factor on He initialisation; the last layer starts at a tenth of it
+    sigmoid  sigmoids instead of ReLU
+    dropout  share of the hidden units that are dropped in training
+    frozen   indices of parameters that get no gradient
+    """
 
     def __init__(
         self, sizes: Sequence[int], kind: Kind, seed: int, scale: float = 1.0, sigmoid: bool = False
@@ -82,7 +90,7 @@ class Net:
         return outputs
 
     def _loss(self, out: Array, y: Array) -> tuple[float, Array]:
-        """Mean loss, and its gradient by the output [N, K]."""
+        """The mean loss, and its gradient with respect to the outputs [N, K]."""
         n = len(out)
         if self.kind == "classes":
             shifted = out - out.max(axis=1, keepdims=True)
@@ -102,7 +110,7 @@ class Sgd:
         self.momentum, self.velocity = momentum, [np.zeros(0)]
 
     def updates(self, grads: list[Array]) -> list[Array]:
-        """What the learning rate multiplies."""
+        """The updates, to be multiplied by the learning rate."""
         if not self.velocity[0].size:
             self.velocity = [np.zeros_like(g) for g in grads]
         self.velocity = [self.momentum * v + g for v, g in zip(self.velocity, grads, strict=True)]
@@ -114,7 +122,7 @@ class Adam:
         self.count, self.first, self.second = 0, [np.zeros(0)], [np.zeros(0)]
 
     def updates(self, grads: list[Array]) -> list[Array]:
-        """What the learning rate multiplies."""
+        """The updates, to be multiplied by the learning rate."""
         if not self.count:
             self.first, self.second = ([np.zeros_like(g) for g in grads] for _ in range(2))
         self.count += 1
@@ -128,8 +136,14 @@ class Adam:
 
 @dataclass(frozen=True)
 class Loop:
-    """How a network is trained. `batch` 0 is the full split, `clip` 0 none; `before(step, net)` may
-    meddle."""
+    """How a network is trained.
+
+    batch    rows per batch; 0 for all rows
+    clip     largest gradient norm; 0 for no clipping
+    decay    weight decay
+    before   called as before(step, net) ahead of each step; it may change the network
+    data_at  data_at(step, x, y) returns the batch that is used instead
+    """
 
     lr: Schedule
     steps: int = 1200
@@ -146,8 +160,9 @@ class Loop:
 
 
 def train(net: Net, data: Data, loop: Loop) -> list[Row]:
-    """The log: the batch's loss before each update, lr, gradient norm before clipping, now and then
-    a full val_loss."""
+    """Train the network and return its log: for each step the batch's loss before the update, the
+    learning rate, the gradient norm before clipping and, every `eval_every` steps, the validation
+    loss."""
     rng, optimizer = np.random.default_rng([loop.seed, 7]), loop.optimizer()
     rows: list[Row] = []
     with np.errstate(all="ignore"):
@@ -172,7 +187,8 @@ def constant(lr: float) -> Schedule:
 
 
 def cosine(peak: float, steps: int = 1200, warmup: int = 0, end: float = 0.0) -> Schedule:
-    """Linear warmup from peak / warmup, then a cosine down to `end` of the peak, where it stays."""
+    """Linear warmup from peak / warmup, then a cosine down to `end` times the peak, where it
+    stays."""
 
     def lr(step: int) -> float:
         if step < warmup:
@@ -184,12 +200,12 @@ def cosine(peak: float, steps: int = 1200, warmup: int = 0, end: float = 0.0) ->
 
 
 def restarts(peak: float, cycle: int) -> Schedule:
-    """Loshchilov and Hutter 2017: a cosine that begins again."""
+    """A cosine that restarts after each cycle (Loshchilov and Hutter 2017)."""
     return lambda step: peak * (0.01 + 0.99 * (1 + cos(pi * (step % cycle) / cycle)) / 2)
 
 
 def blobs(seed: int, rows: int = 2000, k: int = 4, features: int = 8, spread: float = 0.6) -> Data:
-    """Classes as overlapping clouds: nobody reaches a loss of 0."""
+    """Classes as overlapping Gaussian clouds, so that no model reaches a loss of 0."""
     rng = np.random.default_rng([seed, 1])
     centres = rng.standard_normal((k, features))
 
@@ -203,8 +219,8 @@ def blobs(seed: int, rows: int = 2000, k: int = 4, features: int = 8, spread: fl
 def curve(
     seed: int, rows: int = 2000, features: int = 4, noise: float = 0.3, scale: float = 1.0
 ) -> Data:
-    """A regression: a smooth function of a few features, and noise; targets of standard deviation
-    1.1 `scale` or so."""
+    """A regression on a smooth function of a few features, with noise. The targets have a standard
+    deviation of about 1.1 times `scale`."""
     rng = np.random.default_rng([seed, 2])
     weights = rng.standard_normal((features, 6))
     out = rng.standard_normal((6, 1)) / 6**0.5
@@ -217,7 +233,7 @@ def curve(
 
 
 def line(seed: int, rows: int, features: int = 20, noise: float = 1.0) -> Data:
-    """A linear regression with hardly more rows than it has weights: training loss ends far below
+    """A linear regression. With hardly more rows than features, training loss ends far below
     validation loss."""
     rng = np.random.default_rng([seed, 3])
     weights = rng.standard_normal((features, 1))

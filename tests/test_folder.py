@@ -2,7 +2,7 @@
 and no more.
 
 What ten million lines take, and that memory does not grow with them, is measured by
-`bench/scale_long.py --long`, whose logs `tests/test_long_logs.py` reads."""
+`python -m bench.length --long`, whose logs `tests/test_bench_length.py` reads."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from typing import Any
 
 import pytest
 
-from studies.knowable import FULL, told
+from studies.knowable import ALL_FOUR, UNCHANGED, names_all
 from testing.faults import CASES, GPT, rows_of
 from testing.knowable import BY_NAME, SETS, Known
 from testing.log_files import FORMATS, VARIANTS, kept, write
 from testing.logs import csv_of, curve
 from tests.installed import Elsewhere
-from tests.test_knowable import AS_IT_IS
 
 KNOWN: Mapping[str, Known] = {
-    name: BY_NAME[case.row].cell(SETS[FULL]) for name, case in CASES.items()
+    name: BY_NAME[case.row].cell(SETS[ALL_FOUR]) for name, case in CASES.items()
 }
 """Case -> what can be known from all four signals."""
 FORM = dict(zip(KNOWN, cycle(FORMATS), strict=False))
@@ -42,8 +41,8 @@ def away(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
     project = tmp_path_factory.mktemp("project")
     for variant, change in VARIANTS.items():
         (project / variant).mkdir()
-        for name in KNOWN if variant == AS_IT_IS else KNOWN.keys() - SICK:
-            if rows := change(kept(rows_of(name), SETS[FULL])):
+        for name in KNOWN if variant == UNCHANGED else KNOWN.keys() - SICK:
+            if rows := change(kept(rows_of(name), SETS[ALL_FOUR])):
                 write(rows, project / variant, FORM[name], name)
     return Elsewhere(python, project)
 
@@ -61,9 +60,9 @@ def judged(away: Elsewhere, *paths: str) -> tuple[int, str, dict[str, Entries]]:
 @pytest.fixture(scope="module")
 def as_they_are(away: Elsewhere) -> Entries:
     """What one command says of the folder of all."""
-    code, errors, document = judged(away, AS_IT_IS)
+    code, errors, document = judged(away, UNCHANGED)
     assert (code, errors) == (1, "")
-    return document[AS_IT_IS]
+    return document[UNCHANGED]
 
 
 def test_the_folder_holds_enough() -> None:
@@ -92,7 +91,7 @@ def test_what_can_be_known_of_a_log_is_said(as_they_are: Entries, name: str) -> 
         "headline"
     ]
     assert bool(run["causes"]) == bool(known.causes)
-    assert not known.causes or told(known, run["cause"], run["causes"][0]["or_else"])
+    assert not known.causes or names_all(known, run["cause"], run["causes"][0]["or_else"])
     assert known.kind != "note" or any(
         remark.startswith(known.what[0]) for remark in run["remarks"]
     )
@@ -116,8 +115,8 @@ def test_less_of_a_log_without_fault_is_no_alarm(less: dict[str, Entries], varia
 
 def test_each_log_is_a_test(away: Elsewhere) -> None:
     """Which passes, fails or is skipped by what can be known."""
-    done = away.pytest("-v", "--diagnose", AS_IT_IS)
-    found = dict(re.findall(rf"^{AS_IT_IS}/(\S+)::diagnosis (\w+)", done.stdout, re.MULTILINE))
+    done = away.pytest("-v", "--diagnose", UNCHANGED)
+    found = dict(re.findall(rf"^{UNCHANGED}/(\S+)::diagnosis (\w+)", done.stdout, re.MULTILINE))
     assert found == {name: OUTCOMES[known.verdict] for name, known in KNOWN.items()}
     assert (done.returncode, done.stderr) == (1, "")
 
