@@ -11,12 +11,12 @@ from time import process_time
 import numpy as np
 import pytest
 
-from bench.looking import EVERY, evaluation_costs
-from bench.overhead import Overhead
+from bench.recording_cost import EVERY_SIGNAL, evaluation_costs
 from model import HEALTHY, build
 from probes import Recorder
 from probes.diagnosis.curves import centred_mean, first_step_below
 from probes.recording.watch import watched_steps
+from testing.overhead import Overhead
 
 FLOAT32_SLACK = 1e-5
 """Nats by which a mean of float32 losses may fall below an exact bound."""
@@ -180,7 +180,7 @@ def test_recording_costs_no_more_than_its_budget(benchmark, overhead_budget, tmp
         )
     overhead = Overhead.of(bare_seconds[-60:], benchmark.stats.stats.data)
     verdict = overhead.judge(overhead_budget)
-    evaluation = dict(evaluation_costs(rounds=20, alone=False))[EVERY]
+    evaluation = dict(evaluation_costs(rounds=20, each_signal=False))[EVERY_SIGNAL]
     benchmark.extra_info.update(
         vars(overhead), budget=overhead_budget, verdict=verdict, of_an_evaluation=vars(evaluation)
     )

@@ -37,7 +37,7 @@ ROUNDS = 5
 """How often something that takes less than a second is timed; the median counts."""
 
 PAGE = (
-    Figure(f"render of {RUNS} runs of {STEPS} steps", "s", "CPU, judging included", 2.0),
+    Figure(f"render of {RUNS} runs of {STEPS} steps", "s", "judging included", 2.0),
     Figure("its page", "KB", "", 1500.0),
 )
 LOADING = Figure(f"Record.load of {STEPS} steps", "s", "CPU", 0.3)
@@ -180,7 +180,7 @@ def log_figures(form: str, length: int) -> tuple[Figure, Figure, Figure]:
     tenth = f"{length // 10:,} steps"
     memory = Figure(f"{form} x 10, peak memory", "x", tenth, MAX_MEMORY_RATIO)
     if form not in STREAMED:
-        memory = Figure(f"{form} x 10, peak memory / file", "x", "", MAX_MEMORY_OVER_FILE)
+        memory = Figure(f"{form} x 10, memory / file", "x", "", MAX_MEMORY_OVER_FILE)
     return (
         Figure(f"diagnose {form}, {length:,} steps", "s", "CPU", MAX_SECONDS),
         Figure(f"{form} x 10, CPU", "x", tenth, MAX_CPU_RATIO),

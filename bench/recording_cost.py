@@ -35,13 +35,9 @@ EVALUATION_SIGNALS = [signal for signal in SIGNALS if signal.cadence == "evaluat
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 BUDGET = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["tool"]["pytest"]["overhead_budget"]
 
-WITH_RECORD = Figure(
-    "recording every signal, on disk", "%", f"plain step; budget {100 * BUDGET:.0f} %", 0.05
-)
+WITH_RECORD = Figure("recording every signal, on disk", "%", f"budget {100 * BUDGET:.0f} %", 0.05)
 EVALUATION = Figure("evaluation / step", "x", "neither recorded")
-EVALUATION_SHARE = Figure(
-    "evaluations, share of a run", "%", f"every {HEALTHY.eval_every} steps, not recorded"
-)
+EVALUATION_SHARE = Figure("evaluations, share of a run", "%", f"every {HEALTHY.eval_every} steps")
 
 Costs = list[tuple[str, Overhead]]
 """What is recorded, and what recording it adds, as a share of the plain action."""

@@ -1,43 +1,38 @@
-"""Which runs are trained and judged: the conditions, what each should be named, and its seeds in
-either phase."""
+"""Which runs are trained and judged: the conditions, the cause that each should be diagnosed with,
+and the seeds of both phases."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
 
 from calibration.sampler import Phase, sample
 from model.breaks import BREAKS, OVERFIT
 from model.config import HEALTHY, Config
-from model.fingerprint import fingerprint
 from model.seeds import JUDGING_FROM
-from model.train import build
 from probes.plugin.experiments import Experiment
+from testing.trained_runs import experiment
 
-FOLDER = Path(__file__).resolve().parent.parent / ".calibration"
-"""Where the records lie, under names that cover config, source and machine
-(`probes.plugin.run_cache`)."""
 SAMPLED = "sampled"
-"""The condition of the configs of `calibration.sampler`, which a rule without detectors labels."""
+"""The condition of the configs of `calibration.sampler`. A rule that uses no detector decides which
+of their runs are healthy (`calibration.health`)."""
 HEALTHY_RUNS: Mapping[Phase, int] = {"choosing": 100, "judging": 300}
-"""300: with two alarms among them the false-alarm rate is below 2.1 % with 95 % confidence,
-one-sided."""
+"""With two alarms in 300 runs the false-alarm rate is below 2.1 %, with one-sided confidence of
+95 %."""
 BREAK_RUNS: Mapping[Phase, int] = {"choosing": 100, "judging": 100}
-"""100 of 100 put the rate at which a break is named first above 96.3 %, two-sided 95 %."""
+"""With 100 of 100 right, the rate at which a break is named first is above 96.3 %, with two-sided
+confidence of 95 %."""
 OVERFIT_RUNS: Mapping[Phase, int] = {"choosing": 10, "judging": 6}
-"""Many times as long as the others (`model.breaks`)."""
+"""Few, because they are many times as long as the others (`model.breaks`)."""
 
 
 @dataclass(frozen=True)
 class Planned:
     """One run to be trained and judged.
 
-    name      of its record and its line of progress: condition, config where there are several,
-              seed
-    expected  the cause it should be named first; None for one that should be called healthy, if it
-              is
+    name       of its record: condition, number of a sampled config, seed
+    condition  "healthy", the name of a break, "overfit" or SAMPLED
+    expected   the cause that should be named first; None when no cause should be named
     """
 
     name: str
@@ -47,24 +42,20 @@ class Planned:
 
     @property
     def work(self) -> float:
-        """Roughly what its training takes, in units of no meaning: steps times what a step of its
-        size costs."""
+        """A rough estimate of the training time, in arbitrary units: the number of steps times the
+        cost of a step, which was fitted to five sizes."""
         model, batch = self.config.model, self.config.data.batch_size
-        per_layer = (
-            2000 + batch * model.d_model + model.d_model**2 / 8
-        )  # fitted to five sizes; only orders and shares
+        per_layer = 2000 + batch * model.d_model + model.d_model**2 / 8
         return self.config.steps * model.n_layers * per_layer
 
     def experiment(self) -> Experiment:
-        """For the store, which trains it."""
-        return Experiment(partial(build, self.config), fingerprint(self.config), self.condition)
+        return experiment(self.config)
 
 
 def plan(phase: Phase, first_seed: int = JUDGING_FROM) -> tuple[Planned, ...]:
-    """Every run of a phase, the longest first, so that no core is left alone with one at the
-    end."""
+    """Every run of a phase, the longest first, so that at the end no core waits for a long one."""
     start = first_seed if phase == "judging" else 0
-    runs = [*_of_seeds(phase, start), *_sampled(phase, first_seed)]
+    runs = [*_of_conditions(phase, start), *_of_sampled_configs(phase, first_seed)]
     return tuple(sorted(runs, key=lambda run: -run.work))
 
 
@@ -74,7 +65,7 @@ def seed_range(phase: Phase, first_seed: int = JUDGING_FROM) -> tuple[int, int]:
     return min(seeds), max(seeds)
 
 
-def _of_seeds(phase: Phase, start: int) -> Iterator[Planned]:
+def _of_conditions(phase: Phase, start: int) -> Iterator[Planned]:
     for seed in range(start, start + HEALTHY_RUNS[phase]):
         yield Planned(f"healthy-{seed}", "healthy", replace(HEALTHY, seed=seed))
     for name, row in BREAKS.items():
@@ -84,7 +75,7 @@ def _of_seeds(phase: Phase, start: int) -> Iterator[Planned]:
         yield Planned(f"overfit-{seed}", "overfit", replace(OVERFIT, seed=seed), "overfit")
 
 
-def _sampled(phase: Phase, first_seed: int) -> Iterator[Planned]:
+def _of_sampled_configs(phase: Phase, first_seed: int) -> Iterator[Planned]:
     for drawn in sample(phase, first_seed):
         for config in drawn.runs():
             yield Planned(f"{SAMPLED}-{drawn.index:02}-{config.seed}", SAMPLED, config)

@@ -1,7 +1,7 @@
-"""What a judged result is a result of: a hash of all that judges and of what it is judged on.
+"""A hash of everything that decides a judged result: the detectors and the configs that are judged.
 
-It covers `probes.diagnosis` and every module of the package it reaches, as code: comments,
-docstrings and layout do not count, and no Python version writes it in another way. With it go the
+It covers `probes.diagnosis` and every module of the package that it imports, as code: comments,
+docstrings and layout do not count, and every Python version gives the same hash. It also covers the
 leaves of HEALTHY, of the breaks and of OVERFIT."""
 
 from __future__ import annotations
@@ -16,32 +16,33 @@ from model.config import HEALTHY, leaves
 from probes.plugin import cache_key
 
 START = f"{cache_key.PACKAGE}.diagnosis.diagnose"
-RECORDERS = frozenset({f"{cache_key.PACKAGE}.record.builder", f"{cache_key.PACKAGE}.record.jsonl"})
-"""Not followed: what fills a record; a diagnosis is of the record, whatever filled it."""
-LENGTH = 16
-"""Hex digits: it stands in tables."""
+WRITERS = frozenset({f"{cache_key.PACKAGE}.record.builder", f"{cache_key.PACKAGE}.record.jsonl"})
+"""Modules that fill a record. They are left out, because a diagnosis depends on the record and not
+on how it was filled."""
+DIGITS = 16
+"""Hexadecimal digits of the hash: short enough for a table."""
 WITHOUT_MEANING = frozenset({"ctx", "kind", "type_comment"})
-"""Fields of the syntax tree that say how something is written or repeat where it stands."""
+"""Fields of the syntax tree that do not change what the code does."""
 
 
 def digest() -> str:
-    """The hash of the judges and of the configs they judge."""
+    """The hash of the detectors and of the configs."""
     total = sha256()
-    for file in judges():
-        code = meaning(file.read_text(encoding="utf-8"))
+    for file in judging_files():
+        code = normalised(file.read_text(encoding="utf-8"))
         total.update(f"{file.relative_to(cache_key.HERE).as_posix()}\n{code}\n".encode())
     total.update("\n".join(_configs()).encode())
-    return total.hexdigest()[:LENGTH]
+    return total.hexdigest()[:DIGITS]
 
 
-def judges() -> tuple[Path, ...]:
+def judging_files() -> tuple[Path, ...]:
     """The files that can change a diagnosis, in alphabetical order."""
-    return cache_key.reached_from(START, without=RECORDERS)
+    return cache_key.reached_from(START, without=WRITERS)
 
 
-def meaning(source: str) -> str:
-    """The syntax tree of a source without what only a reader sees."""
-    return _shape(ast.parse(source).body)
+def normalised(source: str) -> str:
+    """The syntax tree of a source as text, without docstrings."""
+    return _text(ast.parse(source).body)
 
 
 def _configs() -> Iterator[str]:
@@ -50,12 +51,12 @@ def _configs() -> Iterator[str]:
     yield repr(leaves(OVERFIT))
 
 
-def _shape(node: object) -> str:
+def _text(node: object) -> str:
     if isinstance(node, list):
-        return f"[{','.join(_shape(item) for item in node if not _is_docstring(item))}]"
+        return f"[{','.join(_text(item) for item in node if not _is_docstring(item))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    fields = (f"{name}={_shape(value)}" for name, value in _fields(node))
+    fields = (f"{name}={_text(value)}" for name, value in _fields(node))
     return f"{type(node).__name__}({','.join(fields)})"
 
 
@@ -68,8 +69,8 @@ def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:
 
 
 def _is_docstring(node: object) -> bool:
-    """Also the one below a constant: a string that is a statement does nothing, wherever it
-    stands."""
+    """Also a string below a constant that documents it: a statement that is a string does
+    nothing."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

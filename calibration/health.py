@@ -1,5 +1,5 @@
-"""Which runs of a sampled config count as healthy, by a rule that knows no detector and no
-threshold of one."""
+"""Which runs of a sampled config count as healthy, by a rule that uses no detector and none of
+their thresholds."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from probes.diagnosis.curves import centred_mean
 from probes.record import Record
 
-WITHIN = 0.03
-"""How far above its minimum smoothed val may end: the rule by which HEALTHY's length was chosen
-(docs/why.md)."""
+MAX_OVER_MINIMUM = 0.03
+"""How far above its minimum the smoothed validation loss may end. The length of HEALTHY was chosen
+by the same rule (docs/why.md)."""
 
 
 def reasons_against(record: Record) -> str:
-    """Why a run is not labelled healthy, "" when it is.
+    """Return why a run is not labelled healthy, "" if it is.
 
-    It is when everything measured is finite, and smoothed val ends within 3 % of its minimum and
-    below the best n-gram: the run is neither ruined, nor cut short, nor carried too far."""
+    A run is labelled healthy if everything that was measured is finite, and if its smoothed
+    validation loss ends within 3 % of its minimum and below the loss of the best n-gram. So it is
+    neither ruined, nor too short, nor too long."""
     return "; ".join(_reasons(record))
 
 
@@ -28,7 +29,7 @@ def _reasons(record: Record) -> Iterator[str]:
         yield "not finite"
         return
     val = centred_mean(record.series("val_loss")[1])
-    if val[-1] > (1 + WITHIN) * val.min():
+    if val[-1] > (1 + MAX_OVER_MINIMUM) * val.min():
         yield f"val ends {val[-1] / val.min() - 1:.0%} above its minimum"
     if val[-1] >= (ngram := float(record.facts["ladder"]["val"]["ngram"])):
         yield f"val ends at {val[-1]:.3g}, not below the n-gram's {ngram:.3g}"

@@ -1,5 +1,5 @@
-"""Every judged result ever obtained, and the rule that a range of seeds judges once:
-`reports/calibration.json`."""
+"""All judged results, and the rule that a range of seeds is published once: the file
+reports/calibration.json."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from typing import Any
 
 from calibration.outcome import Outcome
 from calibration.tally import summary
+from probes.common.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = Path("reports", "calibration.json")
 """Below the root of the project."""
 
 
-class SpentError(RuntimeError):
-    """A range of seeds that has already judged something else."""
+class SeedsUsedError(RuntimeError):
+    """A range of seeds has already judged other detectors."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One judged range.
+    """The result of one judged range of seeds.
 
-    digest   of what judged (`calibration.digest`)
-    seeds    the lowest and the highest
-    configs  sampled config -> its leaves that are drawn
+    commit, date  the version of the detectors
+    digest        their hash (`calibration.digest`)
+    seeds         the lowest and the highest seed
+    configs       name of each sampled config -> the leaves that were drawn
     """
 
     commit: str
@@ -37,32 +39,41 @@ class Entry:
     configs: Mapping[str, Mapping[str, Any]]
     outcomes: tuple[Outcome, ...]
 
+    @property
+    def version(self) -> str:
+        return f"{self.commit} ({self.date})"
+
+    @property
+    def range(self) -> str:
+        return f"{self.seeds[0]}-{self.seeds[1]}"
+
 
 def load(root: Path = ROOT) -> tuple[Entry, ...]:
-    """The entries, the oldest first; () when nothing was ever judged."""
+    """The entries, the oldest first; () when nothing was judged yet."""
     if not (root / FILE).exists():
         return ()
-    return tuple(
-        _entry(each) for each in json.loads((root / FILE).read_text(encoding="utf-8"))["judged"]
-    )
+    content = json.loads((root / FILE).read_text(encoding="utf-8"))
+    return tuple(map(_entry, content["judged"]))
 
 
-def refuse_spent(entries: Sequence[Entry], digest: str, seeds: tuple[int, int]) -> None:
-    """Raises SpentError when any of these seeds has judged other detectors, other thresholds or
-    another HEALTHY."""
+def refuse_used_seeds(entries: Sequence[Entry], digest: str, seeds: tuple[int, int]) -> None:
+    """Raise SeedsUsedError when any of these seeds has judged other detectors or configs.
+
+    Whoever changed the detectors may have seen those results, so that the seeds are no longer
+    independent of the thresholds."""
     for entry in entries:
         if entry.digest != digest and entry.seeds[0] <= seeds[1] and seeds[0] <= entry.seeds[1]:
-            raise SpentError(
-                f"seeds {entry.seeds[0]}-{entry.seeds[1]} judged {entry.digest} at commit {entry.commit}, and what "
-                f"judges is {digest} now: a threshold, a detector or a config changed after their results were seen. "
-                f"They are choosing seeds from now on; set JUDGING_FROM in model/seeds.py above {entry.seeds[1]} "
-                "and train the fresh range"
+            raise SeedsUsedError(
+                f"seeds {entry.range} judged the detectors of commit {entry.commit}, and a "
+                "detector, a threshold or a config changed since. To see what the present "
+                "detectors say of the same runs, without publishing it, use --again. For a "
+                f"release, set JUDGING_FROM in model/seeds.py above {entry.seeds[1]} and train the "
+                "fresh range with `make calibrate`"
             )
 
 
-def joined(entries: Sequence[Entry], new: Entry) -> tuple[Entry, ...]:
-    """The entries with a new one, unless it says what the last one of its digest and range has said
-    already."""
+def with_entry(entries: Sequence[Entry], new: Entry) -> tuple[Entry, ...]:
+    """Add an entry, unless the last one of the same detectors and seeds has the same outcomes."""
     same = [e for e in entries if (e.digest, e.seeds) == (new.digest, new.seeds)]
     if same and [one.row() for one in same[-1].outcomes] == [one.row() for one in new.outcomes]:
         return tuple(entries)
@@ -70,10 +81,8 @@ def joined(entries: Sequence[Entry], new: Entry) -> tuple[Entry, ...]:
 
 
 def save(entries: Sequence[Entry], root: Path = ROOT) -> None:
-    """Write the entries, one line a run."""
-    text = '{"judged": [\n' + ",\n".join(map(_text, entries)) + "\n]}\n"
-    (root / FILE).parent.mkdir(parents=True, exist_ok=True)
-    (root / FILE).write_text(text, encoding="utf-8")
+    """Write the entries, one line per run."""
+    write_atomically(root / FILE, '{"judged": [\n' + ",\n".join(map(_text, entries)) + "\n]}\n")
 
 
 def _text(entry: Entry) -> str:
@@ -96,9 +105,13 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _entry(read: Mapping[str, Any]) -> Entry:
-    first, last = read["range"]
-    outcomes = tuple(map(Outcome.of_row, read["runs"]))
+def _entry(content: Mapping[str, Any]) -> Entry:
+    first, last = content["range"]
     return Entry(
-        read["commit"], read["date"], read["digest"], (first, last), read["configs"], outcomes
+        content["commit"],
+        content["date"],
+        content["digest"],
+        (first, last),
+        content["configs"],
+        tuple(map(Outcome.of_row, content["runs"])),
     )

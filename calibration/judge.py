@@ -1,149 +1,220 @@
-"""Judge what was trained, once: `python -m calibration.judge`.
+"""Judge the trained runs of a calibration.
 
---phase judging    diagnose every run of the judging seeds; write reports/calibration.json,
-                   reports/calibration.html and the README's figures; refused when these seeds have
-                   judged anything else
---phase choosing   the same tables of the choosing seeds, as far as they are trained, on the
-                   terminal only
-"""
+    python -m calibration.judge                    judge a fresh range of seeds, once per release:
+                                                   write reports/calibration.json,
+                                                   reports/calibration.html and README's figures
+    python -m calibration.judge --again            judge the kept runs of the last published range
+                                                   by the present detectors; print the result and
+                                                   what changed, publish nothing
+    python -m calibration.judge --phase choosing   print the tables of the choosing seeds, as far as
+                                                   they are trained
+
+A range of seeds that has judged other detectors is not published again, since the present ones may
+have been changed with its results in mind."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
-from calibration import history, page, readme
-from calibration.conditions import FOLDER, SAMPLED, Planned, plan, seed_range
-from calibration.digest import digest, judges
+from calibration import history, publish
+from calibration.conditions import SAMPLED, Planned, plan, seed_range
+from calibration.digest import digest, judging_files
 from calibration.history import Entry
-from calibration.outcome import Outcome, outcome
+from calibration.outcome import Outcome, judge
 from calibration.sampler import Phase, sample
 from calibration.tables import tables
 from model.config import leaves
+from model.seeds import JUDGING_FROM
 from probes.plugin.run_cache import Store
 from probes.record import Record
+from testing.tables import Table
+from testing.trained_runs import FOLDER
 
-PAGE = Path("reports", "calibration.html")
 DRAWN = (
     "optimizer.lr_max", "optimizer.warmup_steps", "steps", "data.batch_size",
     "model.d_model", "model.n_layers", "model.n_heads",
 )  # fmt: skip
-"""The leaves that tell sampled configs apart; the others follow from them or are HEALTHY's."""
+"""The leaves in which sampled configs differ. All others follow from these or are HEALTHY's."""
 
 Trained = tuple[Planned, Path]
+"""A run and the file of its record."""
 
 
 class RefusedError(RuntimeError):
-    """Nothing is judged: what is there could not be published as what it is."""
+    """The runs cannot be judged, or the result cannot be published, in the present state."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--phase", choices=get_args(Phase), default="judging", help="default: %(default)s"
-    )
-    phase: Phase = parser.parse_args().phase
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--phase", choices=get_args(Phase), default="judging")
+    which.add_argument("--again", action="store_true", help="judge the kept runs, publish nothing")
+    arguments = parser.parse_args()
     try:
-        publish() if phase == "judging" else show()
-    except (RefusedError, history.SpentError) as error:
+        if arguments.again:
+            print("\n\n".join(judge_again()))
+        elif arguments.phase == "choosing":
+            print("\n\n".join(judge_choosing()))
+        else:
+            judge_fresh()
+    except (RefusedError, history.SeedsUsedError) as error:
         sys.exit(str(error))
 
 
-def publish(root: Path = history.ROOT) -> None:
-    """Judge the judging seeds; the results go below the root.
+def judge_fresh(root: Path = history.ROOT) -> None:
+    """Judge the runs of the judging seeds and publish the result below the root.
 
-    Raises SpentError or RefusedError before a record is looked at, RefusedError also when the
-    judges change meanwhile."""
+    Raises SeedsUsedError or RefusedError before any record is read, and RefusedError when the
+    detectors change meanwhile."""
     by, seeds = digest(), seed_range("judging")
     entries = history.load(root)
-    history.refuse_spent(entries, by, seeds)
+    history.refuse_used_seeds(entries, by, seeds)
     commit = _commit()
-    trained, missing = _trained("judging")
+    trained, missing = find_trained(plan("judging"))
     if missing:
         raise RefusedError(
-            f"{len(missing)} of the runs are not trained, {missing[0].name} among them: see `make calibrate`"
+            f"{len(missing)} runs are not trained, {missing[0].name} among them; "
+            "`make calibrate` trains them"
         )
-    outcomes = judge(trained)
+    outcomes = judge_all(trained)
     if digest() != by:
-        raise RefusedError(
-            "the source of what judges changed while it was judging; nothing is written"
-        )
+        raise RefusedError("the source of the detectors changed meanwhile; nothing is written")
     today = datetime.now(UTC).date().isoformat()
-    entries = history.joined(entries, Entry(commit, today, by, seeds, configs("judging"), outcomes))
-    history.save(entries, root)
-    (root / PAGE).write_text(page.html(entries), encoding="utf-8")
-    readme.write(root)
-    print(f"Open {root / PAGE}")
+    new = Entry(commit, today, by, seeds, sampled_configs("judging"), outcomes)
+    history.save(history.with_entry(entries, new), root)
+    publish.write(root)
+    print(f"Open {root / publish.PAGE}")
 
 
-def show() -> None:
-    """The tables of what is trained of the choosing seeds. Raises RefusedError when nothing is."""
-    trained, missing = _trained("choosing")
+def judge_again(root: Path = history.ROOT) -> Iterator[str]:
+    """Judge the kept runs of the last published range and yield what to print.
+
+    A run counts as kept when its record was made from the same config, even by an older recorder.
+    Raises RefusedError when nothing was published or no run is kept."""
+    entries = history.load(root)
+    if not entries:
+        raise RefusedError("no result was published yet, so there is none to compare with")
+    last = entries[-1]
+    runs = plan("judging", last.seeds[0])
+    trained, missing = find_trained(runs, any_recorder=True)
     if not trained:
-        raise RefusedError("no run is trained; see pytest calibration --phase choosing")
-    print("\n\n".join(map(page.plain, tables(judge(trained), configs("choosing")))))
-    print(f"\n{len(trained)} runs; {len(missing)} more are not trained")
+        raise RefusedError(
+            f"no run of seeds {last.range} is kept in {FOLDER}; with JUDGING_FROM = "
+            f"{last.seeds[0]} in model/seeds.py, `pytest calibration -n auto` trains them"
+        )
+    outcomes = judge_all(trained)
+    configs = sampled_configs("judging", last.seeds[0])
+    yield from (table.as_text() for table in tables(outcomes, configs))
+    yield changes(last.outcomes, outcomes).as_text()
+    yield (
+        f"{len(trained)} of {len(runs)} runs of seeds {last.range} are kept and were judged again; "
+        f"{len(missing)} are missing. The published figures are of version {last.version}."
+    )
 
 
-def judge(trained: Sequence[Trained]) -> tuple[Outcome, ...]:
-    """Every record's outcome, in the order given, on all cores; how far it is goes to stderr."""
+def judge_choosing() -> Iterator[str]:
+    """Judge the trained runs of the choosing seeds and yield what to print. Raises RefusedError
+    when none is trained."""
+    trained, missing = find_trained(plan("choosing"))
+    if not trained:
+        raise RefusedError("no run is trained; `pytest calibration --phase choosing` trains them")
+    configs = sampled_configs("choosing")
+    yield from (table.as_text() for table in tables(judge_all(trained), configs))
+    yield f"{len(trained)} runs were judged; {len(missing)} more are not trained"
+
+
+def changes(before: Sequence[Outcome], now: Sequence[Outcome]) -> Table:
+    """The runs of which the detectors say something else than before."""
+    said = {one.name: one.said for one in before}
+    rows = tuple(
+        (one.name, one.expected or "none", said[one.name], one.said, one.headline)
+        for one in now
+        if said.get(one.name, one.said) != one.said
+    )
+    head = ("run", "expected cause", "published", "now", "evidence")
+    return Table("Changed since the published result", "", head, rows)
+
+
+def judge_all(trained: Sequence[Trained]) -> tuple[Outcome, ...]:
+    """Judge every record on all cores, in the order given; progress goes to stderr."""
     outcomes = []
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for one in pool.map(_judge, trained, chunksize=4):
+        for one in pool.map(_judge_file, trained, chunksize=4):
             outcomes.append(one)
             if sys.stderr.isatty() or len(outcomes) == len(trained):
-                print(
-                    f"\r{len(outcomes)} of {len(trained)} runs judged",
-                    end="",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                text = f"\r{len(outcomes)} of {len(trained)} runs judged"
+                print(text, end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return tuple(outcomes)
 
 
-def configs(phase: Phase) -> dict[str, dict[str, str | int | float]]:
-    """The sampled configs of a phase by their names, each with the leaves that are drawn."""
+def _judge_file(trained: Trained) -> Outcome:
+    planned, path = trained
+    return judge(planned, Record.load(path))
+
+
+def sampled_configs(
+    phase: Phase, first_seed: int = JUDGING_FROM
+) -> dict[str, dict[str, str | int | float]]:
+    """The name of each sampled config of a phase -> the leaves that were drawn."""
     return {
         f"{each.index:02}": {name: leaves(each.config)[name] for name in DRAWN}
-        for each in sample(phase)
+        for each in sample(phase, first_seed)
     }
 
 
-def _judge(trained: Trained) -> Outcome:
-    planned, path = trained
-    return outcome(planned, Record.load(path))
+def find_trained(
+    runs: Sequence[Planned], any_recorder: bool = False
+) -> tuple[list[Trained], list[Planned]]:
+    """Return the runs whose records are kept, and those that are missing.
 
-
-def _trained(phase: Phase) -> tuple[list[Trained], list[Planned]]:
-    """The runs that lie in the store, with where, and those that do not."""
+    any_recorder  accept a record that another version of the model or of the recorder made from
+                  the same config, if there is none of the present version"""
     store = Store(FOLDER, session="")
-    there: list[Trained] = []
+    trained: list[Trained] = []
     missing: list[Planned] = []
-    for planned in sorted(plan(phase), key=lambda run: (run.condition == SAMPLED, run.name)):
-        experiment = planned.experiment()
-        if store.has(planned.name, experiment):
-            there.append((planned, store.path(planned.name, experiment)))
+    for run in sorted(runs, key=lambda run: (run.condition == SAMPLED, run.name)):
+        experiment = run.experiment()
+        if store.has(run.name, experiment):
+            trained.append((run, store.path(run.name, experiment)))
+        elif any_recorder and (path := _newest_record(run)):
+            trained.append((run, path))
         else:
-            missing.append(planned)
-    return there, missing
+            missing.append(run)
+    return trained, missing
+
+
+def _newest_record(run: Planned) -> Path | None:
+    name = re.compile(rf"{re.escape(run.name)}-[0-9a-f]+\.jsonl")
+    found = [path for path in FOLDER.glob(f"{run.name}-*.jsonl") if name.fullmatch(path.name)]
+    config = json.loads(json.dumps(dataclasses.asdict(run.config)))
+    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+        with open(path, encoding="utf-8") as file:
+            header = json.loads(file.readline())
+        if header["provenance"].get("config") == config:
+            return path
+    return None
 
 
 def _commit() -> str:
-    """The commit that holds what judges. Raises RefusedError when the files differ from it."""
-    files = [str(path) for path in judges()] + ["model", "calibration"]
+    """The commit that holds the detectors. Raises RefusedError when files differ from it."""
+    files = [str(path) for path in judging_files()] + ["model", "calibration"]
     if changed := _git("status", "--porcelain", "--", *files):
         raise RefusedError(
-            f"commit first what judges, so that the result can name its commit:\n{changed}"
+            f"commit the detectors first, so that the result can name its commit:\n{changed}"
         )
     return _git("rev-parse", "--short=12", "HEAD")
 
@@ -155,7 +226,7 @@ def _git(*arguments: str) -> str:
         ).stdout.rstrip()
     except (OSError, subprocess.CalledProcessError) as error:
         raise RefusedError(
-            f"a result is published with its commit, and git does not tell it: {error}"
+            f"a result is published with its commit, which git cannot tell: {error}"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What became of one run: its diagnosis, reduced to what is counted and published."""
+"""The outcome of one run: its diagnosis, reduced to what is counted and published."""
 
 from __future__ import annotations
 
@@ -14,19 +14,24 @@ from probes.diagnosis.detectors import DETECTORS
 from probes.diagnosis.diagnose import Diagnosis, diagnose
 from probes.record import Record
 
-BY_SYMPTOM = {symptom: detector.name for detector in DETECTORS for symptom in detector.limits}
+DETECTOR_OF_SYMPTOM = {
+    symptom: detector.name for detector in DETECTORS for symptom in detector.limits
+}
 
 
 @dataclass(frozen=True)
 class Outcome:
     """One judged run.
 
-    said        the cause that was named first; the verdict where none was
-    expected    the cause that should be; None for a run that should be called healthy
-    unlabelled  why the rule of `calibration.health` does not call it healthy; only of runs that no
-                break spoils
-    found       the detectors that found something
-    silent      detector -> why it could not judge
+    said           the cause that was named first, or the verdict when no cause was named
+    expected       the cause that should be named first; None when no cause should be named
+    certain_since  the step from which every longer record names the same cause first
+    margin         its lead over the next cause, a difference of log10; None for a sole cause
+    headline       the evidence in a sentence
+    unlabelled     why the rule of `calibration.health` does not call the run healthy; "" for runs
+                   with an expected cause
+    found          the detectors that found something
+    silent         detector -> why it could not judge
     """
 
     name: str
@@ -44,37 +49,38 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        """Whether the expected cause is named first; of a run without one, whether nobody is
-        called."""
+        """Whether the expected cause is named first or, where none is expected, there is no
+        alarm."""
         return self.said == self.expected if self.expected else not self.alarm
 
     @property
     def config(self) -> str:
-        """Which sampled config it is of: "07"; "" for any other run."""
+        """The number of the sampled config, such as "07"; "" for any other run."""
         return self.name.split("-")[1] if self.condition == SAMPLED else ""
 
     def row(self) -> dict[str, Any]:
-        """In builtins, without what is as it is by default; a headline only where something is to
-        be explained."""
+        """Builtin values, without those that have their default. The headline is kept only for
+        wrong outcomes and alarms."""
         values = dataclasses.asdict(self)
         if self.right and not self.alarm:
             del values["headline"]
         defaults = {f.name: f.default for f in dataclasses.fields(self)} | {"silent": {}}
-        return {name: _plain(value) for name, value in values.items() if value != defaults[name]}
+        return {name: _for_json(value) for name, value in values.items() if value != defaults[name]}
 
     @staticmethod
     def of_row(row: Mapping[str, Any]) -> Outcome:
-        """The inverse of `row`, but for the headline of what needs no explaining."""
+        """The inverse of `row`, except for a headline that was left out."""
         return Outcome(**{**row, "found": tuple(row.get("found", ()))})
 
 
-def outcome(planned: Planned, record: Record) -> Outcome:
-    """Judge a run's record."""
-    return reduced(planned, diagnose(record), "" if planned.expected else reasons_against(record))
+def judge(planned: Planned, record: Record) -> Outcome:
+    """Diagnose the record of a run."""
+    label = "" if planned.expected else reasons_against(record)
+    return summarise(planned, diagnose(record), label)
 
 
-def reduced(planned: Planned, diagnosis: Diagnosis, unlabelled: str) -> Outcome:
-    """What is kept of a diagnosis."""
+def summarise(planned: Planned, diagnosis: Diagnosis, unlabelled: str) -> Outcome:
+    """Keep of a diagnosis what is counted and published."""
     return Outcome(
         name=planned.name,
         condition=planned.condition,
@@ -87,14 +93,14 @@ def reduced(planned: Planned, diagnosis: Diagnosis, unlabelled: str) -> Outcome:
         headline=diagnosis.headline,
         unlabelled=unlabelled,
         found=tuple(
-            dict.fromkeys(BY_SYMPTOM.get(f.symptom, f.symptom) for f in diagnosis.findings)
+            dict.fromkeys(DETECTOR_OF_SYMPTOM.get(f.symptom, f.symptom) for f in diagnosis.findings)
         ),
         silent=dict(diagnosis.not_judged),
     )
 
 
-def _plain(value: object) -> object:
-    """Builtins for JSON, which has no infinity and no NaN."""
+def _for_json(value: object) -> object:
+    """JSON has no infinity and no NaN."""
     if isinstance(value, float) and not isfinite(value):
         return None
     return list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""How far the training of many runs is, and how long it will still take."""
+"""How many of the runs are trained, and how much longer the rest will take."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ MINUTE, HOUR = 60, 3600
 
 
 class Progress:
-    """Counts runs as they are trained; those that were there before count as done, and not for the
-    estimate."""
+    """Counts runs as they are trained. Runs that were trained before count as done, but not for the
+    estimate of the remaining time."""
 
     def __init__(
         self,
         runs: Iterable[Planned],
-        there: Collection[str],
+        trained_before: Collection[str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._work = {run.name: run.work for run in runs}
-        self._waiting = self._work.keys() - set(there)
-        self._to_do = sum(self._work[name] for name in self._waiting)
+        self._waiting = self._work.keys() - set(trained_before)
+        self._work_to_do = sum(self._work[name] for name in self._waiting)
         self._clock, self._start = clock, clock()
 
     def done(self, name: str) -> None:
@@ -36,19 +36,19 @@ class Progress:
         total = len(self._work)
         counted = f"{total - len(self._waiting)} of {total} runs trained"
         left = self._seconds_left()
-        return (
-            counted if self.finished or left is None else f"{counted}, about {duration(left)} left"
-        )
+        if self.finished or left is None:
+            return counted
+        return f"{counted}, about {duration(left)} left"
 
     def _seconds_left(self) -> float | None:
-        """None before anything was trained: there is nothing yet to tell the pace from."""
-        left = sum(self._work[name] for name in self._waiting)
-        trained = self._to_do - left
-        return (self._clock() - self._start) * left / trained if trained > 0 else None
+        """None before the first run is trained."""
+        work_left = sum(self._work[name] for name in self._waiting)
+        work_done = self._work_to_do - work_left
+        return (self._clock() - self._start) * work_left / work_done if work_done > 0 else None
 
 
 def duration(seconds: float) -> str:
-    """ "40 s", "12 min", "1 h 05 min": as exact as an estimate deserves."""
+    """Round to what an estimate deserves: "40 s", "12 min", "1 h 05 min"."""
     if seconds < MINUTE:
         return f"{seconds:.0f} s"
     hours, rest = divmod(round(seconds / MINUTE) * MINUTE, HOUR)

@@ -1,7 +1,7 @@
-"""Healthy configs that no threshold was chosen on, drawn by seed from ranges fixed before any
-detector saw them.
+"""Random configs on which no threshold was chosen, drawn from ranges that were fixed before any
+detector was run on them.
 
-Whether a run of one of them is healthy is not assumed: a rule that knows no detector labels it
+A run of such a config is not assumed to be healthy: a rule that uses no detector decides
 (`calibration.health`)."""
 
 from __future__ import annotations
@@ -18,44 +18,45 @@ from model.seeds import CHOOSING_SEEDS, JUDGING_FROM
 Phase = Literal["choosing", "judging"]
 
 D_MODEL = (32, 48, 64, 96, 128)
-"""Half to twice HEALTHY's width, in steps of a half and a third: what a CPU trains in seconds."""
+"""Half to twice HEALTHY's width, which a CPU trains in seconds."""
 N_LAYERS = (1, 2, 3, 4)
-"""From no depth at all to twice HEALTHY's."""
+"""From one layer to twice HEALTHY's depth."""
 N_HEADS = (1, 2, 4, 8)
-"""Powers of two, as is usual; a width that they do not split into even heads is not drawn with
-them."""
+"""Powers of two, as is usual. Only those that split the width into heads of an even size are
+drawn."""
 D_FF_PER_D_MODEL = 4
-"""The transformer's own ratio (Vaswani et al. 2017), and HEALTHY's."""
+"""The ratio of the original transformer (Vaswani et al. 2017), and of HEALTHY."""
 BATCH_SIZES = (16, 24, 32, 48, 64)
-"""Half to twice HEALTHY's."""
+"""Half to twice HEALTHY's batch size."""
 LR_MAX = (4e-3, 2.4e-2)
-"""At LR_WIDTH, log-uniform: from below the sweep's lowest (docs/why.md) to where it costs 3 to 8 %
-of the best."""
+"""Log-uniform, at a width of LR_WIDTH: from below the lowest of the sweep (docs/why.md) to where
+the loss is 3 to 8 % above the best."""
 LR_WIDTH = 64
-"""LR_MAX is meant for this width, HEALTHY's; others scale it by sqrt(LR_WIDTH / d_model), between
-the rules that leave Adam's rate alone and that divide it by the width (Yang et al. 2022)."""
+"""HEALTHY's width. For other widths LR_MAX is multiplied by sqrt(LR_WIDTH / d_model), which lies
+between the rule that keeps Adam's rate and the rule that divides it by the width (Yang et al.
+2022)."""
 WARMUP_SHARE = (0.05, 0.25)
-"""Of the steps, around HEALTHY's eighth; the lower end is what trainers call a short warmup, 4
-steps at least here."""
+"""Share of the steps. HEALTHY's is an eighth; the lower end is a short warmup, of at least 4
+steps."""
 STEPS = (80, 240)
-"""From the shortest length of the sweep to one at which some runs have begun to overfit: those are
-not labelled."""
-EVALUATIONS = 40
-"""At least so many a run, as HEALTHY has."""
+"""From the shortest length of the sweep to one at which some runs begin to overfit. Those are not
+labelled healthy."""
+MIN_EVALUATIONS = 40
+"""Per run, as HEALTHY has."""
 
 CONFIGS = 32
-"""Drawn; on some of them no run may turn out healthy."""
+"""Number of configs that are drawn. On some of them no run may turn out healthy."""
 SEEDS_PER_CONFIG = 4
 SAMPLER_SEEDS: dict[Phase, int] = {"choosing": 20_260, "judging": 71_828}
-"""Two streams without a config in common."""
+"""Seeds of two streams that have no config in common."""
 JUDGING_OFFSET = 300
-"""The judging stream trains on seeds from JUDGING_FROM + this up: those below judge HEALTHY and the
-breaks."""
+"""Sampled configs are trained on seeds from JUDGING_FROM + 300 on; the seeds below judge HEALTHY
+and the breaks."""
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """One config of the stream and the seeds it is trained on."""
+    """One config of a stream and the seeds on which it is trained."""
 
     index: int
     config: Config
@@ -69,11 +70,9 @@ class Sampled:
 def sample(
     phase: Phase, first_seed: int = JUDGING_FROM, configs: int = CONFIGS
 ) -> tuple[Sampled, ...]:
-    """The stream of a phase: the same configs every time, and the first of them whatever their
-    number.
-
-    A judging range that is used up takes its configs with it: another `first_seed` draws others.
-    """
+    """The configs of a phase. They are the same in every call; a longer stream begins with the
+    shorter one. For judging, another `first_seed` draws other configs, since those of a range that
+    was judged have been seen."""
     stream = [SAMPLER_SEEDS[phase]] if phase == "choosing" else [SAMPLER_SEEDS[phase], first_seed]
     return tuple(
         Sampled(
@@ -84,7 +83,7 @@ def sample(
 
 
 def draw(rng: np.random.Generator) -> Config:
-    """One config within the ranges; what they do not name is HEALTHY's."""
+    """A config within the ranges. All other leaves are HEALTHY's."""
     d_model = _one_of(rng, D_MODEL)
     n_heads = _one_of(rng, tuple(heads for heads in N_HEADS if d_model % (2 * heads) == 0))
     n_layers = _one_of(rng, N_LAYERS)
@@ -101,15 +100,15 @@ def draw(rng: np.random.Generator) -> Config:
     )
     data: Data = replace(HEALTHY.data, batch_size=batch_size)
     optimizer: Optimizer = replace(HEALTHY.optimizer, lr_max=lr_max, warmup_steps=warmup_steps)
-    every = max(1, steps // EVALUATIONS)
+    every = max(1, steps // MIN_EVALUATIONS)
     return replace(
         HEALTHY, steps=steps, eval_every=every, model=model, data=data, optimizer=optimizer
     )
 
 
 def seeds(phase: Phase, index: int, first_seed: int = JUDGING_FROM) -> tuple[int, ...]:
-    """The training seeds of a config: in turn among the choosing ones, or of its own in the judging
-    range."""
+    """The training seeds of a config: for choosing, the next ones of CHOOSING_SEEDS in turn; for
+    judging, seeds that no other config has."""
     own = range(SEEDS_PER_CONFIG * index, SEEDS_PER_CONFIG * (index + 1))
     if phase == "choosing":
         return tuple(CHOOSING_SEEDS[i % len(CHOOSING_SEEDS)] for i in own)

@@ -1,19 +1,18 @@
-"""A judged range as tables of text: what the page and the terminal show."""
+"""The result of a judged range as tables, for the page and for the terminal."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from calibration.outcome import Outcome
-from calibration.rates import Interval, at_most, exact, over_groups
+from calibration.rates import Interval, bootstrap_interval, exact_interval, upper_bound
 from calibration.tally import (
-    ALARMS_ACCEPTED,
-    ALARMS_AIMED_AT,
     HEALTHY_RUN,
     LABELLED,
+    MAX_ALARMS,
+    TARGET_ALARMS,
     UNLABELLED,
     Groups,
     Tally,
@@ -26,58 +25,48 @@ from calibration.tally import (
 )
 from model.breaks import BREAKS
 from probes.diagnosis.detectors import DETECTORS
+from testing.tables import NO_VALUE, Table
 
-Row = tuple[str, ...]
 Configs = Mapping[str, Mapping[str, Any]]
-"""Sampled config -> its leaves that are drawn."""
-NONE = "–"
+"""Name of a sampled config -> the leaves that were drawn."""
 VERDICTS = ("healthy", "undetermined")
-"""Columns of the confusion matrix in which no cause is named; they come last."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A title, a sentence on how to read it, the names of the columns, the rows."""
-
-    title: str
-    note: str
-    head: Row
-    rows: tuple[Row, ...]
+"""The last columns of the confusion matrix: runs of which no cause is named."""
 
 
 def tables(outcomes: Sequence[Outcome], configs: Configs) -> list[Table]:
-    """Every table of a judged range; one without rows is left in, for that there are none is a
-    result."""
+    """All tables of a judged range. Tables without rows are included, since that is a result
+    too."""
     groups = grouped(outcomes)
-    return [accuracy(groups), _confusion(groups), _certainty(groups), _alarms(groups), _misses(groups),
-            _found(groups), _silent(groups), sampled_rate(groups), _configs(outcomes, configs)]  # fmt: skip
+    of_groups = (
+        accuracy, _confusion, _certainty, _alarms, _misses, _found, _silent, sampled_rate,
+    )  # fmt: skip
+    return [*(table(groups) for table in of_groups), _configs(outcomes, configs)]
 
 
 def percent(share: float) -> str:
-    """ "98.77 %", "100 %"."""
+    """Write a share: "98.77 %", "100 %"."""
     return f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"
 
 
-def span(interval: Interval | None) -> str:
-    """ "96.38 to 100 %"."""
-    return (
-        f"{percent(interval.low).removesuffix(' %')} to {percent(interval.high)}"
-        if interval
-        else NONE
-    )
+def written(interval: Interval | None) -> str:
+    """Write an interval: "96.38 to 100 %"."""
+    if interval is None:
+        return NO_VALUE
+    return f"{percent(interval.low).removesuffix(' %')} to {percent(interval.high)}"
 
 
 def accuracy(groups: Groups) -> Table:
     note = (
-        "Right is: the expected cause is named first; of healthy runs: nobody is called. The interval is Clopper and "
-        "Pearson's, of sampled configs with an alarm a bootstrap over configs."
+        "A broken run counts as right if the expected cause ranks first, a healthy run if there is "
+        "no alarm. The intervals are Clopper and Pearson's; for sampled configs with an alarm, a "
+        "bootstrap over configs."
     )
     rows = tuple(
         (
             name,
             str(t.runs),
-            NONE if name == UNLABELLED else str(t.right),
-            span(t.interval),
+            NO_VALUE if name == UNLABELLED else str(t.right),
+            written(t.interval),
             *_target(name, t),
         )
         for name, t in ((name, tally(name, runs)) for name, runs in groups.items())
@@ -95,13 +84,11 @@ def _target(name: str, counted: Tally) -> tuple[str, str]:
         return "every run", "yes" if counted.right == counted.runs else "no"
     if name == HEALTHY_RUN:
         wrong = counted.runs - counted.right
-        reached = (
-            "yes" if wrong <= ALARMS_AIMED_AT else "accepted" if wrong <= ALARMS_ACCEPTED else "no"
-        )
-        bound = percent(at_most(wrong, counted.runs))
-        aim = f"{ALARMS_AIMED_AT} alarms, at most {ALARMS_ACCEPTED} accepted"
+        reached = "yes" if wrong <= TARGET_ALARMS else "accepted" if wrong <= MAX_ALARMS else "no"
+        bound = percent(upper_bound(wrong, counted.runs))
+        aim = f"{TARGET_ALARMS} alarms, at most {MAX_ALARMS} accepted"
         return aim, f"{reached}: {wrong}, with 95 % confidence below {bound}"
-    return NONE, NONE
+    return NO_VALUE, NO_VALUE
 
 
 def _confusion(groups: Groups) -> Table:
@@ -116,7 +103,7 @@ def _confusion(groups: Groups) -> Table:
     )
     return Table(
         "Confusion matrix",
-        "Rows are what was trained, columns what was said.",
+        "Rows are the trained conditions, columns the causes and verdicts that were given.",
         ("condition", *columns),
         rows,
     )
@@ -133,8 +120,8 @@ def _certainty(groups: Groups) -> Table:
         "sole cause",
     )
     note = (
-        "The step from which every longer record names the right cause first. The margin is its lead over the next "
-        "cause, a difference of log10; a sole cause has none."
+        "Certain since is the step from which every longer record names the right cause first. The "
+        "margin is its lead over the next cause, a difference of log10; a sole cause has none."
     )
     ill = {name: tally(name, runs) for name, runs in groups.items() if runs[0].expected}
     return Table(
@@ -147,15 +134,22 @@ def _certainty(groups: Groups) -> Table:
 
 def _sureness(counted: Tally) -> Iterator[str]:
     yield from (
-        (f"{step:g}" for step in counted.certain_since) if counted.certain_since else (NONE, NONE)
+        (f"{step:g}" for step in counted.certain_since)
+        if counted.certain_since
+        else (NO_VALUE, NO_VALUE)
     )
-    yield NONE if counted.certain_by is None else str(counted.certain_by)
-    yield from (f"{margin:.2f}" for margin in counted.margins) if counted.margins else (NONE, NONE)
+    yield NO_VALUE if counted.certain_by is None else str(counted.certain_by)
+    yield from (
+        (f"{margin:.2f}" for margin in counted.margins) if counted.margins else (NO_VALUE, NO_VALUE)
+    )
     yield str(counted.sole)
 
 
 def _alarms(groups: Groups) -> Table:
-    note = "Each with what caused it. The last column is what a rule that knows no detector has against the run."
+    note = (
+        "Each with its evidence. The last column gives the objections of a rule that uses no "
+        "detector."
+    )
     rows = tuple(
         (one.name, one.said, one.headline, one.unlabelled or "nothing")
         for name in (HEALTHY_RUN, LABELLED)
@@ -165,7 +159,7 @@ def _alarms(groups: Groups) -> Table:
 
 
 def _misses(groups: Groups) -> Table:
-    note = "Runs whose expected cause was not named first, with what was said instead."
+    note = "Runs whose expected cause did not rank first, with what was said instead."
     rows = tuple(
         (one.name, one.expected, one.said, one.headline)
         for runs in groups.values()
@@ -215,8 +209,9 @@ def sampled_rate(groups: Groups) -> Table:
         "95 %",
     )
     note = (
-        "At healthy configs that no threshold was chosen on. The first interval is a bootstrap over configs, 0 to 0 "
-        "when there is no alarm at all; the last is exact, of the share of configs in which there is one."
+        "Healthy runs of configs on which no threshold was chosen. The first interval is a "
+        "bootstrap over configs, 0 to 0 when there is no alarm at all; the last is exact, for the "
+        "share of configs with an alarm."
     )
     if not runs:
         return Table("False alarms at sampled configs", note, head, ())
@@ -226,9 +221,9 @@ def sampled_rate(groups: Groups) -> Table:
         str(len(runs)),
         str(wrong),
         percent(wrong / len(runs)),
-        span(over_groups([(config.alarms, config.labelled) for config in configs])),
+        written(bootstrap_interval([(config.alarms, config.labelled) for config in configs])),
         f"{touched} of {len(configs)}",
-        span(exact(touched, len(configs))),
+        written(exact_interval(touched, len(configs))),
     )
     return Table("False alarms at sampled configs", note, head, (row,))
 
@@ -249,9 +244,9 @@ def _configs(outcomes: Sequence[Outcome], configs: Configs) -> Table:
             *(f"{configs[config.config][name]:.3g}" for name in columns),
             f"{config.labelled} of {config.runs}",
             str(config.alarms),
-            ", ".join(f"{name} {count}" for name, count in config.said.items()) or NONE,
-            "; ".join(dict.fromkeys(config.reasons)) or NONE,
+            ", ".join(f"{name} {count}" for name, count in config.said.items()) or NO_VALUE,
+            "; ".join(dict.fromkeys(config.reasons)) or NO_VALUE,
         )
         for config in by_config(outcomes)
     )
-    return Table("Sampled configs", "What is not named is HEALTHY's.", head, rows)
+    return Table("Sampled configs", "All other leaves are HEALTHY's.", head, rows)

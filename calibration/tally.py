@@ -1,4 +1,4 @@
-"""Outcomes counted: per condition, per sampled config, per detector."""
+"""Counts of outcomes: per condition, per sampled config, per detector."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from calibration.conditions import SAMPLED
 from calibration.outcome import Outcome
-from calibration.rates import Interval, at_most, exact, over_groups
+from calibration.rates import Interval, bootstrap_interval, exact_interval, upper_bound
 from model.breaks import BREAKS
 
 HEALTHY_RUN, LABELLED, UNLABELLED = (
@@ -18,42 +18,40 @@ HEALTHY_RUN, LABELLED, UNLABELLED = (
     f"{SAMPLED}, labelled healthy",
     f"{SAMPLED}, not labelled",
 )
-ALARMS_AIMED_AT, ALARMS_ACCEPTED = 0, 2
-"""Of 300 healthy runs. Two are a false-alarm rate below 2.1 % with 95 % confidence, one-sided."""
+TARGET_ALARMS, MAX_ALARMS = 0, 2
+"""In 300 healthy runs. With two alarms the false-alarm rate is below 2.1 %, with one-sided
+confidence of 95 %."""
 
 Groups = Mapping[str, Sequence[Outcome]]
 
 
 def grouped(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    """Outcomes by condition, those of sampled configs by what the rule without detectors calls
-    them; healthy first."""
+    """Outcomes by condition, healthy first. Those of sampled configs are split by the label of the
+    rule that uses no detector."""
     groups: dict[str, list[Outcome]] = {HEALTHY_RUN: [], **{name: [] for name in BREAKS}}
     for one in sorted(
         outcomes, key=lambda one: (one.condition == SAMPLED, bool(one.unlabelled), one.name)
     ):
-        name = (
-            one.condition
-            if one.condition != SAMPLED
-            else UNLABELLED
-            if one.unlabelled
-            else LABELLED
-        )
+        name = one.condition
+        if name == SAMPLED:
+            name = UNLABELLED if one.unlabelled else LABELLED
         groups.setdefault(name, []).append(one)
     return {name: runs for name, runs in groups.items() if runs}
 
 
 @dataclass(frozen=True)
 class Tally:
-    """One condition, counted.
+    """The counts of one condition.
 
-    interval        95 % of the rate of right ones: exact, or over configs where runs share one;
-                    None where no answer is right, and where runs share configs and none is wrong:
-                    there the bootstrap knows nothing
-    certain_since   median and latest step from which the right cause is first for good; None where
-                    none was named
-    certain_by      the step by which the break should be
-    margins         least and median lead over the next cause, where there is a next one; `sole`
-                    counts where not
+    right          number of right outcomes
+    interval       the 95 % interval of their rate: exact, or a bootstrap where runs share configs.
+                   None where there is no right answer, and where runs share configs and all are
+                   right, since a bootstrap says nothing there
+    certain_since  median and latest step from which the right cause ranks first for good; None
+                   where it was never named
+    certain_by     the step by which it should rank first
+    margins        least and median lead over the next cause, of the runs that have a next cause
+    sole           number of runs that have no next cause
     """
 
     runs: int
@@ -66,7 +64,7 @@ class Tally:
 
 
 def tally(name: str, runs: Sequence[Outcome]) -> Tally:
-    """Count the runs of a condition."""
+    """Count the outcomes of a condition."""
     named = [one for one in runs if one.expected and one.right]
     since = [one.certain_since for one in named if one.certain_since is not None]
     margins = [one.margin for one in named if one.margin is not None]
@@ -86,15 +84,22 @@ def _interval(name: str, runs: Sequence[Outcome], right: int) -> Interval | None
     if name == UNLABELLED or (name == LABELLED and right == len(runs)):
         return None
     if name == LABELLED:
-        alarmed = over_groups([(config.alarms, config.labelled) for config in by_config(runs)])
+        alarmed = bootstrap_interval(
+            [(config.alarms, config.labelled) for config in by_config(runs)]
+        )
         return Interval(1 - alarmed.high, 1 - alarmed.low)
-    return exact(right, len(runs))
+    return exact_interval(right, len(runs))
 
 
 @dataclass(frozen=True)
 class ConfigTally:
-    """One sampled config. `said` and `alarms` are of its labelled runs; `reasons` are why others
-    are not labelled."""
+    """The counts of one sampled config.
+
+    labelled  number of runs that are labelled healthy
+    alarms    number of labelled runs with an alarm
+    said      what was said in these -> how often
+    reasons   why other runs are not labelled healthy
+    """
 
     config: str
     runs: int
@@ -105,7 +110,7 @@ class ConfigTally:
 
 
 def by_config(outcomes: Sequence[Outcome]) -> list[ConfigTally]:
-    """Every sampled config among the outcomes, in the order of the stream."""
+    """The counts of every sampled config, in the order of the stream."""
     configs: dict[str, list[Outcome]] = {}
     for one in outcomes:
         if one.config:
@@ -123,23 +128,23 @@ def _of_config(config: str, runs: Sequence[Outcome]) -> ConfigTally:
 
 
 def finding_detectors(runs: Sequence[Outcome]) -> Counter[str]:
-    """Detector -> in how many runs it found something."""
+    """Detector -> number of runs in which it found something."""
     return Counter(name for one in runs for name in one.found)
 
 
 def silent_detectors(runs: Sequence[Outcome]) -> dict[tuple[str, str], int]:
-    """(detector, why it could not judge) -> in how many runs."""
+    """(detector, why it could not judge) -> number of runs."""
     return dict(Counter((name, why) for one in runs for name, why in one.silent.items()))
 
 
 def alarms(runs: Sequence[Outcome]) -> list[Outcome]:
-    """Those of the runs that somebody would have been called for."""
+    """The runs with an alarm."""
     return [one for one in runs if one.alarm]
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The figures for machines: per condition, with what was said; intervals are of the rate of
-    right ones."""
+    """The counts of each condition in builtin values, for reports/calibration.json. An interval is
+    that of the rate of right outcomes."""
     return {name: _summary(name, runs) for name, runs in grouped(outcomes).items()}
 
 
@@ -165,7 +170,7 @@ def _summary(name: str, runs: Sequence[Outcome]) -> dict[str, Any]:
         "found_by": dict(finding_detectors(runs).most_common()),
     }
     return figures | (
-        {"alarm_rate_at_most_95": at_most(len(alarms(runs)), len(runs))}
+        {"alarm_rate_at_most_95": upper_bound(len(alarms(runs)), len(runs))}
         if name == HEALTHY_RUN
         else {}
     )

@@ -1,7 +1,7 @@
-"""Trains what `calibration.judge` will judge, and looks at nothing: `pytest calibration -n auto`.
+"""Trains the runs that `calibration.judge` judges, and looks at none of them: `pytest calibration
+-n auto`.
 
-Resumable: what lies in the store is not trained again.
-"""
+The training can be interrupted: a run that is in the folder is not trained again."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from calibration.conditions import Planned
 from probes.plugin.run_cache import Store
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore")  # a run that is broken on purpose may overflow
 def test_trained(planned: Planned, store: Store) -> None:
-    """The record is there, whole. A run that is ruined on purpose may overflow: no warning tells of
-    it."""
+    """The complete record of the run is in the folder."""
     experiment = planned.experiment()
     if not store.has(planned.name, experiment):
         store.fetch(planned.name, experiment)

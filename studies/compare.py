@@ -17,10 +17,10 @@ from pathlib import Path
 from model import HEALTHY, build
 from model.seeds import SWEEP_SEEDS
 from probes import watch
+from probes.common.markdown import markdown_table
 from probes.compare import TOLERANCE, Difference, regressed
 from probes.record import Record
 from testing.marker_blocks import write_block
-from testing.tables import markdown_table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "your-own-run.md"
 BLOCK = "regression"
@@ -31,7 +31,7 @@ def table(records: Sequence[Record]) -> str:
     """One row per tolerance: the number of ordered pairs that are called a regression, and why."""
     pairs = list(permutations(records, 2))
     head = ("tolerance", f"of {len(pairs)} pairs called a regression", "by")
-    return markdown_table(head, list(_rows(pairs)))
+    return "\n".join(markdown_table(head, _rows(pairs)))
 
 
 def _rows(pairs: Sequence[tuple[Record, Record]]) -> Iterator[tuple[str, str, str]]:

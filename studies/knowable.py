@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from probes.common.markdown import markdown_table
 from probes.common.text import did_you_mean
 from probes.diagnosis import detectors
 from probes.diagnosis.diagnose import Diagnosis, diagnose
@@ -31,7 +32,6 @@ from testing.knowable import BY_NAME as TABLE
 from testing.knowable import ROWS, SETS, SOUND, Known, Row, matches
 from testing.log_files import FORMATS, VARIANTS, kept, write
 from testing.marker_blocks import replace_block
-from testing.tables import markdown_table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "what-can-be-known.md"
 ALL_FOUR, OWN_RECORD = "all four", "own record"
@@ -157,7 +157,7 @@ def verdicts_table() -> str:
     for row in ROWS:
         first, *others = (str(row.cell(signals)) for signals in SETS.values())
         rows.append((row.name, first, *("=" if other == first else other for other in others)))
-    return markdown_table(("run", *SETS), rows)
+    return "\n".join(markdown_table(("run", *SETS), rows))
 
 
 def arguments_table() -> str:
@@ -168,7 +168,8 @@ def arguments_table() -> str:
             signals = "own record" if rule.needs == {"own"} else " ".join(sorted(rule.needs))
             run = ("", "") if i else (row.name, row.means)
             rows.append((*run, signals or "loss", str(rule), rule.why, rule.like))
-    return markdown_table(("run", "is", "with", "can be known", "because", "looks like"), rows)
+    head = ("run", "is", "with", "can be known", "because", "looks like")
+    return "\n".join(markdown_table(head, rows))
 
 
 def with_tables(page: str) -> str:

@@ -24,10 +24,11 @@ import numpy as np
 from model import HEALTHY, OVERFIT, Config
 from model.seeds import SWEEP_SEEDS
 from probes import Record, diagnose
+from probes.common.markdown import markdown_table
 from probes.diagnosis.curves import WINDOW, centred_mean
 from probes.diagnosis.val_trend import trend_of
 from testing.marker_blocks import write_block
-from testing.tables import NO_VALUE, markdown_table
+from testing.tables import NO_VALUE
 from testing.trained_runs import load_or_train
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "why.md"
@@ -152,7 +153,7 @@ def main() -> None:
             configs = [replace(longer, seed=seed) for seed in arguments.seeds]
             outcomes = list(pool.map(outcome, configs))
             rows.append(row(multiple, arguments.eval_every, arguments.seeds, outcomes))
-    table = markdown_table(HEAD, rows)
+    table = "\n".join(markdown_table(HEAD, rows))
     print(table)
     if arguments.write:
         write_block(PAGE, BLOCK, table)

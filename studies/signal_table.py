@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from probes.common.markdown import markdown_table
 from probes.record.signals import SIGNALS
 from testing.marker_blocks import write_block
-from testing.tables import markdown_table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "record.md"
 BLOCK = "signals"
@@ -18,13 +18,10 @@ HEAD = ("signal", "one value per", "when", "unit", "formula", "source")
 
 def table() -> str:
     """One row per signal, as Markdown."""
-    return markdown_table(
-        HEAD,
-        [
-            (f"`{s.name}`", s.scope, f"every {s.cadence}", s.unit, s.formula, s.source)
-            for s in SIGNALS
-        ],
+    rows = (
+        (f"`{s.name}`", s.scope, f"every {s.cadence}", s.unit, s.formula, s.source) for s in SIGNALS
     )
+    return "\n".join(markdown_table(HEAD, rows))
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ from threadpoolctl import threadpool_limits
 
 from model import HEALTHY, attention, build, layers, memory
 from model.params import Array
+from probes.common.markdown import markdown_table
 from testing.marker_blocks import write_block
 from testing.overhead import Overhead
-from testing.tables import markdown_table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "why.md"
 BLOCK = "speedups"
@@ -110,7 +110,7 @@ def table() -> str:
             cells += [f"{added.estimate:+.0%}", f"{added.low:+.0%} to {added.high:+.0%}"]
         rows.append(cells)
         print(cells, file=sys.stderr)
-    return markdown_table(HEAD, rows)
+    return "\n".join(markdown_table(HEAD, rows))
 
 
 def main() -> None:

@@ -24,9 +24,9 @@ import numpy as np
 from model import HEALTHY, Config, build
 from model.config import change
 from model.seeds import LENGTH_SEEDS, SWEEP_SEEDS
+from probes.common.markdown import markdown_table
 from probes.diagnosis.curves import centred_mean
 from testing.marker_blocks import write_block
-from testing.tables import markdown_table
 
 LRS = (5e-3, 7e-3, 1e-2, 1.4e-2, 1.5e-2, 1.6e-2, 1.7e-2, 1.8e-2, 1.9e-2, 2e-2, 2.8e-2, 4e-2)
 """Factors of 1.4, and steps of 1e-3 between 1.4e-2 and 2e-2: at either of these two only one half
@@ -82,7 +82,7 @@ def lr_table() -> tuple[str, float]:
     over_best = minimum / minimum.min() - 1
     harm = cold[:, :, 2] / warm[:, :, 2] - 1
     eligible = (over_best <= MAX_OVER_BEST) & (harm.min(axis=1) >= MIN_HARM)
-    table = markdown_table(
+    lines = markdown_table(
         ("lr_max", "mean val minimum", "over best", "harm of no warmup on train, worst and mean",
          "eligible"),
         [
@@ -91,6 +91,7 @@ def lr_table() -> tuple[str, float]:
             for i, lr in enumerate(LRS)
         ],
     )  # fmt: skip
+    table = "\n".join(lines)
     if not eligible.any():
         raise SystemExit(f"{table}\n\nNo lr_max of the grid satisfies the rule.")
     chosen = max(lr for lr, fits in zip(LRS, eligible, strict=True) if fits)
@@ -117,9 +118,8 @@ def length_table(lr_max: float) -> str:
                 f"{mean:.3f}",
             )
         )
-    return markdown_table(
-        ("steps", "seeds", "smoothed val ends within 3 % of its minimum", "mean val minimum"), rows
-    )
+    head = ("steps", "seeds", "smoothed val ends within 3 % of its minimum", "mean val minimum")
+    return "\n".join(markdown_table(head, rows))
 
 
 def main() -> None:

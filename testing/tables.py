@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from probes.charts.text import clean
+from probes.common.markdown import markdown_table
+from probes.common.text import one_line
 
 Row = tuple[str, ...]
 NO_VALUE = "–"
 """Stands in a cell whose value does not exist."""
-LONGEST_CELL_OF_A_PAGE = 600
 LONGEST_CELL_OF_A_TERMINAL = 90
 
 
@@ -31,25 +30,15 @@ class Table:
 
     def as_markdown(self) -> str:
         """Return the head and the rows, without title and note."""
-        return markdown_table(self.head, self.rows)
+        return "\n".join(markdown_table(self.head, self.rows))
 
     def as_text(self) -> str:
         """Return aligned columns under the title; long cells are shortened."""
         lines = [
-            [clean(cell, LONGEST_CELL_OF_A_TERMINAL) for cell in row]
+            [one_line(cell, LONGEST_CELL_OF_A_TERMINAL) for cell in row]
             for row in (self.head, *self.rows)
         ]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         aligned = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
         empty = [] if self.rows else ["none"]
         return "\n".join([self.title, "-" * len(self.title), *aligned, *empty])
-
-
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table. A bar inside a cell is escaped, and line breaks become spaces."""
-    lines = [
-        [clean(cell, LONGEST_CELL_OF_A_PAGE).replace("|", r"\|") for cell in row]
-        for row in (head, *rows)
-    ]
-    lines.insert(1, ["---"] * len(head))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
