@@ -38,13 +38,13 @@ parity: $(PARITY)/ready
 	$(PARITY)/bin/python -m pytest tests/test_parity.py tests/test_bench_peer.py tests/test_torch_example.py
 
 bench: $(VENV)/ready $(PARITY)/ready
-	$(PARITY)/bin/python bench/__main__.py
-	$(PARITY)/bin/python bench/__main__.py --readme
+	$(PARITY)/bin/python -m bench
+	$(PARITY)/bin/python -m bench --readme
 
 sweep: $(VENV)/ready
-	$(BIN)/python studies/sweep.py --write
-	$(BIN)/python studies/overfit.py --write
-	$(BIN)/python studies/warmup_figure.py
+	$(BIN)/python -m studies.sweep --write
+	$(BIN)/python -m studies.overfit --write
+	$(BIN)/python -m studies.warmup_figure
 
 calibrate: $(VENV)/ready
 	$(BIN)/python -m pytest calibration -n auto --benchmark-disable -q

@@ -57,7 +57,7 @@ def _paragraphs(entry: Entry, present: str) -> Iterator[str]:
     if mark := mark_of_older_version(entry, present):
         yield (
             f"**{mark}** A fresh range of seeds judges the next release "
-            "([how](docs/why.md#how-often-it-is-right))."
+            "([how](docs/why.md#when-a-detector-changes))."
         )
     yield (
         f"Judged at version {entry.version}, once, on seeds {entry.range}, on which nothing was "

@@ -35,8 +35,8 @@ MAY_USE = {
     "probes": set(),
     "exercise": {"probes"},
     "testing": {"probes", "model"},
-    "bench": {"probes", "model", "testing", "calibration"},
-    "studies": {"probes", "model", "testing", "calibration", "bench"},
+    "bench": {"probes", "model", "testing"},
+    "studies": {"probes", "model", "testing"},
     "calibration": {"probes", "model", "testing"},
 }
 """Top-level package -> the others it may import."""

@@ -1,242 +1,322 @@
-"""A range of seeds judges once, what judged is hashed, and what is published is what was judged."""
+"""The calibration: a range of seeds is published once, published figures carry the version that was
+judged, and every outcome is counted."""
 
+import ast
 import dataclasses
 import json
 import shutil
+from math import inf
 from pathlib import Path
 
 import pytest
 
-from calibration import conditions, digest, history, judge, page, readme, tables
-from calibration.conditions import Planned
-from model import HEALTHY
+from calibration import conditions, digest, history, judge, publish, rates, sampler, tables
+from calibration.conditions import Planned, plan
+from calibration.health import reasons_against
+from calibration.outcome import Outcome
+from calibration.outcome import judge as judge_record
+from calibration.progress import Progress
+from calibration.tally import LABELLED, UNLABELLED, grouped, summary, tally
+from model import BREAKS, HEALTHY
+from model.config import leaves
+from model.seeds import CHOOSING_SEEDS
 from probes.plugin import cache_key
-from tests.outcomes import HAND, entry, of
+from testing.marker_blocks import read_block
+from tests.outcomes import OUTCOMES, entry, outcome_of
+from tests.records import hand_made, thorough
 
-README = history.ROOT / readme.README
-ROWS = [{"step": i, "loss": 4.0 - 0.1 * i, "val_loss": 4.0 - 0.1 * i} for i in range(40)]
-LINES = [
-    {"probes_record": 1, "facts": {"ladder": {"val": {"ngram": 1.0}}}},
-    *ROWS,
-    {"end": {"complete": True}},
-]
-RECORD = "".join(json.dumps(line) + "\n" for line in LINES)
+ROOT = Path(__file__).parents[1]
 HOSTILE = "<script>alert(1)</script>"
 
 
-def test_a_range_judges_once():
-    """After a change it is a choosing range, and the message says what to do."""
-    spent = [entry(by="a", seeds=(1000, 1459))]
-    with pytest.raises(
-        history.SpentError, match=r"seeds 1000-1459 judged a .* set JUDGING_FROM .* above 1459"
-    ):
-        history.refuse_spent(spent, "b", (1459, 1918))
+# A range of seeds is published once
 
 
-@pytest.mark.parametrize(("by", "seeds"), [("a", (1000, 1459)), ("b", (1460, 1919))])
-def test_the_same_judges_may_do_it_again_and_others_on_fresh_seeds(by, seeds):
-    """Neither is a second chance."""
-    history.refuse_spent([entry(by="a", seeds=(1000, 1459))], by, seeds)
+def test_seeds_that_judged_other_detectors_are_refused():
+    """The message says how to judge the kept runs and how to judge a fresh range."""
+    used = [entry(digest="a", seeds=(1000, 1459))]
+    with pytest.raises(history.SeedsUsedError, match=r"1000-1459 .*--again.* JUDGING_FROM .*1459"):
+        history.refuse_used_seeds(used, "b", (1459, 1918))
+    history.refuse_used_seeds(used, "a", (1000, 1459))
+    history.refuse_used_seeds(used, "b", (1460, 1919))
 
 
-def test_a_spent_range_is_refused_before_any_record_is_looked_at(tmp_path, monkeypatch):
-    """Whoever has looked has used it."""
-    history.save([entry(by="another", seeds=conditions.seed_range("judging"))], tmp_path)
-    monkeypatch.setattr(judge, "_trained", lambda phase: pytest.fail("looked"))
-    with pytest.raises(history.SpentError):
-        judge.publish(tmp_path)
-
-
-def test_part_of_a_range_is_not_judged(tmp_path, monkeypatch):
-    """A range whose runs are not all there would be judged twice."""
-    monkeypatch.setattr(judge, "_commit", lambda: "abc")
-    monkeypatch.setattr(
-        judge, "_trained", lambda phase: ([], [Planned("healthy-1000", "healthy", HEALTHY)])
-    )
-    with pytest.raises(judge.RefusedError, match="healthy-1000"):
-        judge.publish(tmp_path)
-
-
-def test_judging_writes_the_results_the_page_and_the_figures(tmp_path, monkeypatch):
-    """Here of two runs, judged in processes of their own."""
-    made = [
-        (Planned(f"healthy-{seed}", "healthy", HEALTHY), tmp_path / f"{seed}.jsonl")
-        for seed in (1000, 1001)
-    ]
-    for _, path in made:
-        path.write_text(RECORD, encoding="utf-8")
-    monkeypatch.setattr(judge, "_commit", lambda: "abc")
-    monkeypatch.setattr(judge, "_trained", lambda phase: (made, []))
-    (tmp_path / readme.README).write_text(
-        "<!-- accuracy -->\nx\n<!-- end of accuracy -->\n", encoding="utf-8"
-    )
-    judge.publish(tmp_path)
-    (result,) = history.load(tmp_path)
-    assert [one.said for one in result.outcomes] == ["healthy", "healthy"]
-    assert "at commit abc" in (tmp_path / judge.PAGE).read_text(encoding="utf-8")
-    assert "| healthy | 2 | 2 |" in (tmp_path / readme.README).read_text(encoding="utf-8")
-
-
-def test_every_judged_result_stays(tmp_path):
-    """Written and read again, the old one is as it was."""
-    old, new = entry(*HAND), entry(*HAND[:5], by="b", seeds=(2000, 2459))
-    history.save(history.joined((old,), new), tmp_path)
-    assert history.load(tmp_path) == (old, new)
-
-
-def test_the_same_result_again_adds_nothing():
-    """Same judges, same seeds, same outcomes: the entry stands, with the date and commit it had."""
-    again = dataclasses.replace(entry(*HAND), date="2031-01-01", commit="def")
-    assert history.joined((entry(*HAND),), again) == (entry(*HAND),)
-
-
-def test_another_result_of_the_same_judges_is_kept_beside_the_first():
-    """As another machine's bits may give; nothing that was obtained is overwritten."""
-    other = entry(*HAND[:-1])
-    assert history.joined((entry(*HAND),), other) == (entry(*HAND), other)
+def test_used_seeds_are_refused_before_any_record_is_read(tmp_path, monkeypatch):
+    """Reading their results would use them."""
+    history.save([entry(digest="other", seeds=conditions.seed_range("judging"))], tmp_path)
+    monkeypatch.setattr(judge, "find_trained", lambda runs: pytest.fail("read"))
+    with pytest.raises(history.SeedsUsedError):
+        judge.judge_fresh(tmp_path)
 
 
 @pytest.fixture
-def copy(tmp_path, monkeypatch) -> Path:
-    """A copy of the apparatus that a test may change."""
-    package = tmp_path / "probes"
-    shutil.copytree(cache_key.HERE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(cache_key, "HERE", package)
-    return package
+def trained(tmp_path, monkeypatch) -> Path:
+    """A project with two trained runs, one of them published as overfit by other detectors."""
+    steps = [{"step": i, "loss": 4.0 - 0.1 * i, "val_loss": 4.0 - 0.1 * i} for i in range(40)]
+    header = {"probes_record": 1, "facts": {"ladder": {"val": {"ngram": 1.0}}}}
+    record = "".join(
+        json.dumps(line) + "\n" for line in (header, *steps, {"end": {"complete": True}})
+    )
+    runs = []
+    for seed in (1000, 1001):
+        path = tmp_path / f"{seed}.jsonl"
+        path.write_text(record, encoding="utf-8")
+        runs.append((Planned(f"healthy-{seed}", "healthy", HEALTHY), path))
+    monkeypatch.setattr(judge, "find_trained", lambda *args, **options: (runs, []))
+    monkeypatch.setattr(judge, "_commit", lambda: "abc")
+    published = (outcome_of("healthy-1000", "healthy"), outcome_of("healthy-1001", "overfit"))
+    history.save([entry(*published, digest="old", seeds=(10, 20))], tmp_path)
+    (tmp_path / "README.md").write_text(
+        "<!-- accuracy -->\nx\n<!-- end of accuracy -->\n", encoding="utf-8"
+    )
+    return tmp_path
 
 
-def replaced(file: Path, old: str, new: str) -> None:
-    source = file.read_text(encoding="utf-8")
-    assert old in source
-    file.write_text(source.replace(old, new), encoding="utf-8")
+def test_judging_writes_results_page_and_figures(trained):
+    """The earlier result stays in the history."""
+    judge.judge_fresh(trained)
+    old, new = history.load(trained)
+    assert (old.digest, [one.said for one in new.outcomes]) == ("old", ["healthy", "healthy"])
+    assert "at version abc (" in (trained / publish.PAGE).read_text(encoding="utf-8")
+    assert "| healthy | 2 | 2 |" in (trained / publish.README).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("name", "old", "new"),
-    [
-        ("diagnose", "CORE_POINTS = 20", "CORE_POINTS = 21"),
-        ("curves", "WINDOW = 5", "WINDOW = 7"),
-        ("causes", '"initial-loss-high": 0.0', '"initial-loss-high": 0.1'),
-        ("detectors/__init__", "    floor.DETECTOR,\n", ""),
-    ],
-)
-def test_a_changed_threshold_or_detector_is_another_judge(copy, name, old, new):
-    """Whatever a diagnosis reaches."""
-    before = digest.digest()
-    replaced(copy / "diagnosis" / f"{name}.py", old, new)
-    assert digest.digest() != before
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("WINDOW = 5\n", "WINDOW = 5  # evaluations\n"),
-        ("WINDOW = 5\n", "WINDOW = (5)\n\n"),
-        ('"""Evaluations in the mean; ', '"""The number of evaluations; '),
-        ('"""The course of a noisy curve', '"""How a noisy curve goes'),
-        ('raise ValueError(f"window', 'raise ValueError(\n            f"window'),
-    ],
-)
-def test_a_comment_a_docstring_and_layout_are_not(copy, old, new):
-    """Only what runs judges."""
-    before = digest.digest()
-    replaced(copy / "diagnosis" / "curves.py", old, new)
-    assert digest.digest() == before
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new", "counts"),
-    [
-        ("record", "EXACT = 2**53", "EXACT = 2**52", True),
-        ("record", "measured = ~np.isnan(column)", "measured = ~np.isinf(column)", True),
-        ("builder", "all(map(isfinite, cells.values))", "any(map(isfinite, cells.values))", False),
-        ("builder", "steps must increase", "steps have to increase", False),
-    ],
-)
-def test_how_a_record_is_filled_does_not_count_and_how_it_is_looked_at_does(
-    copy, name, old, new, counts
-):
-    """A diagnosis is of the record, whatever filled it."""
-    before = digest.digest()
-    replaced(copy / "record" / f"{name}.py", old, new)
-    assert (digest.digest() != before) is counts
-
-
-def test_what_only_draws_or_records_does_not_judge():
-    """A panel may change without a fresh range."""
-    names = {path.relative_to(cache_key.HERE).parts[0] for path in digest.judges()}
-    assert names == {"common", "diagnosis", "record"}
-
-
-def test_another_healthy_is_another_judgement(monkeypatch):
-    """The figures are of this config."""
-    before = digest.digest()
-    monkeypatch.setattr(digest, "HEALTHY", dataclasses.replace(HEALTHY, steps=121))
-    assert digest.digest() != before
-
-
-def test_the_published_accuracy_is_of_these_detectors():
-    """When something that judges changes, `python -m calibration.readme` marks the figures; nobody
-    re-tunes them."""
-    entries, marked = history.load(), "stale" in readme.shown(README.read_text(encoding="utf-8"))
-    present = digest.digest()
-    assert not entries or entries[-1].digest == present or marked, (
-        f"stale: the README's figures are of {entries[-1].digest}, and what judges is {present} now; "
-        "run python -m calibration.readme"
+def test_kept_runs_are_judged_again_and_nothing_is_published(trained):
+    """The runs of which the present detectors say something else are listed."""
+    before = (trained / history.FILE).read_bytes(), (trained / publish.README).read_bytes()
+    *_, changed, counted = judge.judge_again(trained)
+    assert [line.split()[:4] for line in changed.splitlines()[3:]] == [
+        ["healthy-1001", "none", "overfit", "healthy"]
+    ]
+    assert counted.endswith("The published figures are of version abc (2030-01-01).")
+    assert before == (
+        (trained / history.FILE).read_bytes(),
+        (trained / publish.README).read_bytes(),
     )
 
 
-def test_the_readme_says_what_the_last_judged_result_says():
-    """Its figures are written by a command, never by hand."""
-    entries = history.load()
-    judged_by = entries[-1].digest if entries else ""
-    figures = readme.shown(README.read_text(encoding="utf-8")).removeprefix(f"{readme.STALE}\n\n")
-    assert figures == readme.block(entries, judged_by)
+def test_a_record_of_an_older_recorder_is_found_by_its_config(tmp_path, monkeypatch):
+    """Of the same config only."""
+    run = Planned("healthy-1", "healthy", dataclasses.replace(HEALTHY, seed=1))
+    monkeypatch.setattr(judge, "FOLDER", tmp_path)
+    for name, config in (("healthy-1-aa", run.config), ("healthy-1-bb", HEALTHY)):
+        header = {"provenance": {"config": dataclasses.asdict(config)}}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(header) + "\n", encoding="utf-8")
+    assert judge.find_trained([run]) == ([], [run])
+    found = judge.find_trained([run], any_recorder=True)
+    assert found == ([(run, tmp_path / "healthy-1-aa.jsonl")], [])
 
 
-def test_figures_are_marked_stale_when_something_else_judges_now():
-    """And only then."""
-    assert readme.block([entry(*HAND, by="a")], "b").startswith("**These figures are stale:**")
-    assert "stale" not in readme.block([entry(*HAND, by="a")], "a")
+def test_the_history_keeps_every_result_once(tmp_path):
+    """A result that is obtained again keeps its first date; another one is added."""
+    old, other = entry(*OUTCOMES), entry(*OUTCOMES[:-1])
+    again = dataclasses.replace(old, date="2031-01-01", commit="def")
+    entries = history.with_entry(history.with_entry((old,), again), other)
+    history.save(entries, tmp_path)
+    assert history.load(tmp_path) == (old, other)
 
 
-def test_the_readme_counts_alarms_by_cause():
-    """With the runs in which they were raised."""
-    block = readme.block([entry(*HAND)], "a")
+# The version of published figures
+
+
+def test_figures_are_marked_when_the_detectors_changed_since():
+    """In the README and on the page, with the version that was judged."""
+    mark = "These figures are of version abc (2030-01-01); detectors changed since."
+    entries = [entry(*OUTCOMES, digest="a")]
+    assert publish.readme_block(entries, "b").startswith(f"**{mark}**")
+    assert mark in publish.html(entries, "b")
+    for text in (publish.readme_block(entries, "a"), publish.html(entries, "a")):
+        assert "changed since" not in text
+        assert "version abc (2030-01-01)" in text
+
+
+def test_the_readme_shows_the_last_result_with_or_without_the_mark():
+    """`python -m calibration.publish` writes the block. A changed detector does not make this test
+    fail: it is skipped until the mark is written."""
+    entries, present = history.load(), digest.digest()
+    shown = read_block((ROOT / publish.README).read_text(encoding="utf-8"), publish.BLOCK)
+    marked, unmarked = (publish.readme_block(entries, by) for by in ("other", entries[-1].digest))
+    assert shown in (marked, unmarked)
+    if shown != publish.readme_block(entries, present):
+        pytest.skip(
+            f"README.md shows figures of version {entries[-1].version}, and detectors changed "
+            "since; `python -m calibration.publish` says so there"
+        )
+
+
+def test_nothing_is_claimed_before_anything_is_judged():
+    """As in a new project."""
+    assert publish.readme_block([], "a") == publish.NOT_JUDGED
+
+
+def test_the_page_escapes_text_of_records_and_lists_every_range():
+    """Evidence holds names from records."""
+    faulty = outcome_of("healthy-1000", HOSTILE, headline=HOSTILE, silent={HOSTILE: HOSTILE})
+    page = publish.html([entry(), entry(faulty, digest="b", seeds=(2000, 2459))], "b")
+    assert HOSTILE not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<td>1000-1459</td>" in page
+
+
+# The hash of the detectors
+
+
+@pytest.mark.parametrize(
+    ("file", "added", "same"),
+    [
+        ("diagnosis/curves.py", "ADDED = 1", False),
+        ("diagnosis/curves.py", "# a comment", True),
+        ("record/record.py", "ADDED = 1", False),
+        ("record/builder.py", "ADDED = 1", True),
+    ],
+    ids=["detectors", "comment", "record", "builder"],
+)
+def test_the_hash_covers_the_code_that_decides_a_diagnosis(
+    tmp_path, monkeypatch, file, added, same
+):
+    """Not its comments, and not the code that fills a record."""
+    package = tmp_path / "probes"
+    shutil.copytree(cache_key.HERE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(cache_key, "HERE", package)
+    before = digest.digest()
+    with open(package / file, "a", encoding="utf-8") as source:
+        source.write(f"\n{added}\n")
+    assert (digest.digest() == before) is same
+
+
+def test_the_hash_covers_only_diagnosis_and_records():
+    """A panel may change without a new calibration."""
+    folders = {path.relative_to(cache_key.HERE).parts[0] for path in digest.judging_files()}
+    assert folders == {"common", "diagnosis", "record"}
+
+
+# Which runs are trained
+
+
+def test_choosing_and_judging_share_nothing():
+    """No seed and no sampled config, and another judging range draws other configs. Names of runs
+    are unique, and the longest run is first."""
+    configs = []
+    for phase, first in (("choosing", 0), ("judging", 1000), ("judging", 2000)):
+        runs = plan(phase, first)
+        assert len({run.name for run in runs}) == len(runs)
+        assert runs[0].work == max(run.work for run in runs)
+        judging = phase == "judging"
+        assert all((run.config.seed >= max(first, 100)) is judging for run in runs)
+        sampled = sampler.sample(phase, first)
+        configs += [dataclasses.replace(each.config, seed=0) for each in sampled]
+    assert len(set(configs)) == len(configs)
+    assert conditions.seed_range("choosing") == (CHOOSING_SEEDS[0], CHOOSING_SEEDS[-1])
+
+
+def test_the_judging_stream_is_the_one_that_was_fixed():
+    """Its first config, so that a change of the ranges is noticed."""
+    drawn = {name: leaves(sampler.sample("judging", 1000)[0].config)[name] for name in judge.DRAWN}
+    assert drawn == {
+        "model.d_model": 96,
+        "model.n_layers": 2,
+        "model.n_heads": 1,
+        "data.batch_size": 32,
+        "optimizer.lr_max": pytest.approx(0.0045637348532),
+        "optimizer.warmup_steps": 38,
+        "steps": 177,
+    }
+
+
+def test_the_code_that_trains_imports_no_detector():
+    """So records can be trained long before the detectors are final."""
+    judging = {"diagnosis", "outcome", "health", "tally", "judge"}
+    for name in ("conftest", "test_train", "conditions", "progress", "sampler"):
+        tree = ast.parse((ROOT / "calibration" / f"{name}.py").read_text(encoding="utf-8"))
+        modules = {
+            part
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for part in (node.module or "").split(".")
+        }
+        assert not modules & judging, name
+
+
+def test_the_remaining_time_is_estimated_from_this_session():
+    """A run that was trained before does not count for the pace."""
+    now = [0.0]
+    runs = [Planned(name, "healthy", HEALTHY) for name in "abcd"]
+    progress = Progress(runs, trained_before=["a"], clock=lambda: now[0])
+    assert str(progress) == "1 of 4 runs trained"
+    now[0] = 60.0
+    progress.done("b")
+    assert str(progress) == "2 of 4 runs trained, about 2 min left"
+
+
+# Outcomes and counts
+
+
+@pytest.mark.parametrize(
+    ("val", "reason"),
+    [
+        ([0.9] * 5 + [0.918] * 5, ""),
+        ([0.9] * 5 + [0.936] * 5, "val ends 4% above its minimum"),
+        ([2.0] * 5 + [1.0] * 5, "val ends at 1, not below the n-gram's 1"),
+        ([0.9] * 9 + [inf], "not finite"),
+    ],
+)
+def test_a_run_is_labelled_healthy_by_a_rule_without_detectors(val, reason):
+    """It has to be finite, near its minimum and below the n-gram."""
+    record = hand_made({"val_loss": val}, ladder={"val": {"ngram": 1.0}})
+    assert reasons_against(record) == reason
+
+
+def test_an_outcome_holds_what_was_named_since_when_and_by_which_detector():
+    """Of a record whose validation loss falls below its floor halfway."""
+    planned = Planned("mask-leak-7", "mask-leak", HEALTHY, BREAKS["mask-leak"].cause)
+    judged = judge_record(planned, thorough(val_loss=[2.0] * 20 + [0.01] * 20))
+    assert (judged.said, judged.right, judged.certain_since) == ("mask-leak", True, 20)
+    assert judged.found == ("floor",)
+
+
+def test_an_outcome_is_read_as_it_was_written():
+    """JSON has no infinity, so an infinite margin becomes null."""
+    written = outcome_of("healthy-2", "overfit", margin=inf, found=("overfitting",))
+    row = json.loads(json.dumps(written.row(), allow_nan=False))
+    assert Outcome.of_row(row) == dataclasses.replace(written, margin=None)
+
+
+def test_a_condition_is_counted_with_its_deadline_and_margins():
+    """A run that was named wrong counts only as wrong."""
+    counted = tally("mask-leak", grouped(OUTCOMES)["mask-leak"])
+    assert (counted.right, counted.runs) == (3, 4)
+    assert (counted.certain_since, counted.certain_by) == ((30, 70), BREAKS["mask-leak"].certain_by)
+    assert (counted.margins, counted.sole) == ((1.0, 2.0), 1)
+    machine = json.loads(json.dumps(summary(OUTCOMES)))
+    assert machine["healthy"]["said"] == {"healthy": 4, "overfit": 1}
+    assert machine[UNLABELLED]["right"] is None
+
+
+def test_alarms_and_misses_are_listed_with_their_evidence():
+    """In tables of the page and in sentences of the README."""
+    by_title = {each.title: each for each in tables.tables(OUTCOMES, entry().configs)}
+    assert by_title["Confusion matrix"].rows[1] == ("mask-leak", "3", "1", "0", "0")
+    assert [row[:3] for row in by_title["Alarms in healthy runs"].rows] == [
+        ("healthy-1004", "overfit", "val rises"),
+        ("sampled-07-1301", "undetermined", "no cause explains it"),
+    ]
+    assert by_title["Misses"].rows == (("mask-leak-1003", "mask-leak", "overfit", "val rises"),)
+    block = publish.readme_block([entry(*OUTCOMES)], "a")
     assert "Alarms, healthy: `overfit` in 1 (healthy-1004)." in block
     assert "Missed: `overfit` in 1 (mask-leak-1003)." in block
 
 
-def test_nothing_is_claimed_before_anything_is_judged():
-    """As on the first day."""
-    assert "not judged yet" in readme.block([], "a")
+def test_intervals_are_those_of_clopper_and_pearson():
+    """0 and 2 of 300 alarms are below 1 % and 2.1 %; the lower end of 100 of 100 is the hundredth
+    root of 2.5 %."""
+    bounds = [rates.upper_bound(count, 300) for count in (0, 2)]
+    assert bounds == pytest.approx([0.0099, 0.0208], abs=5e-5)
+    assert rates.exact_interval(100, 100) == pytest.approx((0.025 ** (1 / 100), 1.0))
 
 
-def test_a_readme_without_a_place_for_figures_is_an_error(tmp_path):
-    """Rather than left as it is."""
-    (tmp_path / "README.md").write_text("# probes\n", encoding="utf-8")
-    with pytest.raises(readme.NoPlaceError, match="accuracy"):
-        readme.write(tmp_path)
-
-
-def test_the_page_escapes_what_a_record_says():
-    """Evidence names sites, and those are somebody else's words."""
-    ill = of(
-        "healthy-1000", HOSTILE, headline=HOSTILE, unlabelled=HOSTILE, silent={HOSTILE: HOSTILE}
-    )
-    shown = page.html([entry(ill)])
-    assert HOSTILE not in shown
-    assert "&lt;script&gt;alert(1)" in shown
-
-
-def test_the_page_keeps_every_range_in_sight():
-    """The last one in full, those before it in a line each."""
-    shown = page.html([entry(*HAND), entry(*HAND, by="b", seeds=(2000, 2459))])
-    assert "seeds 2000-2459" in shown
-    assert "<td>1000-1459</td>" in shown
-
-
-def test_a_table_on_the_terminal_holds_no_control_characters():
-    """They would steer it."""
-    shown = page.plain(tables.Table("Misses", "", ("run",), (("\x1b[31mred",),)))
-    assert "\x1b" not in shown
+def test_alarms_that_share_a_config_give_a_wider_interval():
+    """The bootstrap draws configs, not runs, and says nothing when there is no alarm."""
+    spread = rates.bootstrap_interval([(1, 4)] * 8 + [(0, 4)] * 32)
+    gathered = rates.bootstrap_interval([(4, 4)] * 2 + [(0, 4)] * 38)
+    assert gathered.low < spread.low < 0.05 < spread.high < gathered.high
+    assert tally(LABELLED, [outcome_of("sampled-07-1300", "healthy")]).interval is None

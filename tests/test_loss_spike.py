@@ -122,7 +122,7 @@ def test_a_rate_that_was_raised_and_stays_up_is_a_restart(held: int, expected: l
 )
 @pytest.mark.parametrize("seed", range(2))
 def test_it_stays_quiet_on_trainings_in_order(schedule, seed: int) -> None:
-    """By what the log says of its rate, and without it. `studies/spikes.py` has many more."""
+    """By what the log says of its rate, and without it. `studies.spikes` has many more."""
     from testing.faults import classes
 
     rows = classes(schedule, seed=seed, optimizer=Adam, batch=4)

@@ -12,7 +12,8 @@ from probes.diagnosis.diagnose import diagnose
 from probes.record import Record
 from probes.record.jsonl import SCHEMA
 from probes.recording.recorder import Recorder, sidecar_path
-from studies.signal_table import PLACE, table
+from studies.signal_table import BLOCK, table
+from testing.marker_blocks import read_block
 
 PAGE = (Path(__file__).parents[1] / "docs" / "record.md").read_text(encoding="utf-8")
 
@@ -55,9 +56,8 @@ def test_the_example_needs_nothing_but_the_standard_library() -> None:
 
 
 def test_the_table_of_signals_is_the_one_in_the_code() -> None:
-    """`python studies/signal_table.py` writes it afresh."""
-    (on_the_page,) = PLACE.findall(PAGE)
-    assert on_the_page == table()
+    """`python -m studies.signal_table` writes it."""
+    assert read_block(PAGE, BLOCK) == table()
 
 
 def test_the_page_describes_the_version_that_is_written() -> None:
