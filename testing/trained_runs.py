@@ -23,8 +23,4 @@ def experiment(config: Config) -> Experiment:
 
 def load_or_train(name: str, config: Config, folder: Path = FOLDER) -> Record:
     """Return the record of a run from the folder. It is trained first when it is not there."""
-    store = Store(folder, session=uuid4().hex)
-    try:
-        return store.fetch(name, experiment(config)).record
-    finally:
-        store.close()
+    return Store(folder, session=uuid4().hex).fetch(name, experiment(config)).record
