@@ -420,9 +420,9 @@ def test_map_reads_a_column_of_any_name(folder: Path, capsys: Printed) -> None:
         ("val_los=x", "--map: there is no signal 'val_los'; did you mean 'val_loss'"),
         (
             "activation=x",
-            "--map: signal 'activation' has one value per layer; a column can only be a signal of the",
+            "--map: signal 'activation' has one value per layer; a column can only be a signal with",
         ),
-        ("loss", "--map: 'loss' is no SIGNAL=COLUMN, as val_loss=my_metric"),
+        ("loss", "--map: 'loss' is no SIGNAL=COLUMN, such as val_loss=my_metric"),
         ("=x", "--map: '=x' is no SIGNAL=COLUMN"),
         ("lr=", "--map: 'lr=' is no SIGNAL=COLUMN"),
     ],
@@ -446,8 +446,8 @@ def test_a_mapped_column_that_a_log_lacks_makes_it_unreadable(
     code = main(["diagnose", "plain.csv", "--map", "loss=perplexiti"])
     assert (code, capsys.readouterr().err) == (
         2,
-        "probes: plain.csv: the log has no column 'perplexiti'; it has perplexity: check --map; "
-        "`python -m probes explain logs` says what can be read\n",
+        "probes: plain.csv: the log has no column 'perplexiti', which the mapping names "
+        "(did you mean 'perplexity'?); `python -m probes explain logs` says what can be read\n",
     )
 
 

@@ -1,4 +1,4 @@
-"""Tables for people: of a model's card, of a terminal."""
+"""Tables in model cards and in terminals are read as logs."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from probes import read
 from probes.readers import find, markdown
-from testing.logs import made_of, points, written
+from testing.logs import points, reader_of, written
 
 CARD = """---
 library_name: transformers
@@ -67,16 +67,16 @@ BARE = "Step | Training Loss\n--- | ---\n500 | 4.0\n1000 | 3.0\n1500 | 2.0"
 
 
 def test_the_table_of_a_card_is_read(tmp_path: Path) -> None:
-    """The first with a loss, and nothing of the text around it."""
+    """It is the first table with a loss. The text around it is skipped."""
     record = read(written(tmp_path, CARD, "README.md"))
-    assert made_of(record)["format"] == "Markdown table"
+    assert reader_of(record)["format"] == "Markdown table"
     assert points(record, "loss") == {20: 3.0467, 30: 0.6217}
     assert points(record, "val_loss") == {10: 3.1494, 20: 1.267, 30: 1.4213}
-    assert made_of(record)["ignored"] == ["Epoch", "Wer"]
+    assert reader_of(record)["ignored"] == ["Epoch", "Wer"]
 
 
-def test_a_table_is_read_however_it_is_drawn(tmp_path: Path) -> None:
-    """A rule in its midst is no row, and the text around it is none."""
+def test_tables_are_read_in_several_drawing_styles(tmp_path: Path) -> None:
+    """With `+---+`, with box-drawing lines, and without outer bars."""
     drawn = read(written(tmp_path, PRETTY, "pretty"))
     assert (points(drawn, "lr"), drawn.sites("nonfinite_count")) == (
         {1: 0.01, 2: 0.01, 3: 0.01},
@@ -87,10 +87,10 @@ def test_a_table_is_read_however_it_is_drawn(tmp_path: Path) -> None:
 
 
 def test_a_table_ends_at_a_row_of_another_width(tmp_path: Path) -> None:
-    """And a column without a name is none."""
+    """A column without a name is left out."""
     record = read(written(tmp_path, PANDAS))
     assert points(record, "loss") == {1: 4.0, 2: 3.0, 3: 2.0}
-    assert made_of(record)["ignored"] == []
+    assert reader_of(record)["ignored"] == []
 
 
 @pytest.mark.parametrize(
@@ -104,20 +104,20 @@ def test_a_table_ends_at_a_row_of_another_width(tmp_path: Path) -> None:
         "| Loss | Step |\n|---|---|\n" + "| 4.0 | 1 |\n" * 5 + "\0",
     ],
 )
-def test_what_is_no_such_table_is_not_taken_for_one(text: str) -> None:
-    """Too short, of something else, without a rule, without bars or numbers."""
+def test_other_tables_are_not_recognised(text: str) -> None:
+    """They are too short, have no loss, no rule, no bars or no numbers, or are no text."""
     assert not markdown.recognises(text.encode())
 
 
-def test_a_card_in_a_folder_stands_beside_its_log(tmp_path: Path) -> None:
-    """Which is the one that is read."""
+def test_a_search_of_a_folder_leaves_out_model_cards(tmp_path: Path) -> None:
+    """The log from which the table was made is found instead."""
     written(tmp_path, CARD, "README.md")
     log = written(tmp_path, "step,loss\n0,4.0\n1,3.0\n", "log.csv")
     assert find(tmp_path) == [log]
 
 
-def test_a_log_that_holds_a_table_of_results_is_read_by_its_lines(tmp_path: Path) -> None:
-    """Two rows at its end are no log."""
+def test_printed_lines_with_a_short_table_at_the_end_are_read_as_lines(tmp_path: Path) -> None:
+    """A table of two rows is no log."""
     lines = "".join(f"step {i} loss: {4 - i}\n" for i in range(4))
     record = read(
         written(tmp_path, f"{lines}| Loss | Step |\n|---|---|\n| 0.5 | 9 |\n| 0.6 | 9 |\n", "out")

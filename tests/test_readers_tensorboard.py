@@ -1,4 +1,4 @@
-"""TensorBoard event files, written by the package itself, are read as the logs they are."""
+"""TensorBoard event files, written by the `tensorboard` package, are read as logs."""
 
 import struct
 import sys
@@ -24,18 +24,18 @@ SCALARS = [(step, {"train/loss": loss, "lr": 0.01}) for step, loss in enumerate(
 Scalars = Iterable[tuple[int, dict[str, float]]]
 
 
-def one(tag: str, value: float) -> Summary.Value:
-    """As torch's SummaryWriter and Lightning write it."""
+def simple_value(tag: str, value: float) -> Summary.Value:
+    """A scalar as torch's SummaryWriter and Lightning write it."""
     return Summary.Value(tag=tag, simple_value=value)
 
 
-def tensor(tag: str, value: float) -> Summary.Value:
-    """As TensorFlow 2 writes it."""
+def tensor_value(tag: str, value: float) -> Summary.Value:
+    """A scalar as TensorFlow 2 writes it."""
     return Summary.Value(tag=tag, tensor=make_tensor_proto(np.float32(value)))
 
 
-def events(folder: Path, scalars: Scalars, value=one) -> Path:
-    """The event file: an event for each scalar."""
+def events(folder: Path, scalars: Scalars, value=simple_value) -> Path:
+    """Write an event file with an event for each scalar, and return its path."""
     writer = EventFileWriter(str(folder))
     for step, tags in scalars:
         for tag, number in tags.items():
@@ -45,9 +45,9 @@ def events(folder: Path, scalars: Scalars, value=one) -> Path:
     return path
 
 
-@pytest.mark.parametrize("value", [one, tensor])
+@pytest.mark.parametrize("value", [simple_value, tensor_value])
 def test_scalars_are_read_under_their_tags(tmp_path: Path, value) -> None:
-    """Of either kind; a step's are one row."""
+    """The scalars of a step are one row."""
     record = read(events(tmp_path, SCALARS, value))
     reader = record.provenance["reader"]
     assert (reader["format"], reader["mapped"]) == (
@@ -62,20 +62,19 @@ def test_scalars_are_read_under_their_tags(tmp_path: Path, value) -> None:
     assert record.complete
 
 
-def test_an_evaluation_may_come_at_steps_of_its_own(tmp_path: Path) -> None:
-    """Every signal is a series of its own."""
+def test_an_evaluation_may_have_steps_of_its_own(tmp_path: Path) -> None:
     evaluated = [(step, {"Loss/val": 2.0}) for step in (9, 19)]
     record = read(events(tmp_path, sorted([*SCALARS, *evaluated], key=lambda event: event[0])))
     assert record.series("val_loss")[0].tolist() == [9, 19]
 
 
-def test_what_is_no_number_is_passed_over(tmp_path: Path) -> None:
-    """A text, and a tensor of several numbers as a histogram is."""
+def test_values_that_are_no_single_number_are_skipped(tmp_path: Path) -> None:
+    """A text, and a tensor of several numbers such as a histogram."""
     writer = EventFileWriter(str(tmp_path))
     for step, loss in enumerate(LOSSES):
         several = [
             Summary.Value(tag="lr", tensor=make_tensor_proto(np.ones((2, 3)))),
-            one("loss", loss),
+            simple_value("loss", loss),
         ]
         texts = Summary.Value(
             tag="grad_norm", tensor=make_tensor_proto(np.array("3.0", dtype=object))
@@ -85,8 +84,8 @@ def test_what_is_no_number_is_passed_over(tmp_path: Path) -> None:
     assert read(next(tmp_path.glob("events*"))).provenance["reader"]["mapped"] == {"loss": "loss"}
 
 
-def test_a_run_that_was_resumed_in_the_file_is_stitched(tmp_path: Path) -> None:
-    """And it is said."""
+def test_a_run_that_was_resumed_in_the_same_file_is_one_run(tmp_path: Path) -> None:
+    """A note says where it was resumed."""
     again = [(step, {"train/loss": 9.0}) for step in (30, 31)]
     record = read(events(tmp_path, [*SCALARS, *again]))
     assert record.series("loss")[0].tolist() == list(range(32))
@@ -97,8 +96,8 @@ def test_a_run_that_was_resumed_in_the_file_is_stitched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lost", [1, 4, 20, 500])
-def test_what_was_whole_of_a_killed_writers_file_is_read(tmp_path: Path, lost: int) -> None:
-    """And it is said that it ends early."""
+def test_the_whole_events_of_a_cut_file_are_read(tmp_path: Path, lost: int) -> None:
+    """The writer was killed. A note says that the file ends early."""
     path = events(tmp_path, SCALARS)
     path.write_bytes(path.read_bytes()[:-lost])
     record = read(path)
@@ -113,15 +112,15 @@ def test_what_was_whole_of_a_killed_writers_file_is_read(tmp_path: Path, lost: i
 
 @pytest.mark.parametrize("kept", [39, 60])
 def test_a_file_without_a_whole_event_is_refused(tmp_path: Path, kept: int) -> None:
-    """With its path, as far as it can be told to be one."""
+    """The message names its path."""
     path = events(tmp_path, SCALARS)
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(RecordError, match=r"tfevents.* is damaged: none of its events is whole"):
         read(path)
 
 
-def test_bytes_that_are_no_event_are_refused(tmp_path: Path) -> None:
-    """The checksum of an event does not fit: it counts as the end of what was written."""
+def test_a_wrong_checksum_ends_the_log(tmp_path: Path) -> None:
+    """A writer that was killed leaves such an event as well."""
     path = events(tmp_path, SCALARS)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -130,23 +129,23 @@ def test_bytes_that_are_no_event_are_refused(tmp_path: Path) -> None:
     assert (record.complete, len(record.series("loss")[0]) < 25) == (False, True)
 
 
-def beside(folder: Path, **tensor) -> Path:
-    """An event file in which a tensor stands beside each loss, under another tag."""
+def with_tensors(folder: Path, **tensor) -> Path:
+    """An event file with a tensor of tag `lr` beside each loss."""
     writer, shape = EventFileWriter(str(folder)), tensor.pop("shape", ())
     proto = TensorProto(**tensor)
     for size in shape:
         proto.tensor_shape.dim.add(size=size)
     for step, loss in enumerate(LOSSES):
-        values = [one("loss", loss), Summary.Value(tag="lr", tensor=proto)]
+        values = [simple_value("loss", loss), Summary.Value(tag="lr", tensor=proto)]
         writer.add_event(Event(step=step, summary=Summary(value=values)))
     writer.close()
     return next(folder.glob("events*"))
 
 
 @pytest.mark.parametrize("size", [10**15, 2, 0, -1])
-def test_a_tensor_is_one_number_by_its_shape(tmp_path: Path, size: int) -> None:
-    """No memory is taken for what a few bytes claim to be."""
-    path = beside(tmp_path, dtype=1, float_val=[1.0], shape=(size,))
+def test_a_tensor_of_another_shape_is_skipped(tmp_path: Path, size: int) -> None:
+    """No array is made of it: a few bytes may state a shape that fits no memory."""
+    path = with_tensors(tmp_path, dtype=1, float_val=[1.0], shape=(size,))
     assert read(path).provenance["reader"]["mapped"] == {"loss": "loss"}
 
 
@@ -155,15 +154,15 @@ def test_a_tensor_is_one_number_by_its_shape(tmp_path: Path, size: int) -> None:
     [{"dtype": 1}, {"dtype": 1, "tensor_content": b"12"}, {"dtype": 14, "half_val": [16256]}],
     ids=["empty", "too few bytes", "a type that the package cannot make"],
 )
-def test_a_tensor_that_is_no_number_is_damage(tmp_path: Path, tensor) -> None:
-    """With its place, and no traceback."""
+def test_a_tensor_that_cannot_be_decoded_is_damage(tmp_path: Path, tensor) -> None:
+    """The message names the event."""
     with pytest.raises(RecordError, match=r"tfevents.*, event 2 is damaged"):
-        read(beside(tmp_path, **tensor))
+        read(with_tensors(tmp_path, **tensor))
 
 
 @pytest.mark.parametrize("length", [2**62, 2**64 - 1])
-def test_an_event_longer_than_any_memory_ends_the_log(tmp_path: Path, length: int) -> None:
-    """Though the checksum of its length fits."""
+def test_an_event_that_fits_no_memory_ends_the_log(tmp_path: Path, length: int) -> None:
+    """The checksum of its length is right."""
     path = events(tmp_path, SCALARS)
     claim = struct.pack("<Q", length)
     path.write_bytes(path.read_bytes() + claim + struct.pack("<I", masked_crc32c(claim)) + b"few")
@@ -172,7 +171,7 @@ def test_an_event_longer_than_any_memory_ends_the_log(tmp_path: Path, length: in
 
 
 def test_a_file_cut_anywhere_is_read_or_refused(tmp_path: Path) -> None:
-    """More is never read of less."""
+    """A longer part of the file never gives fewer points."""
     path = events(tmp_path, SCALARS[:6])
     content, points = path.read_bytes(), 0
     for kept in range(1, len(content) + 1):
@@ -188,8 +187,8 @@ def test_a_file_cut_anywhere_is_read_or_refused(tmp_path: Path) -> None:
     assert points == 6
 
 
-def test_a_folder_is_searched_for_them(tmp_path: Path) -> None:
-    """By what they hold."""
+def test_event_files_in_a_folder_are_found(tmp_path: Path) -> None:
+    """Each file is a log."""
     for name in ("train", "validation"):
         (tmp_path / name).mkdir()
         events(tmp_path / name, [(step, {"epoch_loss": loss}) for step, loss in enumerate(LOSSES)])
@@ -197,26 +196,24 @@ def test_a_folder_is_searched_for_them(tmp_path: Path) -> None:
     assert cli.main(["diagnose", str(tmp_path)]) == 0
 
 
-def test_without_the_package_it_is_said_what_to_install(
+def test_without_the_package_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also where a folder is searched: the log is there and is not read."""
+    """Also when the file is found in a folder."""
     path = events(tmp_path, SCALARS)
     for name in [name for name in sys.modules if name.partition(".")[0] == "tensorboard"]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     assert cli.main(["diagnose", str(tmp_path)]) == 2
-    assert (
-        f'{path} is a file of TensorBoard events, which takes a package to read: pip install "probes[tensorboard]"'
-        in (capsys.readouterr().err)
-    )
+    error = capsys.readouterr().err
+    assert f"{path} is a file of TensorBoard events, which takes a package to read: " in error
+    assert 'pip install "probes[tensorboard]"' in error
 
 
-def test_without_the_package_none_is_passed_over(
+def test_without_the_package_a_folder_gives_every_event_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even one that begins with more than is looked at, here a graph, and names its loss behind
-    it."""
+    """Whether a file has a loss cannot be known then. This one holds only the graph of a model."""
     writer = EventFileWriter(str(tmp_path))
     writer.add_event(Event(graph_def=b"x" * 100_000))
     writer.close()
@@ -225,10 +222,10 @@ def test_without_the_package_none_is_passed_over(
     assert find(tmp_path) == list(tmp_path.iterdir())
 
 
-def test_a_hostile_tag_steers_no_terminal(
+def test_a_tag_cannot_control_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nor does it become markup."""
+    """Escape sequences are replaced."""
     path = events(
         tmp_path, [(step, {"loss": loss, "\x1b[2J<b>": 1.0}) for step, loss in enumerate(LOSSES)]
     )

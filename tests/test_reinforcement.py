@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from probes import diagnose, read
-from probes.readers.column_names import objective
 from probes.record.record import REINFORCEMENT
 from testing.logs import csv_of, written
 from tests.records import hand_made
@@ -36,52 +35,6 @@ def logged(folder: Path, **columns):
 
 
 # By its columns
-
-
-@pytest.mark.parametrize(
-    "columns",
-    [
-        ("reward", "completion_length"),
-        ("rewards/format", "rewards/correct"),
-        ("Mean Reward",),
-        ("rollout/ep_rew_mean", "rollout/ep_len_mean"),
-        ("charts/episodic_return",),
-        ("env_runners/episode_return_mean",),
-        ("critic/rewards/mean", "actor/entropy"),
-        ("train/policy_loss",),
-        ("losses/approx_kl",),
-        ("objective/kl",),
-        ("kl", "value_loss"),
-        ("train/value_loss", "train/entropy_loss"),
-        ("advantages", "policy/kl"),
-    ],
-    ids=", ".join,
-)
-def test_columns_tell_of_a_policy(columns) -> None:
-    """In any spelling: one clear name, or two that others may have one of."""
-    assert objective(["step", "loss", *columns]) == REINFORCEMENT
-
-
-@pytest.mark.parametrize(
-    "columns",
-    [
-        ("rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "kl"),
-        ("eval_rewards/chosen", "reward"),
-        ("min_reward", "mean_reward", "max_reward", "accuracy", "margin"),
-        ("kl_loss", "recon_loss"),
-        ("kl", "reconstruction_loss"),
-        ("kl", "cross_entropy_loss"),
-        ("kld", "entropy_loss"),
-        ("value_loss",),
-        ("accuracy", "learning_rate", "grad_norm", "eval_loss"),
-        (),
-    ],
-    ids=lambda columns: ", ".join(columns) or "none",
-)
-def test_columns_that_tell_of_no_policy(columns) -> None:
-    """Preference learning and reward models, autoencoders, distillation, and what everybody
-    logs."""
-    assert objective(["step", "loss", *columns]) is None
 
 
 def test_a_log_with_rewards_is_not_judged_by_its_loss(tmp_path: Path) -> None:

@@ -1,223 +1,241 @@
-"""From the rows of a log to a Record, in two passes: what columns there are, then what they
-hold."""
+"""Builds a Record from a log in two passes: the first finds its columns, the second reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from probes.readers.base import (
-    Block,
+from probes.readers.base import Block, Format, Piece, Row
+from probes.readers.cells import (
     Cell,
-    Format,
-    Piece,
-    Row,
-    measured,
     number,
-    summarises,
-    whole,
-    whole_numbers,
-    with_sums,
+    numbers_in,
+    packed,
+    whole_number,
+    whole_numbers_in,
 )
-from probes.readers.column_mapping import POSITION, Plan, plan
+from probes.readers.column_mapping import POSITION, ColumnMapping, map_columns
 from probes.readers.column_names import STEP, TOTAL, objective, role
-from probes.readers.column_scan import Survey
-from probes.readers.series import MOST_NOTES, Stitcher, bucket_for
+from probes.readers.column_scan import ColumnScan
+from probes.readers.series import SeriesMerger, bucket_size
 from probes.record import Column, Record, RecordError, Steps, Table
+from probes.record.record import read_only
 from probes.record.signals import BY_NAME
 
-KEPT = 1_000_000
-"""Cells of a log that are kept from the first pass for the second: a file that is larger is read
-twice."""
+T = TypeVar("T")
+MAX_CELLS_KEPT = 1_000_000
+"""Cells of a log that are kept from the first pass for the second. A larger log is read twice."""
+MAX_SUMMARY_NOTES = 10
+"""Summary rows that are reported one by one."""
 
 
 def build(form: Format, path: Path, mapping: Mapping[str, str]) -> Record:
-    """Read a log of a known format. Raises RecordError where it is damaged, or when the mapping
-    does not fit it."""
-    survey, kept, size = Survey(), list[Piece](), 0
+    """Read a log of a known format; `mapping` is signal -> column, from the caller.
+
+    Raises RecordError where the log is damaged or does not fit the mapping, UnknownSignalError for
+    a signal that does not exist."""
+    scan, kept, cells = ColumnScan(), list[Piece](), 0
     for piece in form.pieces(path):
-        survey.see(piece)
-        size += (
-            len(piece.numbers) * len(piece.columns)
-            if isinstance(piece, Block)
-            else len(piece.cells)
-        )
-        if size <= KEPT:
-            kept.append(piece.packed() if isinstance(piece, Block) else piece)
+        scan.add(piece)
+        cells += _cell_count(piece)
+        if cells <= MAX_CELLS_KEPT:
+            kept.append(_packed(piece))
         else:
             kept.clear()
-    made = _planned(path, survey, mapping)
-    reading = _Reading(form, path, made, survey)
-    for piece in kept if size <= KEPT else form.pieces(path):
-        reading.take(with_sums(piece, made.sums))
+    try:
+        columns = map_columns(scan, mapping)
+    except RecordError as error:
+        raise RecordError(f"{path}: {error}") from error
+    if scan.filled and not columns.signals:
+        names = ", ".join(list(scan.filled)[:20])
+        raise RecordError(
+            f"{path} has no column that is known here, only {names}; "
+            "name one, such as --map loss=COLUMN"
+        )
+    reading = _SecondPass(form, path, columns, scan)
+    for piece in kept if cells <= MAX_CELLS_KEPT else form.pieces(path):
+        reading.add(_with_sums(piece, columns.sums))
     return reading.record()
 
 
-def _planned(path: Path, survey: Survey, mapping: Mapping[str, str]) -> Plan:
-    try:
-        made = plan(survey, mapping)
-    except RecordError as error:
-        raise RecordError(f"{path}: {error}") from error
-    if survey.filled and not made.signals:
-        columns = ", ".join(list(survey.filled)[:20])
-        raise RecordError(
-            f"{path} has no column that is known here, only {columns}; name one, as --map loss=COLUMN"
-        )
-    return made
+def _cell_count(piece: Piece) -> int:
+    if isinstance(piece, Block):
+        return len(piece.numbers) * len(piece.columns)
+    return len(piece.cells)
+
+
+def _packed(piece: Piece) -> Piece:
+    if not isinstance(piece, Block):
+        return piece
+    return piece._replace(columns={name: packed(cells) for name, cells in piece.columns.items()})
+
+
+def _with_sums(piece: Piece, sums: Mapping[str, Sequence[str]]) -> Piece:
+    """A block with one more column for each sum whose parts it has: name of the sum -> parts."""
+    if not isinstance(piece, Block):
+        return piece
+    added = {}
+    for name, parts in sums.items():
+        if piece.columns.keys() >= set(parts):
+            rows = zip(*(piece.columns[part] for part in parts), strict=True)
+            added[name] = [_sum(row) for row in rows]
+    return piece._replace(columns={**piece.columns, **added}) if added else piece
+
+
+def _sum(cells: Sequence[Cell]) -> Cell:
+    """The sum of the cells. If one is not a number, return it, so that a gap stays a gap and an
+    error can show what the cell holds."""
+    for cell in cells:
+        if isinstance(cell, bool) or not isinstance(cell, int | float):
+            return cell
+    return sum(cells)
 
 
 @dataclass
-class _Reading:
-    """The second pass: every row by the plan, many at once where nothing is to be said of any of
-    them."""
+class _SecondPass:
+    """Reads the pieces of a log by its column mapping, as whole blocks where that is possible."""
 
     form: Format
     path: Path
-    plan: Plan
-    survey: Survey
+    columns: ColumnMapping
+    scan: ColumnScan
     cut: bool = False
-    last: int | None = None
-    position: int = 0
-    without_step: int = 0
+    last_step: int | None = None
+    positions: int = 0
+    rows_without_step: int = 0
     totals: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        signals = list(self.plan.signals.values())
-        self.stitcher = Stitcher(signals, bucket_for(self.survey.points, len(signals)))
+        signals = list(self.columns.signals.values())
+        self.merger = SeriesMerger(signals, bucket_size(self.scan.points, len(signals)))
 
-    def take(self, piece: Piece) -> None:
-        """Take in some rows."""
+    def add(self, piece: Piece) -> None:
         if not isinstance(piece, Block):
-            self._take(piece)
-        elif not self._take_at_once(piece):
+            self._add_row(piece)
+        elif not self._add_block(piece):
             for row in piece.rows():
-                self._take(row)
+                self._add_row(row)
 
-    def _take_at_once(self, block: Block) -> bool:
-        """Take in a block whose rows all have a step and only numbers, in order; whether it is
-        one."""
-        for column in self.plan.totals:
+    def _add_block(self, block: Block) -> bool:
+        """Add a block if all its rows have a step, its steps increase and its signals are numbers.
+
+        Returns whether it was added."""
+        for column in self.columns.totals:
             for cell in block.columns.get(column, ()):
                 self._note_total(cell)
-        axis, count = self.plan.axis, len(block.numbers)
-        if axis is None:
-            steps = np.arange(self.position, self.position + count)
-        elif (whole := whole_numbers(block.columns.get(axis, [None]))) is not None:
+        count = len(block.numbers)
+        if self.columns.step_column is None:
+            steps = np.arange(self.positions, self.positions + count)
+        else:
+            whole = whole_numbers_in(block.columns.get(self.columns.step_column, [None]))
+            if whole is None:
+                return False
             steps = whole
-        else:
+        values = {}
+        for column, signal in self.columns.signals.items():
+            if column in block.columns:
+                found = numbers_in(block.columns[column])
+                if found is None:
+                    return False
+                values[signal] = found
+        if not self.merger.extend(steps, values):
             return False
-        there = {
-            signal: block.columns[name]
-            for name, signal in self.plan.signals.items()
-            if name in block.columns
-        }
-        values = {
-            signal: found
-            for signal, cells in there.items()
-            if (found := measured(cells)) is not None
-        }
-        if len(values) < len(there) or not self.stitcher.extend(steps, values):
-            return False
-        if axis is None:
-            self.position += count
+        if self.columns.step_column is None:
+            self.positions += count
         else:
-            self.last = int(steps[-1])
+            self.last_step = int(steps[-1])
         return True
 
-    def _take(self, row: Row) -> None:
+    def _add_row(self, row: Row) -> None:
         where = f"{self.form.unit} {row.number}"
         if row.kind == "cut":
             self.cut = True
             self.notes.append(f"{where}: the log ends within it; it was left out")
-            return
-        self._state(row)
-        if row.kind == "summary":
-            if summarises(row.cells) and len(self.notes) < MOST_NOTES:
-                self.notes.append(f"{where}: it sums up the run and was left out")
-            return
-        step = self._step(row, where)
-        values = dict(self._values(row, where))
-        if step is None:
-            self.without_step += bool(values)
+        elif row.kind == "point":
+            self._add_point(row, where)
         else:
-            self.stitcher.add(step, values, where)
+            self._note_totals(row)
+            if row.kind == "summary" and len(self.notes) < MAX_SUMMARY_NOTES:
+                self.notes.append(f"{where}: it sums up the run and was left out")
 
-    def record(self) -> Record:
-        """What was read, with how it was read in its provenance."""
-        total, series = self._total(), self.stitcher.series()
-        if self.without_step:
-            self.notes.append(
-                f"{self.without_step} rows have values but no {self.plan.axis!r:.60}; they were left out"
-            )
-        reader = {
-            "format": self.form.name,
-            "step": self.plan.axis or POSITION,
-            "mapped": dict(self.plan.signals),
-            "ignored": list(self.plan.ignored),
-            "stitched": [*self.plan.notes, *self.stitcher.notes(), *self.notes],
-        }
-        stated = {"total_steps": total, "objective": objective(self.survey.filled)}
-        facts = {name: value for name, value in stated.items() if value is not None}
-        # Steps may be counted from 0 or from 1.
-        reached = total is None or self.last is None or self.last >= total - 1
-        return record_of(series, facts, {"reader": reader}, complete=reached and not self.cut)
-
-    def _step(self, row: Row, where: str) -> int | None:
-        if self.plan.axis is None:
-            self.position += 1
-            return self.position - 1
-        step: int | None = self._checked(whole, row, self.plan.axis, where)
-        self.last = step if step is not None else self.last
-        return step
-
-    def _values(self, row: Row, where: str) -> Iterator[tuple[str, float]]:
-        for column, signal in self.plan.signals.items():
+    def _add_point(self, row: Row, where: str) -> None:
+        for column in self.columns.totals:
+            self._note_total(row.cells.get(column))
+        if self.columns.step_column is None:
+            step: int | None = self.positions
+            self.positions += 1
+        else:
+            step = self._checked(whole_number, row, self.columns.step_column, where)
+            self.last_step = self.last_step if step is None else step
+        values = {}
+        for column, signal in self.columns.signals.items():
             value = self._checked(number, row, column, where)
             if value is not None:
-                yield signal, value
+                values[signal] = value
+        if step is None:
+            self.rows_without_step += bool(values)
+        else:
+            self.merger.add(step, values, where)
 
-    def _checked(self, reads: Any, row: Row, column: str, where: str) -> Any:
-        cell: Cell = row.cells.get(column)
+    def _checked(
+        self, read: Callable[[Cell], T | None], row: Row, column: str, where: str
+    ) -> T | None:
+        cell = row.cells.get(column)
         try:
-            return reads(cell)
+            return read(cell)
         except ValueError as error:
             raise RecordError(
                 f"{self.path}, {where}: column {column!r:.60} holds {cell!r:.60}; {error}"
             ) from error
 
-    def _state(self, row: Row) -> None:
-        """Note the planned total that a row states, and the step that a summary was written at."""
-        if self.plan.axis is None or self.plan.axis_role != STEP:
+    def _note_totals(self, row: Row) -> None:
+        """Note the planned total that a row of totals or a summary states, and the step at which it
+        was written."""
+        if self.columns.step_column is None or self.columns.counted != STEP:
             return
-        summary = row.kind == "summary"
-        for column in row.cells if summary else self.plan.totals:
+        for column, cell in row.cells.items():
             if role(column) == TOTAL:
-                self._note_total(row.cells.get(column))
-        if summary:
-            steps = [row.cells.get(name) for name in (self.plan.axis, "global_step")]
-            self.last = next((step for step in steps if type(step) is int), self.last)
+                self._note_total(cell)
+        for column in (self.columns.step_column, "global_step"):
+            step = row.cells.get(column)
+            if type(step) is int:
+                self.last_step = step
+                return
 
     def _note_total(self, cell: Cell) -> None:
-        # Two that differ are as good as any number of them: neither is the plan.
+        # Once two totals differ, neither is the plan, so a third one changes nothing.
         if isinstance(cell, int | float) and 0 < cell < 2**63 and len(self.totals) < 2:
             self.totals.add(int(cell))
 
-    def _total(self) -> int | None:
-        """The planned total, when the log states one and the same throughout and its steps do not
-        pass it."""
-        if len(self.totals) != 1:
-            return None
-        (total,) = self.totals
-        return total if self.last is None or self.last <= total else None
-
-
-COUNT = "nonfinite_count"
+    def record(self) -> Record:
+        """The record, with a description of how the log was read in its provenance."""
+        series = self.merger.series()
+        if self.rows_without_step:
+            self.notes.append(
+                f"{self.rows_without_step} rows have values but no "
+                f"{self.columns.step_column!r:.60}; they were left out"
+            )
+        reader = {
+            "format": self.form.name,
+            "step": self.columns.step_column or POSITION,
+            "mapped": dict(self.columns.signals),
+            "ignored": list(self.columns.ignored),
+            "stitched": [*self.columns.notes, *self.merger.notes(), *self.notes],
+        }
+        # The planned total counts only if the log states a single one and its steps stay below.
+        total = next(iter(self.totals)) if len(self.totals) == 1 else None
+        if total is not None and self.last_step is not None and self.last_step > total:
+            total = None
+        facts = {"total_steps": total, "objective": objective(self.scan.filled)}
+        facts = {name: value for name, value in facts.items() if value is not None}
+        # Steps may be counted from 0 or from 1.
+        ended = total is None or self.last_step is None or self.last_step >= total - 1
+        return record_of(series, facts, {"reader": reader}, complete=ended and not self.cut)
 
 
 def record_of(
@@ -226,38 +244,31 @@ def record_of(
     provenance: Mapping[str, Any],
     complete: bool,
 ) -> Record:
-    """A record of signals that are one number for the whole run: signal -> increasing steps,
-    values, ([n], [n])."""
-    steps = np.unique(
-        np.concatenate([np.empty(0, dtype=np.int64), *(own for own, _ in series.values())])
-    )
-    tables = {name: _table(steps, *points) for name, points in series.items()}
-    tables[COUNT] = _counts(steps, series)
+    """A record of signals with one value per step: signal -> increasing steps and values, ([n],
+    [n]).
+
+    A value that is not finite is counted in `nonfinite_count`, since NaN in a table means "not
+    measured"."""
+    all_steps = [np.empty(0, dtype=np.int64), *(own_steps for own_steps, _ in series.values())]
+    # Not np.unique: it imports numpy.ma, which takes a tenth of the time to start the command.
+    steps = np.sort(np.concatenate(all_steps))
+    is_new = np.ones(len(steps), dtype=bool)
+    is_new[1:] = steps[1:] != steps[:-1]
+    steps = steps[is_new]
+    tables = {}
+    for name, (own_steps, values) in series.items():
+        column = np.full((len(steps), 1), np.nan)
+        column[np.searchsorted(steps, own_steps), 0] = values
+        tables[name] = Table(("",), read_only(column))
+    lost = {name: own_steps[~np.isfinite(values)] for name, (own_steps, values) in series.items()}
+    sites = sorted((name for name in lost if len(lost[name])), key=lambda name: lost[name][0])
+    counts = np.full((len(steps), len(sites)), np.nan)
+    for place, name in enumerate(sites):
+        counts[np.searchsorted(steps, lost[name]), place] = 1.0
+    tables["nonfinite_count"] = Table(tuple(sites), read_only(counts))
     measured = {
         name: tables[name]
         for name in BY_NAME
         if name in tables and not np.isnan(tables[name].values).all()
     }
-    return Record(dict(facts), _frozen(steps), measured, dict(provenance), complete)
-
-
-def _table(steps: Steps, own: Steps, values: Column) -> Table:
-    column = np.full((len(steps), 1), np.nan)
-    column[np.searchsorted(steps, own), 0] = values
-    return Table(("",), _frozen(column))
-
-
-def _counts(steps: Steps, series: Mapping[str, tuple[Steps, Column]]) -> Table:
-    """1 at every value that is not finite, since NaN in a column says not measured; the first to
-    fail comes first."""
-    lost = {name: own[~np.isfinite(values)] for name, (own, values) in series.items()}
-    names = sorted((name for name in lost if len(lost[name])), key=lambda name: lost[name][0])
-    counts = np.full((len(steps), len(names)), np.nan)
-    for place, name in enumerate(names):
-        counts[np.searchsorted(steps, lost[name]), place] = 1.0
-    return Table(tuple(names), _frozen(counts))
-
-
-def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    array.flags.writeable = False
-    return array
+    return Record(dict(facts), read_only(steps), measured, dict(provenance), complete)

@@ -1,15 +1,24 @@
-"""Which column of a log is read as which signal, and what counts its steps: decided once, after the
-survey."""
+"""Which column of a log is read as which signal, and what counts its steps.
+
+Decided once for a log, after the first pass over its columns."""
 
 from __future__ import annotations
 
-import difflib
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from probes.readers.column_names import EPOCH, NAMES, STEP, TOTAL, parts, plain, rank, role
-from probes.readers.column_scan import Survey
+from probes.common.text import did_you_mean
+from probes.readers.column_names import (
+    EPOCH,
+    NAMES,
+    STEP,
+    TOTAL,
+    loss_parts,
+    normalized,
+    rank,
+    role,
+)
+from probes.readers.column_scan import ColumnScan
 from probes.record import RecordError
 from probes.record.signals import known
 
@@ -17,179 +26,182 @@ POSITION = "position"
 
 
 @dataclass(frozen=True)
-class Plan:
+class ColumnMapping:
     """How the columns of one log are read.
 
-    axis       the column that counts steps; None: the row's position does
-    axis_role  what is counted: step, epoch or position
-    signals    column -> signal
-    totals     columns that state how many steps were planned
-    ignored    the other columns
-    notes      what a reader has to know of these choices, in sentences
-    sums       columns that are the sum of others, as a loss that is logged in parts -> those
+    step_column  the column that counts steps; None when the position of a row does
+    counted      what is counted: "step", "epoch" or "position"
+    signals      column -> signal
+    totals       columns that state how many steps are planned
+    ignored      the other columns
+    sums         column that is made as the sum of others -> those: a loss logged in parts
+    notes        what the user should know about these choices, one sentence each
     """
 
-    axis: str | None
-    axis_role: str
+    step_column: str | None
+    counted: str
     signals: Mapping[str, str]
     totals: tuple[str, ...]
     ignored: tuple[str, ...]
-    notes: tuple[str, ...] = ()
     sums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def mapping_of(pairs: Iterable[str]) -> dict[str, str]:
-    """Signal -> column, of pairs written SIGNAL=COLUMN.
+    """Signal -> column, from texts of the form SIGNAL=COLUMN.
 
-    Raises RecordError for what is no such pair or comes twice, and for a signal that no column can
-    be; UnknownSignalError, with the nearest names, for one that is not in the table."""
+    Raises RecordError for a text of another form, for a signal that is given twice and for one that
+    has several values per step; UnknownSignalError, with the nearest names, for an unknown one."""
     mapping: dict[str, str] = {}
     for pair in pairs:
         signal, equals, column = pair.partition("=")
         if not (signal and equals and column):
-            raise RecordError(f"{pair!r:.60} is no SIGNAL=COLUMN, as val_loss=my_metric")
+            raise RecordError(f"{pair!r:.60} is no SIGNAL=COLUMN, such as val_loss=my_metric")
         if signal in mapping:
             raise RecordError(
                 f"{signal} is given two columns, {mapping[signal]!r:.60} and {column!r:.60}"
             )
-        if _mappable(signal):
-            mapping[signal] = column
+        _check_signal(signal)
+        mapping[signal] = column
     return mapping
 
 
 def how_it_was_read(reader: object, columns: bool) -> list[str]:
-    """What to tell of a log: what was done to its steps always, which column became which signal
-    when asked for.
+    """Lines that tell the user how a log was read: the notes, and with `columns` also the format,
+    what became of each column and what was ignored.
 
-    `reader` is what stands in a record's provenance, which may be anything in a record that
-    somebody else wrote."""
+    `reader` is the entry "reader" of a record's provenance. A record may come from anywhere, so the
+    entry may be of any type; what does not fit is left out."""
     if not isinstance(reader, Mapping):
         return []
     lines = []
     if columns:
         mapped, ignored = reader.get("mapped"), reader.get("ignored")
-        lines = [f"format: {reader.get('format')}; steps: {reader.get('step')}"]
-        lines += [
-            f"{column} -> {signal}"
-            for column, signal in (mapped if isinstance(mapped, Mapping) else {}).items()
+        pairs = mapped.items() if isinstance(mapped, Mapping) else ()
+        others = ", ".join(map(str, ignored)) if isinstance(ignored, list) else ""
+        lines = [
+            f"format: {reader.get('format')}; steps: {reader.get('step')}",
+            *(f"{column} -> {signal}" for column, signal in pairs),
+            f"ignored: {others or 'nothing'}",
         ]
-        lines += [
-            f"ignored: {', '.join(map(str, ignored)) if ignored and isinstance(ignored, list) else 'nothing'}"
-        ]
-    stitched = reader.get("stitched")
-    return [
-        *lines,
-        *(f"note: {sentence}" for sentence in (stitched if isinstance(stitched, list) else [])),
-    ]
+    notes = reader.get("stitched")
+    return lines + [f"note: {note}" for note in (notes if isinstance(notes, list) else [])]
 
 
-def plan(survey: Survey, mapping: Mapping[str, str]) -> Plan:
-    """Decide on every column, those of the caller's mapping (signal -> column) first.
+def map_columns(scan: ColumnScan, mapping: Mapping[str, str]) -> ColumnMapping:
+    """Decide how every column is read. The caller's mapping (signal -> column) goes before the
+    table of names.
 
-    Raises UnknownSignalError for a signal that is not in the table, RecordError for one that has a
-    value per layer or the like, and for a column that the log does not have."""
-    taken = {
-        _column(column, survey.filled): signal
-        for signal, column in mapping.items()
-        if _mappable(signal)
-    }
-    free = [column for column in survey.filled if column in survey.numeric and column not in taken]
-    axis, counted = _axis(
-        {signal: column for column, signal in taken.items()}.get(STEP), free, survey
-    )
-    signals = {column: signal for column, signal in taken.items() if signal != STEP}
-    for signal, patterns in NAMES:
-        if signal in (STEP, EPOCH, TOTAL) or signal in signals.values():
-            continue
-        ranked = [(fits, column) for column in free if (fits := rank(column, patterns)) is not None]
-        left = [pair for pair in ranked if pair[1] not in signals]
-        if left:
-            signals[min(left, key=lambda pair: pair[0])[1]] = signal
-    sums = {} if {"loss", "train_loss"} & set(signals.values()) else _sums(free)
-    signals |= {
-        column: signal for column, (signal, _) in sums.items() if signal not in signals.values()
-    }
-    summed = {column: of for column, (_, of) in sums.items() if column in signals}
+    Raises UnknownSignalError for a signal that does not exist, RecordError for one that has several
+    values per step and for a column that the log does not have."""
+    given: dict[str, str] = {}
+    for signal, column in mapping.items():
+        _check_signal(signal)
+        _check_column(column, scan.filled)
+        given[column] = signal
+    free = [column for column in scan.filled if column in scan.numeric and column not in given]
+    given_step = next((column for column, signal in given.items() if signal == STEP), None)
+    step_column, counted = _step_column(free, scan)
+    if given_step is not None:
+        step_column, counted = given_step, STEP
+    signals = {column: signal for column, signal in given.items() if signal != STEP}
+    signals |= _signals_by_name(free, signals)
+    sums = {}
+    if not {"loss", "train_loss"} & set(signals.values()):
+        for column, (signal, parts) in _losses_in_parts(free).items():
+            if signal not in signals.values():
+                signals[column], sums[column] = signal, parts
     totals = tuple(column for column in free if role(column) == TOTAL) if counted == STEP else ()
-    ignored = tuple(c for c in survey.filled if c not in signals and c != axis and c not in totals)
-    ignored = tuple(column for column in ignored if not any(column in of for of in summed.values()))
+    used = {*signals, step_column, *totals, *(part for parts in sums.values() for part in parts)}
+    ignored = tuple(column for column in scan.filled if column not in used)
     notes = (
-        *_of_epochs(free, counted, survey),
-        *_of_runs(signals, [c for c in ignored if c in free]),
+        *_note_on_steps(free, counted, scan),
+        *_notes_on_runs(signals, [column for column in ignored if column in free]),
+        *(
+            f"{signals[column]} is logged in parts; their sum was read: {', '.join(parts)}"
+            for column, parts in sums.items()
+        ),
     )
-    notes += tuple(
-        f"{signals[column]} is logged in parts, whose sum was read: {', '.join(of)}"
-        for column, of in summed.items()
-    )
-    return Plan(axis, counted, signals, totals, ignored, notes, summed)
+    return ColumnMapping(step_column, counted, signals, totals, ignored, sums, notes)
 
 
-def _sums(free: Iterable[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Of a log whose loss comes in parts alone: what to call their sum -> the signal it is, and the
-    parts."""
+def _step_column(free: list[str], scan: ColumnScan) -> tuple[str | None, str]:
+    """The column that counts steps and what it counts: the fullest column named like a step, else
+    the epochs if they can, else none."""
+    able = [column for column in free if scan.reason_against(column) is None]
+    ranked = [
+        (-scan.filled[column], place, column)
+        for column in able
+        if (place := rank(column, STEP)) is not None
+    ]
+    if ranked:
+        return min(ranked)[2], STEP
+    epochs = [column for column in free if role(column) == EPOCH]
+    return (epochs[0], EPOCH) if epochs and scan.epochs_can_count else (None, POSITION)
+
+
+def _signals_by_name(free: Iterable[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Column -> signal by the table of names, for signals that the caller did not give."""
+    found: dict[str, str] = {}
+    for signal in NAMES:
+        if signal in (STEP, EPOCH, TOTAL) or signal in given.values():
+            continue
+        ranked = [
+            (place, column)
+            for column in free
+            if column not in found and (place := rank(column, signal)) is not None
+        ]
+        if ranked:
+            found[min(ranked, key=lambda pair: pair[0])[1]] = signal
+    return found
+
+
+def _losses_in_parts(free: Iterable[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Name of a sum -> the loss that it is and its parts; {} when the training loss is not logged
+    in parts."""
     found = {}
     for signal, split in (("loss", "train"), ("val_loss", "val")):
-        if of := parts(free, split):
-            found[" + ".join(of)] = (signal, tuple(of))
+        if parts := loss_parts(free, split):
+            found[" + ".join(parts)] = (signal, tuple(parts))
     return found if "loss" in {signal for signal, _ in found.values()} else {}
 
 
-def _of_epochs(free: Iterable[str], counted: str, survey: Survey) -> Iterator[str]:
-    why = dict.fromkeys(survey.in_fractions, "holds fractions")
-    why |= dict.fromkeys(survey.within_epoch, "begins again in every epoch")
-    why |= dict.fromkeys(survey.unchanging, "is the same in every row")
-    found = [column for column in free if column in why]
-    if found and counted == POSITION:
-        yield f"{found[0]!r:.60} {why[found[0]]}, so it is the rows that are counted"
+def _note_on_steps(free: Iterable[str], counted: str, scan: ColumnScan) -> Iterator[str]:
+    """Why rows are counted although a column is named like a step."""
+    if counted == POSITION:
+        reasons = ((column, scan.reason_against(column)) for column in free)
+        for column, reason in reasons:
+            if reason:
+                yield f"{column!r:.60} {reason}, so rows are counted instead"
+                return
 
 
-def _of_runs(signals: Mapping[str, str], ignored: Iterable[str]) -> Iterator[str]:
-    """Of columns that are called as one that was taken, as in a table that holds a column for each
-    of several runs."""
-    named: dict[str, list[str]] = {}
+def _notes_on_runs(signals: Mapping[str, str], ignored: Iterable[str]) -> Iterator[str]:
+    """Which columns were passed over that differ from one that was read by the name of a run."""
+    same_name: dict[str, list[str]] = {}
     for column in ignored:
-        named.setdefault(plain(column), []).append(column)
+        same_name.setdefault(normalized(column), []).append(column)
     for column, signal in signals.items():
-        if left := named.get(plain(column)):
+        if others := same_name.get(normalized(column)):
+            from shlex import quote  # rarely needed, and not free to import
+
             yield (
-                f"of {len(left) + 1} columns for {signal} only {column!r:.60} was read; another run's is read by "
-                f"--map {signal}={shlex.quote(left[0])[:60]}"
+                f"of {len(others) + 1} columns for {signal}, only {column!r:.60} was read; "
+                f"read another with --map {signal}={quote(others[0])[:60]}"
             )
 
 
-def _axis(given: str | None, free: list[str], survey: Survey) -> tuple[str | None, str]:
-    """The column that counts steps: the fullest of that name, or epochs that can."""
-    if given is not None:
-        return given, STEP
-    patterns = dict(NAMES)
-    able = [
-        column
-        for column in free
-        if column not in survey.within_epoch | survey.in_fractions | survey.unchanging
-    ]
-    counters = [
-        (-survey.filled[c], fits, c) for c in able if (fits := rank(c, patterns[STEP])) is not None
-    ]
-    if counters:
-        return min(counters)[2], STEP
-    epochs = [column for column in free if role(column) == EPOCH]
-    return (epochs[0], EPOCH) if epochs and survey.epoch_is_step else (None, POSITION)
-
-
-def _mappable(signal: str) -> bool:
+def _check_signal(signal: str) -> None:
     if signal != STEP and known(signal).scope != "run":
         raise RecordError(
-            f"signal {signal!r} has one value per {known(signal).scope}; a column can only be a signal of the whole run"
+            f"signal {signal!r} has one value per {known(signal).scope}; "
+            "a column can only be a signal with one value per step"
         )
-    return True
 
 
-def _column(column: str, columns: Iterable[str]) -> str:
-    """The column of that name. Raises RecordError with the nearest ones when the log has none."""
+def _check_column(column: str, columns: Iterable[str]) -> None:
     names = list(columns)
-    if column in names:
-        return column
-    near = difflib.get_close_matches(column, names, n=2, cutoff=0.5) or names[:20]
-    raise RecordError(
-        f"the log has no column {column!r:.60}; it has {', '.join(near) or 'none at all'}: check --map"
-    )
+    if column not in names:
+        has = f"it has {', '.join(names[:20]) or 'none at all'}"
+        hint = did_you_mean(column, names, otherwise=has)
+        raise RecordError(f"the log has no column {column!r:.60}, which the mapping names ({hint})")

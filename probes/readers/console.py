@@ -1,12 +1,15 @@
-"""What a training prints while it runs: the log of a job, of which the lines that name a loss are
-read.
+r"""What a training prints: the log of a job, from which the lines that name a loss are read.
 
-No two programs print alike, so a line is read by what all have in common, a name before its number,
-be it
-`{'loss': 2.3, 'epoch': 0.1}`, `iter 100: loss 2.3, time 12ms`, `Epoch [1][50/938]  loss: 2.3`, `|
-                                                                                    lm loss: 2.3E+00
-                                                                                    |`
-or `938/938 - 2s - loss: 2.3 - val_loss: 2.1`. Whatever else was printed is passed over.
+No two programs print alike, so a line is read by what they have in common, a name in front of its
+number:
+
+    {'loss': 2.3, 'epoch': 0.1}
+    iter 100: loss 2.3, time 12ms
+    Epoch [1][50/938]  loss: 2.3
+    | lm loss: 2.3E+00 |
+    938/938 - 2s - loss: 2.3 - val_loss: 2.1
+
+All other output is skipped.
 """
 
 from __future__ import annotations
@@ -17,27 +20,34 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from probes.readers.base import Format, Piece, Row, gathered, summarises
-from probes.readers.column_names import EPOCH, LOSSES, NAMES, REMEMBERED, STEP, plain, rank, role
+from probes.readers.base import Format, Piece, Row, blocks_from_rows, row_of
+from probes.readers.column_names import (
+    CACHED_NAMES,
+    EPOCH,
+    LOSSES,
+    STEP,
+    normalized,
+    rank,
+    role,
+)
 from probes.readers.line_batches import BOM, batches
 
-FEWEST = 3
-"""Lines with a loss that make a log of a file that nobody named: results are noted in this way as
-well."""
+MIN_ROWS = 3
+"""Lines with a loss that a search of a folder asks for: notes and results name losses as well."""
 SUFFIXES = frozenset({"", ".log", ".txt", ".out", ".err", ".stdout", ".stderr"})
-"""Of what may be such a log where a folder is searched: sources and notes name losses and numbers
-as well."""
-TOLD = LOSSES | {"lr", "grad_norm"}
-"""What makes a line a row."""
-LONGEST_NAME = 100
-"""Characters before a number in which its name is looked for."""
+"""Files that a search of a folder considers: source code names losses and numbers as well."""
+ROW_SIGNALS = LOSSES | {"lr", "grad_norm"}
+"""A line that has one of these is a row."""
+MAX_NAME_LENGTH = 100
+"""Characters in front of a number in which its name is looked for."""
 
-_WORTH_A_LOOK = re.compile(r"loss|epoch|\blr\b|learning|norm", re.IGNORECASE)
+_MAY_HOLD_A_ROW = re.compile(r"loss|epoch|\blr\b|learning|norm", re.IGNORECASE)
 _OVERWRITTEN = re.compile(r"[\r\b]+")
+"""A progress bar returns to the beginning of its line and writes over it."""
 _NOISE = re.compile(
     r"\x1b\[[0-9;]*[A-Za-z]|\b(?:tensor|np\.float\d+)\(|(?<=\w)\((?:train|val|test|eval)\)"
 )
-"""Colours, what wraps a number, and the mode of a program behind a word."""
+"""Colours, the type around a number, and the mode of a program behind a word: `loss(train)`."""
 _NUMBER = re.compile(
     r"(?<![\w.])[-+]?(?:(?:\d++\.?+\d*+|\.\d++)(?:e[-+]?\d++)?|nan|inf(?:inity)?)(?![\w.]*\w)",
     re.IGNORECASE,
@@ -50,78 +60,79 @@ _SPLIT = re.compile(
 
 
 def recognises(head: bytes) -> bool:
-    """A line of it names a loss and its number."""
+    """A line names a loss and its number."""
     if b"\0" in head:
         return False
     lines = head.removeprefix(BOM).decode(errors="replace").split("\n")
-    losses = (row for row in _rows(1, lines, {}) if any(role(name) in LOSSES for name in row.cells))
-    return any(True for _ in losses)
+    return any(role(name) in LOSSES for row in _rows(1, lines, {}) for name in row.cells)
 
 
 def pieces(path: Path) -> Iterator[Piece]:
-    """One row a line that tells of the training. Raises RecordError for what is no text."""
-    yield from gathered(_all_rows(path))
+    """One row per line with a loss, a learning rate or a gradient norm. A last line without its
+    newline is cut.
+
+    Raises RecordError for a line that is no text."""
+    yield from blocks_from_rows(_all_rows(path))
 
 
 def _all_rows(path: Path) -> Iterator[Row]:
     counts: dict[str, float] = {}
     for batch in batches(path):
         for row in _rows(batch.first, batch.lines, counts):
-            yield row if batch.whole else row._replace(cells={}, kind="cut")
+            yield row if batch.whole else Row(row.number, {}, "cut")
 
 
 def _rows(first: int, lines: list[str], counts: dict[str, float]) -> Iterator[Row]:
-    """The lines that tell of the training, each with what was counted last, which stands in
-    `counts` and is kept there.
+    """The rows in some lines. A row without an epoch or a step gets the last one before it.
 
-    An epoch is often printed on a line of its own, and an evaluation without the step that the line
-    above it has. A step by itself may be anything, as in a list of settings."""
+    An epoch is often printed on a line of its own, and an evaluation follows the step that it
+    belongs to. A step is only remembered from a row: elsewhere it may be a setting. `counts` holds
+    the last epoch and step and is updated."""
     for number, line in enumerate(lines, first):
-        if not _WORTH_A_LOOK.search(line):
+        if not _MAY_HOLD_A_ROW.search(line):
             continue
-        cells = _last_frame(line)
-        told = any(role(name) in TOLD for name in cells)
-        counts.update(
-            {name: cells[name] for name in cells if name == EPOCH or (told and name == STEP)}
-        )
-        if told:
-            yield Row(number, counts | cells, "summary" if summarises(cells) else "point")
+        cells = _last_state(line)
+        is_row = any(role(name) in ROW_SIGNALS for name in cells)
+        if EPOCH in cells:
+            counts[EPOCH] = cells[EPOCH]
+        if is_row and STEP in cells:
+            counts[STEP] = cells[STEP]
+        if is_row:
+            yield row_of(number, counts | cells)
 
 
-def _last_frame(line: str) -> dict[str, float]:
-    """What a line tells: of what a progress bar overwrote, the last state in which it names
-    anything."""
-    frames = reversed(_OVERWRITTEN.split(line)) if "\r" in line or "\b" in line else [line]
-    return next((cells for frame in frames if (cells := _cells(frame))), {})
+def _last_state(line: str) -> dict[str, float]:
+    """The cells of a line. Where a progress bar overwrote it, the last state with any cells."""
+    is_overwritten = "\r" in line or "\b" in line
+    states = reversed(_OVERWRITTEN.split(line)) if is_overwritten else [line]
+    return next((cells for state in states if (cells := _cells(state))), {})
 
 
 def _cells(text: str) -> dict[str, float]:
-    """Name -> the first number behind it, the step and the epoch under these names."""
+    """Name -> the first number with that name. Steps and epochs are named STEP and EPOCH."""
     cells: dict[str, float] = {}
-    ranked: list[tuple[int, float]] = []
-    for name, value in _named(_NOISE.sub(" ", text)):
+    steps: list[tuple[int, float]] = []
+    for name, value in _named_numbers(_NOISE.sub(" ", text)):
         what = role(name)
         if what == STEP:
-            ranked += [(_rank_of_step(name), value)] if value.is_integer() else []
+            steps += [(_step_rank(name), value)] if value.is_integer() else []
         else:
             cells.setdefault(EPOCH if what == EPOCH else name, value)
-    return cells | ({STEP: min(ranked)[1]} if ranked else {})
+    return cells | ({STEP: min(steps)[1]} if steps else {})
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _rank_of_step(name: str) -> int:
-    return rank(name, dict(NAMES)[STEP]) or 0
+@lru_cache(maxsize=CACHED_NAMES)
+def _step_rank(name: str) -> int:
+    return rank(name, STEP) or 0
 
 
-def _named(text: str) -> Iterator[tuple[str, float]]:
-    """The numbers in a text, each with its name: what is called a loss behind `val` or `test` is
-    one of validation."""
-    end, splits = (
-        0,
-        [(word.start(), word[0].lower().startswith("train")) for word in _SPLIT.finditer(text)],
-    )
+def _named_numbers(text: str) -> Iterator[tuple[str, float]]:
+    """The numbers in a text that have a name. A `loss` behind `val` or `test` gets that prefix."""
+    end = 0
+    splits = [(word.start(), word[0].lower().startswith("train")) for word in _SPLIT.finditer(text)]
     for found in _NUMBER.finditer(text):
-        between, end = text[max(end, found.start() - LONGEST_NAME) : found.start()], found.end()
+        between = text[max(end, found.start() - MAX_NAME_LENGTH) : found.start()]
+        end = found.end()
         tail = _BEFORE_NUMBER.search(between)
         named = _NAME.search(between[: tail.start()]) if tail else None
         if not tail or not tail[0] or not named:
@@ -130,11 +141,11 @@ def _named(text: str) -> Iterator[tuple[str, float]]:
         name = name if role(name) else name.rpartition(":")[2].strip()
         if not role(name) and not {":", "="} & set(tail[1]):
             continue
-        if role(name) == "loss" and "train" not in plain(name):
+        if role(name) == "loss" and "train" not in normalized(name):
             before = bisect_left(splits, (found.start(),))
             if before and not splits[before - 1][1]:
-                name = f"val_{plain(name)}"
+                name = f"val_{normalized(name)}"
         yield name, float(found[0])
 
 
-FORMAT = Format("printed lines", recognises, pieces, "line", SUFFIXES, FEWEST)
+FORMAT = Format("printed lines", recognises, pieces, "line", SUFFIXES, MIN_ROWS)

@@ -1,5 +1,5 @@
-"""CSV with a header: Lightning's sparse `metrics.csv`, Keras' `CSVLogger`, plain ones; also with
-tabs, blanks."""
+"""CSV with a line of names: Lightning's sparse `metrics.csv`, Keras' `CSVLogger` and plain tables,
+with commas, semicolons, tabs or blanks."""
 
 from __future__ import annotations
 
@@ -8,125 +8,122 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from probes.readers.base import (
-    NOT_MEASURED,
-    Block,
-    Cell,
-    Format,
-    Piece,
-    Row,
-    gathered,
-    is_number,
-    summarises,
-)
+from probes.readers.base import Block, Format, Piece, Row, blocks_from_rows, row_of
+from probes.readers.cells import NOT_MEASURED, Cell, is_number
 from probes.readers.column_names import role
 from probes.readers.line_batches import Batch, batches, first_lines
 from probes.record import RecordError
 
 DELIMITERS = ",;\t"
 BLANK = " "
-"""Any number of them, where the line of names has none of these."""
+"""The delimiter of a line of names that has none of DELIMITERS: any number of blanks."""
 
 
 def recognises(head: bytes) -> bool:
-    """A line of names, then a line of as many cells with a number among them, unless the log ends
-    at its header."""
-    found = first_lines(head)
-    if not found or found[0].lstrip()[:1] in "{[":
+    """A line of names, then a line with as many cells and a number among them.
+
+    The line of names alone is enough when it has a known name and a delimiter."""
+    lines = first_lines(head)
+    if not lines or lines[0].lstrip()[:1] in "{[":
         return False
-    delimiter = _delimiter(found[0])
-    header = _split(found[0], delimiter)
-    if any(is_number(_cell(name)) for name in header):
+    delimiter = _delimiter(lines[0])
+    names = _split(lines[0], delimiter)
+    if any(is_number(_cell(name)) for name in names):
         return False
-    known = any(role(name) for name in header)
-    if len(found) == 1:
+    known = any(role(name) for name in names)
+    if len(lines) == 1:
         return known and delimiter != BLANK
-    if delimiter == BLANK and len(header) > 1 and not known:
-        return False
-    cells = [_cell(text) for text in _split(found[1], delimiter)]
-    cut = len(cells) < len(header) and head.count(b"\n") == 1
-    return cut or (
-        len(cells) == len(header) and (found[1] == found[0] or any(map(is_number, cells)))
-    )
+    if delimiter == BLANK and len(names) > 1 and not known:
+        return False  # prose of as many words in two lines
+    cells = [_cell(text) for text in _split(lines[1], delimiter)]
+    cut = len(cells) < len(names) and head.count(b"\n") == 1
+    repeated = lines[1] == lines[0]
+    return cut or (len(cells) == len(names) and (repeated or any(map(is_number, cells))))
 
 
 def pieces(path: Path) -> Iterator[Piece]:
-    """One row a line; a last line without its newline is a cut, since its last number may be.
-    Raises RecordError."""
-    head = None
+    """One row per line. A last line without its newline is cut, since its last number may be.
+
+    Raises RecordError for a name that appears twice and a line with another number of cells."""
+    header = None
     for batch in batches(path):
-        if head is None:
-            head, batch = _below_head(batch, path)
-            if head is None:
+        if header is None:
+            header, batch = _header(batch, path)
+            if header is None:
                 continue
-        block = _block(batch, head)
+        block = _block(batch, header)
         if block is None:
-            yield from gathered(_rows(path, batch, head))
+            yield from blocks_from_rows(_rows(path, batch, header))
         else:
             yield block
 
 
-class _Head(NamedTuple):
-    """The line of names: as it stands there, and as the columns are called."""
+class _Header(NamedTuple):
+    """titles: the names as they are in the file; columns: the same, made up where one is empty."""
 
     delimiter: str
     titles: list[str]
-    names: list[str]
+    columns: list[str]
 
 
-def _below_head(batch: Batch, path: Path) -> tuple[_Head | None, Batch]:
-    """The first line that holds names, and the lines below it."""
-    for place, line in enumerate(batch.lines, start=1):
+def _header(batch: Batch, path: Path) -> tuple[_Header | None, Batch]:
+    """The first line with names, and the lines below it."""
+    for place, line in enumerate(batch.lines):
         delimiter = _delimiter(line)
         titles = _stripped(_split(line, delimiter)) if line.strip() else []
-        if titles:
-            below = Batch(batch.first + place, batch.lines[place:], batch.whole)
-            return _Head(delimiter, titles, _names(titles, path)), below
+        if not titles:
+            continue
+        for title in titles:
+            if title and titles.count(title) > 1:
+                raise RecordError(
+                    f"{path}, line {batch.first + place}: column {title!r:.60} appears twice; "
+                    "rename one of the two"
+                )
+        # A column without a title is the index of a data frame.
+        columns = [title or f"column {number}" for number, title in enumerate(titles, start=1)]
+        below = Batch(batch.first + place + 1, batch.lines[place + 1 :], batch.whole)
+        return _Header(delimiter, titles, columns), below
     return None, batch
 
 
-def _block(batch: Batch, head: _Head) -> Block | None:
-    """All lines at once; None when one of them may be no plain point, and has to be looked at by
-    itself."""
-    text = "\n".join(batch.lines)
+def _block(batch: Batch, header: _Header) -> Block | None:
+    """All lines at once; None when one of them may be anything but a plain point."""
     if not batch.whole or not batch.lines or not all(map(str.strip, batch.lines)):
         return None
     try:
-        lines = map(str.strip, batch.lines) if head.delimiter == BLANK else batch.lines
-        table = list(csv.reader(lines, delimiter=head.delimiter, skipinitialspace=True))
+        lines = map(str.strip, batch.lines) if header.delimiter == BLANK else batch.lines
+        table = list(csv.reader(lines, delimiter=header.delimiter, skipinitialspace=True))
     except csv.Error:
         return None
-    if (
-        set(map(len, table)) != {len(head.names)}
-        or len(table) != len(batch.lines)
-        or "train_runtime" in head.names
-    ):
+    is_regular = len(table) == len(batch.lines) and set(map(len, table)) == {len(header.columns)}
+    if not is_regular or "train_runtime" in header.columns:
         return None
     columns = list(zip(*table, strict=True))
-    if head.titles[0] in map(str.strip, columns[0]):
+    if header.titles[0] in map(str.strip, columns[0]):
         return None
-    cells = map(_exact_cells if "_" in text else _cells, columns)
+    # float() accepts the underscore of 1_000, which is no number in a log.
+    has_underscore = "_" in "".join(batch.lines)
+    cells = map(_exact_cells if has_underscore else _cells, columns)
     numbers = range(batch.first, batch.first + len(table))
-    return Block(numbers, dict(zip(head.names, cells, strict=True)))
+    return Block(numbers, dict(zip(header.columns, cells, strict=True)))
 
 
-def _rows(path: Path, batch: Batch, head: _Head) -> Iterator[Row]:
-    """The lines one by one."""
-    for count, line in enumerate(batch.lines, batch.first):
+def _rows(path: Path, batch: Batch, header: _Header) -> Iterator[Row]:
+    for number, line in enumerate(batch.lines, batch.first):
         if not line.strip():
             continue
         if not batch.whole:
-            yield Row(count, {}, "cut")
+            yield Row(number, {}, "cut")
             return
-        texts = _split(line, head.delimiter)
-        if len(texts) != len(head.names):
+        texts = _split(line, header.delimiter)
+        if len(texts) != len(header.columns):
             raise RecordError(
-                f"{path}, line {count} has {len(texts)} cells; it must have {len(head.names)}, as the header"
+                f"{path}, line {number} has {len(texts)} cells; it must have "
+                f"{len(header.columns)}, like the header"
             )
-        if texts[0].strip() == head.titles[0] and _stripped(texts) == head.titles:
-            continue  # two logs, one behind the other
-        cells = dict(zip(head.names, map(_cell, texts), strict=True))
-        yield Row(count, cells, "summary" if summarises(cells) else "point")
+        if texts[0].strip() == header.titles[0] and _stripped(texts) == header.titles:
+            continue  # the header again: two logs were joined
+        yield row_of(number, dict(zip(header.columns, map(_cell, texts), strict=True)))
 
 
 def _delimiter(line: str) -> str:
@@ -146,19 +143,8 @@ def _stripped(texts: list[str]) -> list[str]:
     return [text.strip() for text in texts]
 
 
-def _names(titles: list[str], path: Path) -> list[str]:
-    """The names of the columns; one without a title, as the index of a data frame, is called by its
-    place."""
-    twice = [name for name in dict.fromkeys(titles) if name and titles.count(name) > 1]
-    if twice:
-        raise RecordError(
-            f"{path}, line 1: column {twice[0]!r:.60} stands there twice; rename one of the two"
-        )
-    return [name or f"column {place}" for place, name in enumerate(titles, start=1)]
-
-
 def _cell(text: str) -> Cell:
-    """The number that the text spells, None for an empty one, the text itself for a word."""
+    """The number that the text spells, None for a word that means "not measured", else the text."""
     try:
         return float(text) if "_" not in text else text
     except ValueError:
@@ -166,7 +152,7 @@ def _cell(text: str) -> Cell:
 
 
 def _cells(texts: Sequence[str]) -> list[Cell]:
-    """As `_cell` reads each; no text holds an underscore, which `float` would pass over."""
+    """What `_cell` returns for each text, faster; none of them may hold an underscore."""
     try:
         return [float(text) if text else None for text in texts]
     except ValueError:

@@ -1,10 +1,10 @@
-"""Puts what a log holds in order of its steps, whatever the log went through: sparse rows, repeats,
-resumed runs.
+"""Puts the rows of a log in the order of their steps and bounds how many are kept.
 
-Every signal is a series of its own until the end, so a step may be spread over several rows and
-evaluations may be written after all the rest. A signal that comes again at a step it has passed
-says that the run was resumed there: all that the log held from that step on, of every signal, is
-replaced by what follows."""
+Every signal is a series of its own until the end, so a step may be spread over several rows, and
+evaluations may follow after all other rows. When a signal comes again at a step that it has passed,
+the run was resumed there: everything that the log held from that step on, of every signal, is
+replaced by what follows.
+"""
 
 from __future__ import annotations
 
@@ -18,175 +18,181 @@ import numpy.typing as npt
 from probes.readers.column_names import LOSSES
 from probes.record import Column, Steps
 
-CAP = 200_000
-"""Points of all signals together that are kept of a log; a longer one is thinned, or memory would
-have no bound."""
+MAX_POINTS = 200_000
+"""Points of a log that are kept, all signals together. A longer log is thinned, so that memory has
+a bound."""
 KEPT_PER_BUCKET = 4
-"""First, lowest, highest and first non-finite value."""
-WAITING = 4096
-"""Points of a signal that are thinned together, at least; whenever it is done, the same are
-kept."""
-MOST_NOTES = 10
-"""Jumps that are told of one by one."""
+"""The first, the lowest, the highest and the first non-finite value."""
+MIN_THINNED = 4096
+"""Points of a series that are thinned in one go, at least. It changes the speed, not the result."""
+MAX_RESUME_NOTES = 10
+"""Resumed runs that are reported one by one."""
 
 
-def bucket_for(rows: int, signals: int) -> int:
-    """How many neighbouring points of a signal are thinned to KEPT_PER_BUCKET, so that CAP holds;
-    0: none need be."""
+def bucket_size(rows: int, signals: int) -> int:
+    """How many neighbouring points of a signal are thinned to KEPT_PER_BUCKET to keep at most
+    MAX_POINTS; 0 when nothing has to be thinned."""
     points = rows * signals
-    return 0 if points <= CAP else -(-points * KEPT_PER_BUCKET // CAP)
+    return 0 if points <= MAX_POINTS else -(-points * KEPT_PER_BUCKET // MAX_POINTS)
 
 
 class Series:
-    """One signal's points so far, by increasing step; those before `closed` are thinned already.
+    """The points of one signal in the order of their steps, thinned in buckets as they grow.
 
-    The points of the last bucket stay whole, since the next one may replace the last of them.
+    The last bucket is not thinned yet, because the next point may replace its last one. The points
+    before `thinned` are.
     """
 
     def __init__(self, bucket: int) -> None:
         self.steps, self.values = array("q"), array("d")
-        self.bucket, self.closed, self.left_out = bucket, 0, 0
+        self.bucket, self.thinned, self.dropped = bucket, 0, 0
 
     def __bool__(self) -> bool:
         return bool(self.steps)
 
-    def put(self, step: int, value: float) -> bool:
-        """Take in a point that comes at the last step or later; whether it replaces the last
-        one."""
+    def append(self, step: int, value: float) -> bool:
+        """Add a point at the last step or later. Returns whether it replaced the last point."""
         if self.steps and step == self.steps[-1]:
             self.values[-1] = value
             return True
         self.steps.append(step)
         self.values.append(value)
-        self._thin(at_least=WAITING)
+        self._thin(at_least=MIN_THINNED)
         return False
 
     def extend(self, steps: Steps, values: Column) -> None:
-        """Take in points that come later than the last step and increase."""
+        """Add points whose steps increase and come after the last one: [n], [n]."""
         self.steps.frombytes(steps.tobytes())
         self.values.frombytes(values.tobytes())
-        self._thin(at_least=WAITING)
+        self._thin(at_least=MIN_THINNED)
 
     def cut(self, step: int) -> None:
-        """Forget the points from a step on."""
+        """Drop the points from this step on."""
         self._thin()
-        at = bisect_left(self.steps, step)
-        del self.steps[at:], self.values[at:]
-        self.closed = min(self.closed, at)
+        end = bisect_left(self.steps, step)
+        del self.steps[end:], self.values[end:]
+        self.thinned = min(self.thinned, end)
 
     def arrays(self) -> tuple[Steps, Column]:
-        """Steps and values, thinned as far as they can be."""
+        """Steps and values, with all full buckets but the last one thinned: ([n], [n])."""
         self._thin()
         return np.array(self.steps, dtype=np.int64), np.array(self.values)
 
     def _thin(self, at_least: int = 0) -> None:
-        waiting = len(self.steps) - self.closed
+        waiting = len(self.steps) - self.thinned
         if not self.bucket or waiting < max(2 * self.bucket, at_least):
             return
-        begin, end = self.closed, self.closed + (waiting // self.bucket - 1) * self.bucket
-        steps, values = (
-            np.array(self.steps[begin:end], dtype=np.int64),
-            np.array(self.values[begin:end]),
-        )
-        kept = worth_keeping(values.reshape(-1, self.bucket)).ravel()
+        begin, end = self.thinned, self.thinned + (waiting // self.bucket - 1) * self.bucket
+        steps = np.array(self.steps[begin:end], dtype=np.int64)
+        values = np.array(self.values[begin:end])
+        kept = representatives(values.reshape(-1, self.bucket)).ravel()
         self.steps[begin:end] = array("q", steps[kept].tobytes())
         self.values[begin:end] = array("d", values[kept].tobytes())
-        self.closed += int(kept.sum())
-        self.left_out += len(kept) - int(kept.sum())
+        self.thinned += int(kept.sum())
+        self.dropped += len(kept) - int(kept.sum())
 
 
-def worth_keeping(values: Column) -> npt.NDArray[np.bool_]:
-    """Of each row the first, the lowest, the highest and the first non-finite value: [n, m] -> [n,
-    m].
+def representatives(values: Column) -> npt.NDArray[np.bool_]:
+    """Marks in each row the first, the lowest, the highest and the first non-finite value.
 
-    Of equals the first is the lowest and the last is the highest.
+    [rows, bucket] -> [rows, bucket]. Of equal values, the first is the lowest and the last is the
+    highest.
     """
     finite = np.isfinite(values)
     kept = np.zeros(values.shape, dtype=bool)
     kept[:, 0] = True
-    some, lost = np.flatnonzero(finite.any(axis=1)), np.flatnonzero(~finite.all(axis=1))
-    kept[some, np.where(finite, values, np.inf)[some].argmin(axis=1)] = True
-    kept[
-        some, values.shape[1] - 1 - np.where(finite, values, -np.inf)[some, ::-1].argmax(axis=1)
-    ] = True
-    kept[lost, finite[lost].argmin(axis=1)] = True
+    rows = np.flatnonzero(finite.any(axis=1))
+    lowest = np.where(finite, values, np.inf)[rows].argmin(axis=1)
+    reversed_highest = np.where(finite, values, -np.inf)[rows, ::-1].argmax(axis=1)
+    kept[rows, lowest] = True
+    kept[rows, values.shape[1] - 1 - reversed_highest] = True
+    rows = np.flatnonzero(~finite.all(axis=1))
+    kept[rows, finite[rows].argmin(axis=1)] = True
     return kept
 
 
-class Stitcher:
-    """Takes rows in the order of the log and gives them in the order of the steps."""
+class SeriesMerger:
+    """Takes rows in the order of the log and returns series in the order of the steps."""
 
     def __init__(self, signals: Iterable[str], bucket: int = 0) -> None:
         self._series = {signal: Series(bucket) for signal in signals}
-        self._notes: list[str] = []
-        self._jumps = self._repeats = self._astray = 0
+        self._resume_notes: list[str] = []
+        self._resumes = self._repeated_rows = self._dropped_rows = 0
 
-    def add(self, step: int, row: Mapping[str, float], where: str) -> None:
-        """Put one row where it belongs."""
+    def add(self, step: int, values: Mapping[str, float], where: str) -> None:
+        """Add one row: signal -> value. `where` says in a note where the row is in the file."""
         passed = [
-            s.steps[-1] for signal in row if (s := self._series[signal]) and s.steps[-1] > step
+            series.steps[-1]
+            for signal in values
+            if (series := self._series[signal]) and series.steps[-1] > step
         ]
-        if passed and not LOSSES & row.keys() and LOSSES & self._series.keys():
-            # A row of an evaluation that repeats the rate and counts its own batches, as
-            # MMSegmentation writes it.
-            self._astray += 1
+        if passed and not LOSSES & values.keys() and LOSSES & self._series.keys():
+            # An evaluation that counts its own batches and repeats the learning rate, as
+            # MMSegmentation logs it: the run was not resumed.
+            self._dropped_rows += 1
             return
         if passed:
             self._resume(step, max(passed), where)
-        again = [self._series[signal].put(step, value) for signal, value in row.items()]
-        self._repeats += any(again)
+        replaced = [self._series[signal].append(step, value) for signal, value in values.items()]
+        self._repeated_rows += any(replaced)
 
-    def extend(self, steps: Steps, row_of: Mapping[str, tuple[Steps, Column]]) -> bool:
-        """Put many rows where they belong, if each signal's come in the order of its steps; whether
-        they do.
+    def extend(self, steps: Steps, columns: Mapping[str, tuple[Steps, Column]]) -> bool:
+        """Add many rows at once if the steps of every signal increase. Returns whether they were
+        added.
 
-        steps [n]; signal -> the rows in which it was measured and its values there: ([m], [m]).
+        steps    the step of each row: [n]
+        columns  signal -> the rows in which it was measured and its values there: ([m], [m])
         """
-        added = {signal: (steps[at], values) for signal, (at, values) in row_of.items() if len(at)}
-        for signal, (own, _) in added.items():
+        added = {signal: (steps[rows], values) for signal, (rows, values) in columns.items()}
+        added = {signal: points for signal, points in added.items() if len(points[0])}
+        for signal, (own_steps, _) in added.items():
             before = self._series[signal].steps
-            if (before and before[-1] >= own[0]) or (np.diff(own) <= 0).any():
+            if (before and before[-1] >= own_steps[0]) or (own_steps[1:] <= own_steps[:-1]).any():
                 return False
-        for signal, points in added.items():
-            self._series[signal].extend(*points)
+        for signal, (own_steps, values) in added.items():
+            self._series[signal].extend(own_steps, values)
         return True
 
     def series(self) -> dict[str, tuple[Steps, Column]]:
-        """Steps and values of every signal, the steps increasing."""
+        """Signal -> its increasing steps and its values: ([n], [n])."""
         return {signal: series.arrays() for signal, series in self._series.items()}
 
     def notes(self) -> list[str]:
-        """What was done, in sentences."""
-        said = [*self._notes]
-        if self._jumps > MOST_NOTES:
-            said.append(
-                f"the steps jumped back at {self._jumps - MOST_NOTES} more places, with the same consequence"
+        """What was replaced and left out, one sentence each."""
+        notes = [*self._resume_notes]
+        if self._resumes > MAX_RESUME_NOTES:
+            more = self._resumes - MAX_RESUME_NOTES
+            notes.append(f"the steps jumped back at {more} more places, with the same consequence")
+        if self._repeated_rows:
+            notes.append(
+                f"{self._repeated_rows} rows repeat a step; their values replaced the earlier ones"
             )
-        if self._repeats:
-            said.append(
-                f"values at a step that had them already replaced the earlier ones, in {self._repeats} rows"
+        if self._dropped_rows:
+            notes.append(
+                f"{self._dropped_rows} rows were left out: they have no loss and a step that was "
+                "passed before"
             )
-        if self._astray:
-            said.append(
-                f"{self._astray} rows without a loss whose step had been passed were left out"
-            )
-        if left_out := sum(series.left_out for series in self._series.values()):
+        if dropped := sum(series.dropped for series in self._series.values()):
             bucket = next(iter(self._series.values())).bucket
-            said.append(
-                f"{left_out} points were left out: of {bucket} in a row, the first, the lowest, the highest and the "
-                "first non-finite one of each signal were kept, each at its own step"
+            notes.append(
+                f"{dropped} points were left out: of {bucket} neighbouring points of a signal, the "
+                "first, the lowest, the highest and the first non-finite one were kept, each at "
+                "its own step"
             )
-        return said
+        return notes
 
     def _resume(self, step: int, last: int, where: str) -> None:
-        self._jumps += 1
-        if self._jumps <= MOST_NOTES:
+        """Cut every series at the step, and note where the run was resumed or started again."""
+        self._resumes += 1
+        if self._resumes <= MAX_RESUME_NOTES:
             first = min(series.steps[0] for series in self._series.values() if series)
-            self._notes.append(
-                f"{where}: step {step} comes after step {last}, so the log begins again; the run before it was left out"
-                if step <= first
-                else f"{where}: step {step} comes after step {last}, so the run was resumed; "
-                f"what the log held from step {step} on was replaced"
+            self._resume_notes.append(
+                f"{where}: step {step} comes after step {last}, so "
+                + (
+                    "the log begins again; the run before it was left out"
+                    if step <= first
+                    else f"the run was resumed; what the log held from step {step} on was replaced"
+                )
             )
         for series in self._series.values():
             series.cut(step)

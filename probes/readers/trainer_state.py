@@ -1,13 +1,21 @@
-"""Hugging Face's `trainer_state.json`, and the bare list that is its `log_history`."""
+"""Hugging Face's `trainer_state.json`, or only the list that is its `log_history`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from probes.readers.base import Format, Piece, Row, blocks_of, gathered, last_number, summarises
-from probes.readers.json_scanner import BadJsonError, Scanner
+from probes.readers.base import (
+    ROWS_PER_BLOCK,
+    Format,
+    Piece,
+    Row,
+    blocks_from_points,
+    blocks_from_rows,
+    is_summary,
+    row_of,
+)
+from probes.readers.json_document import load
 from probes.readers.line_batches import BOM
 from probes.record import RecordError
 
@@ -15,7 +23,7 @@ HISTORY = "log_history"
 
 
 def recognises(head: bytes) -> bool:
-    """An object with a log_history, or a list whose first entry is an object."""
+    """An object with a `log_history`, or a list whose first entry is an object."""
     text = head.removeprefix(BOM).lstrip()
     if text[:1] == b"{":
         return f'"{HISTORY}"'.encode() in text
@@ -23,59 +31,31 @@ def recognises(head: bytes) -> bool:
 
 
 def pieces(path: Path) -> Iterator[Piece]:
-    """One row an entry, and a summary of what the object says beside them. Raises RecordError when
-    it is cut."""
-    count = 0
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            scanner = Scanner(file)
-            for piece in _object(scanner) if scanner.peek() == "{" else _history(scanner):
-                count = last_number(piece)
-                yield piece
-            if extra := scanner.peek():
-                raise BadJsonError(f"{extra!r} follows its end")
-    except BadJsonError as error:
-        where = f"after entry {count} of its {HISTORY}" if count else "before its first entry"
+    """One row per entry of the history, then a row of totals with what the object states beside it.
+
+    Raises RecordError for a damaged file and for an entry that is no object."""
+    state = load(path)
+    if isinstance(state, list):
+        state = {HISTORY: state}
+    history = state.pop(HISTORY, None) if isinstance(state, dict) else None
+    if not isinstance(history, list):
         raise RecordError(
-            f"{path} is cut off or damaged {where}: {error}; give the whole file"
-        ) from error
-
-
-def _object(scanner: Scanner) -> Iterator[Piece]:
-    stated: dict[str, Any] = {}
-    count = 0
-    scanner.take("{")
-    while scanner.peek() != "}":
-        key = scanner.value()
-        scanner.take(":")
-        if key == HISTORY:
-            for piece in _history(scanner):
-                count = last_number(piece)
-                yield piece
+            f"{path}: its {HISTORY} is {history!r:.60}; it must be a list of objects, one per row"
+        )
+    for begin in range(0, len(history), ROWS_PER_BLOCK):
+        entries, first = history[begin : begin + ROWS_PER_BLOCK], begin + 1
+        if set(map(type, entries)) == {dict} and not any(map(is_summary, entries)):
+            yield from blocks_from_points(range(first, first + len(entries)), entries)
         else:
-            stated[str(key)] = scanner.value()
-        if scanner.peek() != "}":
-            scanner.take(",}")
-    scanner.take("}")
-    yield Row(count, stated, "summary")
+            yield from blocks_from_rows(_rows(path, first, entries))
+    yield Row(len(history), state, "totals")
 
 
-def _history(scanner: Scanner) -> Iterator[Piece]:
-    count = 1
-    for entries in scanner.values():
-        if all(isinstance(entry, dict) and not summarises(entry) for entry in entries):
-            yield from blocks_of(range(count, count + len(entries)), entries)
-        else:
-            yield from gathered(_rows(count, entries))
-        count += len(entries)
-
-
-def _rows(first: int, entries: list[Any]) -> Iterator[Row]:
-    """The entries one by one."""
-    for count, entry in enumerate(entries, first):
+def _rows(path: Path, first: int, entries: list[object]) -> Iterator[Row]:
+    for number, entry in enumerate(entries, first):
         if not isinstance(entry, dict):
-            raise BadJsonError(f"entry {count} is {entry!r:.60}, which is no object")
-        yield Row(count, entry, "summary" if summarises(entry) else "point")
+            raise RecordError(f"{path}, entry {number} is {entry!r:.60}; it must be an object")
+        yield row_of(number, entry)
 
 
-FORMAT = Format("Hugging Face trainer state", recognises, pieces, "entry")
+FORMAT = Format("Hugging Face trainer state", recognises, pieces, "entry", search_by_keys=True)
