@@ -127,7 +127,7 @@ def test_regular_verbs_are_learned_before_irregular_ones_on_held_out_forms(recor
     forms does not fall below it earlier."""
     level = record.facts["ladder"]["val"]["class_baseline"]
     regular, irregular = (
-        first_step_below(record, "val_loss_by_class", site, level) for site in CLASSES
+        first_step_below(*record.series("val_loss_by_class", site), level) for site in CLASSES
     )
     assert regular < np.inf
     assert regular <= irregular
@@ -142,7 +142,7 @@ def test_both_classes_are_learned_on_training_rows_regular_first(record):
     """The model memorises the exceptions too, but later than the rule."""
     level = record.facts["ladder"]["val"]["class_baseline"]
     regular, irregular = (
-        first_step_below(record, "train_loss_by_class", site, level) for site in CLASSES
+        first_step_below(*record.series("train_loss_by_class", site), level) for site in CLASSES
     )
     assert regular < irregular < np.inf
 

@@ -6,7 +6,7 @@ import pytest
 
 from model import HEALTHY, OVERFIT, remedied
 from model.config import diff, from_dict
-from probes.diagnosis.curves import WINDOW, centred_mean
+from probes.diagnosis.curves import SMOOTHING_WINDOW, centred_mean
 
 CLASSES = ("regular", "irregular")
 
@@ -24,7 +24,7 @@ def record(overfit):
 def smooth(record, signal):
     """The evaluated steps of a signal and its centred mean over five evaluations."""
     steps, values = record.series(signal)
-    return steps[WINDOW // 2 : -(WINDOW // 2)], centred_mean(values)
+    return steps[SMOOTHING_WINDOW // 2 : -(SMOOTHING_WINDOW // 2)], centred_mean(values)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from probes.diagnosis.diagnose import Diagnosis, diagnose
 from probes.record import Record
 
 DETECTOR_OF_SYMPTOM = {
-    symptom: detector.name for detector in DETECTORS for symptom in detector.limits
+    symptom.name: detector.name for detector in DETECTORS for symptom in detector.symptoms
 }
 
 

@@ -14,13 +14,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from probes.common.text import did_you_mean, printable
 from probes.report.judged_run import AnyRun, JudgedRun, UnreadRun, judge_file
-
-if TYPE_CHECKING:
-    from probes.diagnosis.causes import Cause
 
 HEALTHY, UNHEALTHY, UNREADABLE, UNDETERMINED, USAGE = range(5)
 """Exit codes."""
@@ -180,32 +177,13 @@ def _names(runs: Mapping[str, JudgedRun]) -> dict[str, str]:
 
 def _explain(arguments: argparse.Namespace) -> int:
     from probes.diagnosis.causes import BY_NAME
-    from probes.diagnosis.detectors import DETECTORS
+    from probes.diagnosis.explain import explanation
 
     if arguments.cause not in BY_NAME:
         raise _UsageError(_no_such_cause(arguments.cause))
-    limits: dict[str, list[str]] = {}
-    for detector in DETECTORS:
-        for symptom, limit in detector.limits.items():
-            limits.setdefault(symptom, []).append(limit)
-    for line in _explanation(BY_NAME[arguments.cause], limits):
+    for line in explanation(BY_NAME[arguments.cause]):
         _print(line, sys.stdout)
     return 0
-
-
-def _explanation(cause: Cause, limits: Mapping[str, Sequence[str]]) -> list[str]:
-    lines = [f"{cause.name}: {cause.meaning}"]
-    for symptom, least in cause.needs.items():
-        beyond = f", by a factor of {10**least:g} at least" if least else ""
-        lines += [f"needs {symptom}{beyond}", *(f"  limit: {limit}" for limit in limits[symptom])]
-    lines += [f"is not named beside {symptom}" for symptom in cause.excluded]
-    lines += [f"also accounts for {symptom}" for symptom in cause.explains]
-    for other, telling in cause.alike.items():
-        lines.append(
-            f"may be {other} as well"
-            + (f", unless {' or '.join(telling)} tells" if telling else "")
-        )
-    return [*lines, f"remedy: {cause.remedy.format(onset='N (which the diagnosis names)')}"]
 
 
 def _no_such_cause(name: str | None) -> str:

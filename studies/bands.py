@@ -65,7 +65,7 @@ def _steps_to_baseline(record: Record, split: str) -> dict[str, float]:
     """Class -> first step at which its loss is below the baseline."""
     baseline = record.facts["ladder"]["val"]["class_baseline"]
     signal = f"{split}_loss_by_class"
-    return {name: first_step_below(record, signal, name, baseline) for name in CLASSES}
+    return {name: first_step_below(*record.series(signal, name), baseline) for name in CLASSES}
 
 
 def _least_above_floor(record: Record, split: str) -> float:

@@ -25,7 +25,7 @@ from model import HEALTHY, OVERFIT, Config
 from model.seeds import SWEEP_SEEDS
 from probes import Record, diagnose
 from probes.common.markdown import markdown_table
-from probes.diagnosis.curves import WINDOW, centred_mean
+from probes.diagnosis.curves import SMOOTHING_WINDOW, centred_mean
 from probes.diagnosis.val_trend import trend_of
 from testing.marker_blocks import write_block
 from testing.tables import NO_VALUE
@@ -80,7 +80,7 @@ def outcome(config: Config) -> Outcome:
         highest_before=float((smooth / np.minimum.accumulate(smooth))[: best + 1].max()),
         noise=float(noise.std()),
         correlation=float(np.corrcoef(noise[1:], noise[:-1])[0, 1]),
-        best_step=int(steps[best + WINDOW // 2]),
+        best_step=int(steps[best + SMOOTHING_WINDOW // 2]),
         found_at=found[0] if found else None,
         tax_over_third_quarter=float(tax_at_end / val_tax[half:last_quarter].mean()),
         tax_over_best=float(tax_at_end / centred_mean(val_tax)[best]),

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from probes.diagnosis.curves import WINDOW, centred_mean
-from probes.diagnosis.detectors.overfitting import RISE, counts
+from probes.diagnosis.curves import SMOOTHING_WINDOW, centred_mean
+from probes.diagnosis.detectors.overfitting import MIN_TREND_RISE, fit_counts
 from probes.diagnosis.val_trend import trend_of
 
 Curve = npt.NDArray[np.float64]
@@ -85,18 +85,21 @@ def level(rng: np.random.Generator, length: int) -> Curve:
 
 
 def largest_error_count(losses: Curve) -> float:
-    """The highest number of standard errors by which a rise of RISE stood out while the curve grew,
+    """The highest number of standard errors by which a rise of MIN_TREND_RISE stood out while the curve grew,
     at the lengths at which the detector looks."""
     steps = 3 * np.arange(1, len(losses) + 1) - 1
-    trends = (trend_of(steps[:count], losses[:count]) for count in counts(len(losses)))
-    return max((trend.errors for trend in trends if trend and trend.rise > RISE), default=0.0)
+    trends = (trend_of(steps[:count], losses[:count]) for count in fit_counts(len(losses)))
+    return max(
+        (trend.rise_errors for trend in trends if trend and trend.rise > MIN_TREND_RISE),
+        default=0.0,
+    )
 
 
 def rises_by_thirds(losses: Curve) -> bool:
-    """Whether the mean of the last third was ever RISE above that of the lowest third."""
-    for count in counts(len(losses)):
+    """Whether the mean of the last third was ever MIN_TREND_RISE above that of the lowest third."""
+    for count in fit_counts(len(losses)):
         means = centred_mean(losses[:count], count // PARTS // 2 * 2 + 1)
-        if means[-1] > RISE * means.min():
+        if means[-1] > MIN_TREND_RISE * means.min():
             return True
     return False
 
@@ -112,7 +115,7 @@ def print_found_minima() -> None:
             for _ in range(DRAWS):
                 losses = curve * (1 + SIGMA * noise(rng))
                 trend = trend_of(STEPS, losses)
-                lowest = STEPS[WINDOW // 2 + centred_mean(losses).argmin()]
+                lowest = STEPS[SMOOTHING_WINDOW // 2 + centred_mean(losses).argmin()]
                 assert trend is not None
                 hits += np.abs(np.array([trend.turn, lowest]) + 1 - minimum) <= 0.05 * RUN
             place = f"minimum at {minimum / RUN:.0%} of the run"

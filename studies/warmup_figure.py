@@ -15,7 +15,7 @@ import pygal
 from pygal.style import Style
 
 from model import HEALTHY
-from probes.diagnosis.detectors.first_update import LIMIT
+from probes.diagnosis.detectors.first_update import MAX_RELATIVE_CHANGE
 from testing.marker_blocks import read_block
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -53,12 +53,12 @@ def read_table() -> list[Harm]:
 
 def lr_at_limit() -> float:
     """The peak learning rate at which Adam's first update changes the output of the widest layer
-    by LIMIT times itself.
+    by MAX_RELATIVE_CHANGE times itself.
 
     Adam's first update is lr in every entry, and a weight is sqrt(2 / (fan-in + fan-out)) on
     average (Xavier)."""
     fan_in, fan_out = HEALTHY.model.d_ff, HEALTHY.model.d_model
-    return LIMIT * sqrt(2 / (fan_in + fan_out)) / sqrt(fan_in)
+    return MAX_RELATIVE_CHANGE * sqrt(2 / (fan_in + fan_out)) / sqrt(fan_in)
 
 
 def draw(rows: list[Harm]) -> bytes:
@@ -81,7 +81,7 @@ def draw(rows: list[Harm]) -> bytes:
         stroke_style={"dasharray": "6,4"},
     )
     for name, lr in (
-        (f"first update at its limit ({LIMIT:g})", lr_at_limit()),
+        (f"first update at its limit ({MAX_RELATIVE_CHANGE:g})", lr_at_limit()),
         ("lr_max of HEALTHY", HEALTHY.optimizer.lr_max),
     ):
         chart.add(f"{name}: {lr:.2g}", [(log10(lr), 0), (log10(lr), top)], show_dots=False)

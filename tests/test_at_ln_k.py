@@ -6,7 +6,7 @@ from math import log, nan
 import numpy as np
 import pytest
 
-from probes.diagnosis.detectors.at_ln_k import DETECTOR, resolution
+from probes.diagnosis.detectors.at_ln_k import DETECTOR
 from probes.diagnosis.diagnose import diagnose
 from testing.faults import rows_of
 from testing.small_net import Loop, Net, blobs, constant, train
@@ -141,15 +141,6 @@ def test_a_network_that_unlearns_its_bias_alone_comes_down_to_it() -> None:
 def test_a_rounded_log_is_as_good_as_its_digits(digits: int, there: bool) -> None:
     """At 1.10 lies ln 3 and much else."""
     assert called(np.round(flat(log(3), 0.01), digits)) == there
-
-
-@pytest.mark.parametrize(
-    ("values", "step"),
-    [([1.0, 0.25, 3.5], 0.01), ([0.6931], 1e-4), ([0.6931471805599453], 0.0), ([2.0], 0.1)],
-)
-def test_the_resolution_of_a_log_is_told_by_its_decimals(values: list[float], step: float) -> None:
-    """Of the number as it is written; a double in full has none."""
-    assert resolution(np.array(values)) == pytest.approx(step)
 
 
 @pytest.mark.parametrize(("vocab_size", "there"), [(2, True), (3, False), (64, False)])

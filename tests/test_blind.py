@@ -94,7 +94,7 @@ def answers(causes: tuple[str, ...], seed: int = FIRST_SEED) -> Answers:
 
 TELLTALES = {
     *BREAKS, *REAL, *(cause.name for cause in CAUSES), *(brk.leaf for brk in BREAKS.values()),
-    *(brk.leaf.rpartition(".")[2] for brk in BREAKS.values()), *(cause.decisive for cause in CAUSES),
+    *(brk.leaf.rpartition(".")[2] for brk in BREAKS.values()), *(cause.decisive.name for cause in CAUSES),
     "all-ones", "causal", "verdict", "unhealthy", "undetermined", "headline", "this run:", "strength",
     "provenance", "numpy", "remedy", 'class="event', 'class="shows', 'class="badge',
 }  # fmt: skip

@@ -8,12 +8,12 @@ import pytest
 
 from probes.diagnosis.detectors.divergence import (
     ABOVE,
-    ABOVE_START,
     BACK,
     CLIMBS,
     DETECTOR,
+    ENDS_ABOVE_START,
+    ENDS_HIGH,
     EXPLODES,
-    SYMPTOM,
     THREW,
 )
 from probes.record import Record, Table
@@ -61,13 +61,16 @@ HIGH = {
 def test_it_fires_on_a_loss_that_ends_high(losses: Array, source: str, scale: float) -> None:
     """Whatever its unit, and at the last step, since only the end tells."""
     first = found(DETECTOR, of(scale * losses))[0]
-    assert (first.symptom, first.step, first.source) == (SYMPTOM, N - 1, source)
+    assert (first.symptom, first.step, first.source) == (ENDS_HIGH.name, N - 1, source)
     assert 0 < first.strength < 5
 
 
 @pytest.mark.parametrize(
     ("losses", "symptoms"),
-    [(HIGH["climbs above its start"][0], [SYMPTOM, ABOVE_START]), (LOST, [SYMPTOM])],
+    [
+        (HIGH["climbs above its start"][0], [ENDS_HIGH.name, ENDS_ABOVE_START.name]),
+        (LOST, [ENDS_HIGH.name]),
+    ],
 )
 def test_what_ends_above_its_start_is_told_from_what_is_only_lost(
     losses: Array, symptoms: list[str]
@@ -93,7 +96,7 @@ def test_it_depends_on_no_length(name: str, points: int) -> None:
     show enough."""
     losses = np.array([row["loss"] for row in rows_of(name)])
     at = np.linspace(0, len(losses) - 1, points).astype(int)
-    assert SYMPTOM in [f.symptom for f in found(DETECTOR, of(losses[at]))]
+    assert ENDS_HIGH.name in [f.symptom for f in found(DETECTOR, of(losses[at]))]
 
 
 BACK_AGAIN: dict[str, Callable[[Array], Array]] = {

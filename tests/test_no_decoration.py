@@ -7,8 +7,8 @@ from functools import cache
 
 import pytest
 
-import probes.diagnosis.diagnose
 from probes import Diagnosis, Record, diagnose, watch
+from probes.diagnosis import diagnose as module
 from probes.diagnosis.base import Detector
 from probes.diagnosis.detectors import DETECTORS
 from testing.faults import CASES, rows_of
@@ -58,7 +58,7 @@ def without(detector: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def sees_nothing(one: Detector) -> Detector:
         return replace(one, judge=lambda evidence: []) if one.name == detector else one
 
-    monkeypatch.setattr(probes.diagnosis, "DETECTORS", tuple(map(sees_nothing, DETECTORS)))
+    monkeypatch.setattr(module, "DETECTORS", tuple(map(sees_nothing, DETECTORS)))
 
 
 @pytest.mark.parametrize("name", SABOTAGED)

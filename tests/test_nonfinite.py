@@ -7,8 +7,8 @@ import pytest
 
 from probes.diagnosis.detectors import nonfinite
 from probes.diagnosis.diagnose import diagnose
-from tests.judging import found, symptoms
-from tests.records import hand_made
+from tests.judging import found, symptoms, why_not
+from tests.records import changed, hand_made
 
 LEARNING = [4.0 - i / 50 for i in range(120)]
 STILL = [2.0 + (i * 7 % 11) / 10 for i in range(120)]
@@ -141,3 +141,42 @@ def test_a_loss_of_zero_from_the_first_point_on_without_a_gradient_for_longer_th
     assert of(log([0.0] * 11, norms(*range(11))[:11])) == []
     assert of(log([0.0] * 11, norms(0, 1, 2, 3)[:11], every=500)) == []
     assert of(log([0.0] * 11, norms(4)[:11], every=500)) == []
+
+
+# Values elsewhere
+
+
+def test_it_fires_at_the_first_step_and_site() -> None:
+    """Earliest step first, then the order of the computation."""
+    counts = {"embed": [0, 0, 5], "block": [0, 2, 9], "norm": [0, 1, 9]}
+    assert symptoms(nonfinite.DETECTOR, hand_made({"nonfinite_count": counts})) == [
+        ("non-finite", "block", 1)
+    ]
+
+
+@pytest.mark.parametrize("signal", ["loss", "lr", "val_loss", "train_loss"])
+@pytest.mark.parametrize("value", [nan, inf, -inf])
+def test_it_fires_on_any_signal_of_the_run(signal: str, value: float) -> None:
+    """Nothing need have been counted: the value itself is the evidence."""
+    record = changed(**{signal: [1.0] * 7 + [value] + [1.0] * 32})
+    assert symptoms(nonfinite.DETECTOR, record) == [("non-finite", signal, 7)]
+
+
+def test_it_names_the_site_before_the_loss_it_spoils() -> None:
+    """Within one step the site inside the model came first."""
+    record = hand_made({"loss": [nan], "nonfinite_count": {"embed": [3.0]}})
+    assert symptoms(nonfinite.DETECTOR, record) == [("non-finite", "embed", 0)]
+
+
+def test_it_stays_quiet_on_zero_counts_and_large_values() -> None:
+    """1e308 is finite, and not measured is not NaN."""
+    record = hand_made({"loss": [1e308, None, 1.0], "nonfinite_count": {"embed": [0, 0, 0]}})
+    assert found(nonfinite.DETECTOR, record) == []
+
+
+def test_it_cannot_judge_a_record_of_nothing() -> None:
+    """Batch ids are no measurement."""
+    assert (
+        why_not(nonfinite.DETECTOR, hand_made({"batch_ids": {"0": [1.0, 2.0]}}))
+        == "no signal was recorded"
+    )

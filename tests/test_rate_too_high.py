@@ -4,7 +4,7 @@ restarted has not."""
 import numpy as np
 import pytest
 
-from probes.diagnosis.detectors.rate_too_high import DETECTOR, SYMPTOM
+from probes.diagnosis.detectors.rate_too_high import DETECTOR, RISES_WITH_LR
 from probes.record import Record, Table
 from testing.faults import rows_of
 from tests.judging import found, why_not
@@ -46,7 +46,7 @@ def test_it_fires_where_the_loss_rises_with_the_rate_and_ends_no_better(
 ) -> None:
     """Whether it comes back with the rate or is lost for good, whatever its unit."""
     (finding,) = found(DETECTOR, of(scale * curve(given, end), WARMUP))
-    assert (finding.symptom, finding.step) == (SYMPTOM, N - 1)
+    assert (finding.symptom, finding.step) == (RISES_WITH_LR.name, N - 1)
     assert finding.observed == pytest.approx(max(given, (end - 1) / 3), abs=0.1)
     assert 0.1 * N <= (finding.onset or 0) <= 0.3 * N
 
@@ -56,7 +56,7 @@ def test_it_fires_on_trainings(name: str) -> None:
     """With peaks between ten and a hundred times what the task bears."""
     rows = rows_of(name)
     losses, rates = (np.array([row[column] for row in rows]) for column in ("loss", "lr"))
-    assert symptoms(losses, rates) == [SYMPTOM]
+    assert symptoms(losses, rates) == [RISES_WITH_LR.name]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_it_stays_quiet_close_by(losses: Array, rates: Array) -> None:
 
 def test_it_fires_while_the_rate_is_still_high_if_half_is_lost() -> None:
     """A run that is cut at its peak, and has given back most of what it had learned."""
-    assert symptoms(curve(0.9, 1.3)[: N // 2], WARMUP[: N // 2]) == [SYMPTOM]
+    assert symptoms(curve(0.9, 1.3)[: N // 2], WARMUP[: N // 2]) == [RISES_WITH_LR.name]
 
 
 def test_a_rate_that_jumps_for_one_step_is_no_rate_that_rose() -> None:

@@ -11,7 +11,7 @@ from probes.diagnosis.diagnose import diagnose
 from probes.diagnosis.evidence import Evidence
 from probes.record import Record
 from tests.judging import found, symptoms, why_not
-from tests.records import hand_made
+from tests.records import FACTS, STEPS, changed, hand_made, sound
 
 
 def noise(points: int, seed: int = 0) -> np.ndarray:
@@ -37,6 +37,75 @@ def log(
     return hand_made(
         {"lr": lr, "loss": loss or flat(len(lr))}, steps=range(0, every * len(lr), every), **facts
     )
+
+
+# A rate that never moves, or is 0, in a run that declares its schedule
+
+
+def test_it_fires_when_the_rate_never_moves() -> None:
+    """At the twentieth point, the first at which it could be known."""
+    assert symptoms(DETECTOR, changed(lr=[0.01] * STEPS)) == [("lr-constant", "", 19)]
+
+
+def test_it_fires_at_a_tenth_of_a_long_run() -> None:
+    """A slow schedule is given time."""
+    record = hand_made({"lr": [0.01] * 60}, **{**FACTS, "total_steps": 500})
+    assert symptoms(DETECTOR, record) == [("lr-constant", "", 49)]
+
+
+def test_it_counts_steps_and_not_points_of_a_sparse_log() -> None:
+    """Logged every 50 steps of 10,000, a tenth is reached at the twentieth point."""
+    record = hand_made(
+        {"lr": [0.01] * 40}, steps=range(0, 2000, 50), **{**FACTS, "total_steps": 10_000}
+    )
+    assert symptoms(DETECTOR, record) == [("lr-constant", "", 1000)]
+
+
+def test_it_fires_on_a_rate_of_zero() -> None:
+    """Whatever schedule is declared, a constant one included."""
+    runs = [{"schedule": "warmup-cosine"}, {"schedule": "constant"}]
+    fired = [symptoms(DETECTOR, hand_made({"lr": [0.0] * STEPS}, **facts)) for facts in runs]
+    assert fired == [[("lr-zero", "", 19)]] * 2
+
+
+@pytest.mark.parametrize(
+    "lr",
+    [sound()["lr"], [0.01] * 19 + [0.02] * 21, [0.0, 0.001, *[0.01] * 38]],
+    ids=["cosine", "moves at the last moment", "begins at zero"],
+)
+def test_it_stays_quiet_when_the_rate_moves(lr: list[float]) -> None:
+    """Once is enough, and a first rate of zero is a warmup."""
+    assert found(DETECTOR, changed(lr=lr)) == []
+
+
+def test_it_stays_quiet_on_a_constant_rate_that_is_declared() -> None:
+    """A constant rate is legitimate."""
+    record = hand_made({"lr": [0.01] * STEPS}, **{**FACTS, "schedule": "constant"})
+    assert found(DETECTOR, record) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (changed(lr=None), "lr was not recorded"),
+        (
+            changed(lr=[0.01] * 19 + [None] * 21),
+            "19 points of lr over 19 steps; 20 and a tenth of the 40 declared are needed",
+        ),
+        (hand_made({"lr": [0.01] * STEPS}), "the record does not state schedule"),
+        (
+            hand_made({"lr": [0.01] * STEPS}, total_steps="many"),
+            "states total_steps as 'many', which is not a finite number",
+        ),
+        (
+            hand_made({"lr": [0.01] * 40}, schedule="cosine", total_steps=500),
+            "40 points of lr over 40 steps; 20 and a tenth of the 500",
+        ),
+    ],
+)
+def test_it_says_why_it_cannot_judge(record: Record, reason: str) -> None:
+    """Too short, undeclared, or not logged."""
+    assert reason in why_not(DETECTOR, record)
 
 
 # 0 throughout

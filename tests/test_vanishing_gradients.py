@@ -105,7 +105,7 @@ def test_norms_that_are_infinite_until_they_are_0_say_nothing() -> None:
     [
         (
             run(LOSS, np.zeros(POINTS)),
-            "grad_norm is 0 throughout, as who does not measure it writes",
+            "grad_norm is 0 throughout, as some trainers write when they do not measure it",
         ),
         (hand_made({"loss": list(LOSS)}), "grad_norm was not recorded"),
         (run(LOSS[:19], NORM[:19]), "19 finite points of loss; 20 are needed"),

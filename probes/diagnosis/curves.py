@@ -1,13 +1,14 @@
-"""The course of a noisy curve: its levels along the way, how well each is known, and whether it
-fell.
+"""What can be read off a noisy curve: its level along the way, its noise, and whether it fell.
 
-A curve is cut into at most twenty stretches of as many points each, so that what is said of it
-depends neither on how often it was logged nor on its unit. A stretch's level is its median, its
-noise is told by neighbouring points, and both bear points that are sick themselves (Hampel 1974;
-Rice 1984)."""
+A curve is cut into at most twenty segments of equally many points, so that no result depends on how
+often it was logged or on its unit. The level of a segment is the median of its points, and its
+noise is estimated from the differences of neighbouring points. Both estimates tolerate outliers
+(Hampel 1974; Rice 1984)."""
 
 from __future__ import annotations
 
+from decimal import Decimal
+from functools import cached_property
 from itertools import pairwise
 from math import sqrt
 from typing import NamedTuple
@@ -15,186 +16,227 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from probes.diagnosis.evidence import CannotJudgeError, Evidence
-from probes.record import Column, Record, Steps
+from probes.record import Column, Steps
 
-STRETCHES = 20
-POINTS = 5
-"""In a stretch, at least: the median of fewer is anybody's guess."""
-FEWEST = 4
-"""Stretches: twenty points, which a loss has to have to be judged at all, are cut in four."""
-TO_SIGMA = 1.4826
-"""Median of absolute deviations -> standard deviation, for Gaussian noise (Hampel 1974)."""
-OF_MEDIAN = 1.2533
-"""Standard error of a median over that of a mean, sqrt(pi / 2) for Gaussian noise."""
-ERRORS = 3.0
-"""Standard errors by which a curve must have fallen to have fallen."""
-ERRORS_OF_FEW = 6.0
-"""As many when the start is fewer than POINTS points, which noise with heavy tails reaches
-alone."""
-DUST = 2.0**-23
-"""Of its level, within which a curve is constant: single precision resolves no less."""
-ENOUGH = 100
-"""Points at least of which noise with a memory is told from a fall: of fewer, what falls smoothly
-looks like it."""
-FORGOTTEN = 1.2
-"""Growth of a median difference with twice the lag: sqrt(2) for what is smoothed or wanders, 1 for
-noise of its own."""
+MAX_SEGMENTS = 20
+MIN_SEGMENTS = 4
+MIN_SEGMENT_POINTS = 5
+"""Points in a segment at least; the median of fewer is not reliable."""
+MIN_POINTS = MIN_SEGMENTS * MIN_SEGMENT_POINTS
+"""Points that a curve needs to be cut into segments: 20."""
+MAD_TO_SIGMA = 1.4826
+"""Median absolute deviation -> standard deviation, for Gaussian noise (Hampel 1974)."""
+MEDIAN_ERROR_FACTOR = 1.2533
+"""Standard error of a median over that of a mean: sqrt(pi / 2) for Gaussian noise."""
+MIN_FALL_ERRORS = 3.0
+"""Standard errors by which a curve must fall along the way, or from its first points to its last
+quarter, to count as fallen."""
+MIN_FALL_ERRORS_OF_FEW = 6.0
+"""The same from a start of fewer than MIN_SEGMENT_POINTS points, where noise with heavy tails alone
+reaches three standard errors."""
+FLOAT32_RESOLUTION = 2.0**-23
+"""Relative variation of a curve that single precision cannot resolve: such a curve is constant."""
+MIN_POINTS_FOR_CORRELATION = 100
+"""Points from which correlated noise can be told from a fall. In a shorter curve a smooth fall
+looks like correlated noise."""
+MAX_GROWTH_UNCORRELATED = 1.2
+"""Growth of the median difference between points when their distance doubles, up to which noise
+counts as uncorrelated. It is 1 for independent noise, sqrt(2) for smoothed noise or a random
+walk."""
+MAX_DECIMALS = 6
+"""Decimals up to which a log counts as rounded."""
+SMOOTHING_WINDOW = 5
+"""Evaluations in a smoothed validation loss: enough to steady its minimum, too few to move it."""
 
 
-class Course(NamedTuple):
-    """Stretches of a curve, in order; arrays of one entry for each, [B].
+class Segments(NamedTuple):
+    """The segments of a curve in order, one entry of each array for each segment: [B].
 
-    begin, end   their first and their last step
-    level        median of their points
-    sigma        standard deviation of one point around it
-    error        standard error of the level
+    first_step   step of the first point
+    last_step    step of the last point
+    level        median of the points
+    noise        standard deviation of a single point around the level
+    error        standard error of the level, for independent noise
     """
 
-    begin: Steps
-    end: Steps
+    first_step: Steps
+    last_step: Steps
     level: Column
-    sigma: Column
+    noise: Column
     error: Column
 
 
-def finite(steps: Steps, values: Column) -> tuple[Steps, Column]:
-    """The points whose value is finite."""
-    kept = np.isfinite(values)
-    return steps[kept], values[kept]
+class Curve:
+    """The finite points of a signal: `steps` [n] and `values` [n]. Every property is computed when
+    it is first used, and once."""
 
+    def __init__(self, steps: Steps, values: Column) -> None:
+        finite = np.isfinite(values)
+        self.steps: Steps = steps[finite]
+        self.values: Column = values[finite]
 
-def course(steps: Steps, values: Column) -> Course | None:
-    """The course of finite values [n] at steps [n]; None for fewer than FEWEST * POINTS of them."""
-    count = len(values)
-    if count < FEWEST * POINTS:
-        return None
-    edges = np.linspace(0, count, min(STRETCHES, count // POINTS) + 1).round().astype(int)
-    spans = list(pairwise(edges))
-    jumps = np.abs(np.diff(values, prepend=values[:1]))
-    level = np.array([np.median(values[i:j]) for i, j in spans])
-    # From its own points and those of its neighbours: of five differences alone no deviation is
-    # known.
-    around = zip(np.r_[0, edges[:-2]], np.r_[edges[2:], count], strict=True)
-    sigma = np.array([TO_SIGMA / sqrt(2) * np.median(jumps[max(i, 1) : j]) for i, j in around])
-    return Course(
-        steps[edges[:-1]], steps[edges[1:] - 1], level, sigma, _error(sigma, np.diff(edges))
-    )
+    def __len__(self) -> int:
+        return len(self.values)
 
+    @property
+    def has_segments(self) -> bool:
+        """Whether there are enough points to cut the curve into segments."""
+        return len(self) >= MIN_POINTS
 
-def training_loss(evidence: Evidence) -> tuple[Steps, Column, Course]:
-    """The finite points of a run's training loss, and their course. Raises CannotJudgeError for too
-    few of them."""
-    steps, losses = finite(*evidence.series(evidence.of_loss))
-    path = course(steps, losses)
-    if path is None:
-        raise CannotJudgeError(
-            f"{len(losses)} finite points of {evidence.of_loss}; {FEWEST * POINTS} are needed"
+    @cached_property
+    def segments(self) -> Segments:
+        """The segments. Raises ValueError for fewer than MIN_POINTS points."""
+        if not self.has_segments:
+            raise ValueError(f"{len(self)} points; segments need {MIN_POINTS}")
+        count, values = len(self), self.values
+        number = min(MAX_SEGMENTS, count // MIN_SEGMENT_POINTS)
+        edges = np.linspace(0, count, number + 1).round().astype(int)
+        level = np.array([np.median(values[i:j]) for i, j in pairwise(edges)])
+        # The five differences of one segment do not determine a deviation, so those of the
+        # neighbouring segments are used as well.
+        differences = np.abs(np.diff(values, prepend=values[:1]))
+        around = zip(np.r_[0, edges[:-2]], np.r_[edges[2:], count], strict=True)
+        noise = np.array(
+            [MAD_TO_SIGMA / sqrt(2) * np.median(differences[max(i, 1) : j]) for i, j in around]
         )
-    return steps, losses, path
+        return Segments(
+            first_step=self.steps[edges[:-1]],
+            last_step=self.steps[edges[1:] - 1],
+            level=level,
+            noise=noise,
+            error=median_error(noise, np.diff(edges)),
+        )
 
+    @cached_property
+    def start_level(self) -> float:
+        """The level at which the curve began: that of the first segment or of the first
+        MIN_SEGMENT_POINTS points, whichever is higher. A loss may fall far within the first
+        segment, and one that began high has risen only if it ends higher."""
+        return max(
+            float(self.segments.level[0]), float(np.median(self.values[:MIN_SEGMENT_POINTS]))
+        )
 
-def beginning(path: Course, values: Column) -> float:
-    """The level at which a curve began: that of its first stretch, or of its first POINTS points
-    where it is higher.
+    @cached_property
+    def correlation_length(self) -> int:
+        """Distance in points beyond which the noise is uncorrelated: a power of 2, and 1 unless the
+        curve was smoothed before it was logged.
 
-    Some fall far within the first stretch; and what begins high has to end higher to have risen.
-    """
-    return max(float(path.level[0]), float(np.median(values[:POINTS])))
+        At that distance the median difference between points no longer grows when the distance is
+        doubled. Distances of up to two segments are tried."""
+        lag, longest = 1, max(1, 2 * len(self) // MAX_SEGMENTS)
+        while 2 * lag <= longest and _median_difference(
+            self.values, 2 * lag
+        ) > MAX_GROWTH_UNCORRELATED * _median_difference(self.values, lag):
+            lag *= 2
+        return lag
 
+    @cached_property
+    def level_error(self) -> Column:
+        """Standard error of each segment's level [B] that allows for correlated noise, as running
+        means have it."""
+        segments, lag = self.segments, self.correlation_length
+        if lag == 1:
+            return segments.error
+        independent_points = max(1.0, len(self) / len(segments.level) / lag)
+        return np.maximum(
+            segments.error, median_error(noise_at_lag(self.values, lag), independent_points)
+        )
 
-def memory(values: Column) -> int:
-    """Points after which a curve's noise has forgotten itself, a power of 2: 1, but for what was
-    smoothed before.
+    @cached_property
+    def fall_z(self) -> float:
+        """`fall_z` of all values."""
+        return fall_z(self.values)
 
-    Differences of points so far apart are hardly smaller than of points twice as far; as far as two
-    stretches at most."""
-    lag, most = 1, max(1, 2 * len(values) // STRETCHES)
-    while 2 * lag <= most and _apart(values, 2 * lag) > FORGOTTEN * _apart(values, lag):
-        lag *= 2
-    return lag
+    @cached_property
+    def fell(self) -> bool:
+        """Whether the curve ends below where it began by more than its noise; False for fewer than
+        MIN_POINTS points.
 
-
-def wander(path: Course, values: Column) -> Column:
-    """The standard error of each stretch's level [B] that allows for noise with a memory, as
-    running means have."""
-    lag = memory(values)
-    if lag == 1:
-        return path.error
-    sigma = TO_SIGMA / sqrt(2) * _apart(values, lag)
-    return np.maximum(path.error, _error(sigma, max(1.0, len(values) / len(path.level) / lag)))
-
-
-def _apart(values: Column, lag: int) -> float:
-    return float(np.median(np.abs(values[lag:] - values[:-lag])))
+        Two tests, since some runs learn all there is to learn before the second point and others
+        need the whole run. Either the median of the first 1, 2, 4, ... points, up to a quarter of
+        the curve, lies above the median of the last quarter; or the curve falls along the way
+        (`fall_z`), a rank test on which no single point has much influence."""
+        if not self.has_segments:
+            return False
+        segments, values = self.segments, self.values
+        if np.ptp(values) <= FLOAT32_RESOLUTION * np.abs(segments.level).max():
+            return False
+        quarter, ends = len(values) // 4, max(1, len(segments.level) // 4)
+        lag = self.correlation_length if len(values) >= MIN_POINTS_FOR_CORRELATION else 1
+        # Correlated noise shows only between points that are `lag` apart, and `lag` points count as
+        # one. The first points of a running mean are means of fewer values and noisier; dividing
+        # their number by the same lag keeps the test on the safe side.
+        noise = (
+            segments.noise if lag == 1 else np.maximum(segments.noise, noise_at_lag(values, lag))
+        )
+        end = float(np.median(values[-quarter:]))
+        end_error = float(median_error(np.median(noise[-ends:]), max(1.0, quarter / lag)))
+        for length in sorted({quarter, *(2**k for k in range(quarter.bit_length()))}):
+            few = length < MIN_SEGMENT_POINTS * lag
+            start_noise = noise[0] if few and lag == 1 else np.median(noise[:ends])
+            start_error = float(median_error(start_noise, length / lag))
+            fall = float(np.median(values[:length])) - end
+            least = MIN_FALL_ERRORS_OF_FEW if few else MIN_FALL_ERRORS
+            if fall > least * float(np.hypot(start_error, end_error)):
+                return True
+        return fall > 0 and self.fall_z > MIN_FALL_ERRORS * sqrt(lag)
 
 
 def fell(values: Column) -> bool:
-    """Whether a curve ends below where it began by more than its noise; False for too few finite
-    points to say.
-
-    Two questions, since some learn all there is to learn before the second point and others take
-    the whole run: whether its first one, two, four, ... points, up to a quarter, lie above its last
-    quarter, by their medians; and whether it falls along the way, by rank against the logarithm of
-    time (Spearman 1904), of which no single point makes much."""
-    values = values[np.isfinite(values)]
-    path = course(np.arange(len(values)), values)
-    if path is None or np.ptp(values) <= DUST * np.abs(path.level).max():
-        return False
-    quarter, ends = len(values) // 4, max(1, len(path.level) // 4)
-    lag = memory(values) if len(values) >= ENOUGH else 1
-    # Noise that remembers is seen between points far apart only, and so many of them tell no more
-    # than one. The first
-    # points of a running mean have fewer behind them: they are divided by as many as the others,
-    # and so none too sure.
-    sigma = (
-        path.sigma if lag == 1 else np.maximum(path.sigma, TO_SIGMA / sqrt(2) * _apart(values, lag))
-    )
-    end = float(np.median(values[-quarter:]))
-    end_error = float(_error(np.median(sigma[-ends:]), max(1.0, quarter / lag)))
-    for length in sorted({quarter, *(2**k for k in range(quarter.bit_length()))}):
-        few = length < POINTS * lag
-        start_error = float(
-            _error(sigma[0] if few and lag == 1 else np.median(sigma[:ends]), length / lag)
-        )
-        fall = float(np.median(values[:length])) - end
-        if fall > (ERRORS_OF_FEW if few else ERRORS) * float(np.hypot(start_error, end_error)):
-            return True
-    return fall > 0 and falling(values) > ERRORS * sqrt(lag)
+    """Whether a series of values fell (`Curve.fell`)."""
+    return Curve(np.arange(len(values)), values).fell
 
 
-def falling(values: Column) -> float:
-    """How surely a curve falls with the logarithm of time: minus Spearman's correlation, in
-    standard errors."""
-    ranks = ranked(values) - (len(values) + 1) / 2
+def median_error(noise: npt.ArrayLike, points: npt.ArrayLike) -> Column:
+    """Standard error of the median of so many points, each with a standard deviation of `noise`."""
+    return np.asarray(MEDIAN_ERROR_FACTOR * np.asarray(noise) / np.sqrt(points))
+
+
+def noise_at_lag(values: Column, lag: int = 1) -> float:
+    """Standard deviation of a single value, from the differences of values that are `lag` apart."""
+    return MAD_TO_SIGMA / sqrt(2) * _median_difference(values, lag)
+
+
+def noise_around_trend(values: Column) -> float:
+    """Standard deviation of a single value around a curve that falls or rises, from second
+    differences."""
+    return MAD_TO_SIGMA / sqrt(6) * float(np.median(np.abs(np.diff(values, 2))))
+
+
+def _median_difference(values: Column, lag: int) -> float:
+    return float(np.median(np.abs(values[lag:] - values[:-lag])))
+
+
+def fall_z(values: Column) -> float:
+    """How many standard errors a curve falls with the logarithm of time: minus Spearman's rank
+    correlation (1904), times sqrt(n - 1). Negative for a curve that rises."""
+    ranks = mean_ranks(values) - (len(values) + 1) / 2
     time = np.log(np.arange(1, len(values) + 1))
     time -= time.mean()
     size = float(np.linalg.norm(ranks) * np.linalg.norm(time))
     return -float(ranks @ time) / size * sqrt(len(values) - 1) if size else 0.0
 
 
-def ranked(values: Column) -> Column:
-    """The rank of each value, from 1; the mean of their ranks for those that are equal."""
+def mean_ranks(values: Column) -> Column:
+    """The rank of each value, from 1; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return (last - (counts - 1) / 2)[inverse]
 
 
-def _error(sigma: npt.ArrayLike, points: npt.ArrayLike) -> Column:
-    return np.asarray(OF_MEDIAN * np.asarray(sigma) / np.sqrt(points))
+def rounding_step(values: Column) -> float:
+    """The last digit of a log that was rounded, as a number: 0.001 for three decimals; 0 for a log
+    that was not rounded. The decimals of the first hundred values tell."""
+    decimals = max(-int(Decimal(repr(float(v))).as_tuple().exponent) for v in values[:100])
+    return 10.0**-decimals if decimals <= MAX_DECIMALS else 0.0
 
 
-WINDOW = 5
-"""Evaluations in the mean; wide enough to steady the minimum of val, narrow enough not to move
-it."""
+def centred_mean(values: npt.ArrayLike, window: int = SMOOTHING_WINDOW) -> npt.NDArray[np.float64]:
+    """Mean of `window` neighbours around each point that has them all: [n] -> [n - window + 1]. The
+    first mean belongs to the point at (window - 1) / 2, and the last is over the last `window`
+    points.
 
-
-def centred_mean(values: npt.ArrayLike, window: int = WINDOW) -> npt.NDArray[np.float64]:
-    """Mean of `window` neighbours at each point that has them all: [n] -> [n - window + 1], first
-    at (window - 1) / 2.
-
-    A run's smoothed end is therefore the mean of its last `window` evaluations. Raises ValueError
-    for an even window or for fewer values than one window."""
+    Raises ValueError for an even window or for fewer values than one window."""
     array = np.asarray(values, dtype=np.float64)
     if window < 1 or window % 2 == 0:
         raise ValueError(f"window is {window}; a centred mean needs an odd one")
@@ -203,9 +245,8 @@ def centred_mean(values: npt.ArrayLike, window: int = WINDOW) -> npt.NDArray[np.
     return np.convolve(array, np.full(window, 1 / window), mode="valid")
 
 
-def first_step_below(record: Record, signal: str, site: str, level: float) -> float:
-    """First step at which a signal's smoothed curve is below a level; infinity when it never is."""
-    steps, values = record.series(signal, site)
-    smooth = centred_mean(values)
-    below = np.flatnonzero(smooth < level)
-    return float(steps[below[0] + (len(values) - len(smooth)) // 2]) if below.size else float("inf")
+def first_step_below(steps: Steps, values: Column, level: float) -> float:
+    """First step at which the smoothed curve (`centred_mean`) is below a level; infinity when it
+    never is."""
+    below = np.flatnonzero(centred_mean(values) < level)
+    return float(steps[below[0] + SMOOTHING_WINDOW // 2]) if below.size else float("inf")

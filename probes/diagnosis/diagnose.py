@@ -1,4 +1,4 @@
-"""From a record to a verdict: run the detectors, rank the causes that account for what they
+"""From a record to a verdict: run the detectors, and rank the causes that account for what they
 found."""
 
 from __future__ import annotations
@@ -11,30 +11,28 @@ import numpy as np
 
 from probes.common.text import printable
 from probes.diagnosis.base import Detector, Finding
-from probes.diagnosis.causes import CAUSES, VAL_FELL, Cause
-from probes.diagnosis.curves import fell
+from probes.diagnosis.causes import CAUSES, Cause
+from probes.diagnosis.curves import MIN_POINTS
 from probes.diagnosis.detectors import DETECTORS
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
-from probes.diagnosis.notices import never_fell, remarks
+from probes.diagnosis.remarks import remarks_on
 from probes.record import Record
-from probes.record.signals import BY_NAME as SIGNALS
 
 Verdict = Literal["healthy", "unhealthy", "undetermined"]
-CORE = ("loss", "train_loss")
-"""Either will do; the first with enough points is taken."""
-KEPT = ("symptom", "site", "limit", "source")
-"""What a summary says of a finding."""
-CORE_POINTS = 20
-"""Points of loss below which nothing is said about a run; chosen so that a trend can be told from
-noise."""
+CORE_SIGNALS = ("loss", "train_loss")
+"""Losses, one of which must have MIN_POINTS points for a run to be judged."""
+SUMMARY_FIELDS = ("symptom", "site", "limit", "source")
+"""Fields of a finding in a summary."""
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A cause whose needs are met: its evidence, and the first step from which it stays named
-    first.
+    """A cause whose needs are met, with its evidence.
 
-    or_else   names of causes that the run's signals cannot tell from this one
+    evidence        the findings that it accounts for, the decisive ones first
+    certain_since   the first step from which every longer prefix of the record names it first; None
+                    when the whole record does not
+    or_else         names of other faults that the signals of this run cannot tell from it
     """
 
     name: str
@@ -47,13 +45,13 @@ class Suspect:
 
     @property
     def title(self) -> str:
-        """The name, and what else it may be."""
+        """The name, followed by what else it may be."""
         return " or ".join((self.name, *self.or_else))
 
     @property
     def gist(self) -> str:
-        """The decisive finding; where it was repeated because it got worse, since when and how bad
-        it became."""
+        """The decisive finding in one line; when it was repeated because it got worse, its first
+        step and its worst observation."""
         first = self.evidence[0]
         worst = max(
             (f for f in self.evidence if f.symptom == first.symptom), key=lambda f: f.strength
@@ -62,24 +60,24 @@ class Suspect:
             return str(first)
         reach = "up to" if worst.worse == "above" else "down to"
         return (
-            f"{worst.place} since step {first.step}, {reach} {worst.observed:.4g} at step {worst.step}, "
-            f"limit {worst.limit:.4g}"
+            f"{worst.place} since step {first.step}, {reach} {worst.observed:.4g} at step "
+            f"{worst.step}, limit {worst.limit:.4g}"
         )
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The outcome of judging one record; `str()` of it is meant to be read when an assertion fails.
+    """The outcome of judging one record. `str()` of it is written for a failed assertion.
 
-    verdict     healthy, unhealthy (a cause is named) or undetermined (no core that can be judged,
-                or an unexplained finding)
-    causes      ranked, the first is `cause`
-    margin      strength of the first cause over that of the next one it does not explain; None when
-                it is sole
-    not_judged  detector -> why it could not judge
-    reason      why the verdict is undetermined, "" otherwise
-    core        whether there was enough of a loss to judge
-    remarks     what is worth knowing of a run and is no fault
+    verdict      healthy; unhealthy: a cause is named; undetermined: too little of a loss to judge,
+                 a loss that never fell, or a finding that no cause explains
+    causes       ranked; the first one is `cause`
+    margin       strength of the first cause over that of the next one that does not follow from it;
+                 None when there is no such cause
+    not_judged   detector -> why it could not judge
+    reason       why the verdict is undetermined; "" for other verdicts
+    core         whether there was enough of a loss to judge
+    remarks      facts worth knowing that are no fault
     """
 
     verdict: Verdict
@@ -94,24 +92,26 @@ class Diagnosis:
 
     @property
     def cause(self) -> str | None:
+        """The name of the first cause."""
         return self.causes[0].name if self.causes else None
 
     @property
     def title(self) -> str:
-        """The first cause with what else it may be, "" when there is none."""
+        """The first cause with what else it may be; "" when there is none."""
         return self.causes[0].title if self.causes else ""
 
     @property
     def remedy(self) -> str:
+        """The remedy of the first cause; "" when there is none."""
         return self.causes[0].remedy if self.causes else ""
 
     @property
     def alarm(self) -> bool:
-        """Whether somebody should look: a named cause, or a finding that none explains in a run
-        with its core there.
+        """Whether somebody should look at the run: a cause is named, or there is a finding that no
+        cause explains and enough of a loss to judge.
 
-        A loss that never fell is no alarm: a run that is dead looks like one that had learned
-        before its log began."""
+        A loss that never fell is no alarm, since a log that begins after convergence looks the
+        same."""
         return self.verdict == "unhealthy" or (self.core and bool(self.findings))
 
     @property
@@ -122,21 +122,24 @@ class Diagnosis:
             return self.causes[0].gist
         if self.findings:
             return f"no cause explains {self.findings[0]}"
-        asked = len(self.judged) + len(self.not_judged)
-        return self.reason or f"{len(self.judged)} of {asked} detectors judged, none found anything"
+        detectors = len(self.judged) + len(self.not_judged)
+        return (
+            self.reason
+            or f"{len(self.judged)} of {detectors} detectors judged, none found anything"
+        )
 
     @property
     def headline(self) -> str:
-        """The gist, after the first cause with what else it may be where there is one."""
+        """The gist, after the title where a cause is named."""
         return f"{self.title}: {self.gist}" if self.causes else self.gist
 
     @property
     def why_not_judged(self) -> dict[str, list[str]]:
-        """Why detectors could not judge -> which, so that each reason is given once."""
-        found: dict[str, list[str]] = {}
+        """Reason -> the detectors that could not judge for this reason."""
+        detectors: dict[str, list[str]] = {}
         for name, why in self.not_judged.items():
-            found.setdefault(why, []).append(name)
-        return found
+            detectors.setdefault(why, []).append(name)
+        return detectors
 
     def shows(self, symptom: str, before: int | None = None) -> bool:
         """Whether a symptom was found, at a step earlier than `before` when that is given."""
@@ -145,14 +148,15 @@ class Diagnosis:
         )
 
     def summary(self) -> dict[str, Any]:
-        """What holds from machine to machine, in builtins: verdict, causes, symptoms, sites,
-        limits, sources."""
-        # Each once: how often a finding was repeated because it got worse is no such thing.
-        limits = dict.fromkeys(tuple(getattr(f, name) for name in KEPT) for f in self.findings)
+        """What is the same on every machine, in builtins: verdict, causes, detectors, and the
+        symptom, site, limit and source of the findings. A repeated finding is listed once."""
+        findings = dict.fromkeys(
+            tuple(getattr(f, name) for name in SUMMARY_FIELDS) for f in self.findings
+        )
         return {
             "verdict": self.verdict,
             "causes": [cause.name for cause in self.causes],
-            "findings": [dict(zip(KEPT, limit, strict=True)) for limit in limits],
+            "findings": [dict(zip(SUMMARY_FIELDS, values, strict=True)) for values in findings],
             "judged": list(self.judged),
             "not_judged": dict(self.not_judged),
             "reason": self.reason,
@@ -171,14 +175,15 @@ class Diagnosis:
                 f"  {cause.meaning}",
                 f"  remedy: {cause.remedy}",
             ]
-        for f, worst in _worst_of_each(self.findings):
+        for f, worst in _first_and_worst(self.findings):
             began = "" if f.onset is None else f", began at step {f.onset}"
             observed = f"{f.observed:.6g}" + (
                 "" if worst is f else f" ({worst.observed:.6g} at step {worst.step})"
             )
             lines += [
                 f"finding: {f.place}",
-                f"  first step {f.step}{began}, observed {observed}, limit {f.limit:.6g}, {f.worse} is worse",
+                f"  first step {f.step}{began}, observed {observed}, limit {f.limit:.6g}, "
+                f"{f.worse} is worse",
                 f"  limit from: {f.source}",
             ]
         lines += [f"remark: {remark}" for remark in self.remarks]
@@ -189,71 +194,66 @@ class Diagnosis:
         return "\n".join(lines)
 
 
-def _worst_of_each(findings: Sequence[Finding]) -> list[tuple[Finding, Finding]]:
-    """The first finding of each symptom at each site, and the worst that it became."""
+def _first_and_worst(findings: Sequence[Finding]) -> list[tuple[Finding, Finding]]:
+    """The first and the worst finding of each symptom at each site."""
     repeated: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         repeated.setdefault((finding.symptom, finding.site), []).append(finding)
     return [(same[0], max(same, key=lambda f: f.strength)) for same in repeated.values()]
 
 
-@np.errstate(all="ignore")
+@np.errstate(all="ignore")  # a loss may be too large to be squared, which is no news for a terminal
 def diagnose(record: Record, ended: bool = True) -> Diagnosis:
-    """Judge a record by its facts and signals alone; its provenance is not looked at.
+    """Judge a record by its facts and signals; its provenance is not looked at.
 
-    A loss may be too large to be squared: what overflows on the way is far out, and no news for a
-    terminal.
-
-    `ended` is False for a run that is still going: nothing is said then that only its end tells.
-    """
+    `ended` is False for a run that still goes on: detectors that judge how a run ended are left out
+    then, and so are remarks."""
     evidence = Evidence(record)
-    findings, judged, not_judged = _detect(
+    findings, judged, not_judged = _run_detectors(
         evidence, [d for d in DETECTORS if ended or not d.at_end]
     )
-    named = rank(findings)
-    suspects = tuple(_suspect(cause, findings, evidence) for cause in named)
-    core_gap, fallen = _core(evidence)
-    verdict, reason = _verdict(named, findings, core_gap, fallen)
+    causes = rank(findings)
+    suspects = tuple(_suspect(cause, findings, evidence) for cause in causes)
+    missing, fell = _core(evidence)
+    verdict, reason = _verdict(causes, findings, missing, fell)
     return Diagnosis(
         verdict=verdict,
         causes=suspects,
         findings=tuple(findings),
         judged=judged,
         not_judged=not_judged,
-        margin=_margin(named, suspects),
+        margin=_margin(causes, suspects),
         reason=reason,
-        core=not core_gap,
-        remarks=remarks(evidence) if ended else (),
+        core=not missing,
+        remarks=remarks_on(evidence) if ended else (),
     )
 
 
 def rank(findings: Sequence[Finding]) -> list[Cause]:
-    """The causes whose needs are met and not excluded, strongest first; ties go to the earlier row
-    of the table.
+    """The causes whose needs are met and that no symptom excludes, strongest first. Of equal ones
+    the earlier row of the table comes first.
 
-    A cause all of whose needs another named cause explains is a consequence and is ranked after it.
-    """
-    found = {f.symptom for f in findings}
+    A cause that follows from another named cause comes after all that do not."""
+    names = {f.symptom for f in findings}
     possible = [
         cause
         for cause in CAUSES
-        if all(_strength(symptom, findings) >= least for symptom, least in cause.needs.items())
-        and not found.intersection(cause.excluded)
+        if all(_strength(symptom.name, findings) >= least for symptom, least in cause.needs.items())
+        and not any(symptom.name in names for symptom in cause.excluded)
     ]
-    consequence = {
-        cause.name: any(
-            set(cause.needs) <= set(other.explains) for other in possible if other is not cause
-        )
+    follows = {
+        cause.name: any(cause.follows_from(other) for other in possible if other is not cause)
         for cause in possible
     }
     return sorted(
-        possible, key=lambda cause: (consequence[cause.name], -_strength(cause.decisive, findings))
+        possible, key=lambda cause: (follows[cause.name], -_strength(cause.decisive.name, findings))
     )
 
 
-def _detect(
+def _run_detectors(
     evidence: Evidence, detectors: Sequence[Detector]
 ) -> tuple[list[Finding], tuple[str, ...], dict[str, str]]:
+    """The findings, the detectors that judged, and why the others could not."""
     findings: list[Finding] = []
     judged: list[str] = []
     not_judged: dict[str, str] = {}
@@ -268,32 +268,33 @@ def _detect(
 
 def _suspect(cause: Cause, findings: Sequence[Finding], evidence: Evidence) -> Suspect:
     own = [f for f in findings if cause.accounts_for(f.symptom)]
-    own.sort(key=lambda f: f.symptom != cause.decisive)
-    strength, remedy = _strength(cause.decisive, findings), cause.remedy.format(onset=own[0].onset)
-    seen = {signal for signal in SIGNALS if evidence.sites(signal)} | {f.symptom for f in findings}
-    seen |= set() if never_fell(evidence) else {VAL_FELL}
-    or_else = tuple(name for name, telling in cause.alike.items() if seen.isdisjoint(telling))
+    own.sort(key=lambda f: f.symptom != cause.decisive.name)
+    names = {f.symptom for f in findings}
     return Suspect(
-        cause.name,
-        cause.meaning,
-        remedy,
-        strength,
-        tuple(own),
-        _certain_since(cause, findings),
-        or_else,
+        name=cause.name,
+        meaning=cause.meaning,
+        remedy=cause.remedy.format(onset=own[0].onset),
+        strength=_strength(cause.decisive.name, findings),
+        evidence=tuple(own),
+        certain_since=_certain_since(cause, findings),
+        or_else=tuple(
+            other
+            for other, clues in cause.alike.items()
+            if not any(clue.present(evidence, names) for clue in clues)
+        ),
     )
 
 
 def _certain_since(cause: Cause, findings: Sequence[Finding]) -> int | None:
-    """First step from which every longer prefix names the cause first; None for one that is not
-    first in the end.
+    """The first step from which every longer prefix names the cause first; None when the whole
+    record does not.
 
-    Findings are never withdrawn, so the ranking changes only at the steps of findings: replaying
-    those is replaying every prefix, in time linear in the record."""
+    Findings are never withdrawn, so the ranking changes only at the steps of findings. Ranking the
+    findings up to each of those steps covers every prefix, in time linear in the record."""
     since = None
     for step in sorted({f.step for f in findings}):
-        named = rank([f for f in findings if f.step <= step])
-        if not named or named[0] is not cause:
+        causes = rank([f for f in findings if f.step <= step])
+        if not causes or causes[0] is not cause:
             since = None
         elif since is None:
             since = step
@@ -301,43 +302,44 @@ def _certain_since(cause: Cause, findings: Sequence[Finding]) -> int | None:
 
 
 def _strength(symptom: str, findings: Sequence[Finding]) -> float:
-    """Strength of a symptom's strongest finding; minus infinity when there is none."""
+    """Strength of the strongest finding of a symptom; minus infinity when there is none."""
     return max((f.strength for f in findings if f.symptom == symptom), default=float("-inf"))
 
 
-def _margin(named: Sequence[Cause], suspects: Sequence[Suspect]) -> float | None:
+def _margin(causes: Sequence[Cause], suspects: Sequence[Suspect]) -> float | None:
     """Lead of the first cause over the next one that does not follow from it."""
-    for cause, suspect in zip(named[1:], suspects[1:], strict=True):
-        if not set(cause.needs) <= set(named[0].explains):
+    for cause, suspect in zip(causes[1:], suspects[1:], strict=True):
+        if not cause.follows_from(causes[0]):
             return suspects[0].strength - suspect.strength
     return None
 
 
 def _core(evidence: Evidence) -> tuple[str, bool]:
-    """Why the core signal is missing ("" when it is not), and whether the loss fell."""
-    recorded = [name for name in CORE if evidence.sites(name)]
+    """What is missing of a loss to judge the run by ("" when nothing is), and whether it fell."""
+    recorded = [name for name in CORE_SIGNALS if evidence.sites(name)]
     if not recorded:
         return "no loss was recorded", False
     try:
-        losses = {name: evidence.series(name)[1] for name in recorded}
+        points = {name: len(evidence.series(name)[1]) for name in recorded}
     except CannotJudgeError as why:
         return str(why), False
-    name = max(recorded, key=lambda name: min(CORE_POINTS, len(losses[name])))
-    if len(losses[name]) < CORE_POINTS:
-        return f"{len(losses[name])} points of {name}; {CORE_POINTS} are needed", False
-    return "", fell(losses[name])
+    name = max(recorded, key=lambda name: min(MIN_POINTS, points[name]))
+    if points[name] < MIN_POINTS:
+        return f"{points[name]} points of {name}; {MIN_POINTS} are needed", False
+    return "", evidence.curve(name).fell
 
 
 def _verdict(
-    named: Sequence[Cause], findings: Sequence[Finding], core_gap: str, fallen: bool
+    causes: Sequence[Cause], findings: Sequence[Finding], missing: str, fell: bool
 ) -> tuple[Verdict, str]:
-    if named:
+    """The verdict, and the reason where it is undetermined."""
+    if causes:
         return "unhealthy", ""
     if findings:
         first = findings[0]
         return "undetermined", f"no cause explains {first.symptom}" + (
             f" at {printable(first.site)}" if first.site else ""
         )
-    if core_gap or not fallen:
-        return "undetermined", f"cannot judge: {core_gap or 'the loss never fell'}"
+    if missing or not fell:
+        return "undetermined", f"cannot judge: {missing or 'the loss never fell'}"
     return "healthy", ""

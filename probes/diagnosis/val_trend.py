@@ -1,5 +1,4 @@
-"""Where a validation loss stops falling and begins to rise: a trend through its evaluations, its
-turn and its rise."""
+"""The trend of a validation loss: where it stops falling and turns up, and by how much it rises."""
 
 from __future__ import annotations
 
@@ -7,45 +6,47 @@ from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from probes.diagnosis.curves import WINDOW, centred_mean
+from probes.diagnosis.curves import SMOOTHING_WINDOW, centred_mean
+from probes.record import Column, Steps
 
-SETTLED = 1.25
-"""The trend is fitted from where the smoothed curve first comes within this factor of its minimum:
-the fall before that is steeper than any trend's and says nothing of the turn."""
-WITHIN = 1.01
-"""Evaluations whose smoothed loss is this close to the minimum are as good a place to stop."""
+MAX_START_OVER_MINIMUM = 1.25
+"""The trend is fitted from where the smoothed loss first comes within this factor of its minimum.
+The fall before that is steeper than the trend can follow, and says nothing of the turn."""
+MAX_STOP_OVER_MINIMUM = 1.01
+"""Evaluations whose smoothed loss is within this factor of the minimum are equally good places to
+stop."""
 TERMS = 4
-LOCAL = 0.2
-"""Share of the run, to either side, over which the noise around an evaluation is measured."""
-EXACT = 1e-6
-"""Relative noise below which evaluations count as exact."""
-MOST_CORRELATED = 0.9
-"""Neighbouring residuals count as correlated no more than this, or one long wave would hide every
-rise."""
-
-Steps = npt.NDArray[np.integer]
-Column = npt.NDArray[np.floating]
+"""Terms of the trend."""
+NOISE_WINDOW_SHARE = 0.2
+"""Share of the run, to either side of an evaluation, over which the noise there is estimated."""
+MIN_RELATIVE_NOISE = 1e-6
+"""Noise below which evaluations count as exact."""
+MAX_CORRELATION = 0.9
+"""Upper bound on the correlation of neighbouring residuals. Without it one long wave would hide
+every rise."""
 
 
 class Trend(NamedTuple):
-    """A trend through a curve of evaluations.
+    """A trend through the evaluations of a run.
 
-    turn    the step where it is lowest
-    rise    its end over its lowest point
-    errors  that difference in standard errors, the noise taken to vary and to be autocorrelated as
-            its residuals are
+    turn          the step at which it is lowest
+    rise          its end over its lowest point
+    rise_errors   the rise in standard errors, which allow for noise that varies along the run and
+                  is correlated as the residuals are
     """
 
     turn: int
     rise: float
-    errors: float
+    rise_errors: float
 
 
 class Stop(NamedTuple):
-    """Where to have stopped: of the evaluations whose smoothed loss is within 1 % of the lowest,
-    the one nearest to the turn of the trend; and the first and the last of them. All in steps."""
+    """Where a run should have stopped, in steps.
+
+    first, last   the first and last evaluation whose smoothed loss is within 1 % of its minimum
+    step          the one of these that is nearest to the turn of the trend
+    """
 
     step: int
     first: int
@@ -53,84 +54,88 @@ class Stop(NamedTuple):
 
 
 def trend_of(steps: Steps, losses: Column) -> Trend | None:
-    """Weighted least squares of a + b ln t + c t + d (ln t)^2: a fall that slows down, a rise of
-    either kind after it.
+    """The trend through finite losses [n] above 0 at steps [n]: weighted least squares of
+    a + b ln t + c t + d (ln t)^2. None when too few evaluations are left after the first steep
+    fall.
 
-    steps [n] from 0, finite losses [n] above 0. None where too few evaluations are left after the
-    first steep fall. The two kinds of rise, one that goes on steadily and one that slows down, let
-    the fit follow curves that are neither: the tests hold its turn to curves of three families,
-    with noise as measured."""
-    begin = _settled(losses)
+    The terms describe a fall that slows down, followed by a rise that is steady or slows down. The
+    tests hold the turn to curves of three families that do not have this form, with noise as
+    measured."""
+    origin = min(0.0, float(steps[0]))
+    begin = _trend_begins(losses)
     steps, losses = steps[begin:], losses[begin:]
     if len(steps) <= 2 * TERMS:
         return None
-    basis = _basis(steps)
-    sigma = _spread(
-        losses - basis @ np.linalg.lstsq(basis, losses, rcond=None)[0], float(losses.mean())
-    )
-    q = np.linalg.qr(basis / sigma[:, None])[0]
-    scaled = losses / sigma
+    terms = _terms(np.asarray(steps - origin, dtype=np.float64))
+    residuals = losses - terms @ np.linalg.lstsq(terms, losses, rcond=None)[0]
+    noise = _noise_along(residuals, float(losses.mean()))
+    q = np.linalg.qr(terms / noise[:, None])[0]
+    scaled = losses / noise
     fitted = q @ (q.T @ scaled)
-    trend, lift = fitted * sigma, q * sigma[:, None]
+    trend, weights = fitted * noise, q * noise[:, None]
     lowest = int(trend.argmin())
-    # Var(trend[-1] - trend[lowest]) = s^2 |lift[-1] - lift[lowest]|^2, the columns of q being
-    # orthonormal.
-    error = float(np.linalg.norm(lift[-1] - lift[lowest])) * _noise(scaled - fitted)
-    climb = float(trend[-1] - trend[lowest])
+    # The columns of q are orthonormal, so
+    # Var(trend[-1] - trend[lowest]) = s^2 |weights[-1] - weights[lowest]|^2.
+    error = float(np.linalg.norm(weights[-1] - weights[lowest])) * _residual_error(scaled - fitted)
+    rise = float(trend[-1] - trend[lowest])
     return Trend(
-        int(steps[lowest]), float(trend[-1] / trend[lowest]), climb / error if error > 0 else 0.0
+        turn=int(steps[lowest]),
+        rise=float(trend[-1] / trend[lowest]),
+        rise_errors=rise / error if error > 0 else 0.0,
     )
 
 
 def stop_of(steps: Steps, losses: Column) -> Stop:
-    """Where a run with this validation loss should have stopped. Raises ValueError for under five
-    evaluations."""
+    """Where a run with these validation losses [n] at steps [n] should have stopped. Raises
+    ValueError for fewer than SMOOTHING_WINDOW evaluations."""
     smooth = centred_mean(losses)
-    at = steps[WINDOW // 2 : len(steps) - WINDOW // 2]
-    good = at[smooth <= WITHIN * smooth.min()]
+    smooth_steps = steps[SMOOTHING_WINDOW // 2 : len(steps) - SMOOTHING_WINDOW // 2]
+    good = smooth_steps[smooth <= MAX_STOP_OVER_MINIMUM * smooth.min()]
     trend = trend_of(steps, losses)
-    turn = trend.turn if trend else at[smooth.argmin()]
-    return Stop(int(good[np.argmin(np.abs(good - turn))]), int(good[0]), int(good[-1]))
+    turn = trend.turn if trend else smooth_steps[smooth.argmin()]
+    return Stop(
+        step=int(good[np.argmin(np.abs(good - turn))]), first=int(good[0]), last=int(good[-1])
+    )
 
 
-def _settled(losses: Column) -> int:
-    """The first evaluation that belongs to the trend; all of them when there are too few to
+def _trend_begins(losses: Column) -> int:
+    """The index of the first evaluation that belongs to the trend; 0 when there are too few to
     smooth."""
-    if len(losses) < WINDOW:
+    if len(losses) < SMOOTHING_WINDOW:
         return 0
     smooth = centred_mean(losses)
-    return int(np.argmax(smooth <= SETTLED * smooth.min())) + WINDOW // 2
+    return int(np.argmax(smooth <= MAX_START_OVER_MINIMUM * smooth.min())) + SMOOTHING_WINDOW // 2
 
 
-def _basis(steps: Steps) -> Column:
-    """The terms of the trend at each step: [n, 4]."""
+def _terms(steps: Column) -> Column:
+    """The terms of the trend at each step from 0 on: [n, TERMS]."""
     time = (steps + 1.0) / (steps[-1] + 1.0)
     log = np.log(time)
     return np.stack([np.ones_like(time), log, time, log * log], axis=1)
 
 
-def _spread(residuals: Column, level: float) -> Column:
-    """Standard deviation around each evaluation: noise falls with the learning rate, and by a
-    factor of four in a run.
+def _noise_along(residuals: Column, level: float) -> Column:
+    """Standard deviation of the noise at each evaluation [n], which falls with the learning rate,
+    by a factor of four in a run.
 
-    Root mean square over LOCAL of the run to either side, mirrored at its ends; never quite 0.
+    It is the root mean square of the residuals in a window around the evaluation, mirrored at both
+    ends, and at least MIN_RELATIVE_NOISE of the level. Relative residuals keep the squares finite.
     """
-    reach = max(WINDOW, int(LOCAL * len(residuals)))
-    square = np.square(np.pad(residuals, reach, mode="reflect"))
-    total = np.concatenate([[0.0], np.cumsum(square)])
+    reach = max(SMOOTHING_WINDOW, int(NOISE_WINDOW_SHARE * len(residuals)))
+    squares = np.square(np.pad(residuals / level, reach, mode="reflect"))
+    total = np.concatenate([[0.0], np.cumsum(squares)])
     width = 2 * reach + 1
-    spread: Column = np.sqrt(
-        np.maximum((total[width:] - total[:-width]) / width, (EXACT * level) ** 2)
-    )
-    return spread
+    mean_squares = (total[width:] - total[:-width]) / width
+    noise: Column = level * np.sqrt(np.maximum(mean_squares, MIN_RELATIVE_NOISE**2))
+    return noise
 
 
-def _noise(scaled: Column) -> float:
-    """Standard deviation of scaled residuals as it enters an estimate from all of them: n residuals
-    of lag-one correlation rho tell as much as n (1 - rho) / (1 + rho) independent ones (Bartlett
+def _residual_error(scaled: Column) -> float:
+    """Standard deviation of scaled residuals [n], increased for their correlation: n residuals with
+    a lag-one correlation of rho are worth n (1 - rho) / (1 + rho) independent ones (Bartlett
     1935)."""
     square = float(scaled @ scaled)
     if square == 0:
         return 0.0
-    rho = min(max(float(scaled[1:] @ scaled[:-1]) / square, 0.0), MOST_CORRELATED)
+    rho = min(max(float(scaled[1:] @ scaled[:-1]) / square, 0.0), MAX_CORRELATION)
     return sqrt(square / (len(scaled) - TERMS) * (1 + rho) / (1 - rho))

@@ -120,7 +120,7 @@ def concerning(
         finding
         for finding in findings
         if words.intersection(finding.symptom.split("-"))
-        or (finding.symptom == nonfinite.SYMPTOM and _signal_at(finding.site) in signals)
+        or (finding.symptom == nonfinite.NON_FINITE.name and _signal_at(finding.site) in signals)
     ]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from probes.charts.downsample import moving_average
 from probes.charts.plot import SCALAR_POINTS, Level, Line, Plot, Window
 from probes.charts.scale import number
-from probes.diagnosis.curves import WINDOW
+from probes.diagnosis.curves import SMOOTHING_WINDOW
 from probes.diagnosis.val_trend import stop_of
 from probes.panels.describe import fact, first_to_last, lowest, short, unit_of_loss
 from probes.panels.lines import measured, reference_lines, scalar_line
@@ -69,7 +69,7 @@ def _best_steps(run: Record) -> tuple[int, int] | None:
         return None
     steps, values = run.series("val_loss")
     steps, values = steps[np.isfinite(values)], values[np.isfinite(values)]
-    if len(values) < WINDOW or values.min() <= 0:
+    if len(values) < SMOOTHING_WINDOW or values.min() <= 0:
         return None
     stop = stop_of(steps, values)
     return stop.first, stop.last

@@ -139,9 +139,7 @@ def _not_allowed(diagnosis: Diagnosis, allowed: frozenset[str]) -> str:
 
     named = [BY_NAME[cause.name] for cause in diagnosis.causes]
     for suspect, cause in zip(diagnosis.causes, named, strict=True):
-        follows = any(
-            other.name in allowed and cause.needs.keys() <= set(other.explains) for other in named
-        )
+        follows = any(other.name in allowed and cause.follows_from(other) for other in named)
         if cause.name not in allowed and not follows:
             return f"not {suspect.title}: {suspect.gist}"
     for finding in diagnosis.findings:

@@ -1,7 +1,9 @@
-"""The detectors, in order of precedence: one file per symptom, each a pure function from evidence
-to findings."""
+"""The detectors in order of precedence, and the symptoms they find. One file holds one fault: its
+symptoms, its limits and the function that looks for them."""
 
-from probes.diagnosis.base import Detector
+from collections.abc import Iterable, Mapping
+
+from probes.diagnosis.base import Detector, Symptom
 from probes.diagnosis.detectors import (
     at_ln_k,
     dead_neurons,
@@ -22,6 +24,22 @@ from probes.diagnosis.detectors import (
     stuck_heads,
     vanishing_gradients,
 )
+
+
+def symptoms_by_name(detectors: Iterable[Detector]) -> Mapping[str, Symptom]:
+    """Name -> symptom, for all that the detectors can find. Raises ValueError when two detectors or
+    two symptoms share a name."""
+    detector_names: set[str] = set()
+    symptoms: dict[str, Symptom] = {}
+    for detector in detectors:
+        if detector.name in detector_names:
+            raise ValueError(f"two detectors are called {detector.name}")
+        detector_names.add(detector.name)
+        for symptom in detector.symptoms:
+            if symptoms.setdefault(symptom.name, symptom) is not symptom:
+                raise ValueError(f"two symptoms are called {symptom.name}")
+    return symptoms
+
 
 DETECTORS: tuple[Detector, ...] = (
     nonfinite.DETECTOR,
@@ -45,3 +63,4 @@ DETECTORS: tuple[Detector, ...] = (
     overfitting.DETECTOR,
     overfitting.OF_FEW,
 )
+SYMPTOMS: Mapping[str, Symptom] = symptoms_by_name(DETECTORS)

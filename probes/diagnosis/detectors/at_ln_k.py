@@ -1,139 +1,146 @@
-"""A loss that rests at ln K, K small: what a model of K balanced classes scores that knows nothing
-of its input.
+"""A loss that rests at ln K for a small K: the score of a model of K balanced classes that knows
+nothing of its input.
 
-That is so because it does not learn, or because there is nothing to learn. No vocabulary need be
-stated, since a loss that is flat from first to last lies that near to one of the levels by chance
-once or twice in a hundred times (`ABOVE`), and one that fell and came to rest once in two hundred
-(`OVER`). Where it is stated, its level alone counts."""
+Either the model does not learn, or there is nothing to learn. No vocabulary need be stated: a loss
+that is flat from first to last lies so near to one of the levels by chance once or twice in a
+hundred times, and one that fell and came to rest, once in two hundred. When a vocabulary is stated,
+only its own level counts."""
 
 from __future__ import annotations
 
-from decimal import Decimal
 from math import log, sqrt
 
 import numpy as np
 
-from probes.diagnosis.base import Detector, Finding
-from probes.diagnosis.curves import POINTS, Course, course, fell, finite, training_loss
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
+from probes.diagnosis.curves import MIN_SEGMENT_POINTS, Curve, rounding_step
 from probes.diagnosis.evidence import Evidence
-from probes.record import Column
 
-SYMPTOM = "loss-at-ln-k"
-CLASSES = range(2, 11)
-"""Numbers of classes that are thought of when none is stated."""
-ABOVE, BELOW = 0.015, 0.01
-"""How far off ln K the mean may lie, as a share of 1 / K, the distance to the next level. Above,
-since the noise of the updates keeps what such a model predicts a little off even; below, since
-classes are never quite balanced. Of the levels from 0.1 to 3 that is 1.7 %."""
-OVER, UNDER = 0.002, 0.005
-"""As much for a loss that came down to ln K, whose whole second half lies so near. Of the levels
-from 0.1 to 3 that is 0.5 %, and the loss of a model that knows something of its input is hardly
-ever as flat."""
-BESIDE = 0.05
-"""As much for the training loss beside a validation loss that is there from first to last: it is
-measured on fewer rows, and under dropout."""
-ERRORS = 4.0
-"""Standard errors by which a stretch may lie off: 1 of 16,000 does, and there are 20."""
-BATCH = 8
-"""Rows behind a point of loss, at least. A model whose logits are off even by s lies s^2 / 2 above
-ln K, and its loss of one row varies by s: so ABOVE bounds the noise as well, far below that of a
-model which knows something."""
-DIGITS = 6
-"""Decimals of a loss beyond which it does not count as rounded."""
-SOURCE = (
-    "a mean loss within 1.5 % of the way to the next such level, never off it and never falling"
-)
-SOURCE_OF_VAL = (
-    "a validation loss so near from first to last, and the training loss within 5 % of that way"
+CLASS_COUNTS = range(2, 11)
+"""Values of K that are tried when no vocabulary is stated. All distances from ln K below are shares
+of 1 / K, which is about the distance to the next level."""
+MAX_MEAN_ABOVE, MAX_MEAN_BELOW = 0.015, 0.01
+"""Distance of the mean from ln K. Above, because the noise of the updates keeps even such a model a
+little off; below, because classes are never quite balanced. Of the levels from 0.1 to 3 this covers
+1.7 %."""
+MAX_REST_ABOVE, MAX_REST_BELOW = 0.002, 0.005
+"""The same for the second half of a loss that came down to ln K. Of the levels from 0.1 to 3 this
+covers 0.5 %, and the loss of a model that knows something of its input is hardly ever as flat."""
+MAX_TRAIN_DISTANCE = 0.05
+"""The same for a training loss beside a validation loss that is at ln K throughout. It is measured
+on fewer rows and under dropout."""
+MAX_SEGMENT_ERRORS = 4.0
+"""Standard errors by which a segment may lie farther off. Of 16,000 segments one does, and there
+are 20."""
+MIN_BATCH_ROWS = 8
+"""Rows behind a point of the loss at least. A model whose logits are off by s lies s^2 / 2 above
+ln K, and its loss on one row varies by s. So MAX_MEAN_ABOVE also bounds the noise, far below that
+of a model that knows something."""
+AT_LN_K = Symptom(
+    name="loss-at-ln-k",
+    quantity="loss at rest",
+    unit="nats",
+    view=ViewKey.LOSS,
+    worse="above",
+    criterion=(
+        "loss at ln K, for a K from 2 to 10 or for the stated vocabulary: training loss from first"
+        " to last; or its second half after it came down; or validation loss from first to last "
+        "with training loss near"
+    ),
+    source=(
+        "within 1.5 % of the distance to the next such level, as a flat loss lies by chance once "
+        "in sixty times"
+    ),
+    sentence={
+        "en": "The loss rests at {observed}. A model that knows nothing of its input scores that."
+    },
 )
 SOURCE_OF_REST = (
-    "the second half within 0.2 % of the way to the next such level, having come down to it"
+    "within 0.2 % of the distance to the next such level, as a loss that came to rest lies by "
+    "chance once in 200 times"
+)
+SOURCE_OF_VALIDATION = (
+    "within 1.5 % of the distance to the next such level, and the training loss within 5 %"
 )
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    _, losses, path = training_loss(evidence)
-    val, end = _validation(evidence), int(evidence.steps[-1])
-    for k in _counts(evidence):
-        limit = log(k) - BELOW / k
-        if _rests(losses, path, k):
+    loss, val = evidence.training_loss(), evidence.curve_or_empty("val_loss")
+    signal, end, rounding = evidence.loss_signal, evidence.last_step, rounding_step(loss.values)
+    for k in _class_counts(evidence):
+        limit = log(k) - MAX_MEAN_BELOW / k
+        if _is_throughout(loss, k, rounding):
+            return [AT_LN_K.found(end, float(loss.values.mean()), site=signal, limit=limit)]
+        if _came_down(loss, k, rounding) and _validation_agrees(val, k):
+            segments = loss.segments
             return [
-                Finding(
-                    SYMPTOM, evidence.of_loss, end, float(losses.mean()), limit, "above", SOURCE
+                AT_LN_K.found(
+                    end,
+                    float(segments.level[-1]),
+                    site=signal,
+                    limit=log(k) - MAX_REST_BELOW / k,
+                    source=SOURCE_OF_REST,
+                    onset=int(segments.first_step[len(segments.level) // 2]),
                 )
             ]
-        if _came_down(losses, val, path, k):
-            tight, onset = log(k) - UNDER / k, int(path.begin[len(path.level) // 2])
-            level = float(path.level[-1])
+        near = abs(_late_level(loss) - log(k)) <= MAX_TRAIN_DISTANCE / k
+        if near and val.has_segments and _is_throughout(val, k, rounding_step(val.values)):
+            mean = float(val.values.mean())
             return [
-                Finding(
-                    SYMPTOM, evidence.of_loss, end, level, tight, "above", SOURCE_OF_REST, onset
-                )
-            ]
-        along = course(np.arange(len(val)), val)
-        if along and abs(_late(losses) - log(k)) <= BESIDE / k and _rests(val, along, k):
-            return [
-                Finding(SYMPTOM, "val_loss", end, float(val.mean()), limit, "above", SOURCE_OF_VAL)
+                AT_LN_K.found(end, mean, site="val_loss", limit=limit, source=SOURCE_OF_VALIDATION)
             ]
     return []
 
 
-def _validation(evidence: Evidence) -> Column:
-    """The finite values of validation's loss, none where it was not recorded."""
-    return finite(*evidence.series("val_loss"))[1] if evidence.sites("val_loss") else np.empty(0)
-
-
-def _late(values: Column) -> float:
-    """The level of the second half."""
-    return float(np.median(values[len(values) // 2 :]))
-
-
-def _rests(losses: Column, path: Course, k: int) -> bool:
-    """Whether a loss is at ln K from first to last."""
-    mean, spread = float(losses.mean()), float(losses.std())
-    error = max(spread / sqrt(len(losses)), resolution(losses) / 2)
-    above, below, off = ABOVE / k, BELOW / k, path.level - log(k)
-    rests = np.abs(off) <= above + ERRORS * np.maximum(
-        path.error, spread / sqrt(len(losses) / len(off))
-    )
-    near = -below <= mean - log(k) <= above and error <= below
-    return bool(
-        near
-        and np.median(path.sigma) <= sqrt(2 * above / BATCH)
-        and rests.all()
-        and not fell(losses)
-    )
-
-
-def _came_down(losses: Column, val: Column, path: Course, k: int) -> bool:
-    """Whether the loss began above ln K and rests there, and validation, where there is any, does
-    not say otherwise."""
-    half, rest = len(path.level) // 2, losses[len(losses) // 2 :]
-    off, mean = path.level[half:] - log(k), float(rest.mean()) - log(k)
-    error = max(float(rest.std()) / sqrt(len(rest)), resolution(losses) / 2)
-    flat = (np.maximum(off, -off * OVER / UNDER) <= OVER / k + ERRORS * path.error[half:]).all()
-    near = flat and -UNDER / k <= mean <= OVER / k and error <= OVER / k
-    if not near or losses[:POINTS].max() <= log(k) + ABOVE / k:
-        return False
-    return not len(val) or abs(_late(val) - log(k)) <= ABOVE / k
-
-
-def _counts(evidence: Evidence) -> range:
-    """Of classes: the one that is stated, or all that are thought of."""
+def _class_counts(evidence: Evidence) -> range:
+    """The values of K to try: the stated vocabulary, or all of CLASS_COUNTS."""
     if evidence.facts.get("vocab_size") is None:
-        return CLASSES
-    evidence.uniform()
+        return CLASS_COUNTS
+    evidence.uniform_loss()  # raises when the vocabulary is unusable
     k = int(evidence.number("vocab_size"))
     return range(k, k + 1)
 
 
-def resolution(values: Column) -> float:
-    """The step of a rounded log, by the decimals of its first points; 0 where it is not rounded."""
-    decimals = max(-int(Decimal(repr(float(v))).as_tuple().exponent) for v in values[:100])
-    return 10.0**-decimals if decimals <= DIGITS else 0.0
+def _is_throughout(curve: Curve, k: int, rounding: float) -> bool:
+    """Whether a loss is at ln K from first to last."""
+    values, segments = curve.values, curve.segments
+    above, below = MAX_MEAN_ABOVE / k, MAX_MEAN_BELOW / k
+    mean, spread = float(values.mean()), float(values.std())
+    mean_error = max(spread / sqrt(len(values)), rounding / 2)
+    segment_error = np.maximum(segments.error, spread / sqrt(len(values) / len(segments.level)))
+    return bool(
+        -below <= mean - log(k) <= above
+        and mean_error <= below
+        and np.median(segments.noise) <= sqrt(2 * above / MIN_BATCH_ROWS)
+        and (np.abs(segments.level - log(k)) <= above + MAX_SEGMENT_ERRORS * segment_error).all()
+        and not curve.fell
+    )
 
 
-LIMITS = {
-    SYMPTOM: f"ln K for K from 2 to 10, or of the stated vocabulary; {SOURCE}; {SOURCE_OF_REST}; or {SOURCE_OF_VAL}"
-}
-DETECTOR = Detector("at-ln-k", judge, LIMITS, at_end=True)
+def _came_down(loss: Curve, k: int, rounding: float) -> bool:
+    """Whether a loss began above ln K and its second half rests there."""
+    segments, rest = loss.segments, loss.values[len(loss) // 2 :]
+    half, above, below = len(segments.level) // 2, MAX_REST_ABOVE / k, MAX_REST_BELOW / k
+    distance, mean = segments.level[half:] - log(k), float(rest.mean()) - log(k)
+    mean_error = max(float(rest.std()) / sqrt(len(rest)), rounding / 2)
+    # A distance below ln K counts less, in the ratio of the two limits.
+    weighted = np.maximum(distance, -distance * MAX_REST_ABOVE / MAX_REST_BELOW)
+    return bool(
+        (weighted <= above + MAX_SEGMENT_ERRORS * segments.error[half:]).all()
+        and -below <= mean <= above
+        and mean_error <= above
+        and loss.values[:MIN_SEGMENT_POINTS].max() > log(k) + MAX_MEAN_ABOVE / k
+    )
+
+
+def _validation_agrees(val: Curve, k: int) -> bool:
+    """Whether the second half of validation loss is at ln K, where there is any."""
+    return not len(val) or abs(_late_level(val) - log(k)) <= MAX_MEAN_ABOVE / k
+
+
+def _late_level(curve: Curve) -> float:
+    """The median of the second half."""
+    return float(np.median(curve.values[len(curve) // 2 :]))
+
+
+DETECTOR = Detector("at-ln-k", judge, (AT_LN_K,), at_end=True)

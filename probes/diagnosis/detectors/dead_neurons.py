@@ -1,32 +1,37 @@
-"""Neurons of an FFN that are silent on every token of an evaluation: they pass no signal and get no
-gradient."""
+"""Neurons of a feed-forward layer that are silent on every token of an evaluation. They pass no
+signal and receive no gradient."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from probes.diagnosis.base import Detector, Finding
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
-SYMPTOM = "dead-neurons"
-LIMIT = 0.5
-SOURCE = "half of a layer's neurons silent on every token: half of its width is lost; healthy runs measured at 0"
+MAX_DEAD_FRACTION = 0.5
+DEAD = Symptom(
+    name="dead-neurons",
+    quantity="share of a layer's neurons that are silent on every token",
+    unit="ratio",
+    view=ViewKey.DEAD_NEURONS,
+    worse="above",
+    limit=MAX_DEAD_FRACTION,
+    criterion="more than half of a layer's neurons silent on every token of an evaluation",
+    source="half of the layer's width is lost then; healthy runs measured at 0",
+    sentence={"en": "In {site}, a share of {observed} of all neurons is silent on every token."},
+)
 
 
 def judge(evidence: Evidence) -> list[Finding]:
     findings = []
     for site in evidence.sites("dead_fraction"):
         steps, fractions = evidence.series("dead_fraction", site)
-        if (over := np.flatnonzero(fractions > LIMIT)).size:
-            at = over[0]
-            findings.append(
-                Finding(SYMPTOM, site, int(steps[at]), float(fractions[at]), LIMIT, "above", SOURCE)
-            )
+        if (above := np.flatnonzero(fractions > MAX_DEAD_FRACTION)).size:
+            first = above[0]
+            findings.append(DEAD.found(steps[first], float(fractions[first]), site=site))
     if not evidence.sites("dead_fraction"):
         raise CannotJudgeError("dead_fraction was not recorded")
     return findings
 
 
-DETECTOR = Detector(
-    "dead-neurons", judge, {SYMPTOM: f"share of silent neurons above {LIMIT:g}; {SOURCE}"}
-)
+DETECTOR = Detector("dead-neurons", judge, (DEAD,))

@@ -1,9 +1,9 @@
 """A loss that ends high: above where it began, or back there although much had been learned.
 
-Both ask how the run ended. A bump after a warmup or a resumption comes back, and a task that gets
-harder by a step lifts the loss by a part of its level: neither is meant, so the end must be high
-for long and by much. All levels are medians of stretches (`probes.diagnosis.curves`), so that no
-single point and no tail of the noise decides."""
+Both judge how the run ended. Two harmless rises are excluded because the end must be high for long
+and by much: a bump after a warmup or a resumption comes back, and a task that gets harder by a step
+lifts the loss by a part of its level. All levels are medians of segments
+(`probes.diagnosis.curves`), so no single point and no outliers decide."""
 
 from __future__ import annotations
 
@@ -11,186 +11,232 @@ from typing import NamedTuple
 
 import numpy as np
 
-from probes.diagnosis.base import Detector, Finding
-from probes.diagnosis.curves import (
-    POINTS,
-    Course,
-    beginning,
-    falling,
-    memory,
-    training_loss,
-    wander,
-)
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
+from probes.diagnosis.curves import MIN_SEGMENT_POINTS, Curve, Segments, fall_z
 from probes.diagnosis.evidence import Evidence
 from probes.record import Column
 
-SYMPTOM = "loss-ends-high"
-ABOVE_START = "loss-ends-above-start"
-"""Beside it where the loss is worse than what a model starts with, which one without a gradient is
-not."""
-RISE = 0.5
-"""Of the level at which it began, by which a loss must end above it; harder data and a re-warmed
-rate lift it less."""
-SIGMAS = 2.0
-"""Standard deviations of a single point: by so much at least it must rise, or have been learned."""
-ERRORS = 3.0
-"""Standard errors by which the whole loss must rise, by rank, and its last half may fall."""
-LEARNED = 0.1
-"""Of the level at which it began, by which a loss must have fallen for much to be lost: a smoothed
-one wanders."""
-LOST = 0.9
-"""Of what was learned; the loss is then within a tenth of where it began."""
-FOR_GOOD = 0.25
-"""Of the run, at its end, for which it must have been high."""
-MOSTLY = 0.8
-"""Of the points of that end, which must have given back half of what was learned: a spike just
-before it has not."""
-KEPT_UP = 0.25
-"""Of its highest rise, which a loss that ends lower than that has turned down from."""
-THROWN = 3.0
-"""Times its first value, to which the first updates must have thrown a loss that then rests above
-it."""
-CLIMBED = (0.25, 0.5)
-"""Of what was learned, which a loss that climbs to its end has given back for good, and at its
-end."""
-SURE = 6.0
-"""Standard errors of that climb, by rank: harder data are a step and no climb."""
-EXPLODED = 10.0
-"""Times the largest loss ever before, which all of the last ones are: no tail and no data do
+MIN_RELATIVE_RISE = 0.5
+"""Rise above the start level, as a share of that level, for a loss that ends above its start.
+Harder data and a rate that is warmed up again lift a loss less."""
+MIN_RISE_OR_LEARNED_SIGMAS = 2.0
+"""Standard deviations of a single point that the rise, or what was learned, must exceed."""
+MIN_RISE_Z = 3.0
+"""Standard errors of a rise along the whole run (`fall_z`)."""
+MIN_TURN_DOWN_Z = 3.0
+"""Standard errors of a fall along the last half, from which a loss has turned down."""
+MIN_FINAL_SHARE_OF_PEAK = 0.25
+"""Share of its highest rise at which a loss must end. One that ends lower has turned down."""
+END_SHARE = 0.25
+"""Share of the run, at its end, over which the loss must be high."""
+MIN_RELATIVE_LEARNED = 0.1
+"""Share of its start level by which a loss must have fallen for much to be lost. A smoothed loss
+varies by less."""
+MIN_LEARNED_ERRORS = 3.0
+"""Standard errors of the levels by which it must have fallen."""
+MIN_SHARE_LOST = 0.9
+"""Share of what was learned that a loss which is back at its start has lost."""
+MIN_SHARE_OF_HIGH_POINTS = 0.8
+"""Share of the points of the end that must have lost half of what was learned. A spike just before
+the end has fewer."""
+MIN_SHARE_CLIMBED_THROUGHOUT, MIN_SHARE_CLIMBED = 0.25, 0.5
+"""Share of what was learned that a loss which climbs to its end has lost over the whole end, and in
+its last segment."""
+MIN_CLIMB_Z = 6.0
+"""Standard errors of that climb (`fall_z`). Harder data make a step, not a climb."""
+MIN_THROWN_FACTOR = 3.0
+"""Times its first value to which the first updates must throw a loss that then stays above it."""
+MAX_RELATIVE_NOISE = 0.1
+"""Noise over level at the end of such a loss, up to which its first value alone says where it
+began."""
+MIN_EXPLOSION_FACTOR = 10.0
+"""Times the largest loss before that each of the last points must be. Neither outliers nor data do
 that."""
-LAST = 3
-"""Points of them at least, and a quarter of the log at most, beyond which stretches tell."""
-QUIET = 0.1
-"""Noise of a loss at rest over its level, up to which its first value alone says where it began."""
+MIN_EXPLODED_POINTS = 3
+"""Points of such an explosion at least. They are a quarter of the log at most, since a longer one
+shows in the segments."""
 ABOVE = "ends half its level above where it began, and has not turned down"
 BACK = "back where it began for a quarter of the run, all that was learned lost"
 EXPLODES = "its last three points and more at ten times all before"
 CLIMBS = "half of what was learned lost on a climb of a quarter of the run, to its end"
 THREW = "thrown to three times its first value by the first updates, and never below it again"
+ENDS_HIGH = Symptom(
+    name="loss-ends-high",
+    quantity="height of the training loss at its end, as its source says",
+    unit="ratio",
+    view=ViewKey.LOSS,
+    worse="above",
+    criterion="training loss " + "; or ".join((ABOVE, THREW, EXPLODES, BACK, CLIMBS)),
+    source="a bump after a warmup comes back, and harder data lift the loss by less",
+    sentence={"en": "The loss rises from step {onset} on and ends high: what was learned is lost."},
+)
+ENDS_ABOVE_START = Symptom(
+    name="loss-ends-above-start",
+    quantity="height of the training loss at its end, as its source says",
+    unit="ratio",
+    view=ViewKey.LOSS,
+    worse="above",
+    criterion="training loss " + "; or ".join((ABOVE, THREW, EXPLODES)),
+    source="a model that no gradient reaches is as bad as at its start, and no worse",
+    sentence={"en": "The loss ends above where it began: training made the model worse."},
+)
 
 
-def judge(evidence: Evidence) -> list[Finding]:
-    _, losses, path = training_loss(evidence)
-    at = int(evidence.steps[-1])
-    for find in (_above, _thrown, _explodes, _back, _climbs):
-        if ending := find(path, losses):
-            observed, limit, source, onset = ending
-            symptoms = (
-                (SYMPTOM, ABOVE_START) if find in (_above, _thrown, _explodes) else (SYMPTOM,)
-            )
-            return [
-                Finding(symptom, "", at, observed, limit, "above", source, onset)
-                for symptom in symptoms
-            ]
-    return []
+class HighEnd(NamedTuple):
+    """How high a loss ends, in the unit of its limit. `above_start`: whether that is above where it
+    began."""
 
-
-class Ending(NamedTuple):
-    """How high a loss ends, in the unit of its limit."""
-
+    above_start: bool
     observed: float
     limit: float
     source: str
     onset: int
 
 
-def _last(path: Course) -> int:
-    """The first of the stretches that are the run's end."""
-    return len(path.level) - max(1, round(FOR_GOOD * len(path.level)))
+def judge(evidence: Evidence) -> list[Finding]:
+    end = evidence.once(high_end)
+    if end is None:
+        return []
+    return [
+        symptom.found(
+            evidence.last_step, end.observed, limit=end.limit, source=end.source, onset=end.onset
+        )
+        for symptom in ((ENDS_HIGH, ENDS_ABOVE_START) if end.above_start else (ENDS_HIGH,))
+    ]
 
 
-def _above(path: Course, losses: Column) -> Ending | None:
-    """Whether it ends above where it began, by how many times as much as counts."""
-    began, lowest = beginning(path, losses), float(path.level.min())
-    counts = max(RISE * abs(began), began - lowest, SIGMAS * path.sigma[0])
-    rises = path.level - began
-    if not (rises[_last(path) :] > counts).all() or rises[-1] < KEPT_UP * rises.max():
-        return None
-    if falling(losses) > -ERRORS or _turned_down(losses):
-        return None
-    return Ending(
-        float(rises[-1] / counts) if counts else np.inf, 1.0, ABOVE, _onset(path, rises > counts)
+def high_end(evidence: Evidence) -> HighEnd | None:
+    """How high the training loss ends; None when it does not end high. Raises CannotJudgeError for
+    too few points."""
+    loss = evidence.training_loss()
+    for rule in (_above_start, _thrown, _explodes, _back_at_start, _climbs):
+        if end := rule(loss):
+            return end
+    return None
+
+
+def _above_start(loss: Curve) -> HighEnd | None:
+    """A loss that ends above its start: by how many times as much as is needed."""
+    segments, start = loss.segments, loss.start_level
+    lowest = float(segments.level.min())
+    needed = max(
+        MIN_RELATIVE_RISE * abs(start),
+        start - lowest,
+        MIN_RISE_OR_LEARNED_SIGMAS * segments.noise[0],
     )
+    rises = segments.level - start
+    high_throughout_end = (rises[_end_begins(segments) :] > needed).all()
+    if not high_throughout_end or rises[-1] < MIN_FINAL_SHARE_OF_PEAK * rises.max():
+        return None
+    if loss.fall_z > -MIN_RISE_Z or _turned_down(loss.values):
+        return None
+    observed = float(rises[-1] / needed) if needed else np.inf
+    return HighEnd(True, observed, 1.0, ABOVE, _first_step_of_high_end(segments, rises > needed))
+
+
+def _thrown(loss: Curve) -> HighEnd | None:
+    """A loss that the first updates threw far above its first value, where it stays."""
+    first, segments = float(loss.values[0]), loss.segments
+    half = len(segments.level) // 2
+    if (
+        first <= 0
+        or segments.level[half:].min() <= first
+        or np.median(segments.noise[half:]) > MAX_RELATIVE_NOISE * segments.level[-1]
+    ):
+        return None
+    early = np.median(loss.values[1 : 1 + MIN_SEGMENT_POINTS])
+    if (
+        loss.correlation_length > 1
+        or early <= MIN_THROWN_FACTOR * first
+        or _turned_down(loss.values)
+    ):
+        return None
+    return HighEnd(
+        True, float(early / first), MIN_THROWN_FACTOR, THREW, int(segments.first_step[0])
+    )
+
+
+def _explodes(loss: Curve) -> HighEnd | None:
+    """A loss whose last points are far above all before, but too few to show in a segment."""
+    losses, count = loss.values, len(loss)
+    largest_before = np.maximum.accumulate(np.abs(losses))[:-1]
+    smallest_from_here = np.minimum.accumulate(losses[::-1])[::-1][1:]
+    times = np.divide(
+        smallest_from_here, largest_before, out=np.zeros(count - 1), where=largest_before > 0
+    )
+    first = count - 1 - count // 4
+    times = times[first : count - MIN_EXPLODED_POINTS]
+    if not times.size or times.max() <= MIN_EXPLOSION_FACTOR:
+        return None
+    onset = loss.steps[first + 1 + int(np.argmax(times > MIN_EXPLOSION_FACTOR))]
+    return HighEnd(True, float(times.max()), MIN_EXPLOSION_FACTOR, EXPLODES, int(onset))
+
+
+def _back_at_start(loss: Curve) -> HighEnd | None:
+    """A loss that has lost what it had learned for good: the share that is lost at its end."""
+    segments, shares = loss.segments, _shares_lost(loss)
+    end = _end_begins(segments)
+    if shares is None or end <= segments.level.argmin() or shares[end:].min() <= MIN_SHARE_LOST:
+        return None
+    halfway = (float(segments.level.min()) + loss.start_level) / 2
+    end_points = loss.values[-round(END_SHARE * len(loss)) :]
+    if np.mean(end_points > halfway) < MIN_SHARE_OF_HIGH_POINTS:
+        return None
+    onset = _first_step_of_high_end(segments, shares > MIN_SHARE_LOST)
+    return HighEnd(False, float(np.median(shares[end:])), MIN_SHARE_LOST, BACK, onset)
+
+
+def _climbs(loss: Curve) -> HighEnd | None:
+    """A loss that is losing what it had learned up to its end: the share that is lost by then."""
+    segments, shares = loss.segments, _shares_lost(loss)
+    end, low = _end_begins(segments), int(segments.level.argmin())
+    if (
+        shares is None
+        or end <= low
+        or shares[end:].min() <= MIN_SHARE_CLIMBED_THROUGHOUT
+        or shares[-1] <= MIN_SHARE_CLIMBED
+    ):
+        return None
+    since_lowest = loss.values[round((low + 1) / len(shares) * len(loss)) :]
+    needed = MIN_CLIMB_Z / loss.correlation_length**0.5
+    if fall_z(since_lowest) > -needed or _turned_down(since_lowest):
+        return None
+    return HighEnd(
+        False, float(shares[-1]), MIN_SHARE_CLIMBED, CLIMBS, int(segments.first_step[low + 1])
+    )
+
+
+def _shares_lost(loss: Curve) -> Column | None:
+    """Share of what was learned, from the start to the lowest segment, that each segment has lost:
+    [B]. None where little was learned."""
+    segments, error = loss.segments, loss.level_error
+    low = int(segments.level.argmin())
+    learned = loss.start_level - float(segments.level[low])
+    needed = max(
+        MIN_RELATIVE_LEARNED * abs(loss.start_level),
+        MIN_RISE_OR_LEARNED_SIGMAS * max(segments.noise[0], segments.noise[low]),
+        MIN_LEARNED_ERRORS * float(np.hypot(max(error[0], error[-1]), error[low])),
+    )
+    if learned <= needed:
+        return None
+    shares: Column = (segments.level - segments.level[low]) / learned
+    return shares
+
+
+def _end_begins(segments: Segments) -> int:
+    """The first of the segments that are the end of the run."""
+    return len(segments.level) - max(1, round(END_SHARE * len(segments.level)))
 
 
 def _turned_down(losses: Column) -> bool:
     """Whether the last half of a loss falls."""
-    return falling(losses[len(losses) // 2 :]) > ERRORS
+    return fall_z(losses[len(losses) // 2 :]) > MIN_TURN_DOWN_Z
 
 
-def _back(path: Course, losses: Column) -> Ending | None:
-    """Whether what had been learned is lost: the share of it that is given back, by the best of the
-    last stretches."""
-    shares, end = _given_back(path, losses), _last(path)
-    if shares is None or end <= path.level.argmin() or shares[end:].min() <= LOST:
-        return None
-    half = (float(path.level.min()) + beginning(path, losses)) / 2
-    if np.mean(losses[-round(FOR_GOOD * len(losses)) :] > half) < MOSTLY:
-        return None
-    return Ending(float(np.median(shares[end:])), LOST, BACK, _onset(path, shares > LOST))
+def _first_step_of_high_end(segments: Segments, is_high: np.ndarray) -> int:
+    """First step of the last unbroken run of high segments."""
+    low = np.flatnonzero(~is_high)
+    return int(segments.first_step[low[-1] + 1 if len(low) else 0])
 
 
-def _climbs(path: Course, losses: Column) -> Ending | None:
-    """Whether it is being lost at the end: the share that is given back by then."""
-    shares, end, low = _given_back(path, losses), _last(path), int(path.level.argmin())
-    long, last = CLIMBED
-    if shares is None or end <= low or shares[end:].min() <= long or shares[-1] <= last:
-        return None
-    since = losses[round((low + 1) / len(shares) * len(losses)) :]
-    if falling(since) > -SURE / memory(losses) ** 0.5 or _turned_down(since):
-        return None
-    return Ending(float(shares[-1]), last, CLIMBS, int(path.begin[low + 1]))
-
-
-def _given_back(path: Course, losses: Column) -> Column | None:
-    """Share of what had been learned that each stretch gives back, [B]; None where nothing much had
-    been."""
-    began, low = beginning(path, losses), int(path.level.argmin())
-    learned = began - float(path.level[low])
-    error = wander(path, losses)
-    errors = ERRORS * float(np.hypot(max(error[0], error[-1]), error[low]))
-    if learned <= max(LEARNED * abs(began), SIGMAS * max(path.sigma[0], path.sigma[low]), errors):
-        return None
-    shares: Column = (path.level - path.level[low]) / learned
-    return shares
-
-
-def _thrown(path: Course, losses: Column) -> Ending | None:
-    """Whether the first updates threw it far above its first value, where it stays."""
-    first, half = float(losses[0]), len(path.level) // 2
-    if (
-        first <= 0
-        or path.level[half:].min() <= first
-        or np.median(path.sigma[half:]) > QUIET * path.level[-1]
-    ):
-        return None
-    early = losses[1 : 1 + POINTS]
-    if memory(losses) > 1 or np.median(early) <= THROWN * first or _turned_down(losses):
-        return None
-    return Ending(float(np.median(early) / first), THROWN, THREW, int(path.begin[0]))
-
-
-def _explodes(path: Course, losses: Column) -> Ending | None:
-    """Whether its last points are beyond all before, in so few that no stretch shows it."""
-    largest = np.maximum.accumulate(np.abs(losses))[:-1]
-    least = np.minimum.accumulate(losses[::-1])[::-1][1:]
-    first, last = len(losses) - 1 - len(losses) // 4, len(losses) - LAST
-    times = np.divide(least, largest, out=np.zeros(len(least)), where=largest > 0)[first:last]
-    if not times.size or times.max() <= EXPLODED:
-        return None
-    began = first + 1 + int(np.argmax(times > EXPLODED))
-    step = path.begin[0] + round((path.end[-1] - path.begin[0]) * began / (len(losses) - 1))
-    return Ending(float(times.max()), EXPLODED, EXPLODES, int(step))
-
-
-def _onset(path: Course, high: np.ndarray) -> int:
-    """The first step of the stretches that are high to the end."""
-    low = np.flatnonzero(~high)
-    return int(path.begin[low[-1] + 1 if len(low) else 0])
-
-
-LIMITS = {
-    SYMPTOM: "; or ".join((ABOVE, THREW, EXPLODES, BACK, CLIMBS)),
-    ABOVE_START: "; or ".join((ABOVE, THREW, EXPLODES)),
-}
-DETECTOR = Detector("divergence", judge, LIMITS, at_end=True)
+DETECTOR = Detector("divergence", judge, (ENDS_HIGH, ENDS_ABOVE_START), at_end=True)

@@ -1,63 +1,81 @@
-"""A gradient norm that grows by an order of magnitude over many points, ahead of a loss that ends
-high.
+"""A gradient norm that grows by an order of magnitude over many points, before a loss that ends
+high rises.
 
-One outlying norm is none. A rise that does no harm is none either: weights sharpen in healthy runs.
-And where the norm rises with the loss and no sooner, the loss is why: the gradient of what is wrong
-is large."""
+A single outlying norm does not count. A growth that does no harm does not count either, since
+weights sharpen in healthy runs. Where the norm rises only with the loss, the loss is the reason: a
+model that is far off has a large gradient."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from probes.diagnosis.base import Detector, Finding
-from probes.diagnosis.curves import FEWEST, POINTS, beginning, course, finite, training_loss
-from probes.diagnosis.detectors import divergence
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
+from probes.diagnosis.curves import MIN_POINTS, MIN_SEGMENTS, Curve
+from probes.diagnosis.detectors.divergence import high_end
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
-SYMPTOM = "grad-norm-rising"
-RISE = 10.0
-"""Norm over its lowest level; sound runs sharpen, and decay of weights under a falling rate lifts
-it, by five or so."""
-STRETCHES = 3
-"""In how many, of twenty, it must be that high; in a short log, in as many as a quarter of its
-own."""
-AHEAD = 2.0
-"""By which it must have risen while the loss was no higher than where it began."""
-ERRORS = 4.0
-"""Standard errors of the logarithm of the norm, for a rise over few points."""
-SOURCE = "ten times its lowest level in three stretches of the run, twice it before the loss rose, which ends high"
+MIN_GROWTH = 10.0
+"""Norm over its lowest level. In healthy runs, sharpening, and weights that decay under a falling
+rate, raise the norm by a factor of about five."""
+MIN_GROWN_SEGMENTS = 3
+"""Segments, of twenty, that must be so high; in a short log a quarter of its segments."""
+MIN_GROWTH_BEFORE_LOSS = 2.0
+"""Norm over its lowest level while the loss was no higher than at its start."""
+MIN_GROWTH_ERRORS = 4.0
+"""Standard errors of the logarithm of the norm that either growth must exceed."""
+RISING = Symptom(
+    name="grad-norm-rising",
+    quantity="gradient norm over its lowest level",
+    unit="ratio",
+    view=ViewKey.GRADIENT_NORM,
+    worse="above",
+    limit=MIN_GROWTH,
+    criterion=(
+        "gradient norm ten times its lowest level in three twentieths of the run and twice that "
+        "level before the loss rose, and a loss that ends high"
+    ),
+    source="in healthy runs the norm grows by a factor of about five",
+    sentence={
+        "en": "From step {onset} on the gradient norm grows, to {observed} times its lowest level."
+    },
+)
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    steps, norms = finite(*evidence.series("grad_norm"))
-    steps, norms = steps[norms > 0], norms[norms > 0]
-    path = course(steps, np.log(norms))
-    if path is None:
+    norm = evidence.curve("grad_norm")
+    positive = norm.values > 0
+    log_norm = Curve(norm.steps[positive], np.log(norm.values[positive]))
+    if not log_norm.has_segments:
         raise CannotJudgeError(
-            f"{len(norms)} norms that are finite and not 0; {FEWEST * POINTS} are needed"
+            f"{len(log_norm)} norms that are finite and not 0; {MIN_POINTS} are needed"
         )
-    if not divergence.judge(evidence):
+    if not evidence.once(high_end):
         return []
-    low = int(path.level.argmin())
-    rises = path.level - path.level[low]
-    errors = ERRORS * np.hypot(path.error, path.error[low])
-    later = np.arange(len(rises)) > low
-    high = later & (rises >= np.maximum(np.log(RISE), errors))
-    ahead = (
-        later & (rises >= np.maximum(np.log(AHEAD), errors)) & (path.end <= _still_low(evidence))
+    segments = log_norm.segments
+    low = int(segments.level.argmin())
+    later = np.arange(len(segments.level)) > low
+    growth = segments.level - segments.level[low]
+    errors = MIN_GROWTH_ERRORS * np.hypot(segments.error, segments.error[low])
+    grown = later & (growth >= np.maximum(np.log(MIN_GROWTH), errors))
+    before_loss = (
+        later
+        & (growth >= np.maximum(np.log(MIN_GROWTH_BEFORE_LOSS), errors))
+        & (segments.last_step <= _last_step_of_low_loss(evidence.training_loss()))
     )
-    if high.sum() < min(STRETCHES, len(rises) // FEWEST) or not ahead.any():
+    needed = min(MIN_GROWN_SEGMENTS, len(growth) // MIN_SEGMENTS)
+    if grown.sum() < needed or not before_loss.any():
         return []
-    times, onset = float(np.exp(np.median(rises[high]))), int(path.begin[ahead.argmax()])
-    return [Finding(SYMPTOM, "", int(evidence.steps[-1]), times, RISE, "above", SOURCE, onset)]
+    times = float(np.exp(np.median(growth[grown])))
+    onset = int(segments.first_step[before_loss.argmax()])
+    return [RISING.found(evidence.last_step, times, onset=onset)]
 
 
-def _still_low(evidence: Evidence) -> int:
-    """The last step of the last stretch in which the loss is no higher than where it began, by its
-    noise."""
-    _, losses, path = training_loss(evidence)
-    there = np.flatnonzero(path.level <= beginning(path, losses) + path.sigma)
-    return int(path.end[there[-1]]) if len(there) else -1
+def _last_step_of_low_loss(loss: Curve) -> int:
+    """The last step of the last segment whose level is no higher than the start of the loss plus
+    the noise of a point; -1 when there is none."""
+    segments = loss.segments
+    low = np.flatnonzero(segments.level <= loss.start_level + segments.noise)
+    return int(segments.last_step[low[-1]]) if len(low) else -1
 
 
-DETECTOR = Detector("exploding-gradients", judge, {SYMPTOM: SOURCE}, at_end=True)
+DETECTOR = Detector("exploding-gradients", judge, (RISING,), at_end=True)

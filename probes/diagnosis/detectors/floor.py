@@ -1,20 +1,36 @@
-"""Full-split loss below that split's entropy floor: no model that sees only the past can score so
-well.
+"""Loss over a whole split below the entropy floor of that split: no model that sees only the past
+can score so well.
 
-The floor is the mean conditional entropy of the next token given the whole prefix, a bound by
-Gibbs' inequality and no estimate (`docs/record.md`, fact `ladder`). A batch is a sample and may
-honestly dip below; a full split may not."""
+The floor is the mean conditional entropy of the next token given the whole prefix. It is a bound by
+Gibbs' inequality, not an estimate (`docs/record.md`, fact `ladder`). The loss of a batch may be
+below it honestly, since a batch is a sample."""
 
 from __future__ import annotations
 
-from probes.diagnosis.base import Detector, Finding, worsening
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey, worsening
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
-SYMPTOM = "loss-below-floor"
 SPLITS = ("train", "val")
 FLOAT32_SLACK = 1e-5
 """Nats by which a mean of float32 losses may miss an exact bound."""
-SOURCE = "entropy floor of the split, which no causal model can beat (Gibbs' inequality); slack 1e-5 for float32"
+BELOW_FLOOR = Symptom(
+    name="loss-below-floor",
+    quantity="loss over a whole split",
+    unit="nats per token",
+    view=ViewKey.LOSS,
+    worse="below",
+    criterion="loss over a whole split below the entropy floor of that split",
+    source=(
+        "entropy floor of the split, which no causal model can beat (Gibbs' inequality); slack "
+        "1e-5 for float32"
+    ),
+    sentence={
+        "en": (
+            "{site} is {observed}, below {limit}. No model that sees only the past can score so "
+            "well."
+        )
+    },
+)
 
 
 def judge(evidence: Evidence) -> list[Finding]:
@@ -27,7 +43,7 @@ def judge(evidence: Evidence) -> list[Finding]:
         steps, losses = evidence.series(signal)
         limit = floor - FLOAT32_SLACK
         findings += [
-            Finding(SYMPTOM, signal, int(steps[i]), float(losses[i]), limit, "below", SOURCE)
+            BELOW_FLOOR.found(steps[i], float(losses[i]), site=signal, limit=limit)
             for i in worsening(losses, limit, "below")
         ]
     if not judged:
@@ -35,4 +51,4 @@ def judge(evidence: Evidence) -> list[Finding]:
     return findings
 
 
-DETECTOR = Detector("floor", judge, {SYMPTOM: f"full-split loss below the split's floor; {SOURCE}"})
+DETECTOR = Detector("floor", judge, (BELOW_FLOOR,))

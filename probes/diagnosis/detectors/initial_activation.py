@@ -1,27 +1,40 @@
-"""Scale of every layer's output at step 0: of the order of 1, however deep.
+"""Scale of the output of each layer at step 0, which is of the order of 1 at any depth.
 
-A residual stream starts at the embedding's scale and each sublayer, fed by a LayerNorm and weighted
-at Xavier scale, adds a variance of 1 or so. After L blocks the scale is of the order of sqrt(2 L):
-10 would take fifty blocks."""
+A residual stream starts at the scale of the embedding. Each sublayer is fed by a LayerNorm, has
+weights at Xavier scale and adds a variance of about 1. After L blocks the scale is of the order of
+sqrt(2 L), so a scale of 10 would take fifty blocks."""
 
 from __future__ import annotations
 
-from probes.diagnosis.base import Detector, Finding
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.evidence import Evidence
 
-SYMPTOM = "initial-activation-large"
-LIMIT = 10.0
-SOURCE = "mean |activation| of unit-scale sublayers grows as sqrt(2 blocks); healthy starts measured at 0.1-1.1"
+MAX_MEAN_ACTIVATION = 10.0
+LARGE = Symptom(
+    name="initial-activation-large",
+    quantity="mean |activation| of a layer at step 0",
+    unit="ratio",
+    view=ViewKey.ACTIVATION,
+    worse="above",
+    limit=MAX_MEAN_ACTIVATION,
+    criterion=f"mean |activation| of a layer at step 0 above {MAX_MEAN_ACTIVATION:g}",
+    source=(
+        "mean |activation| of unit-scale sublayers grows as sqrt(2 blocks); healthy starts "
+        "measured at 0.1-1.1"
+    ),
+    sentence={
+        "en": (
+            "At step 0 the output of {site} has a mean size of {observed}. Even a deep network "
+            "stays below {limit}."
+        )
+    },
+)
 
 
 def judge(evidence: Evidence) -> list[Finding]:
     sites = evidence.sites("activation") or ("",)
     largest, site = max((evidence.at_start("activation", site), site) for site in sites)
-    return [Finding(SYMPTOM, site, 0, largest, LIMIT, "above", SOURCE)] if largest > LIMIT else []
+    return [LARGE.found(0, largest, site=site)] if largest > MAX_MEAN_ACTIVATION else []
 
 
-DETECTOR = Detector(
-    "initial-activation",
-    judge,
-    {SYMPTOM: f"mean |activation| of a layer at step 0 above {LIMIT:g}; {SOURCE}"},
-)
+DETECTOR = Detector("initial-activation", judge, (LARGE,))

@@ -1,32 +1,52 @@
-"""Gradient norm of the first step, before clipping, of a loss that is a mean over tokens: of the
-order of 1."""
+"""Norm of the first gradient, before clipping, which is of the order of 1 for a loss that is a mean
+over tokens."""
 
 from __future__ import annotations
 
-from probes.diagnosis.base import Detector, Finding
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.evidence import Evidence
 
-LARGE = "first-gradient-large"
-SMALL = "first-gradient-small"
-UPPER = 10.0
-LOWER = 0.1
+MAX_NORM = 10.0
+MIN_NORM = 0.1
 SOURCE = "first gradient norm of a mean loss; band [0.1, 10], healthy starts measured at 2.7-4.5"
+LARGE = Symptom(
+    name="first-gradient-large",
+    quantity="gradient norm at step 0",
+    unit="L2 norm",
+    view=ViewKey.GRADIENT_NORM,
+    worse="above",
+    limit=MAX_NORM,
+    criterion=f"gradient norm at step 0 above {MAX_NORM:g}",
+    source=SOURCE,
+    sentence={
+        "en": "The first gradient has a norm of {observed}. A norm of up to {limit} is usual."
+    },
+)
+SMALL = Symptom(
+    name="first-gradient-small",
+    quantity="gradient norm at step 0",
+    unit="L2 norm",
+    view=ViewKey.GRADIENT_NORM,
+    worse="below",
+    limit=MIN_NORM,
+    criterion=f"gradient norm at step 0 below {MIN_NORM:g}",
+    source=SOURCE,
+    sentence={
+        "en": "The first gradient has a norm of {observed}. A norm of {limit} or more is usual."
+    },
+)
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    evidence.number(
-        "vocab_size"
-    )  # the band is one of mean cross-entropy from scratch; without V it is not known to be
+    # The band holds for a mean cross-entropy of a model trained from scratch. Only a record that
+    # states a vocabulary is known to be of one.
+    evidence.number("vocab_size")
     norm = evidence.at_start("grad_norm")
-    if norm > UPPER:
-        return [Finding(LARGE, "", 0, norm, UPPER, "above", SOURCE)]
-    if norm < LOWER:
-        return [Finding(SMALL, "", 0, norm, LOWER, "below", SOURCE)]
+    if norm > MAX_NORM:
+        return [LARGE.found(0, norm)]
+    if norm < MIN_NORM:
+        return [SMALL.found(0, norm)]
     return []
 
 
-LIMITS = {
-    LARGE: f"gradient norm at step 0 above {UPPER:g}; {SOURCE}",
-    SMALL: f"gradient norm at step 0 below {LOWER:g}; {SOURCE}",
-}
-DETECTOR = Detector("first-gradient", judge, LIMITS)
+DETECTOR = Detector("first-gradient", judge, (LARGE, SMALL))

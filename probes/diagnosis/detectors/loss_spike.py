@@ -1,11 +1,10 @@
-"""A loss that jumps and stays up: it gives back, within one step, a good part of all that was
-learned.
+"""A loss that jumps and stays up: it gives back, within one step, a good part of what was learned.
 
-A batch unlike the others is one point; a model that was damaged needs several steps to recover. So
-two points in a row have to stand above the median of the points before them, by several times the
-most that any single one has risen. Rises that were seen, rather than a standard deviation, tell
-what is usual: noise is skewed, has heavy tails, and grows as a model gets confident, so that a
-single point may well be beyond the start."""
+An unusual batch raises a single point, while a damaged model needs several steps to recover. So two
+points in a row must lie above the median of the points before them, by several times the largest
+rise of any single point of late. Rises that were seen are a better measure of the usual noise than
+a standard deviation: the noise of a loss is skewed, has heavy tails and grows as a model gets
+confident, so a single point may lie above the start."""
 
 from __future__ import annotations
 
@@ -16,130 +15,143 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from probes.diagnosis.base import Detector, Finding, worsening
-from probes.diagnosis.curves import ERRORS, OF_MEDIAN, TO_SIGMA, finite, memory
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey, worsening
+from probes.diagnosis.curves import (
+    MEDIAN_ERROR_FACTOR,
+    MIN_FALL_ERRORS,
+    Curve,
+    noise_at_lag,
+)
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.record import Column
 
-SYMPTOM = "loss-spike"
-WINDOW = 20
-"""Points before a jump whose median it is measured from; as many as make a loss a core signal."""
-MEMORY = 100
-"""Points before a jump whose highest rise says what is usual of late: noise comes and goes with the
+LEVEL_POINTS = 20
+"""Points before a jump whose median is the level it starts from."""
+RECENT_POINTS = 100
+"""Points before a jump whose largest rise shows what is usual of late. Noise changes with the
 level."""
-START = 5
-"""Points whose median is what the loss was before anything was learned."""
-GIVEN_BACK = 0.25
-"""Share of what was learned so far, from the start down to the window's median, that the jump gives
+START_POINTS = 5
+"""First points of a log, whose median is the loss before anything was learned."""
+MIN_SHARE_GIVEN_BACK_AT_ONCE = 0.25
+"""Share of what was learned so far, from the start down to the level, that a jump must give
 back."""
-OF_TWO = 2.5
-"""Times the highest rise among MEMORY points that two points in a row stay above;
-studies/spikes.py, seeds 0-49."""
-OF_SMOOTHED = 8.0
-"""As many in a loss that was smoothed, which stays up after a single outlier as well."""
-RESTART = 3.0
-"""Growth of the learning rate over its median of MEMORY points, by which a rise is meant: a warm
-restart. A linear warmup doubles it at most."""
-USUAL = 3.0
-"""Standard deviations that count as a rise seen, where none so high was: a short log has seen
-few."""
+MIN_TIMES_LARGEST_RISE = 2.5
+"""Times the largest recent rise that two points in a row must exceed; chosen by studies/spikes.py
+on seeds 0-49."""
+MIN_TIMES_LARGEST_RISE_SMOOTHED = 8.0
+"""The same for a loss that was smoothed, in which a single outlier raises several points."""
+MIN_RATE_GROWTH_OF_RESTART = 3.0
+"""Learning rate over the median of the RECENT_POINTS rates before it, from which a rise of the loss
+is intended: a warm restart. A linear warmup doubles the rate at most."""
+MIN_LARGEST_RISE_IN_SIGMAS = 3.0
+"""Standard deviations that count as a rise seen although none was so high, since a short log has
+shown few rises."""
 CHUNK = 16_384
-SOURCE = "a quarter of all that was learned, lost in one step, by two points in a row far above any rise before"
+"""Windows whose medians are computed at a time, to bound the memory."""
+SPIKE = Symptom(
+    name="loss-spike",
+    quantity="share of what was learned that a jump of the loss gives back",
+    unit="ratio",
+    view=ViewKey.LOSS,
+    worse="above",
+    limit=MIN_SHARE_GIVEN_BACK_AT_ONCE,
+    criterion=(
+        "a quarter of what was learned lost within one step: two points in a row above 2.5 times "
+        "the largest rise among the hundred points before"
+    ),
+    source=(
+        "no run in order gives back so much so suddenly: no alarm on 100 trainings at any cadence "
+        "(studies/spikes.py)"
+    ),
+    sentence={
+        "en": (
+            "At step {onset} the loss jumps up and gives back a share of {observed} of what was "
+            "learned."
+        )
+    },
+)
 
 
 class Rises(NamedTuple):
-    """What each point is measured by, [n]; NaN where too few came before.
+    """What each point is compared with, [n]; NaN where too few points came before.
 
-    level     median of the points before it
-    highest   how far any of the points before it rose above its own level, of late
-    ever      and ever
+    level     median of the LEVEL_POINTS points before it
+    recent    largest rise of any of the RECENT_POINTS points before it above its own level
+    largest   the same over all points before it
     """
 
     level: Column
-    highest: Column
-    ever: Column
+    recent: Column
+    largest: Column
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    steps, losses = finite(*evidence.series("loss"))
-    if len(losses) <= WINDOW:
-        raise CannotJudgeError(f"{len(losses)} finite points of loss; {WINDOW + 1} are needed")
-    shares = np.zeros(len(losses))
-    for i, share in _spikes(losses):
-        if not _restarted(evidence, int(steps[i])):
+    loss = evidence.curve("loss")
+    if len(loss) <= LEVEL_POINTS:
+        raise CannotJudgeError(f"{len(loss)} finite points of loss; {LEVEL_POINTS + 1} are needed")
+    shares = np.zeros(len(loss))
+    for i, share in _spikes(loss.values):
+        if not _is_restart(evidence, int(loss.steps[i])):
             shares[i + 1] = share
     return [
-        Finding(
-            SYMPTOM,
-            "",
-            int(steps[i]),
-            float(shares[i]),
-            GIVEN_BACK,
-            "above",
-            SOURCE,
-            int(steps[i - 1]),
-        )
-        for i in worsening(shares, GIVEN_BACK, "above")
+        SPIKE.found(loss.steps[i], float(shares[i]), onset=int(loss.steps[i - 1]))
+        for i in worsening(shares, MIN_SHARE_GIVEN_BACK_AT_ONCE, "above")
     ]
 
 
 def _spikes(losses: Column) -> Iterator[tuple[int, float]]:
-    """The first of the two points of each spike, and the share of what was learned that it gives
-    back."""
+    """The first of the two high points of each spike, and the share of what was learned that the
+    spike gives back."""
     rises = _rises(losses)
-    learned = float(np.median(losses[:START])) - rises.level
-    up = np.minimum(losses, np.r_[losses[1:], -np.inf]) - rises.level
-    high = (
-        (up > np.maximum(OF_TWO * rises.highest, rises.ever))
-        & (up > GIVEN_BACK * learned)
+    learned = float(np.median(losses[:START_POINTS])) - rises.level
+    height = np.minimum(losses, np.r_[losses[1:], -np.inf]) - rises.level
+    candidates = (
+        (height > np.maximum(MIN_TIMES_LARGEST_RISE * rises.recent, rises.largest))
+        & (height > MIN_SHARE_GIVEN_BACK_AT_ONCE * learned)
         & (learned > 0)
     )
-    for i in WINDOW + np.flatnonzero(high[WINDOW:]):
-        before = losses[max(0, i - MEMORY) : i]
-        sigma = TO_SIGMA / sqrt(2) * float(np.median(np.abs(np.diff(before))))
-        times = (
-            OF_TWO
-            if memory((losses - rises.level)[max(START, i - MEMORY) : i]) == 1
-            else OF_SMOOTHED
-        )
-        if learned[i] > ERRORS * OF_MEDIAN / sqrt(START) * sigma and up[i] > times * max(
-            rises.highest[i], USUAL * sigma
-        ):
-            yield int(i), float(up[i] / learned[i])
+    for i in LEVEL_POINTS + np.flatnonzero(candidates[LEVEL_POINTS:]):
+        before = losses[max(0, i - RECENT_POINTS) : i]
+        noise = noise_at_lag(before)
+        detrended = (losses - rises.level)[max(START_POINTS, i - RECENT_POINTS) : i]
+        smoothed = Curve(np.arange(len(detrended)), detrended).correlation_length > 1
+        times = MIN_TIMES_LARGEST_RISE_SMOOTHED if smoothed else MIN_TIMES_LARGEST_RISE
+        usual_rise = max(rises.recent[i], MIN_LARGEST_RISE_IN_SIGMAS * noise)
+        start_error = MEDIAN_ERROR_FACTOR / sqrt(START_POINTS) * noise
+        if learned[i] > MIN_FALL_ERRORS * start_error and height[i] > times * usual_rise:
+            yield int(i), float(height[i] / learned[i])
 
 
 def _rises(losses: Column) -> Rises:
-    level = _before(losses)
+    level = _medians_before(losses)
     rise = np.nan_to_num(losses - level, nan=-np.inf)
-    padded = np.r_[np.full(MEMORY, -np.inf), rise]
-    highest = sliding_window_view(padded, MEMORY)[: len(losses)].max(axis=1)
-    return Rises(level, highest, np.r_[-np.inf, np.maximum.accumulate(rise)[:-1]])
+    padded = np.r_[np.full(RECENT_POINTS, -np.inf), rise]
+    recent = sliding_window_view(padded, RECENT_POINTS)[: len(losses)].max(axis=1)
+    return Rises(level, recent, np.r_[-np.inf, np.maximum.accumulate(rise)[:-1]])
 
 
-def _before(values: Column) -> Column:
-    """Median of the up to WINDOW values before each value, of START at least; NaN where there are
-    fewer."""
+def _medians_before(values: Column) -> Column:
+    """Median of the LEVEL_POINTS values before each value, or of all before it where there are
+    fewer; NaN for the first START_POINTS values."""
     medians = np.full(len(values), np.nan)
-    for end in range(START, min(WINDOW, len(values))):
+    for end in range(START_POINTS, min(LEVEL_POINTS, len(values))):
         medians[end] = np.median(values[:end])
-    windows = sliding_window_view(values, WINDOW)[:-1]
+    windows = sliding_window_view(values, LEVEL_POINTS)[:-1]
     for begin in range(0, len(windows), CHUNK):
-        medians[WINDOW + begin : WINDOW + begin + CHUNK] = np.median(
+        medians[LEVEL_POINTS + begin : LEVEL_POINTS + begin + CHUNK] = np.median(
             windows[begin : begin + CHUNK], axis=1
         )
     return medians
 
 
-def _restarted(evidence: Evidence, step: int) -> bool:
-    """Whether the learning rate was raised far above what it was of late, and not for a step
-    alone."""
-    if not evidence.sites("lr"):
-        return False
-    steps, rates = finite(*evidence.series("lr"))
-    end = int(np.searchsorted(steps, step, side="right"))
-    recent = rates[max(0, end - MEMORY) : end]
-    return bool(len(recent) > 1 and recent[-1] > RESTART * np.median(recent[:-1]))
+def _is_restart(evidence: Evidence, step: int) -> bool:
+    """Whether the learning rate at a step is far above that of the points before."""
+    rate = evidence.curve_or_empty("lr")
+    end = int(np.searchsorted(rate.steps, step, side="right"))
+    recent = rate.values[max(0, end - RECENT_POINTS) : end]
+    return bool(
+        len(recent) > 1 and recent[-1] > MIN_RATE_GROWTH_OF_RESTART * np.median(recent[:-1])
+    )
 
 
-LIMITS = {SYMPTOM: f"share given back above {GIVEN_BACK:g}; {SOURCE}"}
-DETECTOR = Detector("loss-spike", judge, LIMITS)
+DETECTOR = Detector("loss-spike", judge, (SPIKE,))

@@ -1,10 +1,10 @@
-"""A loss that is exactly 0 from one point to the next, or from the first on, and stays so: no
-target counts.
+"""A loss that becomes exactly 0 from one point to the next, or is 0 from the first point on, and
+stays 0: no target counts.
 
-It is what is left when every label is masked, and what some trainers write where the loss was NaN.
-An easy task whose loss is rounded gets to 0 as well, but through small numbers, and keeps a small
-gradient; so do a margin that is met and a policy's loss, which are 0 now and then before they stay
-so."""
+This happens when every label is masked, and some trainers write 0 where the loss was NaN. Three
+harmless runs look similar. An easy task whose loss is rounded reaches 0 too, but through small
+values, and keeps a small gradient. A margin loss that is satisfied and the loss of a policy are 0
+now and then before they stay 0."""
 
 from __future__ import annotations
 
@@ -13,45 +13,58 @@ from typing import NamedTuple
 
 import numpy as np
 
-from probes.diagnosis.base import Detector, Finding
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
+from probes.diagnosis.curves import FLOAT32_RESOLUTION, MAX_DECIMALS
 from probes.diagnosis.evidence import Evidence
 from probes.record import Column
 
-SYMPTOM = "loss-zero"
-ZEROS = 5
-"""Successive points: all that a log of twenty has time for, and more than a batch or two without a
-target."""
-SHARE = 0.1
-"""Of the points so far, which they must be as well: a long log has batches without a target in a
-row."""
-FROM_FIRST = 20
-"""As many when nothing came before: the loss of a policy that is its own reference begins at 0 and
-then leaves it."""
-LAST = 5
-"""Points before the first 0 from which it must have fallen; with fewer, the way there was not
-seen."""
-FALL = 300.0
-"""Times the least that the log can show: by so much the median of those points lies above it.
-Chosen with the next two on easy tasks, met margins and masked targets, seeds 0-29."""
-LEAST = 100.0
-"""As many times for the smallest of them: small numbers are the way of an easy task."""
-STEEPER = 8.0
-"""Times what it fell along the LAST points before them, in decades: by so much at least it falls at
-once."""
-DIGITS = 6
-"""After the point, beyond which a log is not rounded but full."""
-PRECISION = 2.0**-23
-"""Of float32, relative: what a log that is not rounded can show beside the larger of its values."""
-LARGER = 0.9
-"""Quantile of the values that is one of these."""
-SOURCE = "a loss that is learned comes to 0 through small values, and keeps a gradient"
+MIN_ZEROS = 5
+"""Successive points of 0: as many as a log of twenty points has room for, and more than a batch or
+two without a target."""
+MIN_SHARE_OF_ZEROS = 0.1
+"""Share of the points so far that must be these zeros. In a long log several batches in a row may
+have no target."""
+MIN_ZEROS_FROM_FIRST = 20
+"""Zeros needed when no point came before them. The loss of a policy that is its own reference
+begins at 0 and then leaves it."""
+POINTS_BEFORE = 5
+"""Points before the first 0 that show how the loss got there."""
+MIN_FALL_FACTOR = 300.0
+"""Times the smallest value the log can show that the median of these points must be. This and the
+next two factors were chosen on easy tasks, satisfied margins and masked targets, seeds 0-29."""
+MIN_SMALLEST_FACTOR = 100.0
+"""The same for the smallest of these points. An easy task passes through small values."""
+MIN_STEEPENING = 8.0
+"""Times the fall in decades along the points before, by which the loss must fall at once."""
+LARGE_VALUE_QUANTILE = 0.9
+"""Quantile of the values that stands for the larger ones. The largest may be on its way to
+infinity."""
+ZERO_LOSS = Symptom(
+    name="loss-zero",
+    quantity="training loss, against its smallest value before",
+    unit="unit of the loss",
+    view=ViewKey.LOSS,
+    worse="below",
+    criterion=(
+        f"training loss exactly 0 for {MIN_ZEROS} points and a tenth of the log, right after "
+        f"values {MIN_FALL_FACTOR:g} times the smallest that the log can show; or 0 for the first "
+        f"{MIN_ZEROS_FROM_FIRST} points"
+    ),
+    source=(
+        "a loss that is learned comes to 0 through small values and keeps a gradient; factors "
+        "chosen on seeds 0-29"
+    ),
+    sentence={"en": "From step {onset} on the training loss is exactly 0."},
+)
 
 
 class Zeros(NamedTuple):
-    """The first zeros of a loss, which stay: from `onset` to `end`; at `known` they had stayed for
-    long enough.
+    """The first uninterrupted zeros of a loss.
 
-    before    the values that came before them, [n]
+    onset     step of the first zero
+    known     step at which there were enough of them
+    end       step of the last of them
+    before    absolute values of the loss before them, [n]
     """
 
     onset: int
@@ -60,56 +73,75 @@ class Zeros(NamedTuple):
     before: Column
 
 
-def first_zeros(evidence: Evidence, from_first: int = FROM_FIRST) -> Zeros | None:
-    """Only the first, since zeros that are left show how a loss gets there. Raises CannotJudgeError
-    without a loss.
+def judge(evidence: Evidence) -> list[Finding]:
+    zeros = first_zeros(evidence)
+    if zeros is None or not _falls_at_once(zeros.before) or _gradient_arrives(evidence, zeros):
+        return []
+    smallest = float(zeros.before.min()) if zeros.before.size else 0.0
+    return [
+        ZERO_LOSS.found(
+            zeros.known, 0.0, site=evidence.loss_signal, limit=smallest, onset=zeros.onset
+        )
+    ]
 
-    `from_first` is how many there have to be when nothing came before.
-    """
-    steps, losses = evidence.series(evidence.of_loss)
+
+def first_zeros(evidence: Evidence, from_first: int = MIN_ZEROS_FROM_FIRST) -> Zeros | None:
+    """The first zeros of the training loss; None when there are too few in a row. Later zeros do
+    not count, since a loss that leaves 0 shows that 0 is in order. `from_first` is how many are
+    needed when no point came before them. Raises CannotJudgeError without a loss."""
+    steps, losses = evidence.series(evidence.loss_signal)
     is_zero = losses == 0
     first = int(is_zero.argmax())
-    left = np.flatnonzero(~is_zero[first:])
-    length = int(left[0]) if left.size else len(losses) - first
-    needed = max(ZEROS, ceil(first * SHARE / (1 - SHARE))) if first else from_first
+    nonzero_after = np.flatnonzero(~is_zero[first:])
+    length = int(nonzero_after[0]) if nonzero_after.size else len(losses) - first
+    needed = (
+        max(MIN_ZEROS, ceil(first * MIN_SHARE_OF_ZEROS / (1 - MIN_SHARE_OF_ZEROS)))
+        if first
+        else from_first
+    )
     if length < needed:
         return None
     onset, known, end = (int(steps[first + i]) for i in (0, needed - 1, length - 1))
     return Zeros(onset, known, end, np.abs(losses[:first]))
 
 
-def _from_afar(before: Column) -> bool:
-    """Whether values [n] are no way to 0: none at all, or so many that the way would have been
-    seen, and it was not."""
+def _falls_at_once(before: Column) -> bool:
+    """Whether values [n] before the zeros are no gradual way to 0. Values that are absent are none;
+    otherwise there must be enough of them to show the way."""
     if not before.size:
         return True
-    last, shown = before[-LAST:], _shown(before)
+    last, smallest = before[-POINTS_BEFORE:], _smallest_shown(before)
     if (
-        len(last) < LAST
-        or not np.isfinite(before[-2 * LAST :]).all()
-        or last.min() <= LEAST * shown
+        len(last) < POINTS_BEFORE
+        or not np.isfinite(before[-2 * POINTS_BEFORE :]).all()
+        or last.min() <= MIN_SMALLEST_FACTOR * smallest
     ):
         return False
-    early, late = np.array_split(before[-2 * LAST :], 2)
-    fallen = log10(np.median(early) / np.median(late))
-    return log10(np.median(last) / shown) > max(log10(FALL), STEEPER * fallen)
+    early, late = np.array_split(before[-2 * POINTS_BEFORE :], 2)
+    decades_before = log10(np.median(early) / np.median(late))
+    decades_at_once = log10(np.median(last) / smallest)
+    return decades_at_once > max(log10(MIN_FALL_FACTOR), MIN_STEEPENING * decades_before)
 
 
-def _shown(values: Column) -> float:
-    """The least that a log can show besides 0: a unit of its last digit, or what float32 keeps
-    beside its larger ones, since a loss of 0 is 1 less 1 in some place; the largest may be on its
-    way to infinity."""
+def _smallest_shown(values: Column) -> float:
+    """The smallest value besides 0 that a log of these values [n] can show: a unit of the last
+    digit of a rounded log, or what float32 resolves beside the larger values, since a loss of 0 is
+    often computed as 1 - 1."""
     finite = values[np.isfinite(values)]
-    full = PRECISION * float(np.quantile(finite, LARGER)) if finite.size else 0.0
-    for digits in range(DIGITS + 1):
-        scaled = finite * 10.0**digits
-        if (np.abs(scaled - np.round(scaled)) <= PRECISION * scaled).all():
-            return max(full, 10.0**-digits)
-    return full
+    resolved = (
+        FLOAT32_RESOLUTION * float(np.quantile(finite, LARGE_VALUE_QUANTILE))
+        if finite.size
+        else 0.0
+    )
+    for decimals in range(MAX_DECIMALS + 1):
+        scaled = finite * 10.0**decimals
+        if (np.abs(scaled - np.round(scaled)) <= FLOAT32_RESOLUTION * scaled).all():
+            return max(resolved, 10.0**-decimals)
+    return resolved
 
 
-def _learns(evidence: Evidence, zeros: Zeros) -> bool:
-    """Whether a gradient arrives all the same."""
+def _gradient_arrives(evidence: Evidence, zeros: Zeros) -> bool:
+    """Whether some gradient norm is finite and not 0 while the loss is 0."""
     if not evidence.sites("grad_norm"):
         return False
     steps, norms = evidence.series("grad_norm")
@@ -117,21 +149,4 @@ def _learns(evidence: Evidence, zeros: Zeros) -> bool:
     return bool((np.isfinite(during) & (during != 0)).any())
 
 
-def judge(evidence: Evidence) -> list[Finding]:
-    zeros = first_zeros(evidence)
-    if zeros is None or not _from_afar(zeros.before) or _learns(evidence, zeros):
-        return []
-    least = float(zeros.before.min()) if zeros.before.size else 0.0
-    return [
-        Finding(SYMPTOM, evidence.of_loss, zeros.known, 0.0, least, "below", SOURCE, zeros.onset)
-    ]
-
-
-DETECTOR = Detector(
-    SYMPTOM,
-    judge,
-    {
-        SYMPTOM: f"exactly 0 for {ZEROS} points and a tenth of the log, from {FALL:g} times the least that it shows, "
-        f"or for {FROM_FIRST} points from the first on; {SOURCE}"
-    },
-)
+DETECTOR = Detector("loss-zero", judge, (ZERO_LOSS,))

@@ -1,13 +1,16 @@
-"""NaN or infinity: named at the first step that proves it and, within it, at the first site in
-order of computation.
+"""NaN or infinity, reported at the first step that proves it and at the first site of that step in
+the order of computation.
 
-A gradient alone that is not finite proves nothing. Half precision finds its loss scale by letting
-gradients overflow: at first as often as the scale has to be halved, then once whenever it is
-raised, and no update is made. So a gradient counts together with a value elsewhere that is not
-finite, or with a loss that is 0 from there on, which is how some trainers write NaN; or where no
-gradient is finite any more and the loss stands still. Its site is then the first of the unbroken
-run of such gradients. That holds for gradients by parameter as well, which a recorder may have seen
-scaled."""
+A gradient alone that is not finite proves nothing. Mixed precision searches for its loss scale by
+letting gradients overflow: at first as often as the scale has to be halved, later once each time it
+is raised, and it skips those updates. So a gradient that is not finite counts only
+
+- together with a value elsewhere that is not finite,
+- together with a loss that is 0 from there on, which is how some trainers write NaN, or
+- when no gradient is finite any more and the loss stands still.
+
+The finding then names the first site of that unbroken run of gradients. The same holds for
+gradients of single parameters, which a recorder may have read before they were unscaled."""
 
 from __future__ import annotations
 
@@ -18,47 +21,57 @@ from typing import NamedTuple
 
 import numpy as np
 
-from probes.diagnosis.base import Detector, Finding
-from probes.diagnosis.curves import FEWEST, POINTS, falling, finite
-from probes.diagnosis.detectors.loss_zero import ZEROS, first_zeros
+from probes.diagnosis.base import Detector, Finding, Symptom
+from probes.diagnosis.curves import MIN_POINTS, Curve, fall_z
+from probes.diagnosis.detectors.loss_zero import MIN_ZEROS, first_zeros
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.record import Column, Steps
 from probes.record.signals import BY_NAME
 
-SYMPTOM = "non-finite"
 COUNT = "nonfinite_count"
 GRADIENTS = ("grad_norm", "grad_norm_by_layer", "grad_activation_ratio")
-LIMIT = 0.0
-SOURCE = "one such value is one too many: IEEE 754 arithmetic never makes it finite again"
-STEPS = 35
-"""In a row that a loss scale may need: 2^32, the largest that trainers begin with, is 1 after 32
-halvings; some wait for an overflow or two before the first."""
-IN_A_ROW = FEWEST * POINTS
-"""Points for which the loss must stand still: fewer tell no trend. Logged as means, one overflow
-spoils many norms."""
-SHARE = 0.1
-"""Of the gradients so far, which those in a row must be as well."""
-FALLS = 1.0
-"""Standard errors by which a loss that falls meanwhile is learning, so that updates are made."""
-STANDING = "no gradient is finite for longer than a loss scale of half precision needs, and the loss stands still"
+MAX_SCALE_SEARCH_STEPS = 35
+"""Steps in a row that a search for the loss scale may take. The largest scale that trainers begin
+with, 2^32, is 1 after 32 halvings, and some wait for an overflow or two before the first."""
+MIN_SHARE_OF_GRADIENTS = 0.1
+"""Share of all gradients so far that the unbroken run must be."""
+MAX_FALL_Z = 1.0
+"""Standard errors of a fall of the loss (`fall_z`) up to which it counts as standing still. A loss
+that falls more shows that updates are made."""
+NON_FINITE = Symptom(
+    name="non-finite",
+    quantity="NaN and infinite values at one site in one step",
+    unit="values",
+    view=None,
+    worse="above",
+    limit=0.0,
+    criterion=(
+        "one NaN or infinite value at any site; of gradients alone only when none was finite for "
+        "longer than mixed precision searches for a loss scale, while the loss stood still"
+    ),
+    source="one such value is one too many: IEEE 754 arithmetic never makes it finite again",
+    sentence={"en": "From step {onset} on, values at {site} are NaN or infinite."},
+)
+Counts = Mapping[str, tuple[Steps, Column]]
+"""Site -> the steps at which its values were counted, and how many were not finite: [n], [n]."""
 
 
 class Gradients(NamedTuple):
-    """The steps at which any gradient was not finite and those at which all were, increasing: [n],
-    [m]."""
+    """Steps in increasing order: those at which some gradient was not finite [n], and those at
+    which all gradients were finite [m]."""
 
     bad: Steps
     good: Steps
 
-    def run(self, step: int) -> Steps:
-        """Up to a step, those not finite since the last that were."""
-        before = int(np.searchsorted(self.good, step, side="right"))
-        begin = np.searchsorted(self.bad, self.good[before - 1], side="right") if before else 0
+    def unbroken_run(self, step: int) -> Steps:
+        """The bad steps up to `step` since the last good one."""
+        good_before = int(np.searchsorted(self.good, step, side="right"))
+        begin = (
+            np.searchsorted(self.bad, self.good[good_before - 1], side="right")
+            if good_before
+            else 0
+        )
         return self.bad[begin : np.searchsorted(self.bad, step, side="right")]
-
-
-Counts = Mapping[str, tuple[Steps, Column]]
-"""Site -> the steps at which its values were counted, and how many were not finite: [n], [n]."""
 
 
 def judge(evidence: Evidence) -> list[Finding]:
@@ -70,17 +83,17 @@ def judge(evidence: Evidence) -> list[Finding]:
     )
     others = [series for site, series in counts.items() if not _is_gradient(site)]
     elsewhere = [int(steps[bad > 0][0]) for steps, bad in others if (bad > 0).any()]
-    proofs = [*elsewhere, *_zeroed(evidence, gradients), *_standing(evidence, gradients)]
+    proofs = [
+        *elsewhere,
+        *_lost_with_loss_of_zero(evidence, gradients),
+        *_lost_for_good(evidence, gradients),
+    ]
     if not proofs:
         return []
     step = min(proofs)
-    began = min([step, *gradients.run(step)[:1].tolist()])
-    site, count = _first_at(began, counts)
-    return [
-        Finding(
-            SYMPTOM, site, step, count, LIMIT, "above", SOURCE, None if began == step else began
-        )
-    ]
+    onset = min([step, *gradients.unbroken_run(step)[:1].tolist()])
+    site, count = _first_site(onset, counts)
+    return [NON_FINITE.found(step, count, site=site, onset=None if onset == step else onset)]
 
 
 def _is_gradient(site: str) -> bool:
@@ -89,16 +102,16 @@ def _is_gradient(site: str) -> bool:
 
 def _gradients(evidence: Evidence, counts: Counts) -> Gradients:
     bad = [steps[count > 0] for steps, count in counts.values()]
-    seen = [steps[count == 0] for steps, count in counts.values()]
+    good = [steps[count == 0] for steps, count in counts.values()]
     if evidence.sites("grad_norm"):
-        steps, norms = evidence.observed("grad_norm")
-        seen.append(steps[np.isfinite(norms)])
+        steps, norms = evidence.any_series("grad_norm")
+        good.append(steps[np.isfinite(norms)])
     none = np.empty(0, dtype=np.int64)
-    unfinished = np.unique(np.concatenate([none, *bad]))
-    return Gradients(unfinished, np.setdiff1d(np.concatenate([none, *seen]), unfinished))
+    all_bad = np.unique(np.concatenate([none, *bad]))
+    return Gradients(all_bad, np.setdiff1d(np.concatenate([none, *good]), all_bad))
 
 
-def _first_at(step: int, counts: Counts) -> tuple[str, float]:
+def _first_site(step: int, counts: Counts) -> tuple[str, float]:
     """The first site at which values were not finite at a step, and how many."""
     for site, (steps, count) in counts.items():
         at = int(np.searchsorted(steps, step))
@@ -107,53 +120,54 @@ def _first_at(step: int, counts: Counts) -> tuple[str, float]:
     raise AssertionError(f"nothing was counted at step {step}")
 
 
-def _zeroed(evidence: Evidence, gradients: Gradients) -> list[int]:
-    """The step, if any, at which a loss had been 0 for long and the gradient was not finite."""
+def _lost_with_loss_of_zero(evidence: Evidence, gradients: Gradients) -> list[int]:
+    """The step, if any, at which the loss had been 0 for long and the gradient was not finite."""
     with suppress(CannotJudgeError):
-        # The loss of a policy is 0 at first as well, while half precision finds its scale.
-        few = first_zeros(evidence, ZEROS)
-        long = few is not None and not few.before.size and few.known - few.onset > STEPS
-        if few and long and (gradients.run(few.known) >= few.onset).sum() >= ZEROS:
+        # A policy's loss is 0 at first as well, while mixed precision searches for its scale. So
+        # zeros from the first point on count only once they last longer than the search.
+        few = first_zeros(evidence, MIN_ZEROS)
+        lasts = (
+            few is not None
+            and not few.before.size
+            and few.known - few.onset > MAX_SCALE_SEARCH_STEPS
+        )
+        if few and lasts and (gradients.unbroken_run(few.known) >= few.onset).sum() >= MIN_ZEROS:
             return [few.known]
         if zeros := first_zeros(evidence):
-            if (gradients.run(zeros.known) >= zeros.onset).any():
+            if (gradients.unbroken_run(zeros.known) >= zeros.onset).any():
                 return [zeros.known]
             later = gradients.bad[(gradients.bad > zeros.known) & (gradients.bad <= zeros.end)]
             return [int(step) for step in later[:1]]
     return []
 
 
-def _standing(evidence: Evidence, gradients: Gradients) -> list[int]:
-    """The first step, if any, at which no gradient had been finite for long, and the loss did not
-    fall meanwhile.
+def _lost_for_good(evidence: Evidence, gradients: Gradients) -> list[int]:
+    """The first step, if any, at which no gradient had been finite for long while the loss did not
+    fall.
 
-    Looked at whenever a run has become twice as long, so that what comes later takes nothing back.
-    """
-    if not evidence.sites(evidence.of_loss):
+    A run of bad steps is judged each time it has doubled in length, so what comes later withdraws
+    nothing. MIN_POINTS points are the fewest that show a trend of the loss. When norms are logged
+    as means over many steps, one overflow spoils many of them."""
+    if not evidence.sites(evidence.loss_signal):
         return []
-    steps, losses = finite(*evidence.observed(evidence.of_loss))
-    finite_before = np.searchsorted(gradients.good, gradients.bad)
-    begins = np.r_[0, 1 + np.flatnonzero(np.diff(finite_before)), len(gradients.bad)]
-    for begin, end in pairwise(begins.tolist()):
-        points = IN_A_ROW
+    loss = Curve(*evidence.any_series(evidence.loss_signal))
+    good_before = np.searchsorted(gradients.good, gradients.bad)
+    run_edges = np.r_[0, 1 + np.flatnonzero(np.diff(good_before)), len(gradients.bad)]
+    for begin, end in pairwise(run_edges.tolist()):
+        points = MIN_POINTS
         while begin + points <= end:
             first, last = gradients.bad[[begin, begin + points - 1]]
-            meanwhile = losses[
-                np.searchsorted(steps, first) : np.searchsorted(steps, last, side="right")
+            during = loss.values[
+                np.searchsorted(loss.steps, first) : np.searchsorted(loss.steps, last, side="right")
             ]
-            long = last - first > STEPS and points >= SHARE * (
-                finite_before[begin] + begin + points
+            so_far = good_before[begin] + begin + points
+            long = (
+                last - first > MAX_SCALE_SEARCH_STEPS and points >= MIN_SHARE_OF_GRADIENTS * so_far
             )
-            if long and len(meanwhile) >= IN_A_ROW and falling(meanwhile) <= FALLS:
+            if long and len(during) >= MIN_POINTS and fall_z(during) <= MAX_FALL_Z:
                 return [int(last)]
             points *= 2
     return []
 
 
-DETECTOR = Detector(
-    SYMPTOM,
-    judge,
-    {
-        SYMPTOM: f"{LIMIT:g} NaN or infinite value at any site; {SOURCE}; of gradients alone, {STANDING}"
-    },
-)
+DETECTOR = Detector("non-finite", judge, (NON_FINITE,))

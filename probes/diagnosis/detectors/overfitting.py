@@ -1,14 +1,14 @@
 """Validation loss whose trend has turned up while the training loss goes on falling: rows are
 learned by heart.
 
-At the learning rates of real runs a validation loss wanders by several percent from one evaluation
-to the next and may stay up for dozens of them before it falls again, so neither a point nor a short
-mean tells a rise. The trend through all evaluations does, once it is steeper than its own error
-(`docs/why.md` has what sooner answers cost).
+At the learning rates of real runs a validation loss varies by several percent from one evaluation
+to the next, and may stay up for dozens of evaluations before it falls again. So neither a point nor
+a short mean shows a rise. The trend through all evaluations does, once its rise exceeds its own
+error (`docs/why.md` says what earlier answers cost).
 
-Of fewer evaluations, as of one an epoch, no trend is known, and only how the run ended tells: all
-of the last ones far above the lowest, which nobody would call a wave, and the training loss clearly
-below what it was there."""
+With few evaluations, such as one an epoch, no trend is known, and only the end of the run tells:
+all of the last evaluations are far above the lowest, farther than a validation loss varies, and the
+training loss is clearly below what it was there."""
 
 from __future__ import annotations
 
@@ -17,128 +17,152 @@ from math import ceil, sqrt
 
 import numpy as np
 
-from probes.diagnosis.base import Detector, Finding
-from probes.diagnosis.curves import POINTS, TO_SIGMA, finite
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
+from probes.diagnosis.curves import MIN_SEGMENT_POINTS, Curve, noise_around_trend
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.diagnosis.val_trend import stop_of, trend_of
-from probes.record import Column, Steps
+from probes.record import Column
 
-SYMPTOM = "val-loss-rising"
-RISE = 1.03
-"""End of the trend over its lowest point; a run within 3 % of its minimum counts as having ended
-there."""
-ERRORS = 6.0
-"""Standard errors of that rise. So many because the question is asked over and over of curves that
-wander: at 6 one of 180 level ones is called risen, at 4 twelve (`studies/val_trend.py`), and no
-choosing run before its minimum."""
-EVALUATIONS = 40
-"""Ten for each term of the trend: with fewer, its own error is not known well enough to be counted
-in."""
-FEW = 5
-"""Evaluations below which nothing is said."""
-FAR = 1.2
-"""Times the lowest evaluation, above which all of the last ones have to lie when there are fewer
-than EVALUATIONS. A curve that ends well wanders by a tenth, on held-out rows as few as fifty
+MIN_TREND_RISE = 1.03
+"""End of the trend over its lowest point. A run that ends within 3 % of its minimum counts as
+having ended there."""
+MIN_TREND_RISE_ERRORS = 6.0
+"""Standard errors of that rise. So many because the test is repeated on curves that vary: with 6
+one of 180 level curves counts as risen, with 4 twelve (`studies/val_trend.py`), and no choosing run
+before its minimum."""
+MIN_EVALUATIONS_OF_TREND = 40
+"""Evaluations, ten for each term of the trend. With fewer the error of the trend is not known well
+enough."""
+MIN_EVALUATIONS = 5
+MIN_RISE_OF_FEW = 1.2
+"""Times the lowest evaluation that each of the last ones must be, with fewer than
+MIN_EVALUATIONS_OF_TREND. A curve that ends well varies by a tenth, even on fifty held-out rows
 (`studies/few_evaluations.py`)."""
-LAST, SHARE = 2, 0.25
-"""The last ones: so many at least, and such a share of all."""
-WAVES = 4.0
-"""Standard deviations of a single evaluation, by which their median has to lie above it as well."""
-SURE = 3.0
-"""Standard errors, by which the training loss has to have fallen since the turn."""
-CLEARLY = 0.95
-"""Times what the training loss was around the lowest evaluation, below which it has to be since."""
-GROWTH = 1.02
-"""The trend is fitted again whenever there are this many times as many evaluations: linear time in
-all."""
-SOURCE = "trend of val loss 3 % and 6 standard errors above its lowest point, train loss below what it was there"
+MIN_LAST_EVALUATIONS, LAST_SHARE = 2, 0.25
+"""The last evaluations: at least so many, and this share of all."""
+MIN_RISE_SIGMAS_OF_FEW = 4.0
+"""Standard deviations of a single evaluation by which their median must exceed the lowest."""
+MAX_TRAIN_LEVEL_OF_FEW = 0.95
+"""Training loss since the lowest evaluation over what it was there, with few evaluations."""
+MIN_TRAIN_FALL_ERRORS = 3.0
+"""Standard errors by which the training loss must have fallen since the turn."""
+REFIT_GROWTH = 1.02
+"""The trend is fitted again when there are this many times as many evaluations. The total cost is
+then linear in their number."""
+VAL_RISING = Symptom(
+    name="val-loss-rising",
+    quantity="validation loss at the end over its lowest",
+    unit="ratio",
+    view=ViewKey.LOSS,
+    worse="above",
+    limit=MIN_TREND_RISE,
+    criterion=(
+        "trend of validation loss 3 % and 6 standard errors above its lowest point; or, with fewer"
+        " than 40 evaluations, all of the last quarter 20 % above the lowest; and train loss below"
+        " what it was there"
+    ),
+    source=(
+        "a run within 3 % of its lowest validation loss counts as having ended there; 6 standard "
+        "errors call one of 180 level curves risen"
+    ),
+    sentence={
+        "en": (
+            "Validation loss is lowest at step {onset} and has risen to {observed} times that, "
+            "while the training loss goes on falling."
+        )
+    },
+)
 SOURCE_OF_FEW = (
-    "last quarter of fewer than 40 evaluations all 20 % above the lowest, train loss clearly below"
+    "fewer than 40 evaluations show no trend; a validation loss that ends well varies by a tenth"
 )
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    """By the trend, once there are EVALUATIONS."""
-    (steps, val), train, floor = _losses(evidence)
-    for count in counts(len(val)):
-        seen, losses = steps[:count], val[:count]
-        # What is not above 0 has no relative rise, and what lies below its floor did not get there
-        # by learning.
-        trend = trend_of(seen, losses) if losses.min() > floor else None
+    """Judge by the trend, from MIN_EVALUATIONS_OF_TREND evaluations on."""
+    val, train, floor = _losses(evidence)
+    for count in fit_counts(len(val)):
+        steps, losses = val.steps[:count], val.values[:count]
+        # A loss that is not above 0 has no relative rise, and one below its floor got there by a
+        # leak and not by learning.
+        trend = trend_of(steps, losses) if losses.min() > floor else None
         if (
             trend
-            and trend.rise > RISE
-            and trend.errors > ERRORS
-            and _falls(train, trend.turn, int(seen[-1]))
+            and trend.rise > MIN_TREND_RISE
+            and trend.rise_errors > MIN_TREND_RISE_ERRORS
+            and _train_falls(train, trend.turn, int(steps[-1]))
         ):
-            stop = stop_of(seen, losses).step
-            return [Finding(SYMPTOM, "", int(seen[-1]), trend.rise, RISE, "above", SOURCE, stop)]
+            stop = stop_of(steps, losses).step
+            return [VAL_RISING.found(steps[-1], trend.rise, onset=stop)]
     return []
 
 
 def judge_few(evidence: Evidence) -> list[Finding]:
-    """Of fewer: whether all of the last ones lie far above the lowest, and the training loss far
-    below."""
-    (steps, val), train, floor = _losses(evidence)
-    lowest, last = int(val.argmin()), max(LAST, ceil(SHARE * len(val)))
-    if len(val) >= EVALUATIONS or val[lowest] <= floor or len(val) - last <= lowest:
+    """Judge the end of a run with fewer evaluations than a trend needs."""
+    val, train, floor = _losses(evidence)
+    losses, lowest = val.values, int(val.values.argmin())
+    last = max(MIN_LAST_EVALUATIONS, ceil(LAST_SHARE * len(val)))
+    if len(val) >= MIN_EVALUATIONS_OF_TREND or losses[lowest] <= floor or len(val) - last <= lowest:
         return []
-    height, middle = float(val[-last:].min()), float(np.median(val[-last:]))
-    if height <= FAR * val[lowest] or middle - val[lowest] <= WAVES * _noise(val):
+    rise, median_rise = losses[-last:].min(), np.median(losses[-last:]) - losses[lowest]
+    if rise <= MIN_RISE_OF_FEW * losses[lowest] or median_rise <= MIN_RISE_SIGMAS_OF_FEW * _noise(
+        losses
+    ):
         return []
-    turn = int(steps[lowest])
-    if not _falls(train, turn, int(steps[-1]), CLEARLY):
+    turn = int(val.steps[lowest])
+    if not _train_falls(train, turn, int(val.steps[-1]), MAX_TRAIN_LEVEL_OF_FEW):
         return []
-    rise = float(height / val[lowest])
-    return [Finding(SYMPTOM, "", int(evidence.steps[-1]), rise, FAR, "above", SOURCE_OF_FEW, turn)]
+    return [
+        VAL_RISING.found(
+            evidence.last_step,
+            float(rise / losses[lowest]),
+            limit=MIN_RISE_OF_FEW,
+            source=SOURCE_OF_FEW,
+            onset=turn,
+        )
+    ]
 
 
-def _losses(evidence: Evidence) -> tuple[tuple[Steps, Column], tuple[Steps, Column], float]:
-    """The finite points of validation and of training, and what validation cannot be below."""
-    val = finite(*evidence.series("val_loss"))
-    train = finite(*evidence.series("train_loss" if evidence.sites("train_loss") else "loss"))
-    if len(val[1]) < FEW:
-        raise CannotJudgeError(f"{len(val[1])} evaluations of val_loss; {FEW} are needed")
+def fit_counts(available: int) -> Iterator[int]:
+    """Numbers of evaluations at which the trend is fitted, up to those available."""
+    count = MIN_EVALUATIONS_OF_TREND
+    while count <= available:
+        yield count
+        count = max(count + 1, int(count * REFIT_GROWTH))
+
+
+def _losses(evidence: Evidence) -> tuple[Curve, Curve, float]:
+    """Validation loss, training loss, and the floor of validation loss (0 where none is known)."""
+    val, train = evidence.curve("val_loss"), evidence.curve(evidence.evaluated_loss_signal)
+    if len(val) < MIN_EVALUATIONS:
+        raise CannotJudgeError(f"{len(val)} evaluations of val_loss; {MIN_EVALUATIONS} are needed")
     return val, train, evidence.rung("val", "floor") or 0.0
 
 
-def counts(available: int) -> Iterator[int]:
-    """Numbers of evaluations at which the trend is fitted, up to those available."""
-    count = EVALUATIONS
-    while count <= available:
-        yield count
-        count = max(count + 1, int(count * GROWTH))
+def _train_falls(train: Curve, turn: int, now: int, max_level: float = 1.0) -> bool:
+    """Whether the training loss over the later half of the time since the turn is below `max_level`
+    times what it was around the turn.
 
-
-def _falls(train: tuple[Steps, Column], turn: int, now: int, times: float = 1.0) -> bool:
-    """Whether the training loss is lower over the later half of the time since the turn than
-    `times` it was around.
-
-    Not as far around as its first steps, where it was high before anything was learned.
-    """
-    steps, losses = train
+    The time around the turn does not reach back to the first steps, where the loss was high before
+    anything was learned."""
+    steps, losses = train.steps, train.values
     half = (now - turn) / 2
     if not len(steps):
         return False
-    away = np.abs(steps - turn)
-    near = away <= min(half, turn - steps[0]) / 2
-    then = losses[near if near.sum() >= POINTS else away <= half / 2]
+    distance = np.abs(steps - turn)
+    near = distance <= min(half, turn - steps[0]) / 2
+    around = losses[near if near.sum() >= MIN_SEGMENT_POINTS else distance <= half / 2]
     since = losses[(steps >= now - half) & (steps <= now)]
-    if not len(then) or not len(since):
+    if not len(around) or not len(since):
         return False
-    error = _noise(losses[steps <= now]) * sqrt(1 / len(then) + 1 / len(since))
-    return bool(since.mean() < times * then.mean() and then.mean() - since.mean() > SURE * error)
+    error = _noise(losses[steps <= now]) * sqrt(1 / len(around) + 1 / len(since))
+    fall = around.mean() - since.mean()
+    return bool(since.mean() < max_level * around.mean() and fall > MIN_TRAIN_FALL_ERRORS * error)
 
 
 def _noise(values: Column) -> float:
-    """Deviation of one value around a curve that falls or rises, by second differences; 0 of fewer
-    than FEW."""
-    return (
-        TO_SIGMA / sqrt(6) * float(np.median(np.abs(np.diff(values, 2))))
-        if len(values) >= FEW
-        else 0.0
-    )
+    """Standard deviation of a single value; 0 for fewer values than show one."""
+    return noise_around_trend(values) if len(values) >= MIN_EVALUATIONS else 0.0
 
 
-DETECTOR = Detector("overfitting", judge, {SYMPTOM: SOURCE})
-OF_FEW = Detector("overfitting-of-few", judge_few, {SYMPTOM: SOURCE_OF_FEW}, at_end=True)
+DETECTOR = Detector("overfitting", judge, (VAL_RISING,))
+OF_FEW = Detector("overfitting-of-few", judge_few, (VAL_RISING,), at_end=True)

@@ -1,167 +1,188 @@
-"""A learning rate that is 0, from the start or long before the end, or that never moves although it
-was declared to."""
+"""A learning rate that is 0 from the start, is 0 long before the end, or never moves although a
+schedule is declared."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from probes.diagnosis.base import Detector, Finding, worsening
-from probes.diagnosis.curves import fell, finite
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey, worsening
+from probes.diagnosis.curves import fell
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.record import Column, Steps
 
-CONSTANT = "lr-constant"
-ZERO = "lr-zero"
-ENDED = "lr-zero-early"
-PATIENCE_POINTS = 20
-"""Points of lr to see before judging: as many as make a loss a core signal."""
-SHARE_OF_RUN = 0.1
-"""Share of the declared run to see before judging; a schedule may hold its first value for a
+MIN_RATES = 20
+"""Points of lr to see before judging: as many as a loss needs to be judged."""
+MIN_SHARE_OF_RUN_SEEN = 0.1
+"""Share of the declared run to see before judging. A schedule may hold its first value for a
 while."""
-SHARE_LOGGED = 0.5
-"""Of the declared run, to see of a log before its rates are called 0: a warmup that rounding hides
-is over by then."""
-SHARE_ENDED = 0.1
-"""Share of the log so far, in points and in steps, for which a rate that was above 0 has to be 0: a
-schedule ends with a last row at 0, and a warm restart touches it."""
-FEWEST_ENDED = 5
-"""As many points of it at least."""
+MIN_SHARE_OF_LOG_SEEN = 0.5
+"""The same before the rates of a log count as 0. A warmup whose first rates are rounded to 0 is
+over by then."""
+MIN_SHARE_AT_ZERO = 0.1
+"""Share of the log so far, in points and in steps, for which a rate that was above 0 must be 0. A
+schedule may end with a last row at 0, and a warm restart touches 0."""
+MIN_RATES_AT_ZERO = 5
 DECIMALS = range(4, 16)
-"""To which a log may round its rates: to fewer nobody does, and a double has no more."""
-NEAR = 20
-"""Units of the last decimal within which the last rate above 0 lies if rounding made the 0: a
-schedule that divides by ten comes from five, one that falls evenly from as many as it falls between
-two points."""
-SMALLEST = float(np.finfo(np.float64).tiny)
-SOURCE = "a declared schedule moves within 20 points and a tenth of the run"
-SOURCE_ZERO = "no rate above 0 within 20 points and a tenth of the run"
-SOURCE_LOGGED = (
-    "no rate above 0 and no fall of the loss in a log that has ended, which may round its rates"
+"""Decimals to which a log may round its rates. Nobody rounds them to fewer, and a double has no
+more."""
+MAX_UNITS_BEFORE_ROUNDED_ZERO = 20
+"""Units of the last decimal that the last rate above 0 may be for rounding to explain the 0 after
+it. A schedule that divides by ten comes from five units, and one that falls evenly from as many as
+it falls between two points."""
+SMALLEST_RATE = float(np.finfo(np.float64).tiny)
+CONSTANT = Symptom(
+    name="lr-constant",
+    quantity="points with one learning rate, from the first on",
+    unit="points",
+    view=ViewKey.RATE,
+    worse="above",
+    criterion=(
+        "a schedule other than constant is declared, and the learning rate is the same for 20 "
+        "points and a tenth of the run"
+    ),
+    source="a declared schedule moves within 20 points and a tenth of the run",
+    sentence={"en": "A schedule is declared, but the learning rate has not moved by step {step}."},
 )
-SOURCE_ENDED = (
-    "exactly 0 for five points and a tenth of the log, after a rate that no rounding takes to 0"
+ZERO = Symptom(
+    name="lr-zero",
+    quantity="learning rate",
+    unit="learning rate",
+    view=ViewKey.RATE,
+    worse="below",
+    limit=SMALLEST_RATE,
+    criterion=(
+        "every learning rate is 0: of a declared schedule for 20 points and a tenth of the run; in"
+        " other logs to the end, and the loss does not fall"
+    ),
+    source="a schedule rises above 0 within 20 points and a tenth of the run",
+    sentence={"en": "The learning rate has been 0 from the start to step {step}."},
+)
+SOURCE_OF_LOG = "a log may round its rates to 0, but a rate above 0 makes the loss fall in the end"
+ZERO_EARLY = Symptom(
+    name="lr-zero-early",
+    quantity="share of the log at a learning rate of 0",
+    unit="ratio",
+    view=ViewKey.RATE,
+    worse="above",
+    limit=MIN_SHARE_AT_ZERO,
+    criterion=(
+        "learning rate exactly 0 for five points and a tenth of the log, in points and in steps, "
+        "after a rate that no rounding takes to 0, while the loss does not fall"
+    ),
+    source=(
+        "a schedule that ends with the run leaves its last row at 0, and a warm restart touches 0"
+    ),
+    sentence={"en": "From step {onset} on the learning rate is 0, and the run goes on."},
 )
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    steps, lrs = evidence.series("lr")
-    total = 0.0 if evidence.facts.get("total_steps") is None else evidence.number("total_steps")
-    points = _points_seen(steps, SHARE_OF_RUN * total)
+    """Judge any run, from as many points as show a schedule."""
+    steps, rates = evidence.series("lr")
+    total = _total_steps(evidence)
+    points = _points_needed(steps, MIN_SHARE_OF_RUN_SEEN * total)
     if not points:
         raise CannotJudgeError(_too_few(steps, "a tenth", total))
-    findings = _ended(evidence, steps, lrs, points)
-    # Who declares a schedule writes down the rate that is applied; another log may round it to 0.
-    if evidence.facts.get("schedule") is not None and not lrs[:points].any():
-        findings.insert(
-            0, Finding(ZERO, "", int(steps[points - 1]), 0.0, SMALLEST, "below", SOURCE_ZERO)
-        )
-    if lrs[0] != 0 and (lrs[:points] == lrs[0]).all():
+    findings = _zero_early(evidence, steps, rates, points)
+    # A record that declares a schedule holds the rates that were applied. Other logs may have
+    # rounded them to 0 (`judge_log`).
+    if evidence.facts.get("schedule") is not None and not rates[:points].any():
+        findings.insert(0, ZERO.found(steps[points - 1], 0.0))
+    if rates[0] != 0 and (rates[:points] == rates[0]).all():
+        # Without any finding, an undeclared schedule means that this detector could not judge.
         declared = evidence.facts.get("schedule") if findings else evidence.fact("schedule")
         if declared not in (None, "constant"):
-            step = int(steps[points - 1])
-            findings.insert(
-                0, Finding(CONSTANT, "", step, float(points), float(points - 1), "above", SOURCE)
-            )
+            found = CONSTANT.found(steps[points - 1], float(points), limit=float(points - 1))
+            findings.insert(0, found)
     return findings
 
 
-def _points_seen(steps: Steps, span: float) -> int:
-    """Points until both are seen: enough of them, and so many steps, however often lr was logged; 0
-    if not yet."""
-    seen = steps - steps[:1] + 1 >= span
-    seen[: PATIENCE_POINTS - 1] = False
-    return int(np.argmax(seen)) + 1 if seen.any() else 0
-
-
-def _too_few(steps: Steps, share: str, total: float) -> str:
-    declared = f" and {share} of the {total:g} declared" if total else ""
-    return f"{len(steps)} points of lr over {steps[-1] - steps[0] + 1} steps; {PATIENCE_POINTS}{declared} are needed"
-
-
 def judge_log(evidence: Evidence) -> list[Finding]:
-    """A log whose rates are all 0: rounded ones move the loss in the end. Our own records round
-    nothing."""
-    steps, lrs = evidence.series("lr")
-    total = 0.0 if evidence.facts.get("total_steps") is None else evidence.number("total_steps")
-    if lrs.any() or evidence.facts.get("schedule") is not None:
+    """Judge a log that ended, declares no schedule and may round its rates."""
+    steps, rates = evidence.series("lr")
+    total = _total_steps(evidence)
+    if rates.any() or evidence.facts.get("schedule") is not None:
         return []
-    if not _points_seen(steps, SHARE_LOGGED * total):
+    if not _points_needed(steps, MIN_SHARE_OF_LOG_SEEN * total):
         raise CannotJudgeError(
             "every lr is 0 so far, or rounded to it: " + _too_few(steps, "half", total)
         )
     losses = _losses(evidence, int(steps[0]), int(steps[-1]))
-    if len(losses) < PATIENCE_POINTS:
+    if len(losses) < MIN_RATES:
         raise CannotJudgeError(
-            f"{len(losses)} points of loss; {PATIENCE_POINTS} are needed to see whether it fell"
+            f"{len(losses)} points of loss; {MIN_RATES} are needed to see whether it fell"
         )
+    return [] if fell(losses) else [ZERO.found(evidence.last_step, 0.0, source=SOURCE_OF_LOG)]
+
+
+def _total_steps(evidence: Evidence) -> float:
+    """The declared length of the run, 0 where none is declared."""
+    return 0.0 if evidence.facts.get("total_steps") is None else evidence.number("total_steps")
+
+
+def _points_needed(steps: Steps, span: float) -> int:
+    """Number of points until MIN_RATES of them cover `span` steps; 0 when they do not yet."""
+    enough = steps - steps[:1] + 1 >= span
+    enough[: MIN_RATES - 1] = False
+    return int(np.argmax(enough)) + 1 if enough.any() else 0
+
+
+def _too_few(steps: Steps, share: str, total: float) -> str:
+    declared = f" and {share} of the {total:g} declared" if total else ""
     return (
-        []
-        if fell(losses)
-        else [Finding(ZERO, "", int(evidence.steps[-1]), 0.0, SMALLEST, "below", SOURCE_LOGGED)]
+        f"{len(steps)} points of lr over {steps[-1] - steps[0] + 1} steps; "
+        f"{MIN_RATES}{declared} are needed"
     )
 
 
 def _losses(evidence: Evidence, first: int, last: int) -> Column:
-    """The finite losses from step `first` to `last`. Raises CannotJudgeError when none was ever
+    """The finite losses from step `first` to step `last`. Raises CannotJudgeError when no loss was
     recorded."""
-    steps, losses = finite(*evidence.series(evidence.of_loss))
-    return losses[(steps >= first) & (steps <= last)]
+    loss = evidence.curve(evidence.loss_signal)
+    return loss.values[(loss.steps >= first) & (loss.steps <= last)]
 
 
-def _ended(evidence: Evidence, steps: Steps, lrs: Column, points: int) -> list[Finding]:
-    """A rate of 0 that was above it, each time it has lasted for a still larger share of the
-    log."""
-    places = np.arange(len(lrs))
-    last_above = np.maximum.accumulate(np.where(lrs != 0, places, -1))
+def _zero_early(evidence: Evidence, steps: Steps, rates: Column, points: int) -> list[Finding]:
+    """Findings for a rate of 0 after a rate above 0, each time the 0 has lasted for a clearly
+    larger share of the log."""
+    places = np.arange(len(rates))
+    last_above = np.maximum.accumulate(np.where(rates != 0, places, -1))
     length, seen = places - last_above, places + 1
-    lasted = (steps - steps[np.minimum(last_above + 1, places)]) / np.maximum(steps - steps[0], 1)
+    first_zero = np.minimum(last_above + 1, places)
+    share_of_steps = (steps - steps[first_zero]) / np.maximum(steps - steps[0], 1)
     share = np.where(
-        (last_above >= 0) & (length >= FEWEST_ENDED), np.minimum(length / seen, lasted), 0.0
+        (last_above >= 0) & (length >= MIN_RATES_AT_ZERO),
+        np.minimum(length / seen, share_of_steps),
+        0.0,
     )
     share[: points - 1] = 0
     findings = []
-    for i in worsening(share, SHARE_ENDED, "above"):
+    for i in worsening(share, MIN_SHARE_AT_ZERO, "above"):
         begin, step = int(last_above[i]) + 1, int(steps[i])
-        if not _rounded(lrs[:begin]) and not _learns(evidence, int(steps[begin]), step):
-            findings.append(
-                Finding(
-                    ENDED,
-                    "",
-                    step,
-                    float(share[i]),
-                    SHARE_ENDED,
-                    "above",
-                    SOURCE_ENDED,
-                    int(steps[begin]),
-                )
-            )
+        if _is_rounded_to_zero(rates[:begin]):
+            continue
+        # A loss that falls meanwhile shows another group of parameters, whose rate is not logged.
+        if evidence.sites(evidence.loss_signal) and fell(
+            _losses(evidence, int(steps[begin]), step)
+        ):
+            continue
+        findings.append(ZERO_EARLY.found(step, float(share[i]), onset=int(steps[begin])))
     return findings
 
 
-def _rounded(lrs: Column) -> bool:
-    """Whether rates before a 0 may have been rounded to it: all have few decimals and the last is
-    near the last one."""
-    if not lrs.any():
+def _is_rounded_to_zero(rates: Column) -> bool:
+    """Whether the rates before a 0 let rounding explain it: all have few decimals, and the last is
+    only a few units of the last decimal."""
+    if not rates.any():
         return False
-    rates = np.unique(lrs)
-    single = bool((rates.astype(np.float32) == rates).all())
+    distinct = np.unique(rates)
+    is_float32 = bool((distinct.astype(np.float32) == distinct).all())
     for decimals in DECIMALS:
-        cut = rates.round(decimals)
-        if ((cut.astype(np.float32) if single else cut) == rates).all():
-            return bool(lrs[-1] <= NEAR * 10.0**-decimals)
+        rounded = distinct.round(decimals)
+        if ((rounded.astype(np.float32) if is_float32 else rounded) == distinct).all():
+            return bool(rates[-1] <= MAX_UNITS_BEFORE_ROUNDED_ZERO * 10.0**-decimals)
     return False
 
 
-def _learns(evidence: Evidence, first: int, last: int) -> bool:
-    """Whether the loss falls meanwhile: then another group of parameters has a rate that is not
-    logged."""
-    return bool(evidence.sites(evidence.of_loss)) and fell(_losses(evidence, first, last))
-
-
-LIMITS = {
-    CONSTANT: f"as many equal learning rates as are looked at; {SOURCE}",
-    ZERO: f"every learning rate looked at is 0; {SOURCE_ZERO}, or {SOURCE_LOGGED}",
-    ENDED: f"more than a tenth of the log, in points and in steps, at a learning rate of 0; {SOURCE_ENDED}",
-}
-DETECTOR = Detector("schedule", judge, LIMITS)
-OF_LOG = Detector("rate-of-log", judge_log, {ZERO: LIMITS[ZERO]}, at_end=True)
+DETECTOR = Detector("schedule", judge, (CONSTANT, ZERO, ZERO_EARLY))
+OF_LOG = Detector("rate-of-log", judge_log, (ZERO,), at_end=True)

@@ -1,11 +1,11 @@
-"""A loss that stands still on a rung of the ladder: the rung says what the model is blind to.
+"""A loss that rests on a rung of the ladder. The rung says what the model does not see.
 
-    uniform   ln V: it has not even learned how often each symbol occurs; nothing is learned at all
+    uniform   ln V: the model has not even learned how often each symbol occurs
     unigram   it knows the frequencies and does not see its input
-    bigram    it sees the last symbol and nothing before it
+    bigram    it sees the previous symbol and nothing before it
 
 The rungs below ln V are conditional entropies of the split itself (`docs/record.md`, fact
-`ladder`): a model of that blindness which learns all it can stands exactly there."""
+`ladder`). A model with such a limitation that learns all it can comes to rest exactly there."""
 
 from __future__ import annotations
 
@@ -14,101 +14,128 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from probes.diagnosis.base import Detector, Finding
-from probes.diagnosis.detectors.initial_loss import ABOVE_LN_V
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
+from probes.diagnosis.detectors.initial_loss import MAX_ABOVE_LN_V
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
-from probes.record import Column, Steps
+from probes.record import Column
 
-RUNGS = ("uniform", "unigram", "bigram", "ngram")
-"""From knowing nothing to knowing more; on the last one a loss may well come to rest."""
-SHARE_OF_RUN = 0.5
-"""Of the declared run, for which the loss must have stood still: many a model rests on a rung for a
+MIN_SHARE_AT_REST = 0.5
+"""Share of the declared run over which the loss must rest. Many models rest on a rung for a
 while."""
-POINTS = 10
-"""Measurements of the loss in that time, at least."""
-STILL = 0.02
-"""Change from the first half of that time to the second, relative to the level: less is standing
-still."""
-NEAR = 0.05
-"""Distance from a rung, relative to it; neighbouring rungs lie a factor of 1.3 and more apart on
-the choosing seeds."""
-SOURCE = "a loss still within 2 % for half of the run, within 5 % of what a model so blind scores at best"
+MIN_POINTS_AT_REST = 10
+"""Measurements of the loss within that time."""
+MAX_DRIFT = 0.02
+"""Change of the mean from the first half of that time to the second, relative to the level, up to
+which a loss counts as resting."""
+MAX_DISTANCE_FROM_RUNG = 0.05
+"""Distance from a rung, relative to the rung. Neighbouring rungs differ by a factor of 1.3 and more
+on the choosing seeds."""
 
 
-class Rest(NamedTuple):
-    """For each measurement: the level of the stretch that ends there, and whether the loss stood
-    still in it."""
+def _resting_at(rung: str, known: str) -> Symptom:
+    return Symptom(
+        name=f"stalled-at-{rung}",
+        quantity="training loss at rest, against the next rung of the ladder",
+        unit="nats per token",
+        view=ViewKey.LOSS,
+        worse="above",
+        criterion=(
+            "training loss within 2 % of one level for half of the run, and that level within 5 %"
+            f" of the score of the best model that knows {known}"
+        ),
+        source=(
+            "score of the best model that knows the next thing as well (the next rung of the "
+            "ladder)"
+        ),
+        sentence={
+            "en": "The loss rests at {observed}. The best model that knows "
+            + known
+            + " scores that."
+        },
+    )
 
-    level: Column
-    still: npt.NDArray[np.bool_]
+
+AT_UNIFORM = _resting_at("uniform", "nothing")
+AT_UNIGRAM = _resting_at("unigram", "how often each symbol occurs")
+AT_BIGRAM = _resting_at("bigram", "the previous symbol")
+SYMPTOM_AT = {"uniform": AT_UNIFORM, "unigram": AT_UNIGRAM, "bigram": AT_BIGRAM}
+"""Rung -> symptom, from knowing nothing to knowing more. The rung after them, `ngram`, is where a
+good model may come to rest."""
+
+
+class Band(NamedTuple):
+    """The levels at which a resting loss shows a symptom, and the next rung as its limit."""
+
+    symptom: Symptom
+    low: float
+    high: float
+    next_rung: float
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    signal = "train_loss" if evidence.sites("train_loss") else "loss"
-    steps, losses = evidence.series(signal)
-    finite = np.isfinite(losses)
-    steps, losses = steps[finite], losses[finite]
+    signal = evidence.evaluated_loss_signal
+    loss = evidence.curve(signal)
     bands = _bands(evidence)
-    rest = _rest(steps, losses, SHARE_OF_RUN * evidence.number("total_steps"))
-    firsts = []
-    for symptom, low, high, seeing_more in bands:
-        there = np.flatnonzero(rest.still & (rest.level >= low) & (rest.level <= high))
-        if there.size:
-            at = there[0]
-            firsts.append(
-                Finding(
-                    symptom,
-                    signal,
-                    int(steps[at]),
-                    float(rest.level[at]),
-                    seeing_more,
-                    "above",
-                    SOURCE,
+    levels, resting = _resting_levels(
+        loss.steps, loss.values, MIN_SHARE_AT_REST * evidence.number("total_steps")
+    )
+    findings = []
+    for band in bands:
+        there = resting & (levels >= band.low) & (levels <= band.high)
+        if there.any():
+            first = int(there.argmax())
+            findings.append(
+                band.symptom.found(
+                    loss.steps[first], float(levels[first]), site=signal, limit=band.next_rung
                 )
             )
-    return firsts
+    return findings
 
 
-def _bands(evidence: Evidence) -> list[tuple[str, float, float, float]]:
-    """(symptom, lowest and highest level, the next rung) for every rung that is known. Knowing
-    nothing is a band: what it costs depends on how confident the start was (`initial_loss`)."""
-    heights = [evidence.rung("train", name) for name in RUNGS]
-    if heights[0] is None:
-        heights[0] = evidence.uniform()
+def _bands(evidence: Evidence) -> list[Band]:
+    """The band of each rung that is known. The band of `uniform` reaches up to the highest first
+    loss of a sound start (`initial_loss`)."""
+    heights = {name: evidence.rung("train", name) for name in (*SYMPTOM_AT, "ngram")}
+    if heights["uniform"] is None:
+        heights["uniform"] = evidence.uniform_loss()
     bands = []
-    for name, height, below in zip(RUNGS, heights, heights[1:], strict=False):
+    for (name, symptom), next_rung in zip(
+        SYMPTOM_AT.items(), list(heights.values())[1:], strict=True
+    ):
+        height = heights[name]
         if height is not None:
-            high = height + ABOVE_LN_V if name == "uniform" else height * (1 + NEAR)
-            low = height * (1 - NEAR)
-            bands.append((f"stalled-at-{name}", low, high, low if below is None else below))
+            low = height * (1 - MAX_DISTANCE_FROM_RUNG)
+            high = (
+                height + MAX_ABOVE_LN_V
+                if symptom is AT_UNIFORM
+                else height * (1 + MAX_DISTANCE_FROM_RUNG)
+            )
+            bands.append(Band(symptom, low, high, low if next_rung is None else next_rung))
     return bands
 
 
-def _rest(steps: Steps, losses: Column, patience: float) -> Rest:
-    """Looking back from each measurement over as many steps as `patience`."""
+def _resting_levels(
+    steps: npt.NDArray[np.int64], losses: Column, span: float
+) -> tuple[Column, npt.NDArray[np.bool_]]:
+    """For each measurement, the mean loss of the last `span` steps and whether the loss rested over
+    them: [n], [n]. Raises CannotJudgeError when there are too few measurements."""
     ends = np.arange(1, len(steps) + 1)
-    begins = np.searchsorted(steps, steps - patience)
-    enough = (ends - begins >= POINTS) & (steps - steps[:1] >= patience)
+    begins = np.searchsorted(steps, steps - span)
+    enough = (ends - begins >= MIN_POINTS_AT_REST) & (steps - steps[:1] >= span)
     if not enough.any():
+        covered = int(np.ptp(steps)) if len(steps) else 0
         raise CannotJudgeError(
-            f"{len(steps)} points of loss over {int(np.ptp(steps)) if len(steps) else 0} steps; {POINTS} within "
-            f"{patience:g} steps, half of the run, are needed"
+            f"{len(steps)} points of loss over {covered} steps; {MIN_POINTS_AT_REST} within "
+            f"{span:g} steps, half of the run, are needed"
         )
     middles = (begins + ends) // 2
     total = np.concatenate([[0.0], np.cumsum(losses)])
-    with np.errstate(
-        invalid="ignore", divide="ignore"
-    ):  # where there is not enough, nothing is asked
-        before = (total[middles] - total[begins]) / (middles - begins)
-        after = (total[ends] - total[middles]) / (ends - middles)
+    # Where there are too few measurements the quotients may be 0 / 0; `enough` masks them.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        earlier = (total[middles] - total[begins]) / (middles - begins)
+        later = (total[ends] - total[middles]) / (ends - middles)
         level = (total[ends] - total[begins]) / (ends - begins)
-        return Rest(level, enough & (np.abs(after - before) <= STILL * level))
+        return level, enough & (np.abs(later - earlier) <= MAX_DRIFT * level)
 
 
-LIMITS = {
-    f"stalled-at-{name}": f"loss at rest where a model scores that knows {known}; {SOURCE}"
-    for name, known in zip(
-        RUNGS, ("nothing", "how often each symbol occurs", "the symbol before"), strict=False
-    )
-}
-DETECTOR = Detector("stalled", judge, LIMITS)
+DETECTOR = Detector("stalled", judge, tuple(SYMPTOM_AT.values()))

@@ -1,21 +1,34 @@
-"""Attention heads stuck on one key although nothing has been learned that would need it.
+"""Attention heads that look at a single key although nothing has been learned that needs it.
 
-A head may well learn to look at a single key. One that does so while the model still scores no
-better than the symbol before tells has not learned it: its softmax is saturated, and a saturated
-softmax passes no gradient."""
+A head may learn to look at a single key. A head that does so while the model scores no better than
+the previous symbol allows has not learned it: its softmax is saturated, and a saturated softmax
+passes no gradient."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from probes.diagnosis.base import Detector, Finding
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
-SYMPTOM = "head-stuck"
-LIMIT = 0.01
-"""Of ln(visible keys). One key of twenty holds 99.5 % of the weight; healthy heads were measured at
-0.04 and more."""
-SOURCE = "attention entropy under 1 % of even attention's, at a loss no better than the bigram's"
+MIN_ENTROPY = 0.01
+"""Relative to ln(visible keys). At this entropy, one key of twenty holds 99.5 % of the weight."""
+STUCK = Symptom(
+    name="head-stuck",
+    quantity="attention entropy of a head over ln(visible keys)",
+    unit="ratio",
+    view=ViewKey.ATTENTION_ENTROPY,
+    worse="below",
+    limit=MIN_ENTROPY,
+    criterion=(
+        "attention entropy below 1 % of that of even attention, at a train loss no better than the"
+        " bigram's"
+    ),
+    source=(
+        "one key of twenty holds 99.5 % of the weight then; healthy heads measured at 0.04 and more"
+    ),
+    sentence={"en": "The head {site} looks at a single key, although little has been learned."},
+)
 
 
 def judge(evidence: Evidence) -> list[Finding]:
@@ -26,16 +39,15 @@ def judge(evidence: Evidence) -> list[Finding]:
     if not heads:
         raise CannotJudgeError("attention_entropy was not recorded")
     evaluated, losses = evidence.series("train_loss")
-    blind = evaluated[~(losses < bigram)]
+    steps_of_little_learned = evaluated[~(losses < bigram)]
     findings = []
     for head in heads:
         steps, entropies = evidence.series("attention_entropy", head)
-        if (stuck := np.flatnonzero((entropies < LIMIT) & np.isin(steps, blind))).size:
-            at = stuck[0]
-            findings.append(
-                Finding(SYMPTOM, head, int(steps[at]), float(entropies[at]), LIMIT, "below", SOURCE)
-            )
+        stuck = (entropies < MIN_ENTROPY) & np.isin(steps, steps_of_little_learned)
+        if stuck.any():
+            first = int(stuck.argmax())
+            findings.append(STUCK.found(steps[first], float(entropies[first]), site=head))
     return findings
 
 
-DETECTOR = Detector("stuck-heads", judge, {SYMPTOM: f"attention entropy below {LIMIT:g}; {SOURCE}"})
+DETECTOR = Detector("stuck-heads", judge, (STUCK,))

@@ -1,10 +1,11 @@
 """Gradients that no longer arrive: none at all while there is a loss, or next to none in the first
 layers.
 
-A norm near 0 is not enough, since on a full batch a converged regression gets there, at whatever
-loss its noise leaves. It has to be exactly 0, and two who write that are to be told from it: who
-rounds a small norm, and who did not measure. Of the layers it is enough that the norm falls from
-each to the one before, by a thousand in all, and the loss never fell."""
+A norm near 0 is not enough, since a converged regression on a full batch gets there at whatever
+loss its noise leaves. The norm must be exactly 0, and two harmless kinds of log must be excluded:
+those that round a small norm to 0, and those that write 0 for a norm they did not measure. Of the
+norms by layer it is enough that they fall from each layer to the one before, by a factor of a
+thousand in all, while the loss never fell."""
 
 from __future__ import annotations
 
@@ -12,88 +13,110 @@ from math import sqrt
 
 import numpy as np
 
-from probes.diagnosis.base import Detector, Finding
-from probes.diagnosis.curves import FEWEST, POINTS, fell, training_loss
-from probes.diagnosis.detectors.at_ln_k import resolution
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
+from probes.diagnosis.curves import MIN_POINTS, fell, rounding_step
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.record import Column
 
-SYMPTOM = "gradient-vanished"
-SUCCESSIVE = 5
-"""Points that have to be 0, up to the last one; a batch in which no target counts is one."""
-ERRORS = 3.0
-"""Standard errors: by so much a loss must not lie below its last points before, as one does that
-goes on falling; and where norms are rounded it must lie above them, since what gets to 0 by
-converging does not rise."""
-DUST = 1e-6
-"""Of its level, within which a loss is constant: the sum over a batch, in single precision, has an
-error of its own."""
-BY_LAYER = 1e-3
-"""First layer over the one with the most, as few as three layers apart. Eight layers of sigmoids
-have 1e-5 or so; of MiniGPT's, sound or broken, the first has a third or more, and most often it is
-the one with the most."""
-LAYERS = 3
-NONE = "exactly 0 for five points and more, up to the last and never before, while the loss is not 0 and does not fall"
-HARDLY = "a thousandth of the layer with the most, falling from each to the one before, while the loss never fell"
+MIN_ZERO_NORMS = 5
+"""Points of 0 up to the last one. A batch in which no target counts gives a single 0."""
+MIN_LOSS_CHANGE_ERRORS = 3.0
+"""Standard errors. A loss that ends so far below its last points before the zeros goes on falling.
+Where norms are rounded, the loss must even end so far above them, since a loss does not rise when
+its gradient converges to 0."""
+MAX_CONSTANT_VARIATION = 1e-6
+"""Relative variation of a loss that counts as constant: a sum over a batch in single precision has
+an error of that size."""
+MAX_FIRST_LAYER_SHARE = 1e-3
+"""Norm of the first layer over the largest norm. Eight layers of sigmoids have about 1e-5. In
+MiniGPT, healthy or broken, the first layer has a third or more, and most often the largest norm."""
+MIN_LAYERS = 3
+VANISHED = Symptom(
+    name="gradient-vanished",
+    quantity="gradient norm, of the whole model or of its first layer",
+    unit="L2 norm",
+    view=ViewKey.GRADIENT_NORM,
+    worse="below",
+    criterion=(
+        "gradient norm exactly 0 for the last five points or more and never before, while the loss"
+        " is not 0 and does not fall; or norms that fall from each layer to the one before, by a "
+        "thousand in all, while the loss never fell"
+    ),
+    source=(
+        "the smallest norm before; a norm that gets small by converging is hardly ever exactly 0"
+    ),
+    sentence={
+        "en": "From step {onset} on the gradient norm is {observed}: next to nothing is learned."
+    },
+)
+SOURCE_OF_FIRST_LAYER = (
+    "a thousandth of the layer with the largest norm; sound models measured at a third or more"
+)
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    at, losses, _ = training_loss(evidence)
-    if not fell(losses) and (early := _early(evidence)):
-        return early
+    loss = evidence.training_loss()
+    if not loss.fell and (findings := _first_layer(evidence)):
+        return findings
     steps, norms = evidence.series("grad_norm")
-    zero = norms == 0
-    if zero.all():
-        raise CannotJudgeError("grad_norm is 0 throughout, as who does not measure it writes")
-    zeros = int(np.argmin(zero[::-1]))
-    measured = norms[: len(norms) - zeros]
-    known = measured[np.isfinite(measured)]
-    if zeros < SUCCESSIVE or not len(known) or (known == 0).any():
+    is_zero = norms == 0
+    if is_zero.all():
+        raise CannotJudgeError(
+            "grad_norm is 0 throughout, as some trainers write when they do not measure it"
+        )
+    zeros = int(np.argmin(is_zero[::-1]))
+    before = norms[: len(norms) - zeros]
+    before = before[np.isfinite(before)]
+    if zeros < MIN_ZERO_NORMS or not len(before) or (before == 0).any():
         return []
     onset = int(steps[-zeros])
-    if _learns(losses[at < onset], losses[at >= onset], rounded=resolution(known[-100:]) > 0):
+    is_rounded = rounding_step(before[-100:]) > 0
+    if _may_be_learning(
+        loss.values[loss.steps < onset], loss.values[loss.steps >= onset], is_rounded
+    ):
         return []
-    return [
-        Finding(SYMPTOM, "", int(evidence.steps[-1]), 0.0, float(known.min()), "below", NONE, onset)
-    ]
+    return [VANISHED.found(evidence.last_step, 0.0, limit=float(before.min()), onset=onset)]
 
 
-def _learns(before: Column, since: Column, rounded: bool) -> bool:
-    """Whether a loss may be that of a run in which gradients arrive, by what it was before the norm
-    was 0."""
-    few = FEWEST * POINTS
-    if len(since) < SUCCESSIVE or not since.all():
+def _may_be_learning(before: Column, since: Column, norms_are_rounded: bool) -> bool:
+    """Whether the losses before [n] and since [m] the norm became 0 may be those of a run in which
+    gradients arrive."""
+    if len(since) < MIN_ZERO_NORMS or not since.all():
         return True
-    latest, recent = np.r_[before, since][-max(len(since), few) :], before[-few:]
-    if np.ptp(latest) > DUST * abs(float(np.median(latest))) and fell(latest):
+    latest = np.r_[before, since][-max(len(since), MIN_POINTS) :]
+    if np.ptp(latest) > MAX_CONSTANT_VARIATION * abs(float(np.median(latest))) and fell(latest):
         return True
-    if len(recent) < SUCCESSIVE:
-        return rounded
+    recent = before[-MIN_POINTS:]
+    if len(recent) < MIN_ZERO_NORMS:
+        return norms_are_rounded
     rise = float(np.median(since) - np.median(recent))
     error = float(np.hypot(recent.std() / sqrt(len(recent)), since.std() / sqrt(len(since))))
-    return rise < -ERRORS * error or (rounded and rise <= ERRORS * error)
+    least = MIN_LOSS_CHANGE_ERRORS * error
+    return rise < -least or (norms_are_rounded and rise <= least)
 
 
-def _early(evidence: Evidence) -> list[Finding]:
-    """The first layer, where what arrives there has become next to nothing on its way from the last
-    ones."""
+def _first_layer(evidence: Evidence) -> list[Finding]:
+    """A finding when next to nothing of the gradient arrives at the first layer."""
     layers = evidence.sites("grad_norm_by_layer")
     norms = np.array(
         [np.median(evidence.series("grad_norm_by_layer", layer)[1]) for layer in layers]
     )
-    if not np.isfinite(norms).all() or len(norms) < LAYERS:
+    if not np.isfinite(norms).all() or len(norms) < MIN_LAYERS:
         return []
-    most = int(norms.argmax())
-    falls = most + 1 >= LAYERS and bool((np.diff(norms[: most + 1]) > 0).all())
-    if not falls or not 0 < norms[0] < BY_LAYER * norms[most]:
+    largest = int(norms.argmax())
+    falls_towards_first = largest + 1 >= MIN_LAYERS and (np.diff(norms[: largest + 1]) > 0).all()
+    limit = MAX_FIRST_LAYER_SHARE * float(norms[largest])
+    if not falls_towards_first or not 0 < norms[0] < limit:
         return []
-    limit = BY_LAYER * float(norms[most])
     return [
-        Finding(
-            SYMPTOM, layers[0], int(evidence.steps[-1]), float(norms[0]), limit, "below", HARDLY
+        VANISHED.found(
+            evidence.last_step,
+            float(norms[0]),
+            site=layers[0],
+            limit=limit,
+            source=SOURCE_OF_FIRST_LAYER,
         )
     ]
 
 
-LIMITS = {SYMPTOM: f"gradient norm {NONE}; or that of the first layer {HARDLY}"}
-DETECTOR = Detector("vanishing-gradients", judge, LIMITS, at_end=True)
+DETECTOR = Detector("vanishing-gradients", judge, (VANISHED,), at_end=True)

@@ -73,7 +73,7 @@ def test_errors_tell_a_rise_from_noise(rise: float, sure: bool) -> None:
     """A tenth of rise is many standard errors in nearly all draws; a level curve with the same
     noise is few."""
     rng, curve = np.random.default_rng(1), 1 + rise * (log_and_line(640) - 1) / END
-    errors = [trend_of(STEPS, curve * (1 + SIGMA * noise(rng))).errors for _ in range(DRAWS)]  # type: ignore[union-attr]
+    errors = [trend_of(STEPS, curve * (1 + SIGMA * noise(rng))).rise_errors for _ in range(DRAWS)]  # type: ignore[union-attr]
     assert np.mean(np.array(errors) > 6) == pytest.approx(float(sure), abs=0.1)
 
 
