@@ -1,5 +1,4 @@
-"""The log of a training as other trainers leave it: fewer signals, fewer points, more noise, and in
-every format."""
+"""Variants of a training's log: fewer signals, fewer points, more noise, and every format."""
 
 from __future__ import annotations
 
@@ -16,41 +15,42 @@ from testing.logs import STATE, csv_of, lines_of
 from testing.small_net import Row
 
 Rows = Sequence[Row]
-TIME, BESIDE = "step", "reward"
-"""What counts the steps, and the column by which a policy's log is known: they stay whatever is
-left out."""
+ALWAYS_KEPT = ("step", "reward")
+"""The count of the steps, and the column that shows that a policy was trained."""
 NOISE = 0.05
-"""Relative, on losses and gradient norms."""
+"""Standard deviation of the logarithm of the noise on losses and gradient norms."""
 
 
 def kept(rows: Rows, signals: Collection[str]) -> list[Row]:
-    """Of every row the given signals; rows without any are left out."""
-    few = [
-        {name: v for name, v in row.items() if name in signals or name in (TIME, BESIDE)}
+    """The rows with only these signals. Rows without any of them are left out."""
+    names = {*signals, *ALWAYS_KEPT}
+    return [
+        {name: value for name, value in row.items() if name in names}
         for row in rows
+        if row.keys() & set(signals)
     ]
-    return [row for row in few if set(row) & set(signals)]
 
 
 def thinned(rows: Rows, every: int) -> list[Row]:
-    """Of every signal each so-and-so-many-th point, as a trainer logs: the last of that many."""
-    seen: dict[str, int] = {}
+    """Every n-th point of each signal, for n = `every`: a trainer that logs every n steps."""
+    counts: dict[str, int] = {}
     left = []
     for row in rows:
-        few = {TIME: row[TIME]}
-        for name in row.keys() - {TIME}:
-            seen[name] = seen.get(name, 0) + 1
-            if seen[name] % every == 0:
-                few[name] = row[name]
-        left += [few] if len(few) > 1 else []
+        kept_cells = {"step": row["step"]}
+        for name in row.keys() - {"step"}:
+            counts[name] = counts.get(name, 0) + 1
+            if counts[name] % every == 0:
+                kept_cells[name] = row[name]
+        left += [kept_cells] if len(kept_cells) > 1 else []
     return left
 
 
 def noisy(rows: Rows) -> list[Row]:
+    """The rows with noise on losses and gradient norms."""
     rng = np.random.default_rng(0)
     return [
         {
-            name: v if name in (TIME, "lr", BESIDE) else v * exp(rng.normal(0, NOISE))
+            name: v if name in ("lr", *ALWAYS_KEPT) else v * exp(rng.normal(0, NOISE))
             for name, v in row.items()
         }
         for row in rows
@@ -67,14 +67,14 @@ VARIANTS: Mapping[str, Callable[[Rows], Rows]] = {
 
 
 def _trainer_state(rows: Rows) -> str:
-    """Training and evaluation stand in rows of their own."""
+    """Training and evaluation have entries of their own."""
     history: list[dict[str, float]] = []
     for row in rows:
         named = {"learning_rate" if name == "lr" else name: v for name, v in row.items()}
         evaluated = named.pop("val_loss", None)
         history += [named] if len(named) > 1 else []
-        history += [] if evaluated is None else [{TIME: row[TIME], "eval_loss": evaluated}]
-    return json.dumps(STATE | {"log_history": history, "max_steps": int(rows[-1][TIME]) + 1})
+        history += [] if evaluated is None else [{"step": row["step"], "eval_loss": evaluated}]
+    return json.dumps(STATE | {"log_history": history, "max_steps": int(rows[-1]["step"]) + 1})
 
 
 def _columns(rows: Rows) -> dict[str, list[float | None]]:
@@ -85,7 +85,7 @@ def _columns(rows: Rows) -> dict[str, list[float | None]]:
 def _csv(rows: Rows, **renamed: str) -> str:
     cells = {
         renamed.get(name, name): [
-            "" if value is None else int(value) if name == TIME else value for value in column
+            "" if value is None else int(value) if name == "step" else value for value in column
         ]
         for name, column in _columns(rows).items()
     }
@@ -103,18 +103,18 @@ FORMATS: Mapping[str, Callable[[Rows], str]] = {
 
 
 def write(rows: Rows, folder: Path, form: str, name: str = "log") -> Path:
-    """The path of the log in that format."""
+    """Write the rows in a format and return the path of the file."""
     path = folder / name
     path.write_text(FORMATS[form](rows), encoding="utf-8")
     return path
 
 
 def record_of(rows: Rows) -> Record:
-    """The log as a record, as a recorder would have made it."""
+    """The record that a recorder would have made of the rows."""
     builder = Builder({}, {})
     for row in rows:
         builder.append(
-            int(row[TIME]),
-            {name: value for name, value in row.items() if name not in (TIME, BESIDE)},
+            int(row["step"]),
+            {name: value for name, value in row.items() if name not in ALWAYS_KEPT},
         )
     return builder.record(True)

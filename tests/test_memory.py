@@ -1,4 +1,4 @@
-"""Arrays that a run works in: aligned, disjoint, and freed when nobody holds them."""
+"""`model.memory`: arrays are aligned, do not overlap, and are freed with their last reference."""
 
 import gc
 import weakref
@@ -11,7 +11,7 @@ from model import memory
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_array_starts_on_a_cache_line(dtype):
-    """Whatever was taken before it."""
+    """Also when arrays of any size were allocated before it."""
     arrays = [memory.empty(size, dtype) for size in (1, 3, 1000, 17)]
     assert [a.ctypes.data % memory.LINE for a in arrays] == [0] * 4
     assert [(a.size, a.dtype) for a in arrays] == [
@@ -20,7 +20,7 @@ def test_every_array_starts_on_a_cache_line(dtype):
 
 
 def test_no_two_arrays_share_memory():
-    """Each keeps what was written to it."""
+    """Each keeps the values that were written to it."""
     arrays = [memory.zeros(size, "float32") for size in range(1, 40)]
     for number, array in enumerate(arrays):
         assert not array.any()
@@ -28,19 +28,19 @@ def test_no_two_arrays_share_memory():
     assert all((array == number + 1).all() for number, array in enumerate(arrays))
 
 
-def test_an_array_larger_than_a_block_has_one_of_its_own():
-    """Nothing is too large."""
+def test_an_array_may_be_larger_than_a_block():
+    """It gets a block of its own."""
     assert memory.zeros(2 * memory.BLOCK // 4, "float32").nbytes == 2 * memory.BLOCK
 
 
 def test_a_block_is_freed_with_the_last_array_in_it():
-    """A process that trains many runs does not grow."""
+    """So a process that trains many runs does not grow."""
     array = memory.empty(2 * memory.BLOCK, "uint8")
     block = array
     while block.base is not None:
         block = block.base
     freed = weakref.ref(block)
     del array, block
-    memory.empty(2 * memory.BLOCK, "uint8")  # whose block takes the place of the last one
+    memory.empty(2 * memory.BLOCK, "uint8")  # its block replaces the last one, which memory keeps
     gc.collect()
     assert freed() is None

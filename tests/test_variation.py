@@ -1,8 +1,8 @@
-"""A verdict depends neither on the unit of the loss nor on how often, how long and how precisely it
+"""A verdict does not depend on the unit of the loss, or on how often, how long and how precisely it
 was logged.
 
-Logs of real trainings are written down otherwise. What is smoothed away may be missed, and makes no
-alarm."""
+Where smoothing removes the signs of a fault, the fault may be missed, but there is no alarm about
+another one."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -18,39 +18,44 @@ from testing.log_files import noisy, thinned, write
 from testing.small_net import Adam, Row, cosine
 
 Rows = Sequence[Row]
-OF_SQUARES = ("regression", "in-millions", "steady-gap", "outlying-row", "blind-regression")
-OF_CLASSES = ("cosine", "half-precision", "easy", "learned-before")
-SOUND = (*OF_SQUARES, *OF_CLASSES)
-"""No alarm; of `learned-before` and `blind-regression` there is no verdict."""
-SICK_OF_SQUARES = (
-    "ascending-regression", "overflow", "overfit-regression", "wild-step-regression", "growing-weights-regression",
+SQUARED = ("regression", "in-millions", "steady-gap", "outlying-row", "blind-regression")
+CLASSIFIED = ("cosine", "half-precision", "easy", "learned-before")
+SOUND = (*SQUARED, *CLASSIFIED)
+"""There is no alarm about these; `learned-before` and `blind-regression` are undetermined."""
+SICK_SQUARED = (
+    "ascending-regression",
+    "overflow",
+    "overfit-regression",
+    "wild-step-regression",
+    "growing-weights-regression",
     "zero-rate",
-)  # fmt: skip
-SICK = (*SICK_OF_SQUARES, "peak-too-high", "blind", "killed-units", "masked-midway")
+)
+SICK = (*SICK_SQUARED, "peak-too-high", "blind", "killed-units", "masked-midway")
 
 
-def said(rows: Rows, folder) -> tuple[str, str, bool]:
-    """Verdict, cause with what else it may be, and whether it is an alarm."""
+def judged(rows: Rows, folder) -> tuple[str, str, bool]:
+    """Verdict, title (the cause and what else it may be), and whether there is an alarm."""
     diagnosis = diagnose(read(write(rows, folder, "JSON lines")))
     return diagnosis.verdict, diagnosis.title, diagnosis.alarm
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    """What is said of a case as it is, each once."""
+    """A function from a case to the judgement of its unchanged log, which is made once."""
     folder = tmp_path_factory.mktemp("logs")
-    return cache(lambda name: said(rows_of(name), folder))
+    return cache(lambda name: judged(rows_of(name), folder))
 
 
 def changed(rows: Rows, change: Callable[[float], float], *signals: str) -> list[Row]:
+    """The rows with the finite values of some signals changed."""
     return [
         {name: change(v) if name in signals and isfinite(v) else v for name, v in row.items()}
         for row in rows
     ]
 
 
-def test_the_originals_are_sick_and_sound(original):
-    """Or nothing is held to anything."""
+def test_unchanged_logs_are_judged_as_the_tests_below_expect(original):
+    """The tests compare with these judgements, so they need several causes and no false alarm."""
     assert {name: original(name)[2] for name in SOUND + SICK} == dict.fromkeys(
         SOUND, False
     ) | dict.fromkeys(SICK, True)
@@ -61,34 +66,34 @@ def test_the_originals_are_sick_and_sound(original):
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e-3, 1e3, 1e6])
-@pytest.mark.parametrize("name", OF_SQUARES + SICK_OF_SQUARES)
+@pytest.mark.parametrize("name", SQUARED + SICK_SQUARED)
 def test_the_unit_of_the_loss_does_not_matter(name, scale, original, tmp_path):
-    """A loss of squares in other units, with its gradient."""
+    """A squared error in other units, and its gradient."""
     rows = changed(rows_of(name), lambda v: scale * v, "loss", "val_loss", "grad_norm")
-    assert said(rows, tmp_path) == original(name)
+    assert judged(rows, tmp_path) == original(name)
 
 
 @pytest.mark.parametrize("name", SOUND + SICK)
 def test_the_numbering_of_steps_does_not_matter(name, original, tmp_path):
-    """Logged at every 500th."""
-    assert said([row | {"step": 500 * row["step"]} for row in rows_of(name)], tmp_path) == original(
-        name
-    )
+    """A trainer may log every 500th step."""
+    assert judged(
+        [row | {"step": 500 * row["step"]} for row in rows_of(name)], tmp_path
+    ) == original(name)
 
 
 @pytest.mark.parametrize("name", SOUND + SICK)
 def test_four_digits_are_enough(name, original, tmp_path):
-    """Of everything that was measured."""
+    """All signals are rounded to four significant digits."""
     rows = changed(
         rows_of(name), lambda v: float(f"{v:.4g}"), "loss", "val_loss", "grad_norm", "lr"
     )
-    assert said(rows, tmp_path) == original(name)
+    assert judged(rows, tmp_path) == original(name)
 
 
 @pytest.mark.parametrize("name", [name for name in SOUND + SICK if name != "in-millions"])
 def test_four_decimals_are_enough(name, original, tmp_path):
-    """Of losses near 1."""
-    assert said(
+    """Losses near 1 are rounded to four decimals."""
+    assert judged(
         changed(rows_of(name), lambda v: round(v, 4), "loss", "val_loss"), tmp_path
     ) == original(name)
 
@@ -97,7 +102,7 @@ def test_four_decimals_are_enough(name, original, tmp_path):
 
 
 def running(rows: Rows, width: int) -> list[Row]:
-    """At every point the mean loss of the last so many."""
+    """The rows with the mean of the last `width` losses as the loss."""
     losses = np.array([row["loss"] for row in rows])
     return [
         row | {"loss": float(losses[max(0, i + 1 - width) : i + 1].mean())}
@@ -106,8 +111,8 @@ def running(rows: Rows, width: int) -> list[Row]:
 
 
 def averaged(rows: Rows, width: int) -> list[Row]:
-    """At every so-many-th point the mean loss since the one before; evaluations stay at their
-    steps."""
+    """Every n-th row, for n = `width`, with the mean loss since the one before. Evaluations stay at
+    their steps."""
     left = []
     for i, row in enumerate(running(rows, width), start=1):
         if i % width == 0:
@@ -125,15 +130,16 @@ SMOOTHED = {
 }
 RUNNING, MEANS = list(SMOOTHED)[:2], list(SMOOTHED)[2:]
 LOST = {
-    "a jump that is averaged is no jump of two points": {"wild-step-regression": [*SMOOTHED]},
-    "a norm and a loss of means rise together": {
+    "averaged, a jump is no jump between two points": {"wild-step-regression": [*SMOOTHED]},
+    "of averages, the norm and the loss rise together": {
         "growing-weights-regression": [RUNNING[1], MEANS[1]]
     },
-    "an average over the jumps of an exploding loss ends no higher than its noise": {
+    "averaged, an exploding loss ends no higher than its noise": {
         "growing-weights-regression": MEANS[:1],
     },
-    "the fall at the start is over within the first means": {"peak-too-high": MEANS},
+    "the fall at the start is over within the first averages": {"peak-too-high": MEANS},
 }
+"""Why smoothing hides a fault -> case -> the smoothings that hide it."""
 WHY = {
     (name, one): why
     for why, cases in LOST.items()
@@ -143,7 +149,7 @@ WHY = {
 
 
 def smoothed(names: Sequence[str]) -> list:
-    """(case, smoothing); those of which something else is said as yet are expected to fail."""
+    """(case, smoothing) pairs. Those in LOST, whose judgement changes, are expected to fail."""
     params = []
     for where in product(names, SMOOTHED):
         marks = (
@@ -156,15 +162,15 @@ def smoothed(names: Sequence[str]) -> list:
 
 
 @pytest.mark.parametrize(("name", "smoothing"), list(product(SOUND, SMOOTHED)))
-def test_a_smoothed_loss_without_fault_is_no_alarm(name, smoothing, tmp_path):
-    """As trainers log it."""
-    assert said(SMOOTHED[smoothing](rows_of(name)), tmp_path)[1:] == ("", False)
+def test_smoothing_a_healthy_loss_raises_no_alarm(name, smoothing, tmp_path):
+    """Most trainers log a smoothed loss."""
+    assert judged(SMOOTHED[smoothing](rows_of(name)), tmp_path)[1:] == ("", False)
 
 
 @pytest.mark.parametrize(("name", "smoothing"), smoothed(SOUND))
-def test_smoothing_gives_no_verdict_where_there_was_none(name, smoothing, original, tmp_path):
-    """Fewer points may allow less."""
-    assert said(SMOOTHED[smoothing](rows_of(name)), tmp_path)[0] in (
+def test_smoothing_keeps_the_verdict_of_a_healthy_loss(name, smoothing, original, tmp_path):
+    """Or the verdict is undetermined, because fewer points are left."""
+    assert judged(SMOOTHED[smoothing](rows_of(name)), tmp_path)[0] in (
         original(name)[0],
         "undetermined",
     )
@@ -172,8 +178,8 @@ def test_smoothing_gives_no_verdict_where_there_was_none(name, smoothing, origin
 
 @pytest.mark.parametrize(("name", "smoothing"), smoothed(SICK))
 def test_a_fault_is_named_in_a_smoothed_loss(name, smoothing, original, tmp_path):
-    """As in the loss of each step."""
-    assert said(SMOOTHED[smoothing](rows_of(name)), tmp_path) == original(name)
+    """The judgement is that of the unsmoothed loss."""
+    assert judged(SMOOTHED[smoothing](rows_of(name)), tmp_path) == original(name)
 
 
 # Length
@@ -181,7 +187,7 @@ def test_a_fault_is_named_in_a_smoothed_loss(name, smoothing, original, tmp_path
 
 @cache
 def long(name: str) -> list[Row]:
-    """Trainings of 20,000 steps."""
+    """The log of a training of 20,000 steps: "sound", or with a wild step at 15,000."""
     if name == "sound":
         return classes(
             cosine(0.01, steps=20_000, warmup=60),
@@ -197,27 +203,27 @@ def long(name: str) -> list[Row]:
 
 @pytest.mark.parametrize("points", [20, 50, 200, 1000, 5000, 15_000, 20_000])
 @pytest.mark.parametrize("name", ["sound", "wild step"])
-def test_no_length_of_a_log_without_fault_is_an_alarm(name, points, tmp_path):
-    """Nor is the one before its wild step."""
+def test_a_log_without_a_fault_raises_no_alarm_at_any_length(name, points, tmp_path):
+    """Before its wild step, the other training has no fault either."""
     if (name, points) != ("wild step", 20_000):
-        assert not said(long(name)[:points], tmp_path)[2]
+        assert not judged(long(name)[:points], tmp_path)[2]
 
 
 def test_a_spike_late_in_a_long_log_is_named(tmp_path):
-    """After 15,000 points without one."""
-    assert said(long("wild step"), tmp_path)[1] == "loss-spike"
+    """It comes after 15,000 points without a spike."""
+    assert judged(long("wild step"), tmp_path)[1] == "loss-spike"
 
 
 @pytest.mark.parametrize("every", [10, 50, 500])
-def test_no_cadence_of_a_long_log_without_fault_is_an_alarm(every, tmp_path):
-    """Down to forty points; with noise as well."""
+def test_a_long_log_without_a_fault_raises_no_alarm_at_any_cadence(every, tmp_path):
+    """Down to forty points, and with noise added."""
     rows = thinned(long("sound"), every)
-    assert (said(rows, tmp_path)[2], said(noisy(rows), tmp_path)[2]) == (False, False)
+    assert (judged(rows, tmp_path)[2], judged(noisy(rows), tmp_path)[2]) == (False, False)
 
 
 def continued(name: str, length: int) -> list[Row]:
-    """The log of a case, made longer by drawing rows of its last quarter again: no training, but
-    the noise of one."""
+    """The log of a case, continued with rows that are drawn from its last quarter: the run goes on
+    as it ended, with the same noise."""
     rows = rows_of(name)
     late, last = rows[len(rows) * 3 // 4 :], int(rows[-1]["step"])
     drawn = np.random.default_rng(0).integers(0, len(late), length - len(rows))
@@ -227,11 +233,11 @@ def continued(name: str, length: int) -> list[Row]:
 @pytest.mark.parametrize(
     "name", ["regression", "cosine", "overfit-regression", "wild-step-regression", "killed-units"]
 )
-def test_twenty_thousand_points_say_what_a_thousand_say(name, original, tmp_path):
-    """Of a run that goes on as it ended."""
-    assert said(continued(name, 20_000), tmp_path) == original(name)
+def test_twenty_thousand_points_are_judged_like_a_thousand(name, original, tmp_path):
+    """The run goes on as it ended."""
+    assert judged(continued(name, 20_000), tmp_path) == original(name)
 
 
-def test_a_hundred_thousand_points_are_no_alarm(tmp_path):
-    """Noise has its heaviest tail in the longest log."""
-    assert said(continued("regression-constant", 100_000), tmp_path) == ("healthy", "", False)
+def test_a_hundred_thousand_points_without_a_fault_raise_no_alarm(tmp_path):
+    """The longest log has the most extreme noise."""
+    assert judged(continued("regression-constant", 100_000), tmp_path) == ("healthy", "", False)
