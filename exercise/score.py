@@ -16,7 +16,6 @@ from probes.common.text import printable
 from probes.diagnosis.base import Finding
 from probes.diagnosis.diagnose import Diagnosis, diagnose
 from probes.panels import PANELS
-from probes.panels.describe import concerning
 from probes.record import Record
 
 TITLE = (
@@ -63,7 +62,7 @@ class Mark:
             (
                 f"panel {place} ({panel.title})"
                 for place, panel in enumerate(PANELS, start=1)
-                if self.decisive in concerning(self.diagnosis, panel.concerns, panel.signals)
+                if self.decisive in panel.findings_of(self.diagnosis)
             ),
             "",
         )

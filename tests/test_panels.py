@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from probes.diagnosis.base import PanelKey, Symptom, ViewKey
+from probes.diagnosis.detectors import SYMPTOMS, nonfinite
 from probes.diagnosis.diagnose import diagnose
 from probes.panels import PANELS
 from probes.panels.gradient_norm import spikes
@@ -54,9 +56,35 @@ def test_a_panel_asks_a_question_and_describes_a_healthy_run(panel: Panel) -> No
     assert 1 <= len(panel.views) <= 2
 
 
-def test_every_panel_has_a_key_of_its_own() -> None:
-    """HTML ids are made from it."""
-    assert len(BY_KEY) == len(PANELS)
+def test_every_panel_key_has_one_panel_and_every_view_key_one_view_of_it() -> None:
+    """Symptoms refer to the keys, so a key without a panel would leave a symptom unmarked."""
+    assert sorted(panel.key for panel in PANELS) == sorted(PanelKey)
+    views = [(view.key, panel.key) for panel in PANELS for view in panel.views]
+    assert sorted(key.name for key, _ in views) == sorted(key.name for key in ViewKey)
+    assert [key for key, panel in views if key.panel is not panel] == []
+
+
+@pytest.mark.parametrize("symptom", SYMPTOMS.values(), ids=lambda symptom: symptom.name)
+def test_every_symptom_is_marked_in_the_view_that_shows_it(symptom: Symptom) -> None:
+    """A symptom of any signal is marked where the signal at its site is drawn."""
+    finding = symptom.found(20, 1.0, site="" if symptom.view else "spectral_norm.w", limit=0.5)
+    run = made_up(60)
+    diagnosis = replace(diagnose(run), findings=(finding,))
+    shown_in = symptom.view or ViewKey.SPECTRAL_NORM
+    for panel in PANELS:
+        for view, drawing in zip(panel.views, panel.draw(run, None, diagnosis), strict=True):
+            assert drawing.svg, f"{view.key.name} draws nothing of a whole record"
+            assert groups(drawing, "event") == (view.key is shown_in)
+        assert (symptom.name in panel.shows(run, diagnosis)) == (panel.key is shown_in.panel)
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.key)
+def test_a_nonfinite_value_of_any_drawn_signal_is_marked(panel: Panel) -> None:
+    """Each view marks those of its own signals."""
+    for view in panel.views:
+        for signal in view.signals:
+            site = {"activation": "blocks.0", "grad_norm": "blocks.0.grad"}.get(signal, signal)
+            assert view.marks(nonfinite.NON_FINITE.found(3, 1.0, site=site))
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.key)

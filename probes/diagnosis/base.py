@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from math import isfinite, log10
 from typing import Literal
 
@@ -27,7 +27,7 @@ WORSE_BY = 10**0.5
 of strength."""
 
 
-class PanelKey(Enum):
+class PanelKey(StrEnum):
     """The panels of the dashboard. A file in `probes/panels` registers under each member; the value
     is part of the ids in the page."""
 

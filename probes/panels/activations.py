@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from probes.diagnosis.base import PanelKey, ViewKey
 from probes.panels.describe import range_sentence
 from probes.panels.lines import site_lines, site_plot
 from probes.panels.panel import Panel, View
@@ -19,21 +20,26 @@ def _describe(run: Record) -> str:
 
 
 PANEL = Panel(
-    key="activations",
+    key=PanelKey.ACTIVATIONS,
     title="Activations",
     question="Does the signal keep its scale through depth?",
     healthy_look=(
         "every layer between about a tenth and ten, steady after the first third; none grows or "
         "vanishes without end."
     ),
-    signals=("activation", "grad_activation_ratio"),
     views=(
-        View("Activation", partial(site_plot, "activation", "mean |activation|")),
         View(
+            ViewKey.ACTIVATION,
+            "Activation",
+            ("activation",),
+            partial(site_plot, "activation", "mean |activation|"),
+        ),
+        View(
+            ViewKey.GRAD_ACTIVATION_RATIO,
             "Gradient / activation",
+            ("grad_activation_ratio",),
             partial(site_plot, "grad_activation_ratio", "RMS gradient / mean |activation|"),
         ),
     ),
     describe=_describe,
-    concerns=frozenset({"activation", "activations"}),
 )

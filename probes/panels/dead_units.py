@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from probes.charts.scale import percentage
+from probes.diagnosis.base import PanelKey, ViewKey
 from probes.panels.describe import highest, last_range, lowest, short
 from probes.panels.lines import site_lines, site_plot
 from probes.panels.panel import Panel, View
@@ -44,17 +45,18 @@ def _heads(run: Record) -> str:
 
 
 PANEL = Panel(
-    key="dead",
+    key=PanelKey.DEAD_UNITS,
     title="Dead units",
     question="Is capacity lying idle?",
     healthy_look=(
         "hardly any neuron silent on every token; heads that sharpen from 0.8 to 0.1-0.3, none "
         "stuck on one key (near 0)."
     ),
-    signals=("dead_fraction", "attention_entropy"),
     views=(
         View(
+            ViewKey.DEAD_NEURONS,
             "Dead neurons",
+            ("dead_fraction",),
             partial(
                 site_plot,
                 "dead_fraction",
@@ -65,7 +67,9 @@ PANEL = Panel(
             ),
         ),
         View(
+            ViewKey.ATTENTION_ENTROPY,
             "Attention entropy",
+            ("attention_entropy",),
             partial(
                 site_plot,
                 "attention_entropy",
@@ -76,5 +80,4 @@ PANEL = Panel(
         ),
     ),
     describe=_describe,
-    concerns=frozenset({"dead", "head", "heads", "attention", "stuck", "neuron", "neurons"}),
 )

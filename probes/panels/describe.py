@@ -11,11 +11,8 @@ from probes.charts.plot import Line
 from probes.charts.scale import number
 from probes.common.text import one_line
 from probes.diagnosis.base import Finding
-from probes.diagnosis.detectors import nonfinite
-from probes.diagnosis.diagnose import Diagnosis
 from probes.panels.lines import measured
 from probes.record import Record
-from probes.record.signals import BY_NAME
 
 MAX_FINDINGS = 3
 """Findings that a panel tells in words."""
@@ -105,32 +102,6 @@ def found(findings: Sequence[Finding]) -> str:
     ]
     more = " and more" if len(findings) > MAX_FINDINGS else ""
     return f"Found: {'; '.join(parts)}{more}." if parts else ""
-
-
-def concerning(
-    diagnosis: Diagnosis | None, words: frozenset[str], signals: Sequence[str]
-) -> list[Finding]:
-    """The findings whose symptom has one of the words in its name: `gradient` in
-    `first-gradient-large`.
-
-    A value that is not finite concerns whoever draws the signal in which it arose.
-    """
-    findings = diagnosis.findings if diagnosis else ()
-    return [
-        finding
-        for finding in findings
-        if words.intersection(finding.symptom.split("-"))
-        or (finding.symptom == nonfinite.NON_FINITE.name and _signal_at(finding.site) in signals)
-    ]
-
-
-def _signal_at(site: str) -> str:
-    """The signal that shows a site: `lr`, `spectral_norm.embed.weight`, `embed.grad`, or else a
-    layer's activation."""
-    name = site.partition(".")[0]
-    if site.endswith(".grad") or name.startswith("grad_norm"):
-        return "grad_norm"
-    return name if name in BY_NAME else "activation"
 
 
 def fact(record: Record, *path: str) -> float | None:

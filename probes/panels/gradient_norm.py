@@ -7,6 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from probes.charts.plot import Level, Line, Plot
 from probes.charts.scale import number
+from probes.diagnosis.base import PanelKey, ViewKey
 from probes.panels.describe import fact, highest, short
 from probes.panels.lines import reference_lines, scalar_line
 from probes.panels.panel import Panel, View
@@ -94,15 +95,13 @@ def _spikes_in_words(steps: Steps) -> str:
 
 
 PANEL = Panel(
-    key="gradient",
+    key=PanelKey.GRADIENT_NORM,
     title="Gradient norm",
     question="Is the optimisation stable?",
     healthy_look=(
         "between 0.1 and 10 from the first step, falling as the loss falls; a few isolated spikes "
         "are normal."
     ),
-    signals=("grad_norm",),
-    views=(View("Gradient norm", _plot),),
+    views=(View(ViewKey.GRADIENT_NORM, "Gradient norm", ("grad_norm",), _plot),),
     describe=_describe,
-    concerns=frozenset({"gradient"}),
 )

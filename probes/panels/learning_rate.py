@@ -8,6 +8,7 @@ import numpy as np
 
 from probes.charts.plot import Level, Plot
 from probes.charts.scale import number
+from probes.diagnosis.base import PanelKey, ViewKey
 from probes.panels.describe import highest, range_sentence, short, stated
 from probes.panels.lines import reference_lines, scalar_line, site_lines, site_plot
 from probes.panels.panel import Panel, View
@@ -51,18 +52,19 @@ def _describe(run: Record) -> str:
 
 
 PANEL = Panel(
-    key="lr",
+    key=PanelKey.LEARNING_RATE,
     title="Learning rate",
     question="Did warmup and decay actually run?",
     healthy_look=(
         "a ramp up from near zero, then a smooth decay; updates of a hundredth of the weights at "
         "first, a few hundredths at the end of warmup, a few thousandths at the end."
     ),
-    signals=("lr", "update_weight_ratio"),
     views=(
-        View("Rate", _plot),
+        View(ViewKey.RATE, "Rate", ("lr",), _plot),
         View(
+            ViewKey.UPDATE_WEIGHT_RATIO,
             "Update / weight",
+            ("update_weight_ratio",),
             partial(
                 site_plot,
                 "update_weight_ratio",
@@ -72,5 +74,4 @@ PANEL = Panel(
         ),
     ),
     describe=_describe,
-    concerns=frozenset({"lr", "warmup", "schedule", "update"}),
 )

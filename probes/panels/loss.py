@@ -9,6 +9,7 @@ import numpy as np
 from probes.charts.downsample import moving_average
 from probes.charts.plot import SCALAR_POINTS, Level, Line, Plot, Window
 from probes.charts.scale import number
+from probes.diagnosis.base import PanelKey, ViewKey
 from probes.diagnosis.curves import SMOOTHING_WINDOW
 from probes.diagnosis.val_trend import stop_of
 from probes.panels.describe import fact, first_to_last, lowest, short, unit_of_loss
@@ -126,15 +127,13 @@ def _on_ladder(run: Record, val_loss: float) -> str:
 
 
 PANEL = Panel(
-    key="loss",
+    key=PanelKey.LOSS,
     title="Loss",
     question="Is the model learning, and does it generalise?",
     healthy_look=(
         "both curves start near ln V, fall together, cross the n-gram baseline and level off above "
         "their floors."
     ),
-    signals=("loss", "train_loss", "val_loss"),
-    views=(View("Loss", _plot),),
+    views=(View(ViewKey.LOSS, "Loss", ("loss", "train_loss", "val_loss"), _plot),),
     describe=_describe,
-    concerns=frozenset({"loss", "floor", "stalled"}),
 )

@@ -3,16 +3,19 @@ it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from probes.charts.plot import Event, Plot
 from probes.charts.svg import draw
+from probes.diagnosis.base import Finding, PanelKey, ViewKey
+from probes.diagnosis.detectors import SYMPTOMS
 from probes.diagnosis.diagnose import Diagnosis
-from probes.panels.describe import concerning, found, not_finite, not_recorded
+from probes.panels.describe import found, not_finite, not_recorded
 from probes.panels.legend import Legend, legend_of
 from probes.panels.lines import step_range
 from probes.record import Record
+from probes.record.signals import BY_NAME
 
 MAX_EVENTS = 3
 """Steps with findings that are marked in one chart."""
@@ -20,10 +23,27 @@ MAX_EVENTS = 3
 
 @dataclass(frozen=True)
 class View:
-    """One chart of a panel. `plot` makes it from a run and, if given, a reference."""
+    """One chart of a panel.
 
+    key       the member under which symptoms refer to it
+    signals   names of the signals that it shows
+    plot      makes it from a run and, if given, a reference
+    """
+
+    key: ViewKey
     name: str
+    signals: tuple[str, ...]
     plot: Callable[[Record, Record | None], Plot]
+
+    def marks(self, finding: Finding) -> bool:
+        """Whether this chart shows the symptom of a finding. A symptom of any signal is shown by the
+        chart that shows the signal at the finding's site."""
+        symptom = SYMPTOMS.get(finding.symptom)
+        if symptom is None:
+            return False
+        if symptom.view is None:
+            return signal_at(finding.site) in self.signals
+        return symptom.view is self.key
 
 
 @dataclass(frozen=True)
@@ -43,22 +63,28 @@ class Drawing:
 class Panel:
     """A question about a run, with the charts that answer it.
 
-    key           the part of an HTML id that tells this panel from the others
+    key           the member under which symptoms refer to it, and part of its HTML ids
     healthy_look  how the charts of a healthy run look
-    signals       names of the signals that the charts show
     views         one or two charts
     describe      the run's own numbers, in words
-    concerns      words in the names of symptoms that this panel makes visible
     """
 
-    key: str
+    key: PanelKey
     title: str
     question: str
     healthy_look: str
-    signals: tuple[str, ...]
     views: tuple[View, ...]
     describe: Callable[[Record], str]
-    concerns: frozenset[str]
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Names of the signals that the charts show."""
+        return tuple(dict.fromkeys(signal for view in self.views for signal in view.signals))
+
+    def findings_of(self, diagnosis: Diagnosis | None) -> list[Finding]:
+        """The findings that one of the charts marks."""
+        findings = diagnosis.findings if diagnosis else ()
+        return [one for one in findings if any(view.marks(one) for view in self.views)]
 
     def draw(
         self,
@@ -72,13 +98,15 @@ class Panel:
         Without a diagnosis nothing in a chart tells what was found.
         """
         first, last = step_range(run)
-        events = self._events(diagnosis)
-        began = any(f.onset is not None for f in concerning(diagnosis, self.concerns, self.signals))
         drawings = []
         for index, view in enumerate(self.views):
+            findings = [one for one in self.findings_of(diagnosis) if view.marks(one)]
             plot = view.plot(run, reference)
             plot = replace(
-                plot, span=(first, last), events=events, window=plot.window if began else None
+                plot,
+                span=(first, last),
+                events=_events(findings),
+                window=plot.window if any(f.onset is not None for f in findings) else None,
             )
             lines = ", ".join(line.label for line in plot.lines)
             description = f"{self.question} Steps {first} to {last}; {plot.axis}. Lines: {lines}."
@@ -92,17 +120,28 @@ class Panel:
         recorded."""
         parts = (
             self.describe(record),
-            found(concerning(diagnosis, self.concerns, self.signals)),
+            found(self.findings_of(diagnosis)),
             not_finite(record, self.signals),
             not_recorded(record, self.signals),
         )
         return " ".join(part for part in parts if part) or "Nothing to say: no value is finite."
 
-    def _events(self, diagnosis: Diagnosis | None) -> tuple[Event, ...]:
-        symptoms: dict[int, list[str]] = {}
-        for finding in concerning(diagnosis, self.concerns, self.signals):
-            symptoms.setdefault(finding.step, []).append(finding.symptom)
-        return tuple(
-            Event(step, ", ".join(dict.fromkeys(symptoms[step])))
-            for step in sorted(symptoms)[:MAX_EVENTS]
-        )
+
+def signal_at(site: str) -> str:
+    """The signal that shows a site at which values are not finite: `lr`,
+    `spectral_norm.embed.weight`, `embed.grad`, or else the activation of a layer."""
+    name = site.partition(".")[0]
+    if site.endswith(".grad") or name.startswith("grad_norm"):
+        return "grad_norm"
+    return name if name in BY_NAME else "activation"
+
+
+def _events(findings: Sequence[Finding]) -> tuple[Event, ...]:
+    """A mark for each of the first steps with findings."""
+    symptoms: dict[int, list[str]] = {}
+    for finding in findings:
+        symptoms.setdefault(finding.step, []).append(finding.symptom)
+    return tuple(
+        Event(step, ", ".join(dict.fromkeys(symptoms[step])))
+        for step in sorted(symptoms)[:MAX_EVENTS]
+    )

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from probes.charts.plot import Area, Level, Line, Plot
+from probes.diagnosis.base import PanelKey, ViewKey
 from probes.panels.describe import fact, first_to_last, short, unit_of_loss
 from probes.panels.lines import measured, most_extreme, reference_lines, site_lines
 from probes.panels.panel import Panel, View
@@ -100,7 +101,7 @@ def _describe(run: Record) -> str:
 
 
 PANEL = Panel(
-    key="classes",
+    key=PanelKey.VERB_CLASSES,
     title="Regular and irregular verbs",
     question="Is the rule learned before the exceptions?",
     healthy_look=(
@@ -109,11 +110,19 @@ PANEL = Panel(
         "inferred and its loss stays high. Only the compositional tenses can be inferred for every "
         "verb."
     ),
-    signals=(ALL_TENSES, COMPOSITIONAL, TRAINING),
     views=(
-        View("All tenses", partial(_plot, ALL_TENSES, with_training=True)),
-        View("Compositional tenses", partial(_plot, COMPOSITIONAL)),
+        View(
+            ViewKey.ALL_TENSES,
+            "All tenses",
+            (ALL_TENSES, TRAINING),
+            partial(_plot, ALL_TENSES, with_training=True),
+        ),
+        View(
+            ViewKey.COMPOSITIONAL_TENSES,
+            "Compositional tenses",
+            (COMPOSITIONAL,),
+            partial(_plot, COMPOSITIONAL),
+        ),
     ),
     describe=_describe,
-    concerns=frozenset({"class", "tax", "regular", "irregular"}),
 )

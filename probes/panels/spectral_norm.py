@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from probes.diagnosis.base import PanelKey, ViewKey
 from probes.panels.describe import range_sentence
 from probes.panels.lines import site_lines, site_plot
 from probes.panels.panel import Panel, View
@@ -15,15 +16,20 @@ def _describe(run: Record) -> str:
 
 
 PANEL = Panel(
-    key="spectral",
+    key=PanelKey.SPECTRAL_NORM,
     title="Spectral norm",
     question="Is any weight matrix blowing up?",
     healthy_look=(
         "growth in the first third that levels off as the rate decays; all between 1 and 10, the "
         "embedding highest."
     ),
-    signals=("spectral_norm",),
-    views=(View("Spectral norm", partial(site_plot, "spectral_norm", "largest singular value")),),
+    views=(
+        View(
+            ViewKey.SPECTRAL_NORM,
+            "Spectral norm",
+            ("spectral_norm",),
+            partial(site_plot, "spectral_norm", "largest singular value"),
+        ),
+    ),
     describe=_describe,
-    concerns=frozenset({"spectral", "weight", "weights"}),
 )
