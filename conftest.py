@@ -66,11 +66,11 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     option = config.option
     if not (option.blind or option.reveal) or option.help:
         return None
-    from exercise.paths import BlindError
+    from exercise.paths import RoundError
 
     try:
         print("\n".join(draw_blind(config) if option.blind else reveal(config)))
-    except (BlindError, OSError) as error:
+    except (RoundError, OSError) as error:
         raise pytest.UsageError(str(error)) from error
     except KeyboardInterrupt:
         print("interrupted: no round was drawn, nothing was revealed", file=sys.stderr)
@@ -81,7 +81,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 def draw_blind(config: pytest.Config) -> list[str]:
     """Draw a round and say what to do next. Raises UsageError for an option that would have no
     effect."""
-    from exercise.draw import draw, instructions, status
+    from exercise.draw import draw, instructions, status_line
 
     option = config.option
     given = {
@@ -96,7 +96,7 @@ def draw_blind(config: pytest.Config) -> list[str]:
         )
     builds = {brk.cause: partial(seeded, brk) for brk in BREAKS.values()}
     folder = config.rootpath / BLIND
-    commitment = draw(builds, partial(seeded, None), folder, status(sys.stdout))
+    commitment = draw(builds, partial(seeded, None), folder, status_line(sys.stdout))
     return instructions(Path(os.path.relpath(folder, config.invocation_params.dir)), commitment)
 
 

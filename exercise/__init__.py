@@ -1,6 +1,6 @@
-"""The blind exercise: runs drawn without what was found, diagnoses written down, then a sealed
-answer to score them by.
+"""The blind exercise: runs are drawn without their diagnosis, the learner writes down diagnoses,
+and sealed answers give the score (docs/blind.md).
 
-A seal guards against accident and against later editing. It does not guard against a determined
-cheat, who can train the runs again or ask `python -m probes diagnose` about their records
-(docs/blind.md)."""
+The seal protects against accidents and against later changes. It does not protect against a
+determined cheat, who can train the runs again or run `python -m probes diagnose` on their
+records."""

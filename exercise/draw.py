@@ -1,5 +1,5 @@
-"""Draw a round: train the spoiled runs in an order and with a seed that nobody chose, draw them,
-seal what they are."""
+"""Draw a round: train the broken runs in a random order on a random seed, draw their pages, and
+seal the answers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TextIO
 
 from exercise import diagnoses, seal
 from exercise.page import filled, page
-from exercise.paths import REVEAL, BlindError, Folder, digest, names
-from exercise.seal import Answer, Answers
+from exercise.paths import REVEAL, Folder, RoundError, run_names, sha256_of
+from exercise.seal import SealedAnswers, SealedRun
 from probes.plugin.terminal import Progress
 from probes.record import Record
 from probes.recording.protocols import Specimen
@@ -22,48 +22,49 @@ from probes.recording.recorder import save, sidecar_path
 from probes.recording.watch import watch
 
 Build = Callable[[int], Specimen]
-"""Makes a specimen of a seed."""
-Write = Callable[[str], None]
-"""Puts a line on a terminal in place of the one it put there before."""
+"""Builds a specimen on a seed."""
+WriteStatus = Callable[[str], None]
+"""Replaces the status line on a terminal."""
 
-FIRST_SEED, SEEDS = 1_000_000, 9_000_000
-"""Seeds of seven digits: no experiment, choice or judging of this repository comes near, and all
-are of one length."""
-WIDTH = 60
-"""Columns that a line of progress takes at most."""
+MIN_SEED, SEED_COUNT = 1_000_000, 9_000_000
+"""Seeds with seven digits: no experiment, choice or calibration of this repository uses them, and
+all have the same length."""
+STATUS_WIDTH = 60
+"""Columns of the status line."""
 
 
 def draw(
-    builds: Mapping[str, Build], reference: Build, path: Path, write: Write | None = None
+    builds: Mapping[str, Build],
+    reference: Build,
+    path: Path,
+    write_status: WriteStatus | None = None,
 ) -> str:
-    """Train one run for each cause and the reference, put a round into the folder, and return the
-    commitment.
+    """Train one run for each cause and the healthy reference, write a round into the folder, and
+    return the commitment.
 
-    Nothing is written before everything is trained and drawn. Raises BlindError when diagnoses lie
-    there that were written but not revealed; a round that is revealed, or was never answered, is
-    replaced. score.md is left alone."""
+    Nothing is written before everything is trained and drawn. A round that was revealed, or never
+    answered, is replaced; score.md is not changed. Raises RoundError when the folder holds answers
+    that were not revealed."""
     folder, causes = Folder(path), sorted(builds)
-    _refuse_to_lose(folder, diagnoses.template(causes))
-    seed, order = _lots(causes)
-    behind = _train(reference(seed), "the healthy reference", write)
-    runs = dict(zip(names(causes), order, strict=True))
-    records = {run: _train(builds[cause](seed), run, write) for run, cause in runs.items()}
-    pages = filled([page(run, record, behind) for run, record in records.items()])
-    return _put(folder, seed, runs, records, dict(zip(runs, pages, strict=True))).commitment
+    _keep_unrevealed_answers(folder, diagnoses.template(causes))
+    seed, order = _random_seed_and_order(causes)
+    healthy = _train(reference(seed), "the healthy reference", write_status)
+    runs = dict(zip(run_names(causes), order, strict=True))
+    records = {run: _train(builds[cause](seed), run, write_status) for run, cause in runs.items()}
+    pages = filled([page(run, record, healthy) for run, record in records.items()])
+    return _write(folder, seed, runs, records, dict(zip(runs, pages, strict=True)))
 
 
-def status(stream: TextIO) -> Write | None:
-    """Writes over the last line of a terminal; None when the stream is none."""
-    return (
-        (lambda text: print(f"\r{text:<{WIDTH}}\r", end="", file=stream, flush=True))
-        if stream.isatty()
-        else None
-    )
+def status_line(stream: TextIO) -> WriteStatus | None:
+    """A function that rewrites the last line of a terminal; None when the stream is not a
+    terminal."""
+    if not stream.isatty():
+        return None
+    return lambda text: print(f"\r{text:<{STATUS_WIDTH}}\r", end="", file=stream, flush=True)
 
 
 def instructions(path: Path, commitment: str) -> list[str]:
-    """What to print after a round was drawn: the line that commits to the answers, and what to do
-    next."""
+    """The lines to print after a round was drawn: the commitment, and what to do next."""
     folder = Folder(path)
     return [
         f"blind round sha256:{commitment}",
@@ -71,65 +72,70 @@ def instructions(path: Path, commitment: str) -> list[str]:
         "1. Commit the seal, with the line above as the message:",
         f'   git add {folder.seal} && git commit -m "blind round sha256:{commitment}"',
         f"2. Open the pages in {path}, and write what you find into {folder.diagnoses}.",
-        f"3. Commit that file too, then be scored: {REVEAL}",
+        f"3. Commit that file too, then get your score: {REVEAL}",
     ]
 
 
-def _refuse_to_lose(folder: Folder, untouched: str) -> None:
+def _keep_unrevealed_answers(folder: Folder, untouched: str) -> None:
+    """Raise RoundError when diagnoses.toml was edited and its round was not revealed."""
     if not folder.diagnoses.exists():
         return
     if folder.diagnoses.read_bytes().replace(b"\r\n", b"\n") == untouched.encode():
         return
     try:
         revealed = seal.read(folder.seal).revealed
-    except BlindError:
+    except RoundError:
         revealed = ""
     if not revealed:
-        raise BlindError(
-            f"{folder.diagnoses} holds diagnoses that were not revealed, and another round would overwrite them; "
-            f"let them be scored with `{REVEAL}`, or move the file away"
+        raise RoundError(
+            f"{folder.diagnoses} holds answers that were not revealed, and another round would "
+            f"overwrite them; get their score with `{REVEAL}`, or move the file away"
         )
 
 
-def _lots(causes: Sequence[str]) -> tuple[int, list[str]]:
-    """A seed and an order of the causes, by the entropy of the operating system."""
-    return FIRST_SEED + secrets.randbelow(SEEDS), secrets.SystemRandom().sample(causes, len(causes))
+def _random_seed_and_order(causes: Sequence[str]) -> tuple[int, list[str]]:
+    """From the entropy of the operating system."""
+    order = secrets.SystemRandom().sample(causes, len(causes))
+    return MIN_SEED + secrets.randbelow(SEED_COUNT), order
 
 
-def _train(specimen: Specimen, name: str, write: Write | None) -> Record:
-    """The run's record without its provenance."""
+def _train(specimen: Specimen, name: str, write_status: WriteStatus | None) -> Record:
+    """Return the record of a run without its provenance."""
+    progress = Progress(name, write_status) if write_status else None
     try:
-        return watch(specimen, on_step=Progress(name, write) if write else None).anonymous()
+        return watch(specimen, on_step=progress).anonymous()
     finally:
-        if write:
-            write("")
+        if write_status:
+            write_status("")
 
 
-def _put(
+def _write(
     folder: Folder,
     seed: int,
-    runs: Mapping[str, str],
+    causes: Mapping[str, str],
     records: Mapping[str, Record],
     pages: Mapping[str, bytes],
-) -> seal.Seal:
-    """Write everything, the seal last: without it there is no round. All pages and records get one
-    time."""
+) -> str:
+    """Write the files of a round and return the commitment.
+
+    The seal is written last, because without a seal there is no round. All pages and records get
+    the same time, so that it does not tell their order."""
     folder.records.mkdir(parents=True, exist_ok=True)
     folder.seal.unlink(missing_ok=True)
     shutil.rmtree(folder.records)
     folder.records.mkdir()
-    folder.diagnoses.write_text(
-        diagnoses.template(sorted(runs.values())), encoding="utf-8", newline="\n"
-    )
-    answers, now = {}, time.time_ns()
-    for run, cause in runs.items():
+    template = diagnoses.template(sorted(causes.values()))
+    folder.diagnoses.write_text(template, encoding="utf-8", newline="\n")
+    sealed_runs, now = {}, time.time_ns()
+    for run, cause in causes.items():
         path = folder.records / f"{secrets.token_hex(8)}.jsonl"
         save(records[run], path)
         sidecar_path(path).unlink()
         folder.page(run).write_bytes(pages[run])
-        answers[run] = Answer(cause, digest(pages[run]), digest(path.read_bytes()), path.name)
+        record_hash = sha256_of(path.read_bytes())
+        sealed_runs[run] = SealedRun(cause, sha256_of(pages[run]), record_hash, path.name)
         for file in (path, folder.page(run)):
             os.utime(file, ns=(now, now))
-    sealed = seal.close(Answers(seed, answers))
+    sealed = seal.close(SealedAnswers(seed, sealed_runs))
     seal.write(sealed, folder.seal)
-    return sealed
+    return sealed.commitment

@@ -1,5 +1,5 @@
-"""One run's page without a diagnosis: the panels, the reference behind them, and how to read
-both."""
+"""The page of one run without its diagnosis: the panels, the healthy reference behind them, and how
+to read both."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from probes.report.document import fill
 from probes.report.run_section import panel_sections
 
 ANCHOR = "run"
-BLOCK = 4096
-"""Pages are filled up to a multiple of this number of bytes."""
+BYTES_PER_BLOCK = 4096
+"""Every page is filled up to a multiple of this size."""
 
 
 def page(run: str, record: Record, reference: Record) -> str:
@@ -26,7 +26,8 @@ def page(run: str, record: Record, reference: Record) -> str:
 
 
 def filled(pages: Sequence[str]) -> list[bytes]:
-    """The pages as bytes, all of the same size: the size of a drawing shows how wild a run was."""
+    """The pages as bytes, all of the same size, because the size of a drawing tells how irregular
+    its curves are."""
     contents = [page.rstrip("\n").encode() for page in pages]
-    size = (max(map(len, contents)) // BLOCK + 1) * BLOCK
+    size = (max(map(len, contents)) // BYTES_PER_BLOCK + 1) * BYTES_PER_BLOCK
     return [content.ljust(size - 1) + b"\n" for content in contents]

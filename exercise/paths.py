@@ -1,4 +1,4 @@
-"""Where a round lies, what its files are called, and what goes wrong with it."""
+"""The files of a round, and the error for a round that cannot be drawn or scored."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from hashlib import sha256
 from pathlib import Path
 
 DRAW, REVEAL = "pytest -k break --blind", "pytest --reveal"
-"""The commands of the exercise, as messages give them."""
+"""The commands of the exercise, as messages show them."""
+DRAW_AGAIN = f"move diagnoses.toml away and draw another round with `{DRAW}`"
 
 
-class BlindError(ValueError):
-    """A round that cannot be drawn or scored as it lies there; the message says what, where, and
-    what to do."""
+class RoundError(ValueError):
+    """A round cannot be drawn or scored in its present state. The message says what is wrong, in
+    which file, and what to do."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """One folder that holds at most one round, and the scores of all rounds before it."""
+    """A folder that holds at most one round, and the scores of all earlier rounds."""
 
     path: Path
 
     @property
     def diagnoses(self) -> Path:
+        """What the learner writes."""
         return self.path / "diagnoses.toml"
 
     @property
@@ -41,28 +43,26 @@ class Folder:
     def page(self, run: str) -> Path:
         return self.path / f"{run}.html"
 
-    def checked(self, path: Path, expected: str) -> Path:
-        """A file of the round whose content has this hash. Raises BlindError when it is missing or
-        another."""
+    def check(self, path: Path, expected: str) -> Path:
+        """Return the path of a sealed file. Raises RoundError when it is missing, or when its
+        sha256 is not the expected one."""
         if not path.is_file():
-            raise BlindError(
-                f"{path} is missing, and the seal covers it; put it back, or {ANOTHER}"
+            raise RoundError(
+                f"{path} is missing, but the seal covers it; put it back, or {DRAW_AGAIN}"
             )
-        if (observed := digest(path.read_bytes())) != expected:
-            raise BlindError(
-                f"{path} was changed after the round was drawn: its sha256 is {observed[:12]}..., sealed is "
-                f"{expected[:12]}...; put the file back as it was, or {ANOTHER}"
+        found = sha256_of(path.read_bytes())
+        if found != expected:
+            raise RoundError(
+                f"{path} was changed after the round was drawn: its sha256 is {found[:12]}..., the "
+                f"sealed one is {expected[:12]}...; restore the file, or {DRAW_AGAIN}"
             )
         return path
 
 
-ANOTHER = f"move diagnoses.toml away and draw another round with `{DRAW}`"
-
-
-def digest(content: bytes) -> str:
+def sha256_of(content: bytes) -> str:
     return sha256(content).hexdigest()
 
 
-def names(causes: Sequence[str]) -> list[str]:
-    """What the runs are called, one for each cause: 01, 02, 03."""
+def run_names(causes: Sequence[str]) -> list[str]:
+    """The names of the runs, one for each cause: 01, 02, 03."""
     return [f"{number:02}" for number in range(1, len(causes) + 1)]
