@@ -27,7 +27,7 @@ from probes.report.html import render
 from testing.long_runs import LAYERS, MATRICES, made_up
 
 ROOT = Path(__file__).resolve().parent.parent
-RUNS, STEPS, BATCH_SIZE = 5, 8000, 32
+RUNS, STEPS_PER_RUN, BATCH_SIZE = 5, 8000, 32
 LINES = 100_000
 LINES_PER_EVALUATION = 10
 """One line in ten of a log holds a validation loss."""
@@ -36,11 +36,11 @@ CHUNK = 10_000
 ROUNDS = 5
 """How often something that takes less than a second is timed; the median counts."""
 
-PAGE = (
-    Figure(f"render of {RUNS} runs of {STEPS} steps", "s", "judging included", 2.0),
+DASHBOARD = (
+    Figure(f"render of {RUNS} runs of {STEPS_PER_RUN} steps", "s", "judging included", 2.0),
     Figure("its page", "KB", "", 1500.0),
 )
-LOADING = Figure(f"Record.load of {STEPS} steps", "s", "CPU", 0.3)
+LOADING = Figure(f"Record.load of {STEPS_PER_RUN} steps", "s", "CPU", 0.3)
 MAX_SECONDS = 1.0
 MAX_CPU_RATIO = 10.0
 MAX_MEMORY_RATIO = 1.1
@@ -75,7 +75,7 @@ class Row(NamedTuple):
     val_loss: float | None
 
 
-def long_record(seed: int = 0, steps: int = STEPS) -> Record:
+def long_record(seed: int = 0, steps: int = STEPS_PER_RUN) -> Record:
     """A synthetic run with every signal, evaluated every third step as the specimen is."""
     rng, run = np.random.default_rng(seed), made_up(steps, every=3, seed=seed, name=f"run {seed}")
     sites = (*LAYERS, *MATRICES[:5])
@@ -135,17 +135,17 @@ def write_trainer_state(path: Path, length: int) -> None:
         file.write(f'], "global_step": {length - 1}}}\n')
 
 
-STREAMED: dict[str, Callable[[Path, int], None]] = {
+STREAM_WRITERS: dict[str, Callable[[Path, int], None]] = {
     "JSON lines": write_json_lines,
     "CSV": write_csv,
 }
-FORMATS = {**STREAMED, "trainer state": write_trainer_state}
+LOG_WRITERS = {**STREAM_WRITERS, "trainer state": write_trainer_state}
 
 
 def measure_page(folder: Path) -> Iterator[Figure]:
     """Time a dashboard of several long runs, and give the size of its page."""
     runs = [long_record(seed) for seed in range(RUNS)]
-    time, size = PAGE
+    time, size = DASHBOARD
     yield time.with_value(_median_cpu(lambda: render(runs, folder / "page.html")))
     yield size.with_value((folder / "page.html").stat().st_size / 1000)
 
@@ -161,7 +161,7 @@ def measure_logs(folder: Path, form: str, longest: int = 10 * LINES) -> Iterator
     shorter, length = None, LINES
     while length <= longest:
         path = folder / "log"
-        FORMATS[form](path, length)
+        LOG_WRITERS[form](path, length)
         used = diagnose_in_process(path, ROUNDS if shorter is None else 1)
         size = path.stat().st_size / 2**20
         time, cpu_ratio, memory = log_figures(form, length)
@@ -169,7 +169,7 @@ def measure_logs(folder: Path, form: str, longest: int = 10 * LINES) -> Iterator
         yield Figure(f"{time.name}, peak memory", "MiB", "").with_value(used.peak)
         if shorter is not None:
             yield cpu_ratio.with_value(used.cpu / shorter.cpu)
-            base = shorter.peak if form in STREAMED else size
+            base = shorter.peak if form in STREAM_WRITERS else size
             yield memory.with_value(used.peak / base)
         shorter, length = used, 10 * length
 
@@ -179,7 +179,7 @@ def log_figures(form: str, length: int) -> tuple[Figure, Figure, Figure]:
     length, and what its memory is compared with."""
     tenth = f"{length // 10:,} steps"
     memory = Figure(f"{form} x 10, peak memory", "x", tenth, MAX_MEMORY_RATIO)
-    if form not in STREAMED:
+    if form not in STREAM_WRITERS:
         memory = Figure(f"{form} x 10, memory / file", "x", "", MAX_MEMORY_OVER_FILE)
     return (
         Figure(f"diagnose {form}, {length:,} steps", "s", "CPU", MAX_SECONDS),
@@ -218,7 +218,7 @@ def measure(longest: int = 10 * LINES) -> Iterator[Figure]:
         folder = Path(name)
         yield from measure_page(folder)
         yield from measure_loading(folder)
-        for form in FORMATS:
+        for form in LOG_WRITERS:
             yield from measure_logs(folder, form, longest)
 
 
@@ -231,7 +231,7 @@ def _planned(form: str) -> tuple[Figure, ...]:
 
 SECTION = Section(
     "Length",
-    (*PAGE, LOADING, *(figure for form in FORMATS for figure in _planned(form))),
+    (*DASHBOARD, LOADING, *(figure for form in LOG_WRITERS for figure in _planned(form))),
     measure,
     slow=True,
 )

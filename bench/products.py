@@ -22,7 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bench.rows import LENGTHS, use_longest_rows
+from bench.rows import ROW_LENGTHS, use_longest_rows
 from model import Config
 
 Array = npt.NDArray[Any]
@@ -117,7 +117,7 @@ def record(config: Config, steps: int, longest_rows: bool = False) -> list[Recor
             step = next(run)
             scratch = _grown(scratch, max((call.nbytes() for call in calls), default=0))
             products = [Product(call.a, call.b, _result_in(scratch, call)) for call in calls]
-            _check_complete(products, config, int(LENGTHS[step.batch_ids].sum()))
+            _check_complete(products, config, int(ROW_LENGTHS[step.batch_ids].sum()))
             recorded.append(RecordedStep(step.batch_ids, step.lr, products))
         calls.clear()
     _fill_with_ordinary_numbers(product for step in recorded for product in step.products)

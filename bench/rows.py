@@ -12,9 +12,9 @@ from model.corpus import SEQUENCES, encode
 Ids = npt.NDArray[np.int64]
 
 TOKENS = tuple(encode(sequence.text) for sequence in SEQUENCES)
-LENGTHS = np.array([len(tokens) - 1 for tokens in TOKENS])
+ROW_LENGTHS = np.array([len(tokens) - 1 for tokens in TOKENS])
 """Number of tokens of each row that the model reads: all but the last."""
-LONGEST = np.flatnonzero(LENGTHS.max() == LENGTHS)
+LONGEST = np.flatnonzero(ROW_LENGTHS.max() == ROW_LENGTHS)
 
 
 def use_longest_rows(specimen: Any) -> None:
@@ -28,7 +28,7 @@ def padded(ids: Ids, ignored_target: int) -> tuple[Ids, Ids]:
     """Return tokens and targets [B, T] of some rows, padded to the longest of them. The target of
     padding is `ignored_target`."""
     rows = [TOKENS[i] for i in ids]
-    shape = (len(rows), int(LENGTHS[ids].max()))
+    shape = (len(rows), int(ROW_LENGTHS[ids].max()))
     tokens, targets = np.zeros(shape, np.int64), np.full(shape, ignored_target, np.int64)
     for i, row in enumerate(rows):
         tokens[i, : len(row) - 1], targets[i, : len(row) - 1] = row[:-1], row[1:]

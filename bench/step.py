@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from bench.figures import Figure, Section
 from bench.machine import torch_version
 from bench.products import RecordedStep, record, replay
-from bench.rows import LENGTHS, use_longest_rows
+from bench.rows import ROW_LENGTHS, use_longest_rows
 from model import HEALTHY, Config, build
 from model.config import Model
 
@@ -29,8 +29,8 @@ arithmetic is slow; a quarter of the rate avoids that."""
 NOTE = (
     "A step is one of HEALTHY: forward, loss, backward, clip, AdamW; a larger one has four times "
     "the width (d_model 256, 16 heads, d_ff 1024) and twice the depth. Full rows are batches in "
-    f"which every row has {LENGTHS.max()} tokens, so that there is no padding to skip. Its matrix "
-    "products are all products of a step, computed in the same memory, with nothing between them."
+    f"which every row has {ROW_LENGTHS.max()} tokens, so that there is no padding to skip. Its "
+    "matrix products are all products of a step, computed in the same memory, with nothing between them."
 )
 
 Action = Callable[[int], object]
@@ -76,7 +76,7 @@ def _torch_step(config: Config, specimen: Any, recorded: Sequence[RecordedStep])
 
     torch.set_num_threads(1)
     weights = {name: param.data for name, param in specimen.params.items()}
-    peer = Peer(config, weights, int(LENGTHS.max()))
+    peer = Peer(config, weights, int(ROW_LENGTHS.max()))
     batches = [peer.inputs(step.batch_ids) for step in recorded]
     return lambda i: peer.step(*batches[i], recorded[i].lr)
 

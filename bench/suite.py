@@ -22,10 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
 """The environment of `make`. The benchmark itself runs in that of `make parity`."""
 WARM_ROUNDS = 5
-EXPERIMENTS = Figure("make, cold", "s", "after set-up", 80.0)
+MAKE = Figure("make, cold", "s", "after set-up", 80.0)
 BREAKS = Figure("pytest -k break, cold", "s", "", 26.0)
 BREAKS_WARM = Figure("pytest -k break, warm", "s", f"median of {WARM_ROUNDS}", 2.5)
-TESTS = Figure("make test, cold", "s", "after set-up", 210.0)
+MAKE_TEST = Figure("make test, cold", "s", "after set-up", 210.0)
 
 
 class Time(NamedTuple):
@@ -90,14 +90,14 @@ def _measure() -> Iterator[Figure]:
         middle = Time(median(each.wall for each in warm), median(each.cpu for each in warm))
         yield _figure(BREAKS_WARM, middle)
         copy_project(Path(second))
-        yield _figure(EXPERIMENTS, time_command(make(), Path(second)))
+        yield _figure(MAKE, time_command(make(), Path(second)))
     with TemporaryDirectory() as third:
         copy_project(Path(third))
-        yield _figure(TESTS, time_command(make("test"), Path(third)))
+        yield _figure(MAKE_TEST, time_command(make("test"), Path(third)))
 
 
 def _figure(figure: Figure, time: Time) -> Figure:
     return figure.with_value(time.wall, f"CPU {time.cpu:.3g} s")
 
 
-SECTION = Section("The suite", (BREAKS, BREAKS_WARM, EXPERIMENTS, TESTS), _measure, slow=True)
+SECTION = Section("The suite", (BREAKS, BREAKS_WARM, MAKE, MAKE_TEST), _measure, slow=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-CONFIDENCE = 0.95
+RATE_CONFIDENCE = 0.95
 BOOTSTRAP_DRAWS = 10_000
 BOOTSTRAP_SEED = 20_261
 
@@ -34,7 +34,7 @@ def _clopper_pearson(count: int, total: int, alternative: str) -> Interval:
     from scipy.stats import binomtest  # takes longer to import than everything else here
 
     interval = binomtest(count, total, alternative=alternative).proportion_ci(
-        CONFIDENCE, method="exact"
+        RATE_CONFIDENCE, method="exact"
     )
     return Interval(float(interval.low), float(interval.high))
 
@@ -51,6 +51,6 @@ def bootstrap_interval(groups: Sequence[tuple[int, int]]) -> Interval:
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     drawn = rng.integers(len(table), size=(BOOTSTRAP_DRAWS, len(table)))
     count, total = table[drawn].sum(axis=1).T
-    tail = 100 * (1 - CONFIDENCE) / 2
+    tail = 100 * (1 - RATE_CONFIDENCE) / 2
     low, high = np.percentile(count / total, [tail, 100 - tail])
     return Interval(float(low), float(high))

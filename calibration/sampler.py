@@ -28,17 +28,17 @@ D_FF_PER_D_MODEL = 4
 """The ratio of the original transformer (Vaswani et al. 2017), and of HEALTHY."""
 BATCH_SIZES = (16, 24, 32, 48, 64)
 """Half to twice HEALTHY's batch size."""
-LR_MAX = (4e-3, 2.4e-2)
+LR_MAX_RANGE = (4e-3, 2.4e-2)
 """Log-uniform, at a width of LR_WIDTH: from below the lowest of the sweep (docs/why.md) to where
 the loss is 3 to 8 % above the best."""
 LR_WIDTH = 64
-"""HEALTHY's width. For other widths LR_MAX is multiplied by sqrt(LR_WIDTH / d_model), which lies
-between the rule that keeps Adam's rate and the rule that divides it by the width (Yang et al.
+"""HEALTHY's width. For other widths LR_MAX_RANGE is multiplied by sqrt(LR_WIDTH / d_model), which
+lies between the rule that keeps Adam's rate and the rule that divides it by the width (Yang et al.
 2022)."""
-WARMUP_SHARE = (0.05, 0.25)
+WARMUP_SHARE_RANGE = (0.05, 0.25)
 """Share of the steps. HEALTHY's is an eighth; the lower end is a short warmup, of at least 4
 steps."""
-STEPS = (80, 240)
+STEPS_RANGE = (80, 240)
 """From the shortest length of the sweep to one at which some runs begin to overfit. Those are not
 labelled healthy."""
 MIN_EVALUATIONS = 40
@@ -88,9 +88,9 @@ def draw(rng: np.random.Generator) -> Config:
     n_heads = _one_of(rng, tuple(heads for heads in N_HEADS if d_model % (2 * heads) == 0))
     n_layers = _one_of(rng, N_LAYERS)
     batch_size = _one_of(rng, BATCH_SIZES)
-    lr_max = exp(rng.uniform(log(LR_MAX[0]), log(LR_MAX[1]))) * sqrt(LR_WIDTH / d_model)
-    steps = int(rng.integers(STEPS[0], STEPS[1], endpoint=True))
-    warmup_steps = round(rng.uniform(*WARMUP_SHARE) * steps)
+    lr_max = exp(rng.uniform(log(LR_MAX_RANGE[0]), log(LR_MAX_RANGE[1]))) * sqrt(LR_WIDTH / d_model)
+    steps = int(rng.integers(STEPS_RANGE[0], STEPS_RANGE[1], endpoint=True))
+    warmup_steps = round(rng.uniform(*WARMUP_SHARE_RANGE) * steps)
     model: Model = replace(
         HEALTHY.model,
         d_model=d_model,

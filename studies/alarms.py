@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from probes.diagnosis.diagnose import diagnose
-from studies.spikes import STEPS, Rng
+from studies.spikes import RUN_STEPS, Rng
 from testing.log_files import record_of
 from testing.small_net import (
     Adam,
@@ -45,10 +45,10 @@ def train_drawn(seed: int) -> Log:
     rate *= 0.2 if momentum else 1.0
     schedules = (
         constant(rate),
-        cosine(rate, STEPS, 60),
-        cosine(rate, STEPS),
+        cosine(rate, RUN_STEPS, 60),
+        cosine(rate, RUN_STEPS),
         restarts(rate, 300),
-        cosine(rate, STEPS, 300),
+        cosine(rate, RUN_STEPS, 300),
     )
     if classes:
         k = int(rng.integers(2, 9))
@@ -58,7 +58,9 @@ def train_drawn(seed: int) -> Log:
     batch, every = 2 ** int(rng.integers(1, 8)), int(rng.choice((20, 50, 100, 200)))
     optimizer = Adam if adam else lambda: Sgd(momentum)
     schedule = schedules[rng.integers(5)]
-    return train(net, data, Loop(schedule, STEPS, optimizer, batch, eval_every=every, seed=seed))
+    return train(
+        net, data, Loop(schedule, RUN_STEPS, optimizer, batch, eval_every=every, seed=seed)
+    )
 
 
 def thinned(log: Log, every: int) -> Log:

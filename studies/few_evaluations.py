@@ -33,8 +33,8 @@ from testing.small_net import (
     train,
 )
 
-EVALUATIONS = (5, 7, 10, 20, 39)
-STEPS = 1170
+EVALUATION_COUNTS = (5, 7, 10, 20, 39)
+RUN_STEPS = 1170
 MAX_OF_SOUND, MIN_OF_OVERFIT = 1.05, 1.25
 """End of the loss on all held-out rows, over its minimum."""
 KINDS = {"sound": "within 5 %", "between": "5 to 25 % above", "overfit": "over 25 %"}
@@ -74,16 +74,21 @@ def train_drawn(seed: int, evaluations: int, enough_rows: bool) -> Run:
     validated = int(rng.choice((50, 200, 1000)))
     logged = Data(data.x, data.y, data.val_x[:validated], data.val_y[:validated])
     rate = 10 ** rng.uniform(-3, -2)
-    schedules = (constant(rate), cosine(rate, STEPS, 60), cosine(rate, STEPS), restarts(rate, 300))
+    schedules = (
+        constant(rate),
+        cosine(rate, RUN_STEPS, 60),
+        cosine(rate, RUN_STEPS),
+        restarts(rate, 300),
+    )
     schedule = schedules[int(rng.integers(4))]
-    every = STEPS // evaluations
+    every = RUN_STEPS // evaluations
     val_losses: list[float] = []
 
     def before(step: int, net: Net) -> None:
         if step % every == 0 and step:
             val_losses.append(net.loss(data.val_x, data.val_y))
 
-    loop = Loop(schedule, STEPS, Adam, eval_every=every, seed=seed, before=before)
+    loop = Loop(schedule, RUN_STEPS, Adam, eval_every=every, seed=seed, before=before)
     log = train(net, logged, loop)
     return Run(log, val_losses[-1] / min(val_losses))
 
@@ -96,7 +101,7 @@ def called_overfit(rows: list[Row]) -> bool:
 
 
 def print_counts(seeds: range) -> None:
-    for evaluations in EVALUATIONS:
+    for evaluations in EVALUATION_COUNTS:
         counts: Counter[tuple[str, str, bool]] = Counter()
         for seed in seeds:
             for enough_rows in (True, False):

@@ -28,7 +28,7 @@ from testing.overhead import Overhead
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "why.md"
 BLOCK = "speedups"
-STEPS, EVALUATIONS, WARMUP_ROUNDS = 100, 20, 5
+STEP_ROUNDS, EVALUATION_ROUNDS, WARMUP_ROUNDS = 100, 20, 5
 HEAD = ("without", "a step takes longer by", "99 % interval", "an evaluation by", "99 % interval")
 
 
@@ -66,7 +66,7 @@ def without(optimisation: Optimisation) -> Iterator[None]:
 
 def measure(optimisation: Optimisation) -> tuple[Overhead, Overhead]:
     """What a step and an evaluation take longer without the optimisation."""
-    steps = STEPS + WARMUP_ROUNDS + 1
+    steps = STEP_ROUNDS + WARMUP_ROUNDS + 1
     config = replace(HEALTHY, steps=steps, eval_every=steps)
     with without(optimisation):
         old = build(config)
@@ -87,9 +87,11 @@ def measure(optimisation: Optimisation) -> tuple[Overhead, Overhead]:
         return Overhead.of(*(series[WARMUP_ROUNDS:] for series in seconds))
 
     with threadpool_limits(1, user_api="blas"):
-        step = in_turn(STEPS + WARMUP_ROUNDS - 1, lambda: next(new_run), lambda: next(old_run))
+        step = in_turn(
+            STEP_ROUNDS + WARMUP_ROUNDS - 1, lambda: next(new_run), lambda: next(old_run)
+        )
         evaluation = in_turn(
-            EVALUATIONS + WARMUP_ROUNDS,
+            EVALUATION_ROUNDS + WARMUP_ROUNDS,
             lambda: new.evaluate(new.model),
             lambda: old.evaluate(old.model),
         )

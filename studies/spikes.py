@@ -38,7 +38,7 @@ from testing.small_net import (
 Column = npt.NDArray[np.float64]
 Rng = np.random.Generator
 Noise = Callable[[Rng, int], Column]
-STEPS, SPIKE_AT = 1200, 700
+RUN_STEPS, SPIKE_AT = 1200, 700
 RATE_FACTORS = (3, 10, 30, 100, 300)
 CADENCES = (1, 10, 50)
 """Points of the loss that a log holds: every one, every tenth, every fiftieth."""
@@ -55,8 +55,8 @@ def train_drawn(seed: int, factor: float = 1.0) -> tuple[Column, Column]:
     rate = 10 ** rng.uniform(low, high)
     schedules: tuple[Schedule, ...] = (
         constant(rate),
-        cosine(rate, STEPS, 60),
-        cosine(rate, STEPS),
+        cosine(rate, RUN_STEPS, 60),
+        cosine(rate, RUN_STEPS),
         restarts(rate, 300),
     )
     schedule = schedules[rng.integers(4 if factor == 1 else 3)]
@@ -72,7 +72,7 @@ def train_drawn(seed: int, factor: float = 1.0) -> tuple[Column, Column]:
         return scale * schedule(step) * (factor if step == SPIKE_AT else 1)
 
     optimizer = Adam if adam else lambda: Sgd(momentum)
-    rows = train(net, data, Loop(spiked, STEPS, optimizer, batch, seed=seed))
+    rows = train(net, data, Loop(spiked, RUN_STEPS, optimizer, batch, seed=seed))
     return np.array([row["loss"] for row in rows]), np.array([row["lr"] for row in rows])
 
 
@@ -111,7 +111,7 @@ NOISES: dict[str, Noise] = {
     "running mean of 10 exponentials": _running_mean(_exponential),
     "running mean of 10, outliers": _running_mean(_gaussian_with_outliers),
 }
-LENGTHS = (30, 100, 1000, 10_000, 100_000)
+NOISE_LENGTHS = (30, 100, 1000, 10_000, 100_000)
 
 
 def synthetic(kind: str, length: int, seed: int) -> Column:
@@ -178,7 +178,7 @@ def _false_alarms_at_noise(seeds: range) -> Iterator[str]:
         return f"{count} of {len(seeds)}"
 
     for kind in NOISES:
-        counts = (f"{alarms(kind, length, seeds)} at {length:,}" for length in LENGTHS)
+        counts = (f"{alarms(kind, length, seeds)} at {length:,}" for length in NOISE_LENGTHS)
         yield f"{kind:<32}" + ", ".join(counts)
     kinds = ("Gaussian", "exponential", "t of 3, squared")
     yield f"at {LONGEST_NOISE:,} points: " + ", ".join(

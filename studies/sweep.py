@@ -31,7 +31,7 @@ from testing.marker_blocks import write_block
 LRS = (5e-3, 7e-3, 1e-2, 1.4e-2, 1.5e-2, 1.6e-2, 1.7e-2, 1.8e-2, 1.9e-2, 2e-2, 2.8e-2, 4e-2)
 """Factors of 1.4, and steps of 1e-3 between 1.4e-2 and 2e-2: at either of these two only one half
 of the rule holds."""
-LENGTHS = (80, 120, 160, 200, 280)
+RUN_LENGTHS = (80, 120, 160, 200, 280)
 EVALUATIONS_PER_RUN = 40
 MAX_OVER_BEST = 0.03
 """How far a minimum may lie above the best one, and the end of a run above its own minimum."""
@@ -102,7 +102,7 @@ def length_table(lr_max: float) -> str:
     """One row per length on the sweep's seeds, then the length of HEALTHY on the fresh seeds."""
     rows = []
     for steps, seeds in [
-        *((steps, SWEEP_SEEDS) for steps in LENGTHS),
+        *((steps, SWEEP_SEEDS) for steps in RUN_LENGTHS),
         (HEALTHY.steps, LENGTH_SEEDS),
     ]:
         config = replace(HEALTHY, steps=steps, eval_every=max(1, steps // EVALUATIONS_PER_RUN))

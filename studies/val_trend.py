@@ -21,10 +21,10 @@ Family = Callable[[float], Curve]
 """Makes a curve whose minimum is at the given step."""
 
 RUN = 1920
-STEPS = np.arange(2, RUN, 3)
+EVALUATED_STEPS = np.arange(2, RUN, 3)
 """A run of 16 times HEALTHY's length, evaluated every third step."""
-TIME = STEPS + 1.0
-END = 0.10
+TIME = EVALUATED_STEPS + 1.0
+FINAL_RISE = 0.10
 """How far a curve ends above its minimum. Runs of 24 times HEALTHY end 8 to 20 % above it
 (`studies.overfit`)."""
 SIGMA = np.interp(TIME, [0, RUN / 2, RUN], [0.045, 0.033, 0.012])
@@ -36,8 +36,8 @@ CORRELATION = 0.62
 prints."""
 DRAWS = 100
 LEVEL_CURVES = 60
-"""Number of level curves of each length in LENGTHS."""
-LENGTHS = (60, 200, 640)
+"""Number of level curves of each length in CURVE_LENGTHS."""
+CURVE_LENGTHS = (60, 200, 640)
 LEVEL_SIGMA = 0.04
 """Level curves have the noise of peak learning rates throughout."""
 PARTS = 3
@@ -62,14 +62,14 @@ FAMILIES: tuple[Family, ...] = (log_and_line, parabola_in_log_time, decay_and_li
 
 
 def _scaled(shape: Curve) -> Curve:
-    """Scale a shape to 1 at its minimum and 1 + END at its end. The first steep fall is limited to
-    twice the minimum."""
+    """Scale a shape to 1 at its minimum and 1 + FINAL_RISE at its end. The first steep fall is
+    limited to twice the minimum."""
     shape = shape - shape.min()
-    curve: Curve = np.minimum(1 + END * shape / shape[-1], 2.0)
+    curve: Curve = np.minimum(1 + FINAL_RISE * shape / shape[-1], 2.0)
     return curve
 
 
-def noise(rng: np.random.Generator, length: int = len(STEPS)) -> Curve:
+def noise(rng: np.random.Generator, length: int = len(EVALUATED_STEPS)) -> Curve:
     """Noise of unit variance, whose neighbours are correlated by CORRELATION."""
     fresh = rng.standard_normal(length)
     values = np.empty(length)
@@ -114,8 +114,8 @@ def print_found_minima() -> None:
             hits = np.zeros(2, dtype=int)
             for _ in range(DRAWS):
                 losses = curve * (1 + SIGMA * noise(rng))
-                trend = trend_of(STEPS, losses)
-                lowest = STEPS[SMOOTHING_WINDOW // 2 + centred_mean(losses).argmin()]
+                trend = trend_of(EVALUATED_STEPS, losses)
+                lowest = EVALUATED_STEPS[SMOOTHING_WINDOW // 2 + centred_mean(losses).argmin()]
                 assert trend is not None
                 hits += np.abs(np.array([trend.turn, lowest]) + 1 - minimum) <= 0.05 * RUN
             place = f"minimum at {minimum / RUN:.0%} of the run"
@@ -124,7 +124,7 @@ def print_found_minima() -> None:
 
 def print_level_curves_called_risen() -> None:
     rng = np.random.default_rng(3)
-    curves = [level(rng, length) for length in LENGTHS for _ in range(LEVEL_CURVES)]
+    curves = [level(rng, length) for length in CURVE_LENGTHS for _ in range(LEVEL_CURVES)]
     errors = np.array([largest_error_count(losses) for losses in curves])
     print(f"\nof {len(curves)} level curves, called risen at a limit of n standard errors")
     print(", ".join(f"{limit}: {np.sum(errors > limit)}" for limit in (3, 4, 5, 6, 7)))

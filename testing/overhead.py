@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-CONFIDENCE = 0.99
+INTERVAL_CONFIDENCE = 0.99
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Overhead:
     """What an action adds to the time of a baseline, as a share of the baseline's time.
 
     estimate   ratio of the medians, minus 1
-    low, high  interval at CONFIDENCE for the median of the ratios, minus 1
+    low, high  interval at INTERVAL_CONFIDENCE for the median of the ratios, minus 1
     """
 
     estimate: float
@@ -40,8 +40,8 @@ class Overhead:
         rank = lower_rank(len(ratios))
         if rank is None:
             raise ValueError(
-                f"{len(ratios)} pairs are too few for an interval at {CONFIDENCE:.0%}; at least 8 "
-                "are needed"
+                f"{len(ratios)} pairs are too few for an interval at {INTERVAL_CONFIDENCE:.0%}; at "
+                "least 8 are needed"
             )
         estimate = float(np.median(action) / np.median(baseline)) - 1
         return Overhead(estimate, float(ratios[rank - 1]), float(ratios[-rank]))
@@ -53,16 +53,17 @@ class Overhead:
         return "inconclusive" if self.high > budget else "within"
 
     def __str__(self) -> str:
-        return f"{self.estimate:.1%} ({CONFIDENCE:.0%} interval {self.low:.1%} to {self.high:.1%})"
+        interval = f"{INTERVAL_CONFIDENCE:.0%} interval {self.low:.1%} to {self.high:.1%}"
+        return f"{self.estimate:.1%} ({interval})"
 
 
 def lower_rank(n: int) -> int | None:
     """The largest r for which the r-th smallest and the r-th largest of n values enclose the median
-    at CONFIDENCE; None when n is below 8."""
+    at INTERVAL_CONFIDENCE; None when n is below 8."""
     outside, rank = 0.0, None
     for r in range(1, n // 2 + 1):
         outside += 2 * comb(n, r - 1) / 2**n
-        if outside > 1 - CONFIDENCE:
+        if outside > 1 - INTERVAL_CONFIDENCE:
             break
         rank = r
     return rank

@@ -12,7 +12,7 @@ import bench.__main__ as command
 from bench import length, memory, products, recording_cost, report, step, suite, training
 from bench.figures import Figure, Section
 from bench.report import Report
-from bench.rows import LENGTHS
+from bench.rows import ROW_LENGTHS
 from model import HEALTHY
 from model.seeds import TEST_SEED
 from probes import diagnose, read
@@ -106,7 +106,7 @@ def test_a_step_is_timed_beside_its_matrix_products():
     assert {name: len(each) for name, each in seconds.items()} == {"a": 2, "b": 2}
     (recorded,) = products.record(WITHOUT_EVALUATION, 1)
     products.replay(recorded.products)
-    model, tokens = HEALTHY.model, int(LENGTHS[recorded.batch_ids].sum())
+    model, tokens = HEALTHY.model, int(ROW_LENGTHS[recorded.batch_ids].sum())
     C, F, V, L = model.d_model, model.d_ff, model.vocab_size, model.n_layers
     of_weights = [product.flops for product in recorded.products if product.out.ndim == 2]
     assert sum(of_weights) == 6 * tokens * (L * (4 * C * C + 2 * C * F) + V * C)
@@ -145,7 +145,7 @@ def test_the_peak_memory_is_measured_early_and_late():
 
 def test_long_runs_and_logs_are_measured(monkeypatch, tmp_path):
     """Here they are short."""
-    for name, value in {"RUNS": 1, "STEPS": 30, "LINES": 40, "ROUNDS": 1}.items():
+    for name, value in {"RUNS": 1, "STEPS_PER_RUN": 30, "LINES": 40, "ROUNDS": 1}.items():
         monkeypatch.setattr(length, name, value)
     assert [figure.measured > 0 for figure in length.measure_page(tmp_path)] == [True, True]
     assert [figure.measured > 0 for figure in length.measure_loading(tmp_path)] == [True]
@@ -153,10 +153,10 @@ def test_long_runs_and_logs_are_measured(monkeypatch, tmp_path):
     assert {figure.name for figure in length.log_figures("JSON lines", 400)} <= measured
 
 
-@pytest.mark.parametrize("form", length.FORMATS)
+@pytest.mark.parametrize("form", length.LOG_WRITERS)
 def test_a_long_log_is_healthy_in_every_format(form, tmp_path):
     """Otherwise the time to judge it would mean nothing."""
-    length.FORMATS[form](tmp_path / "log", 200)
+    length.LOG_WRITERS[form](tmp_path / "log", 200)
     record = read(tmp_path / "log")
     assert diagnose(record).verdict == "healthy"
     assert len(record.series("val_loss")[1]) == 200 // length.LINES_PER_EVALUATION

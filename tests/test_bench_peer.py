@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.rows import LENGTHS
+from bench.rows import ROW_LENGTHS
 from model import HEALTHY, build
 from model.config import change
 
@@ -30,7 +30,9 @@ def run():
         specimen.params.flat.shape
     )
     peer = Peer(
-        config, {name: param.data for name, param in specimen.params.items()}, int(LENGTHS.max())
+        config,
+        {name: param.data for name, param in specimen.params.items()},
+        int(ROW_LENGTHS.max()),
     )
     ours, theirs = [], []
     for step in zip(range(STEPS), specimen.steps(), strict=False):

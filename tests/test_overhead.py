@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from testing.overhead import CONFIDENCE, Overhead, lower_rank
+from testing.overhead import INTERVAL_CONFIDENCE, Overhead, lower_rank
 
 
 @pytest.mark.parametrize(("n", "rank"), [(7, None), (8, 1), (60, 20)])
@@ -28,7 +28,7 @@ def test_the_interval_covers_the_true_overhead_as_often_as_it_claims():
         action = baseline * 1.05 * np.exp(rng.laplace(0, 0.05, 60))
         overhead = Overhead.of(baseline, action)
         covered += overhead.low <= 0.05 <= overhead.high
-    assert covered / 1000 >= CONFIDENCE - 0.01
+    assert covered / 1000 >= INTERVAL_CONFIDENCE - 0.01
 
 
 def test_the_estimate_is_the_ratio_of_medians():

@@ -10,11 +10,11 @@ from probes.diagnosis.curves import centred_mean
 from probes.diagnosis.val_trend import stop_of, trend_of
 from studies.val_trend import (
     DRAWS,
-    END,
+    EVALUATED_STEPS,
     FAMILIES,
+    FINAL_RISE,
     RUN,
     SIGMA,
-    STEPS,
     TIME,
     Curve,
     Family,
@@ -30,7 +30,7 @@ def draws(family: Family, turn: int) -> tuple[Curve, Curve]:
     rng, curve = np.random.default_rng(0), family(turn)
     turns = []
     for _ in range(DRAWS):
-        trend = trend_of(STEPS, curve * (1 + SIGMA * noise(rng)))
+        trend = trend_of(EVALUATED_STEPS, curve * (1 + SIGMA * noise(rng)))
         assert trend is not None
         turns.append(trend.turn)
     found = np.array(turns)
@@ -63,25 +63,30 @@ def test_what_is_missed_costs_less_than_a_hundredth(family: Family, turn: int) -
 
 def test_a_curve_that_only_falls_turns_at_its_end() -> None:
     """And has risen by nothing."""
-    trend = trend_of(STEPS, 1 + 3 / TIME)
+    trend = trend_of(EVALUATED_STEPS, 1 + 3 / TIME)
     assert trend is not None
-    assert (trend.turn, trend.rise) == (STEPS[-1], 1.0)
+    assert (trend.turn, trend.rise) == (EVALUATED_STEPS[-1], 1.0)
 
 
 @pytest.mark.parametrize(("rise", "sure"), [(0.10, True), (0.0, False)])
 def test_errors_tell_a_rise_from_noise(rise: float, sure: bool) -> None:
     """A tenth of rise is many standard errors in nearly all draws; a level curve with the same
     noise is few."""
-    rng, curve = np.random.default_rng(1), 1 + rise * (log_and_line(640) - 1) / END
-    errors = [trend_of(STEPS, curve * (1 + SIGMA * noise(rng))).rise_errors for _ in range(DRAWS)]  # type: ignore[union-attr]
+    rng, curve = np.random.default_rng(1), 1 + rise * (log_and_line(640) - 1) / FINAL_RISE
+    trends = [trend_of(EVALUATED_STEPS, curve * (1 + SIGMA * noise(rng))) for _ in range(DRAWS)]
+    errors = [trend.rise_errors for trend in trends if trend]
     assert np.mean(np.array(errors) > 6) == pytest.approx(float(sure), abs=0.1)
 
 
 def test_the_stop_lies_where_the_smoothed_loss_is_within_a_hundredth_of_its_lowest() -> None:
     """And of all such evaluations it is the nearest to the turn."""
     losses = log_and_line(640) * (1 + SIGMA * noise(np.random.default_rng(2)))
-    stop, trend, smooth = stop_of(STEPS, losses), trend_of(STEPS, losses), centred_mean(losses)
-    good = STEPS[2:-2][smooth <= 1.01 * smooth.min()]
+    stop, trend, smooth = (
+        stop_of(EVALUATED_STEPS, losses),
+        trend_of(EVALUATED_STEPS, losses),
+        centred_mean(losses),
+    )
+    good = EVALUATED_STEPS[2:-2][smooth <= 1.01 * smooth.min()]
     assert trend is not None
     assert (stop.first, stop.last) == (good[0], good[-1])
     assert abs(stop.step - trend.turn) == np.abs(good - trend.turn).min()
@@ -90,7 +95,7 @@ def test_the_stop_lies_where_the_smoothed_loss_is_within_a_hundredth_of_its_lowe
 
 def test_within_a_wide_basin_the_stop_is_at_the_turn_and_not_at_its_edge() -> None:
     """Without noise the turn is the minimum, and hundreds of steps are as good."""
-    stop = stop_of(STEPS, log_and_line(640))
+    stop = stop_of(EVALUATED_STEPS, log_and_line(640))
     assert stop.first + 100 < 640 < stop.last - 100
     assert stop.step == pytest.approx(640, abs=10)
 
@@ -104,6 +109,6 @@ def test_a_short_curve_stops_at_its_lowest_smoothed_point() -> None:
 
 def test_a_curve_that_the_trend_fits_exactly_has_risen_by_nothing() -> None:
     """Nothing is divided by zero, and rounding is no rise."""
-    trend = trend_of(STEPS, np.ones(len(STEPS)))
+    trend = trend_of(EVALUATED_STEPS, np.ones(len(EVALUATED_STEPS)))
     assert trend is not None
     assert trend.rise == pytest.approx(1.0)
