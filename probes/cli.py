@@ -31,9 +31,21 @@ class _UsageError(Exception):
     """The command itself is wrong; the message says how."""
 
 
+class _Help(argparse.HelpFormatter):
+    """Help as wide as the terminal. argparse makes a formatter for each argument it adds, and would
+    import shutil only to learn the width."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            columns = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size().columns
+        except (ValueError, OSError):
+            columns = 80
+        super().__init__(prog, width=columns - 2)
+
+
 class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options, allow_abbrev=False)
+        super().__init__(**options, allow_abbrev=False, formatter_class=_Help)
 
     def error(self, message: str) -> NoReturn:
         raise _UsageError(f"{message}\n{self.format_usage().rstrip()}")
