@@ -91,8 +91,10 @@ def _parser() -> argparse.ArgumentParser:
         "--reference", metavar="PATH", help="a run to draw faintly behind the others"
     )
     drawing.set_defaults(run=_render)
-    explaining = commands.add_parser("explain", help="say what a cause means, needs and calls for")
-    explaining.add_argument("cause", nargs="?", metavar="CAUSE")
+    explaining = commands.add_parser(
+        "explain", help="say what a cause means, needs and calls for, or print a reference page"
+    )
+    explaining.add_argument("cause", nargs="?", metavar="CAUSE|PAGE")
     explaining.set_defaults(run=_explain)
     return parser
 
@@ -190,21 +192,28 @@ def _names(runs: Mapping[str, JudgedRun]) -> dict[str, str]:
 def _explain(arguments: argparse.Namespace) -> int:
     from probes.diagnosis.causes import BY_NAME
     from probes.diagnosis.explain import explanation
+    from probes.help_topics import FILES, page
 
-    if arguments.cause not in BY_NAME:
+    if arguments.cause in FILES:
+        lines: Sequence[str] = page(arguments.cause).splitlines()
+    elif arguments.cause in BY_NAME:
+        lines = explanation(BY_NAME[arguments.cause])
+    else:
         raise _UsageError(_no_such_cause(arguments.cause))
-    for line in explanation(BY_NAME[arguments.cause]):
+    for line in lines:
         _print(line, sys.stdout)
-    return 0
+    return HEALTHY
 
 
 def _no_such_cause(name: str | None) -> str:
     from probes.diagnosis.causes import BY_NAME, CAUSES
+    from probes.help_topics import FILES
 
     known = "the causes are " + ", ".join(cause.name for cause in CAUSES)
+    known += "; the pages are " + ", ".join(FILES)
     if name is None:
         return f"which cause? {known}"
-    hint = did_you_mean(name, BY_NAME)
+    hint = did_you_mean(name, [*BY_NAME, *FILES])
     return f"there is no cause {name!r}; {hint}{' ' if hint else ''}{known}"
 
 

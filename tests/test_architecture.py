@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 APPARATUS = ("probes", "model", "exercise", "bench", "studies", "calibration", "testing")
 """Top-level packages whose imports are walked; the tests may import anything."""
 LAYERS = (
-    {"probes.common"},
+    {"probes.common", "probes.help_topics"},
     {"probes.record"},
     {"probes.recording", "probes.readers"},
     {"probes.diagnosis"},

@@ -18,8 +18,7 @@ PASSES = "def test_it(): pass\n"
 
 
 def test_the_wheel_holds_probes_and_nothing_else(wheel: Path) -> None:
-    """Every file of the package, the page's style and script and the marker of types among them; no
-    specimen."""
+    """Every file of the package: no model, no exercise and no calibration."""
     held = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
     package = {
         path
@@ -116,6 +115,13 @@ def test_the_command_line_judges(
     done = elsewhere.run("-m", "probes", "diagnose", f"runs/{log}.csv")
     assert (done.returncode, done.stderr) == (code, "")
     assert done.stdout.startswith(f"runs/{log}.csv: {said}")
+
+
+def test_the_command_line_prints_the_reference_pages(elsewhere: Elsewhere) -> None:
+    """A wheel has them, though it has no folder `docs`."""
+    done = elsewhere.run("-m", "probes", "explain", "logs")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith((ROOT / "docs" / "logs.md").read_text(encoding="utf-8")[:100])
 
 
 def test_the_command_line_draws(elsewhere: Elsewhere, logs: Path) -> None:
