@@ -290,6 +290,41 @@ def test_the_module_runs_as_a_program(folder: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+NOT_NEEDED = (
+    "bz2",
+    "importlib.metadata",
+    "jinja2",
+    "numpy.ma",
+    "probes.charts",
+    "probes.panels",
+    "probes.plugin",
+    "probes.readers.console",
+    "probes.readers.markdown",
+    "probes.readers.tensorboard",
+    "probes.recording",
+    "pygal",
+    "pytest",
+    "shutil",
+    "tempfile",
+    "threadpoolctl",
+)
+"""Modules that a verdict on a CSV file does not need; each would delay the command."""
+
+
+def test_a_diagnosis_loads_only_what_it_needs(folder: Path) -> None:
+    """In a process of its own, with one BLAS thread unless the user asks for more."""
+    (folder / "log.csv").write_text(csv_of(step=range(60), loss=curve(60), lr=[0.1] * 60))
+    code = (
+        "import sys, os; from probes.__main__ import run; code = run(); "
+        f"print(code, os.environ['OPENBLAS_NUM_THREADS'], [m for m in {NOT_NEEDED} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "diagnose", str(folder / "log.csv")],
+        cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.stdout.splitlines()[-1], done.stderr) == ("0 1 []", "")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_verdict_that_cannot_be_printed_is_not_taken_for_unhealthy(folder: Path) -> None:
     """A full disk is exit code 2, with the reason and without a traceback."""

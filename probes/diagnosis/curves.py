@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from probes.common.arrays import median
 from probes.record import Column, Steps
 
 MAX_SEGMENTS = 20
@@ -91,13 +92,13 @@ class Curve:
         count, values = len(self), self.values
         number = min(MAX_SEGMENTS, count // MIN_SEGMENT_POINTS)
         edges = np.linspace(0, count, number + 1).round().astype(int)
-        level = np.array([np.median(values[i:j]) for i, j in pairwise(edges)])
+        level = np.array([median(values[i:j]) for i, j in pairwise(edges)])
         # The five differences of one segment do not determine a deviation, so those of the
         # neighbouring segments are used as well.
         differences = np.abs(np.diff(values, prepend=values[:1]))
         around = zip(np.r_[0, edges[:-2]], np.r_[edges[2:], count], strict=True)
         noise = np.array(
-            [MAD_TO_SIGMA / sqrt(2) * np.median(differences[max(i, 1) : j]) for i, j in around]
+            [MAD_TO_SIGMA / sqrt(2) * median(differences[max(i, 1) : j]) for i, j in around]
         )
         return Segments(
             first_step=self.steps[edges[:-1]],
@@ -112,9 +113,7 @@ class Curve:
         """The level at which the curve began: that of the first segment or of the first
         MIN_SEGMENT_POINTS points, whichever is higher. A loss may fall far within the first
         segment, and one that began high has risen only if it ends higher."""
-        return max(
-            float(self.segments.level[0]), float(np.median(self.values[:MIN_SEGMENT_POINTS]))
-        )
+        return max(float(self.segments.level[0]), float(median(self.values[:MIN_SEGMENT_POINTS])))
 
     @cached_property
     def correlation_length(self) -> int:
@@ -169,13 +168,13 @@ class Curve:
         noise = (
             segments.noise if lag == 1 else np.maximum(segments.noise, noise_at_lag(values, lag))
         )
-        end = float(np.median(values[-quarter:]))
-        end_error = float(median_error(np.median(noise[-ends:]), max(1.0, quarter / lag)))
+        end = float(median(values[-quarter:]))
+        end_error = float(median_error(median(noise[-ends:]), max(1.0, quarter / lag)))
         for length in sorted({quarter, *(2**k for k in range(quarter.bit_length()))}):
             few = length < MIN_SEGMENT_POINTS * lag
-            start_noise = noise[0] if few and lag == 1 else np.median(noise[:ends])
+            start_noise = noise[0] if few and lag == 1 else median(noise[:ends])
             start_error = float(median_error(start_noise, length / lag))
-            fall = float(np.median(values[:length])) - end
+            fall = float(median(values[:length])) - end
             least = MIN_FALL_ERRORS_OF_FEW if few else MIN_FALL_ERRORS
             if fall > least * float(np.hypot(start_error, end_error)):
                 return True
@@ -200,11 +199,11 @@ def noise_at_lag(values: Column, lag: int = 1) -> float:
 def noise_around_trend(values: Column) -> float:
     """Standard deviation of a single value around a curve that falls or rises, from second
     differences."""
-    return MAD_TO_SIGMA / sqrt(6) * float(np.median(np.abs(np.diff(values, 2))))
+    return MAD_TO_SIGMA / sqrt(6) * float(median(np.abs(np.diff(values, 2))))
 
 
 def _median_difference(values: Column, lag: int) -> float:
-    return float(np.median(np.abs(values[lag:] - values[:-lag])))
+    return float(median(np.abs(values[lag:] - values[:-lag])))
 
 
 def fall_z(values: Column) -> float:
@@ -219,9 +218,9 @@ def fall_z(values: Column) -> float:
 
 def mean_ranks(values: Column) -> Column:
     """The rank of each value, from 1; equal values share the mean of their ranks."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[inverse]
+    ordered = np.sort(values)
+    first, last = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
+    return (first + 1 + last) / 2
 
 
 def rounding_step(values: Column) -> float:

@@ -13,6 +13,7 @@ from math import sqrt
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from probes.common.arrays import median
 from probes.diagnosis.curves import (
     MAD_TO_SIGMA,
     MIN_POINTS_FOR_CORRELATION,
@@ -135,13 +136,13 @@ def _on_shape(loss: Curve) -> Iterator[str]:
     # A loss may fall far within its first segment or its first points, so its start is the highest
     # of both, without what may be noise.
     start = max(
-        float(np.median(first_points)),
+        float(median(first_points)),
         float(first_points.max() - START_OUTLIER_SIGMAS * segments.noise[0]),
     )
     top = int((level - np.minimum.accumulate(level)).argmax())
     bottom = int(level[: top + 1].argmin())
     rise, learned = level[top] - level[bottom], start - level[bottom]
-    drift = MAD_TO_SIGMA / sqrt(6) * float(np.median(np.abs(np.diff(level, 2))))
+    drift = MAD_TO_SIGMA / sqrt(6) * float(median(np.abs(np.diff(level, 2))))
     least_change = max(
         MIN_RISE_ERRORS * float(np.hypot(error[top], error[bottom])),
         MIN_RISE_DRIFTS * sqrt(2) * drift,
@@ -240,10 +241,10 @@ def _on_end_of_validation(val: Curve) -> Iterator[str]:
         if values[-LAST_OF_FEW:].min() > MIN_RISE_OF_FEW * values[lowest]:
             yield _ends_above(float(values[-1]), float(values[lowest]), int(steps[lowest]))
         return
-    medians = np.median(sliding_window_view(values, 3), axis=1)
+    medians = median(sliding_window_view(values, 3))
     last = max(3, len(values) // 4)
     lowest = int(medians[: len(medians) - last + 1].argmin())
-    end = float(np.median(values[-last:]))
+    end = float(median(values[-last:]))
     if (
         medians[-last:].min() > medians[lowest] + noise_around_trend(values)
         and end > MIN_FINAL_RISE * medians[lowest]

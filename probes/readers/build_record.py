@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from probes.common.arrays import distinct
 from probes.readers.base import Block, Format, Piece, Row
 from probes.readers.cells import (
     Cell,
@@ -250,11 +251,7 @@ def record_of(
     A value that is not finite is counted in `nonfinite_count`, since NaN in a table means "not
     measured"."""
     all_steps = [np.empty(0, dtype=np.int64), *(own_steps for own_steps, _ in series.values())]
-    # Not np.unique: it imports numpy.ma, which takes a tenth of the time to start the command.
-    steps = np.sort(np.concatenate(all_steps))
-    is_new = np.ones(len(steps), dtype=bool)
-    is_new[1:] = steps[1:] != steps[:-1]
-    steps = steps[is_new]
+    steps = distinct(np.concatenate(all_steps))
     tables = {}
     for name, (own_steps, values) in series.items():
         column = np.full((len(steps), 1), np.nan)

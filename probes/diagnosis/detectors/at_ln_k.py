@@ -12,6 +12,7 @@ from math import log, sqrt
 
 import numpy as np
 
+from probes.common.arrays import median
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.curves import MIN_SEGMENT_POINTS, Curve, rounding_step
 from probes.diagnosis.evidence import Evidence
@@ -111,7 +112,7 @@ def _is_throughout(curve: Curve, k: int, rounding: float) -> bool:
     return bool(
         -below <= mean - log(k) <= above
         and mean_error <= below
-        and np.median(segments.noise) <= sqrt(2 * above / MIN_BATCH_ROWS)
+        and median(segments.noise) <= sqrt(2 * above / MIN_BATCH_ROWS)
         and (np.abs(segments.level - log(k)) <= above + MAX_SEGMENT_ERRORS * segment_error).all()
         and not curve.fell
     )
@@ -140,7 +141,7 @@ def _validation_agrees(val: Curve, k: int) -> bool:
 
 def _late_level(curve: Curve) -> float:
     """The median of the second half."""
-    return float(np.median(curve.values[len(curve) // 2 :]))
+    return float(median(curve.values[len(curve) // 2 :]))
 
 
 DETECTOR = Detector("at-ln-k", judge, (AT_LN_K,), at_end=True)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from probes.common.arrays import median
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.curves import MIN_SEGMENT_POINTS, Curve, Segments, fall_z
 from probes.diagnosis.evidence import Evidence
@@ -141,10 +142,10 @@ def _thrown(loss: Curve) -> HighEnd | None:
     if (
         first <= 0
         or segments.level[half:].min() <= first
-        or np.median(segments.noise[half:]) > MAX_RELATIVE_NOISE * segments.level[-1]
+        or median(segments.noise[half:]) > MAX_RELATIVE_NOISE * segments.level[-1]
     ):
         return None
-    early = np.median(loss.values[1 : 1 + MIN_SEGMENT_POINTS])
+    early = median(loss.values[1 : 1 + MIN_SEGMENT_POINTS])
     if (
         loss.correlation_length > 1
         or early <= MIN_THROWN_FACTOR * first
@@ -183,7 +184,7 @@ def _back_at_start(loss: Curve) -> HighEnd | None:
     if np.mean(end_points > halfway) < MIN_SHARE_OF_HIGH_POINTS:
         return None
     onset = _first_step_of_high_end(segments, shares > MIN_SHARE_LOST)
-    return HighEnd(False, float(np.median(shares[end:])), MIN_SHARE_LOST, BACK, onset)
+    return HighEnd(False, float(median(shares[end:])), MIN_SHARE_LOST, BACK, onset)
 
 
 def _climbs(loss: Curve) -> HighEnd | None:

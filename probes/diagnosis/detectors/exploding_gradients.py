@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from probes.common.arrays import median
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.curves import MIN_POINTS, MIN_SEGMENTS, Curve
 from probes.diagnosis.detectors.divergence import high_end
@@ -65,7 +66,7 @@ def judge(evidence: Evidence) -> list[Finding]:
     needed = min(MIN_GROWN_SEGMENTS, len(growth) // MIN_SEGMENTS)
     if grown.sum() < needed or not before_loss.any():
         return []
-    times = float(np.exp(np.median(growth[grown])))
+    times = float(np.exp(median(growth[grown])))
     onset = int(segments.first_step[before_loss.argmax()])
     return [RISING.found(evidence.last_step, times, onset=onset)]
 

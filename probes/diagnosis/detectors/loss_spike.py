@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from probes.common.arrays import median
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey, worsening
 from probes.diagnosis.curves import (
     MEDIAN_ERROR_FACTOR,
@@ -103,7 +104,7 @@ def _spikes(losses: Column) -> Iterator[tuple[int, float]]:
     """The first of the two high points of each spike, and the share of what was learned that the
     spike gives back."""
     rises = _rises(losses)
-    learned = float(np.median(losses[:START_POINTS])) - rises.level
+    learned = float(median(losses[:START_POINTS])) - rises.level
     height = np.minimum(losses, np.r_[losses[1:], -np.inf]) - rises.level
     candidates = (
         (height > np.maximum(MIN_TIMES_LARGEST_RISE * rises.recent, rises.largest))
@@ -135,11 +136,11 @@ def _medians_before(values: Column) -> Column:
     fewer; NaN for the first START_POINTS values."""
     medians = np.full(len(values), np.nan)
     for end in range(START_POINTS, min(LEVEL_POINTS, len(values))):
-        medians[end] = np.median(values[:end])
+        medians[end] = median(values[:end])
     windows = sliding_window_view(values, LEVEL_POINTS)[:-1]
     for begin in range(0, len(windows), CHUNK):
-        medians[LEVEL_POINTS + begin : LEVEL_POINTS + begin + CHUNK] = np.median(
-            windows[begin : begin + CHUNK], axis=1
+        medians[LEVEL_POINTS + begin : LEVEL_POINTS + begin + CHUNK] = median(
+            windows[begin : begin + CHUNK]
         )
     return medians
 
@@ -149,9 +150,7 @@ def _is_restart(evidence: Evidence, step: int) -> bool:
     rate = evidence.curve_or_empty("lr")
     end = int(np.searchsorted(rate.steps, step, side="right"))
     recent = rate.values[max(0, end - RECENT_POINTS) : end]
-    return bool(
-        len(recent) > 1 and recent[-1] > MIN_RATE_GROWTH_OF_RESTART * np.median(recent[:-1])
-    )
+    return bool(len(recent) > 1 and recent[-1] > MIN_RATE_GROWTH_OF_RESTART * median(recent[:-1]))
 
 
 DETECTOR = Detector("loss-spike", judge, (SPIKE,))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from probes.common.arrays import median
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.curves import FLOAT32_RESOLUTION, MAX_DECIMALS
 from probes.diagnosis.evidence import Evidence
@@ -118,8 +119,8 @@ def _falls_at_once(before: Column) -> bool:
     ):
         return False
     early, late = np.array_split(before[-2 * POINTS_BEFORE :], 2)
-    decades_before = log10(np.median(early) / np.median(late))
-    decades_at_once = log10(np.median(last) / smallest)
+    decades_before = log10(median(early) / median(late))
+    decades_at_once = log10(median(last) / smallest)
     return decades_at_once > max(log10(MIN_FALL_FACTOR), MIN_STEEPENING * decades_before)
 
 

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from probes.common.arrays import distinct
 from probes.diagnosis.base import Detector, Finding, Symptom
 from probes.diagnosis.curves import MIN_POINTS, Curve, fall_z
 from probes.diagnosis.detectors.loss_zero import MIN_ZEROS, first_zeros
@@ -107,8 +108,9 @@ def _gradients(evidence: Evidence, counts: Counts) -> Gradients:
         steps, norms = evidence.any_series("grad_norm")
         good.append(steps[np.isfinite(norms)])
     none = np.empty(0, dtype=np.int64)
-    all_bad = np.unique(np.concatenate([none, *bad]))
-    return Gradients(all_bad, np.setdiff1d(np.concatenate([none, *good]), all_bad))
+    all_bad = distinct(np.concatenate([none, *bad]))
+    all_good = distinct(np.concatenate([none, *good]))
+    return Gradients(all_bad, all_good[~np.isin(all_good, all_bad, assume_unique=True)])
 
 
 def _first_site(step: int, counts: Counts) -> tuple[str, float]:

@@ -17,6 +17,7 @@ from math import ceil, sqrt
 
 import numpy as np
 
+from probes.common.arrays import median
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.curves import MIN_SEGMENT_POINTS, Curve, noise_around_trend
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
@@ -103,7 +104,7 @@ def judge_few(evidence: Evidence) -> list[Finding]:
     last = max(MIN_LAST_EVALUATIONS, ceil(LAST_SHARE * len(val)))
     if len(val) >= MIN_EVALUATIONS_OF_TREND or losses[lowest] <= floor or len(val) - last <= lowest:
         return []
-    rise, median_rise = losses[-last:].min(), np.median(losses[-last:]) - losses[lowest]
+    rise, median_rise = losses[-last:].min(), median(losses[-last:]) - losses[lowest]
     if rise <= MIN_RISE_OF_FEW * losses[lowest] or median_rise <= MIN_RISE_SIGMAS_OF_FEW * _noise(
         losses
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from probes.common.arrays import distinct
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey, worsening
 from probes.diagnosis.curves import fell
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
@@ -175,11 +176,11 @@ def _is_rounded_to_zero(rates: Column) -> bool:
     only a few units of the last decimal."""
     if not rates.any():
         return False
-    distinct = np.unique(rates)
-    is_float32 = bool((distinct.astype(np.float32) == distinct).all())
+    several = distinct(rates)
+    is_float32 = bool((several.astype(np.float32) == several).all())
     for decimals in DECIMALS:
-        rounded = distinct.round(decimals)
-        if ((rounded.astype(np.float32) if is_float32 else rounded) == distinct).all():
+        rounded = several.round(decimals)
+        if ((rounded.astype(np.float32) if is_float32 else rounded) == several).all():
             return bool(rates[-1] <= MAX_UNITS_BEFORE_ROUNDED_ZERO * 10.0**-decimals)
     return False
 

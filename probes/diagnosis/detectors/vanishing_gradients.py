@@ -13,6 +13,7 @@ from math import sqrt
 
 import numpy as np
 
+from probes.common.arrays import median
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.curves import MIN_POINTS, fell, rounding_step
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
@@ -84,12 +85,12 @@ def _may_be_learning(before: Column, since: Column, norms_are_rounded: bool) -> 
     if len(since) < MIN_ZERO_NORMS or not since.all():
         return True
     latest = np.r_[before, since][-max(len(since), MIN_POINTS) :]
-    if np.ptp(latest) > MAX_CONSTANT_VARIATION * abs(float(np.median(latest))) and fell(latest):
+    if np.ptp(latest) > MAX_CONSTANT_VARIATION * abs(float(median(latest))) and fell(latest):
         return True
     recent = before[-MIN_POINTS:]
     if len(recent) < MIN_ZERO_NORMS:
         return norms_are_rounded
-    rise = float(np.median(since) - np.median(recent))
+    rise = float(median(since) - median(recent))
     error = float(np.hypot(recent.std() / sqrt(len(recent)), since.std() / sqrt(len(since))))
     least = MIN_LOSS_CHANGE_ERRORS * error
     return rise < -least or (norms_are_rounded and rise <= least)
@@ -98,9 +99,7 @@ def _may_be_learning(before: Column, since: Column, norms_are_rounded: bool) -> 
 def _first_layer(evidence: Evidence) -> list[Finding]:
     """A finding when next to nothing of the gradient arrives at the first layer."""
     layers = evidence.sites("grad_norm_by_layer")
-    norms = np.array(
-        [np.median(evidence.series("grad_norm_by_layer", layer)[1]) for layer in layers]
-    )
+    norms = np.array([median(evidence.series("grad_norm_by_layer", layer)[1]) for layer in layers])
     if not np.isfinite(norms).all() or len(norms) < MIN_LAYERS:
         return []
     largest = int(norms.argmax())
