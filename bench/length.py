@@ -46,7 +46,8 @@ MAX_CPU_RATIO = 10.0
 MAX_MEMORY_RATIO = 1.1
 """Of a log that is read as a stream."""
 MAX_MEMORY_OVER_FILE = 4.0
-"""Of a log that is one JSON document and is read as a whole."""
+"""Memory per size of the file, beyond what a shorter log takes, of a log that is one JSON document
+and is read as a whole."""
 
 LAUNCHER = """
 import json, resource, subprocess, sys
@@ -158,7 +159,7 @@ def measure_loading(folder: Path) -> Iterator[Figure]:
 def measure_logs(folder: Path, form: str, longest: int = 10 * LINES) -> Iterator[Figure]:
     """Judge logs of LINES lines, ten times as many and so on up to `longest`, and compare each with
     the one before it."""
-    shorter, length = None, LINES
+    shorter, shorter_size, length = None, 0.0, LINES
     while length <= longest:
         path = folder / "log"
         LOG_WRITERS[form](path, length)
@@ -169,9 +170,11 @@ def measure_logs(folder: Path, form: str, longest: int = 10 * LINES) -> Iterator
         yield Figure(f"{time.name}, peak memory", "MiB", "").with_value(used.peak)
         if shorter is not None:
             yield cpu_ratio.with_value(used.cpu / shorter.cpu)
-            base = shorter.peak if form in STREAM_WRITERS else size
-            yield memory.with_value(used.peak / base)
-        shorter, length = used, 10 * length
+            ratio = used.peak / shorter.peak
+            if form not in STREAM_WRITERS:
+                ratio = (used.peak - shorter.peak) / (size - shorter_size)
+            yield memory.with_value(ratio)
+        shorter, shorter_size, length = used, size, 10 * length
 
 
 def log_figures(form: str, length: int) -> tuple[Figure, Figure, Figure]:

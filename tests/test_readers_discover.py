@@ -77,6 +77,12 @@ def test_every_log_is_recognised_by_one_format_only(text: str) -> None:
     assert (discover.FORMATS[-1], last.name) == ("console", "printed lines")
 
 
+def test_the_docs_describe_every_format() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "logs.md").read_text(encoding="utf-8")
+    table = page.partition("## Formats")[2].partition("###")[0]
+    assert [form.name for form in discover.formats() if f"\n| {form.name} |" not in table] == []
+
+
 def test_a_large_list_of_objects_is_not_loaded_to_search_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
