@@ -124,7 +124,7 @@ def _curves(plot: Plot, scale: Scale) -> npt.NDArray[np.float64]:
 
 
 def _cost(label: Label, placed: list[Label], curves: npt.NDArray[np.float64]) -> float:
-    """How much a label hides: one for each sample of a line, COLLISION_COST for each other label."""
+    """How much a label hides: 1 for each sample of a line, COLLISION_COST for each other label."""
     begin, end = round(label.left * SAMPLES), round(label.right * SAMPLES)
     under = curves[:, max(0, begin) : end]
     hidden = (under > label.y - 0.3 * LINE_HEIGHT) & (under < label.y + LINE_HEIGHT)

@@ -145,7 +145,7 @@ def _fill(svg: Element, drawn: Any, marks: Sequence[Mark], labels: Sequence[Labe
     )
     transform = str(plot.get("transform"))
     frame = _frame(next(paths))
-    # What the crosshair needs to turn a pointer position into a step: left, right, horizontal shift.
+    # The crosshair turns a pointer position into a step with these: left, right, horizontal shift.
     shift = transform.removeprefix("translate(").partition(",")[0]
     svg.set("data-x", f"{frame.left:.1f} {frame.right:.1f} {shift}")
     svg.attrib.update(marks[0].data)

@@ -1,4 +1,4 @@
-"""What the card beside a run's panels shows: the diagnosis, its evidence and the record's origin."""
+"""The card beside a run's panels: the diagnosis, its evidence and the origin of the record."""
 
 from __future__ import annotations
 
