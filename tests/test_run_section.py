@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from probes.diagnosis.base import Finding, PanelKey
+from probes.diagnosis.diagnose import diagnose
 from probes.panels import PANELS
 from probes.record import Record, Stop
 from probes.report.document import fill
@@ -79,7 +81,7 @@ def test_without_a_diagnosis_panels_do_not_describe_the_run() -> None:
 
 
 def test_views_switch_without_script(tmp_path: Path) -> None:
-    """Each panel of each run with several views has a group of radio buttons whose first is
+    """Each panel of each run with several views has a group of radio buttons, one of which is
     checked, and a CSS rule hides the view that is not checked."""
     drawn = page(tmp_path, made_up(30), made_up(30))
     groups: dict[str, list[bool]] = {}
@@ -91,6 +93,25 @@ def test_views_switch_without_script(tmp_path: Path) -> None:
     assert all(checked == [True, False] for checked in groups.values())
     assert len(drawn.all("figure", "view")) == 2 * sum(len(panel.views) for panel in PANELS)
     assert ":checked) .view:nth-of-type(2)" in drawn.source
+
+
+def test_the_view_with_a_mark_is_selected() -> None:
+    """Otherwise a panel would tell of a finding next to a chart without a mark."""
+    made = made_up(30)
+    stuck = Finding("head-stuck", "0", 3, 0.001, 0.01, "below", "why")
+    diagnosis = replace(diagnose(made), findings=(stuck,))
+    for told, selected in ((diagnosis, "Attention entropy"), (None, "Dead neurons")):
+        panels = panel_sections(made, told, "run", None)
+        (panel,) = (one for one in panels if one.panel.key == PanelKey.DEAD_UNITS)
+        assert panel.drawings[panel.selected].name == selected
+
+
+def test_a_view_that_was_not_recorded_is_not_selected() -> None:
+    """Unless no view of the panel was recorded."""
+    run = hand_made({"attention_entropy": {"0": [0.5, 0.4]}})
+    panels = {one.panel.key: one for one in panel_sections(run, None, "run", None)}
+    assert panels[PanelKey.DEAD_UNITS].selected == 1
+    assert panels[PanelKey.ACTIVATIONS].selected == 0
 
 
 def test_a_legend_hides_lines_without_script(tmp_path: Path) -> None:

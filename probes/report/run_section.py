@@ -19,13 +19,25 @@ MAX_STEPS = 10**15
 
 @dataclass(frozen=True)
 class PanelSection:
-    """A panel of a run, drawn. `slug` begins every id in it; `shows` is "" without a diagnosis."""
+    """A panel of a run, drawn.
+
+    slug   the beginning of every id in it
+    shows  what the run shows, in words; "" without a diagnosis
+    """
 
     slug: str
     number: int
     panel: Panel
     drawings: Sequence[Drawing]
     shows: str
+
+    @property
+    def selected(self) -> int:
+        """The index of the view to show: the first with a mark, else the first with a chart."""
+        views = range(len(self.drawings))
+        marked = [index for index in views if self.drawings[index].plot.events]
+        drawn = [index for index in views if self.drawings[index].svg]
+        return (marked or drawn or [0])[0]
 
 
 @dataclass(frozen=True)
