@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from probes.record import Record
-from probes.record.builder import Builder
+from probes.record import Builder, Record
 from testing.logs import STATE, csv_of, lines_of
 from testing.small_net import Row
 

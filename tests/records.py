@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from math import cos, pi
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
-from probes.record import Record
-from probes.record.builder import Builder
+from probes.record import Builder, Record
 
 Values = Sequence[float | None]
 STEPS = 40
@@ -38,6 +38,16 @@ def hand_made(
                 readings[name] = values[row]
         builder.append(step, readings)
     return builder.record(complete)
+
+
+def assert_same(record: Record, other: Record) -> None:
+    """Fail unless two records are equal in everything; NaN equals NaN."""
+    for name in ("facts", "provenance", "complete", "stopped", "steps"):
+        np.testing.assert_equal(getattr(record, name), getattr(other, name), err_msg=name)
+    assert list(record.tables) == list(other.tables)
+    for name, table in record.tables.items():
+        assert table.sites == other.tables[name].sites
+        np.testing.assert_array_equal(table.values, other.tables[name].values, err_msg=name)
 
 
 def sound(points: int = STEPS) -> dict[str, list[float]]:

@@ -1,4 +1,4 @@
-"""What docs/record.md says of the format is what the code does."""
+"""The code does what docs/record.md says of the format."""
 
 import json
 import re
@@ -20,14 +20,14 @@ PAGE = (Path(__file__).parents[1] / "docs" / "record.md").read_text(encoding="ut
 
 @pytest.fixture
 def example(tmp_path: Path) -> Path:
-    """The file that the page's example leaves when it is run as it stands."""
+    """The file that the example on the page writes."""
     code = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert code is not None
     subprocess.run([sys.executable, "-I", "-c", code[1]], cwd=tmp_path, check=True)
     return tmp_path / "run.jsonl"
 
 
-def test_the_example_writes_a_record(example: Path) -> None:
+def test_example_writes_a_record(example: Path) -> None:
     """Complete, with all its steps, facts and sites."""
     record = Record.load(example)
     assert (
@@ -45,35 +45,35 @@ def test_the_example_writes_a_record(example: Path) -> None:
     )
 
 
-def test_the_example_is_judged_healthy(example: Path) -> None:
-    """A reader who tries it sees the tool at work, not a complaint."""
+def test_example_is_diagnosed_healthy(example: Path) -> None:
+    """A reader who tries it gets a verdict, not an error."""
     assert diagnose(Record.load(example)).verdict == "healthy"
 
 
-def test_the_example_needs_nothing_but_the_standard_library() -> None:
+def test_example_needs_the_standard_library_only() -> None:
     """It is for people who do not want to install anything where they train."""
     assert re.findall(r"^ *(?:import|from) (\w+)", PAGE, re.MULTILINE) == ["json"]
 
 
-def test_the_table_of_signals_is_the_one_in_the_code() -> None:
+def test_table_of_signals_is_up_to_date() -> None:
     """`python -m studies.signal_table` writes it."""
     assert read_block(PAGE, BLOCK) == table()
 
 
-def test_the_page_describes_the_version_that_is_written() -> None:
-    """A new version needs a new page."""
+def test_page_describes_the_current_version() -> None:
+    """A new version of the format needs a new page."""
     assert f"this page describes {SCHEMA}" in PAGE
 
 
-def test_the_page_names_every_key_of_the_sidecar(tmp_path: Path) -> None:
-    """What is said beside the record is said there."""
+def test_page_names_every_key_of_the_sidecar(tmp_path: Path) -> None:
+    """In code style."""
     Recorder(tmp_path / "run.jsonl").close()
     keys = json.loads(sidecar_path(tmp_path / "run.jsonl").read_text())
     assert [key for key in keys if f"`{key}`" not in PAGE] == []
 
 
-def test_the_page_names_every_fact_that_detectors_ask_for() -> None:
-    """A fact nobody knows of is never stated."""
+def test_page_names_every_fact_that_detectors_use() -> None:
+    """Otherwise nobody would know that they can be stated."""
     asked: set[str] = set()
     for path in (Path(__file__).parents[1] / "probes" / "diagnosis" / "detectors").glob("*.py"):
         asked |= set(re.findall(r"(?:fact|number)\(\"(\w+)\"\)", path.read_text(encoding="utf-8")))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from probes import diagnose, read
-from probes.record.record import REINFORCEMENT
+from probes.record import REINFORCEMENT
 from testing.logs import csv_of, written
 from tests.records import hand_made
 

@@ -1,4 +1,4 @@
-"""The table of signals is complete, and a wrong name is answered with the right one."""
+"""The table of signals is complete, and the error for a wrong name gives the right one."""
 
 from dataclasses import fields
 from typing import get_args
@@ -39,24 +39,24 @@ each_signal = pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: sign
 
 
 @each_signal
-def test_every_row_says_everything(signal: Signal) -> None:
-    """Name, unit, scope, cadence, formula and source: none is empty."""
+def test_no_field_of_a_row_is_empty(signal: Signal) -> None:
+    """Name, unit, scope, cadence, formula and source."""
     assert all(getattr(signal, field.name) for field in fields(signal))
 
 
 @each_signal
 def test_every_row_has_a_scope_and_a_cadence_that_exist(signal: Signal) -> None:
-    """A typing mistake in the table would not be seen by anything else at run time."""
+    """Nothing else checks them at run time."""
     assert (signal.scope in get_args(Scope), signal.cadence in get_args(Cadence)) == (True, True)
 
 
-def test_the_table_holds_what_it_promises() -> None:
-    """Renaming or dropping a signal is a change of the record's format."""
+def test_table_holds_the_signals_of_the_format() -> None:
+    """Renaming or removing a signal changes the format of the record."""
     assert [signal.name for signal in SIGNALS] == EXPECTED
 
 
-def test_no_name_stands_twice() -> None:
-    """The table by name is as long as the table."""
+def test_names_are_unique() -> None:
+    """There are as many names as rows."""
     assert len(BY_NAME) == len(SIGNALS)
 
 
@@ -70,13 +70,13 @@ def test_no_name_stands_twice() -> None:
         ("LR", ""),
     ],
 )
-def test_an_unknown_name_is_answered_with_the_nearest(wrong: str, right: str) -> None:
-    """Or, when none is near, with all of them."""
+def test_error_for_an_unknown_name_gives_the_nearest(wrong: str, right: str) -> None:
+    """Or all names when none is near."""
     with pytest.raises(UnknownSignalError) as refused:
         known(wrong)
     assert (f"'{right}'" if right else "the signals are loss, ") in str(refused.value)
 
 
-def test_a_known_name_is_its_row() -> None:
-    """The way from a name to its formula."""
+def test_known_name_gives_its_row() -> None:
+    """With the formula in words."""
     assert known("lr").formula == "learning rate of the step's update"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from probes.record.record import REINFORCEMENT
+from probes.record import REINFORCEMENT
 
 STEP, EPOCH, TOTAL = "step", "epoch", "total_steps"
 """Roles of columns that are no signals: they count steps, count epochs, or state how many steps are

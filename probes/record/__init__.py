@@ -1,11 +1,11 @@
-"""The forensic record of a run: what it holds, how it grows row by row, and how its file is read
-back."""
+"""The record of a run: its facts, signals and provenance, in memory and on disk.
+
+Other parts of the package import these names from here.
+"""
 
 from probes.record.builder import Builder
 from probes.record.jsonl import load
 from probes.record.record import (
-    EXACT,
-    NONFINITE,
     REINFORCEMENT,
     Column,
     Json,
@@ -17,11 +17,10 @@ from probes.record.record import (
     UnknownSiteError,
 )
 
+# Here rather than in record.py, which does not know the file format.
 Record.load = staticmethod(load)
 
 __all__ = [
-    "EXACT",
-    "NONFINITE",
     "REINFORCEMENT",
     "Builder",
     "Column",

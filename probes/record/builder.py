@@ -1,5 +1,5 @@
-"""Grows a Record row by row; the one place where a row is checked and where non-finite values are
-counted."""
+"""Builds a record row by row. Every row is checked here, and values that are not finite are counted
+here, whether a run is recorded, a log is read or a file is loaded."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from probes.record.record import (
 from probes.record.signals import BY_NAME, Reading, known
 
 RUN = ("",)
+"""The sites of a signal of the run."""
 
 
 class Cells(NamedTuple):
-    """One signal's part of a row."""
+    """The values of one signal in one row."""
 
     row: int
     sites: tuple[str, ...]
@@ -35,8 +36,7 @@ class Cells(NamedTuple):
 
 
 class Builder:
-    """Grows a Record row by row; the one place where a row is checked and where non-finite values
-    are counted."""
+    """A record that grows row by row."""
 
     def __init__(self, facts: Mapping[str, Json], provenance: Mapping[str, Json]) -> None:
         self.facts, self.provenance = dict(facts), dict(provenance)
@@ -44,12 +44,11 @@ class Builder:
         self._cells: dict[str, list[Cells]] = {}
 
     def append(self, step: int, readings: Mapping[str, Reading]) -> Mapping[str, Cells]:
-        """Add one row and return it as it was understood, or add nothing at all when something
-        about it is wrong.
+        """Add one row and return its cells by signal, with `nonfinite_count` filled in. A row with
+        an error is not added.
 
-        Raises RecordError when the step is no whole number that comes after the last one or a
-        reading is not made of numbers, UnknownSignalError for a name that is not in the table of
-        signals."""
+        Raises RecordError when the step is not a whole number after the last one, or a reading is
+        not made of numbers; UnknownSignalError for a name that is not in the table of signals."""
         step = _step(step)
         if self._steps and step <= self._steps[-1]:
             raise RecordError(
@@ -60,10 +59,10 @@ class Builder:
             for name, reading in readings.items()
             if reading is not None
         }
-        broken = {place: 1.0 for name, cells in row.items() for place in _broken(name, cells)}
+        broken = {place: 1.0 for name, cells in row.items() for place in _nonfinite(name, cells)}
         if broken:
-            # What was counted comes first: a site inside the model comes before the loss that it
-            # spoils.
+            # Counts that were measured come first: a site inside the model comes before the loss
+            # that it spoils.
             counts = row.get("nonfinite_count", Cells(0, (), ()))
             counted = dict(zip(counts.sites, counts.values, strict=True))
             row["nonfinite_count"] = self._check("nonfinite_count", {**counted, **broken})
@@ -73,7 +72,7 @@ class Builder:
         return row
 
     def record(self, complete: bool, stopped: Stop | None = None) -> Record:
-        """What was appended so far, as arrays that cannot be written."""
+        """The rows so far as a record, whose arrays are read-only."""
         steps = np.array(self._steps, dtype=np.int64)
         tables = measured_tables(
             {name: self._table(name) for name in BY_NAME if name in self._cells}
@@ -96,7 +95,7 @@ class Builder:
             raise RecordError(f"signal {name!r} is {reading!r:.200}; it must be {wanted}")
         previous = self._cells.get(name)
         if previous and previous[-1].sites == sites:
-            sites = previous[-1].sites
+            sites = previous[-1].sites  # one tuple for all rows with the same sites
         elif len(set(sites)) < len(sites):
             raise RecordError(f"signal {name!r} names a site twice: {sites!r:.200}")
         return Cells(len(self._steps), sites, values)
@@ -115,8 +114,8 @@ class Builder:
         return Table(sites, values)
 
 
-def _broken(name: str, cells: Cells) -> list[str]:
-    """The places of a row's values that are not finite: the signal's name, or signal.site."""
+def _nonfinite(name: str, cells: Cells) -> list[str]:
+    """Where the values of a signal are not finite: the signal's name, or signal.site."""
     if name == "nonfinite_count" or all(map(isfinite, cells.values)):
         return []
     places = zip(cells.sites, cells.values, strict=True)
@@ -124,8 +123,25 @@ def _broken(name: str, cells: Cells) -> list[str]:
 
 
 def positions(count: int) -> tuple[str, ...]:
-    """The sites of a reading that is a bare list: "0", "1", ..."""
+    """The sites of a reading that is a list without names: "0", "1", ..."""
     return tuple(map(str, range(count)))
+
+
+def site_names(signal: str, sites: Json) -> list[str]:
+    """The sites of a signal as a file names them, checked.
+
+    Raises RecordError for anything but a list of different names, UnknownSignalError for a name
+    that is not in the table of signals."""
+    known(signal)
+    if (
+        not isinstance(sites, list)
+        or not all(isinstance(site, str) for site in sites)
+        or len(set(sites)) < len(sites)
+    ):
+        raise RecordError(
+            f"the sites of {signal} are {sites!r:.200}; they must be a list of different names"
+        )
+    return sites
 
 
 def _step(value: object) -> int:
@@ -139,8 +155,8 @@ def _step(value: object) -> int:
 
 
 def _numbers(values: Sequence[Any]) -> tuple[float, ...]:
-    """Each as `_number` takes it; all at once where they are floats, or whole numbers that float64
-    holds."""
+    """All values as `_number` converts them. Floats, and whole numbers that float64 holds exactly,
+    need no conversion."""
     kinds = set(map(type, values))
     plain = kinds == {float} or (kinds == {int} and min(values) >= -EXACT and max(values) <= EXACT)
     return tuple(values) if plain else tuple(map(_number, values))
@@ -151,7 +167,8 @@ def _number(value: object) -> float:
         return value
     if isinstance(value, str) and value not in NONFINITE:
         raise RecordError(
-            f"{value!r:.60} is not a number; the only strings that may stand for one are {sorted(NONFINITE)}"
+            f"{value!r:.60} is not a number; the only strings that may stand for numbers are "
+            f"{', '.join(sorted(NONFINITE))}"
         )
     try:
         return float(value)  # type: ignore[arg-type]

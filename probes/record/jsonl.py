@@ -1,34 +1,56 @@
-"""Reads a record back from the bytes of its file, which may end anywhere (`docs/record.md`
-specifies the lines)."""
+"""The file format of a record: JSON lines, which may be cut off anywhere (docs/record.md)."""
 
 from __future__ import annotations
 
-import gc
 import json
-from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import chain, pairwise
-from math import inf
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from probes.record.builder import RUN, Builder, positions
-from probes.record.record import EXACT, NONFINITE, Column, Record, RecordError, Steps, Stop, Table
-from probes.record.signals import BY_NAME, known
+from probes.record.builder import Builder, site_names
+from probes.record.jsonl_columns import read_by_column
+from probes.record.record import NONFINITE, Json, Record, RecordError, Stop
 
 SCHEMA = 1
-MAGIC = b'{"probes_record":'
-"""How every record begins, so that a file cut within its first line is still recognised."""
+"""The version of the format that is written; earlier ones are read as well."""
 
-Json = Any
+MAGIC = b'{"probes_record":'
+"""The first characters of every record. They identify a file that was cut off in its first line."""
+
+
+def encode(value: Json) -> str:
+    """Compact JSON, with NaN and the infinities as strings, and NumPy scalars and arrays as plain
+    numbers."""
+    try:
+        return _ENCODER.encode(value)
+    except ValueError:
+        return _ENCODER.encode(_strings_for_nonfinite(value))
+
+
+def _plain(value: Json) -> Json:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "tolist"):
+        return _strings_for_nonfinite(value.tolist())
+    raise TypeError(f"a record cannot hold {value!r}, a {type(value).__name__}")
+
+
+_ENCODER = json.JSONEncoder(
+    allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_plain
+)
+
+
+def _strings_for_nonfinite(value: Json) -> Json:
+    if isinstance(value, Mapping):
+        return {key: _strings_for_nonfinite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strings_for_nonfinite(inner) for inner in value]
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 def numbers_for_strings(value: Json) -> Json:
-    """JSON's stand-ins for the values it lacks, as those values: the inverse of what
-    `probes.recording.recorder.encode` does."""
+    """The inverse of what `encode` does to NaN and the infinities."""
     if isinstance(value, dict):
         return {key: numbers_for_strings(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -37,17 +59,17 @@ def numbers_for_strings(value: Json) -> Json:
 
 
 def load(path: str | Path) -> Record:
-    """Read a record; of a file cut off anywhere, the steps whose lines are whole, marked
-    incomplete.
+    """Read a record from its file. A file that was cut off gives the steps whose lines are whole,
+    as a record that is marked incomplete.
 
-    Raises RecordError when the file is not a record, is of a newer schema, or holds a line that is
+    Raises RecordError when the file is not a record, has a newer schema, or holds a line that is
     damaged rather than cut off; OSError when it cannot be opened."""
     with open(path, "rb") as file:
         return parse(file.read(), str(path))
 
 
 def parse(data: bytes, where: str) -> Record:
-    """The lines of a record, the last of which may be cut."""
+    """Read a record from the content of its file; errors call the file `where`."""
     lines = data.split(b"\n")
     if not _is_json(lines[-1]):
         tail = lines.pop()
@@ -56,12 +78,17 @@ def parse(data: bytes, where: str) -> Record:
                 return Builder({}, {}).record(complete=False)
             raise _not_a_record(where)
     header = _header(lines[0], where)
-    if (plain := by_column(lines[1:], header["facts"], header["provenance"])) is not None:
-        return plain
-    builder = Builder(header["facts"], header["provenance"])
+    facts, provenance = header["facts"], header["provenance"]
+    record = read_by_column(lines[1:], facts, provenance)
+    if record is None:
+        record = _read_by_row(lines[1:], Builder(facts, provenance), where)
+    return record
+
+
+def _read_by_row(lines: Sequence[bytes], builder: Builder, where: str) -> Record:
     layouts: dict[str, list[str]] = {}
     end = None
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in enumerate(lines, start=2):
         try:
             if end is not None:
                 raise RecordError("there is a line after the end")
@@ -84,7 +111,8 @@ def _header(line: bytes, where: str) -> dict[str, Json]:
         )
     if version > SCHEMA:
         raise RecordError(
-            f"{where} is of record schema {version}; this version reads up to {SCHEMA}: upgrade probes"
+            f"{where} has record schema {version}; this version of probes reads schemas "
+            f"up to {SCHEMA}: upgrade probes"
         )
     for part in ("facts", "provenance"):
         if not isinstance(header.setdefault(part, {}), dict):
@@ -103,8 +131,8 @@ def _not_a_record(where: str) -> RecordError:
 def _read_line(
     line: Json, builder: Builder, layouts: dict[str, list[str]]
 ) -> dict[str, Json] | None:
-    """Take in one line: a row, the sites that lists of values follow from here on, or the end
-    (returned)."""
+    """Add a row to the builder, or the sites of later lists to `layouts`; return the content of an
+    end line."""
     if not isinstance(line, dict):
         raise RecordError(f"it is {line!r:.60}; it must be an object")
     if "step" in line:
@@ -114,24 +142,25 @@ def _read_line(
         )
         return None
     if "sites" in line:
-        layouts.update({name: layout(name, sites) for name, sites in dict(line["sites"]).items()})
+        layouts.update(
+            {name: site_names(name, sites) for name, sites in dict(line["sites"]).items()}
+        )
         return None
     if "end" in line:
         return dict(line["end"])
-    raise RecordError(f"it holds neither step, sites nor end, but {sorted(line)!r:.200}")
+    raise RecordError(f"it has no step, sites or end, but {sorted(line)!r:.200}")
 
 
 def _by_site(name: str, reading: Json, layouts: Mapping[str, list[str]]) -> Json:
     if not isinstance(reading, list) or name not in layouts:
         return reading
     if len(reading) != len(layouts[name]):
-        raise RecordError(f"{name} has {len(reading)} values; its sites are {len(layouts[name])}")
+        raise RecordError(f"{name} has {len(reading)} values, and {len(layouts[name])} sites")
     return dict(zip(layouts[name], reading, strict=True))
 
 
 def _stop(entry: Json, where: str) -> Stop | None:
-    """Why the run was ended early, as its last line says it; None when it says nothing of the
-    kind."""
+    """The `stopped` entry of an end line, checked; None when there is none."""
     if entry is None:
         return None
     if isinstance(entry, dict):
@@ -143,7 +172,8 @@ def _stop(entry: Json, where: str) -> Stop | None:
         ):
             return Stop(step, total, cause)
     raise RecordError(
-        f"{where}: its end says stopped {entry!r:.100}; it must be an object of step, total_steps, cause"
+        f"{where}, end line: stopped is {entry!r:.100}; "
+        "it must be an object of step, total_steps and cause"
     )
 
 
@@ -153,152 +183,3 @@ def _is_json(line: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
-
-
-TOGETHER = 256
-"""Rows that are made into arrays at a time."""
-
-
-class OddError(ValueError):
-    """A line that has to be looked at."""
-
-
-class Columns:
-    """What the lines so far hold: the steps, and of each signal in which rows it was read, and
-    what.
-
-    Rows that hold the same signals are gathered, and made into arrays before there are many: what
-    is still in the processor's cache is not fetched again."""
-
-    def __init__(self) -> None:
-        self.steps: list[Json] = []
-        self.layouts: dict[str, tuple[str, ...]] = {}
-        self.end: Mapping[str, Json] | None = None
-        self._waiting: dict[tuple[str, ...], tuple[list[int], list[tuple[Json, ...]]]] = {}
-        self._blocks: dict[str, list[tuple[list[int], Column]]] = {}
-
-    def take(self, line: dict[str, Json]) -> None:
-        """Raises OddError for a line that is out of place, and what Python raises for one of
-        another shape."""
-        if self.end is not None:
-            raise OddError("there is a line after the end")
-        if "step" in line:
-            step = line.pop("step")
-            rows, readings = self._waiting.setdefault(tuple(line), ([], []))
-            rows.append(len(self.steps))
-            readings.append(tuple(line.values()))
-            self.steps.append(step)
-            if len(self.steps) % TOGETHER == 0:
-                self._gather()
-        elif (
-            "sites" in line
-            and not {*self.layouts, *chain.from_iterable(self._waiting)} & line["sites"].keys()
-        ):
-            self.layouts |= {
-                name: tuple(layout(name, sites)) for name, sites in line["sites"].items()
-            }
-        elif "end" in line:
-            self.end = line["end"]
-        else:
-            raise OddError("it is no row, or it names the sites of what was read before")
-
-    def record(self, facts: Mapping[str, Json], provenance: Mapping[str, Json]) -> Record:
-        """Raises OddError for what no column can be made of."""
-        self._gather()
-        end = self.end or {}
-        if end.get("stopped") is not None:
-            raise OddError("it was stopped")
-        steps = _steps(self.steps)
-        tables = {name: self._table(name) for name in BY_NAME if name in self._blocks}
-        return Record(facts, steps, tables, provenance, bool(end.get("complete")))
-
-    def _gather(self) -> None:
-        for names, (rows, readings) in self._waiting.items():
-            for name, cells in zip(names, zip(*readings, strict=True), strict=True):
-                self._blocks.setdefault(name, []).append((rows, self._block(name, cells)))
-        self._waiting = {}
-
-    def _block(self, name: str, cells: Sequence[Json]) -> Column:
-        """What a signal read in some rows: [rows, sites]."""
-        if BY_NAME[name].scope == "run":
-            return _finite(cells).reshape(-1, 1)
-        widths = set(map(len, cells))
-        if set(map(type, cells)) != {list} or len(widths) != 1:
-            raise OddError(f"{name} is not a list of one length throughout")
-        sites = self.layouts.setdefault(name, positions(*widths))
-        if not sites or "" in sites or widths != {len(sites)}:
-            raise OddError(f"{name} does not have a number for each of its sites")
-        return _finite(list(chain.from_iterable(cells))).reshape(-1, len(sites))
-
-    def _table(self, name: str) -> Table:
-        sites = RUN if BY_NAME[name].scope == "run" else self.layouts[name]
-        values = np.full((len(self.steps), len(sites)), np.nan)
-        for rows, block in self._blocks[name]:
-            values[rows] = block
-        values.flags.writeable = False
-        return Table(sites, values)
-
-
-def by_column(
-    lines: Iterable[bytes], facts: Mapping[str, Json], provenance: Mapping[str, Json]
-) -> Record | None:
-    """The record of the lines after the header; None when something about them is odd."""
-    columns = Columns()
-    with _no_collector():
-        try:
-            for line in lines:
-                columns.take(json.loads(line))
-            return columns.record(facts, provenance)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-            return None
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """No cycles are made meanwhile, and for every few hundred lists the collector would look
-    through all others."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-def layout(name: str, sites: Json) -> list[str]:
-    """The sites of a signal as a record names them. Raises RecordError for anything but a list of
-    different names."""
-    known(name)
-    if (
-        not isinstance(sites, list)
-        or not all(isinstance(site, str) for site in sites)
-        or len(set(sites)) < len(sites)
-    ):
-        raise RecordError(
-            f"the sites of {name} are {sites!r:.200}; they must be a list of different names"
-        )
-    return sites
-
-
-def _steps(steps: list[Json]) -> Steps:
-    if set(map(type, steps)) - {int} or any(
-        not -(2**63) <= step < 2**63 for step in steps[:1] + steps[-1:]
-    ):
-        raise OddError("a step is no whole number of 64 bits")
-    if any(after <= before for before, after in pairwise(steps)):
-        raise OddError("steps do not increase")
-    found = np.array(steps, dtype=np.int64)
-    found.flags.writeable = False
-    return found
-
-
-def _finite(cells: Sequence[Json]) -> Column:
-    kinds = set(map(type, cells))
-    if kinds - {float, int}:
-        raise OddError("a value is no number")
-    values = np.frombuffer(array("d", cells))
-    largest = max(values.max(initial=0.0), -values.min(initial=0.0))
-    if not largest < inf or (int in kinds and largest >= EXACT):
-        raise OddError("a value is not finite, or a whole number that float64 may not hold")
-    return values

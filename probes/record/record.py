@@ -1,12 +1,10 @@
-"""The forensic record of one run: facts, signals, provenance.
+"""The record of one run: facts, signals, provenance.
 
-In memory it is columns of float64, one row per step; NaN means not measured. On disk it is JSON
-lines that are only ever appended (`probes.recording.recorder` writes them, `docs/record.md`
-specifies them), so a killed run leaves a readable file."""
+In memory it holds columns of float64, one row per step; NaN means "not measured". Its file is
+described in docs/record.md."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,17 +13,18 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from probes.common.text import did_you_mean
 from probes.record.signals import known
 
 NONFINITE = frozenset({"NaN", "Infinity", "-Infinity"})
-"""JSON has no such numbers; a record writes them as these strings."""
+"""The strings that stand in a file for the numbers that JSON lacks."""
 
 EXACT = 2**53
-"""Whole numbers up to here are the same in float64."""
+"""float64 holds every whole number up to this one."""
 
 REINFORCEMENT = "reinforcement learning"
-"""The fact `objective` of a run whose loss is a policy's: near 0, of both signs, and no measure of
-how well it does."""
+"""Value of the fact `objective` for a run whose loss is a policy's. Such a loss is near 0, takes
+both signs and does not measure success."""
 
 Column = npt.NDArray[np.float64]
 Steps = npt.NDArray[np.int64]
@@ -33,7 +32,7 @@ Json = Any
 
 
 class UnknownSiteError(KeyError):
-    """A site at which a signal was not measured; the message gives the nearest one at which it
+    """A signal was not measured at this site; the message names the nearest sites at which it
     was."""
 
     def __str__(self) -> str:
@@ -41,14 +40,14 @@ class UnknownSiteError(KeyError):
 
 
 class RecordError(ValueError):
-    """A file or a row that is not a record, not whole, or newer than this code; the message says
-    what and where."""
+    """A file or a row that is no valid part of a record; the message says what is wrong, and
+    where."""
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Why and when a run was ended before its time: the last step that was trained, of how many,
-    for which cause."""
+    """Why and when a run was ended early: the last step that was trained, the number of steps that
+    were planned (None when unknown), and the cause."""
 
     step: int
     total_steps: int | None
@@ -66,7 +65,7 @@ class Stop:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """One signal's columns: `values` is [rows, sites]; a run-scope signal has the one site ""."""
+    """The values of one signal, [rows, sites]. A signal of the run has one site, ""."""
 
     sites: tuple[str, ...]
     values: Column
@@ -74,15 +73,15 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What is known of one run.
+    """The record of one run.
 
-    facts       what detectors may know besides the signals: vocab_size, total_steps, ladder, kind
-                of each site, ...
+    facts       what detectors may know besides the signals: vocab_size, total_steps, ladder, the
+                kind of each site, ...
     steps       [rows] int64, strictly increasing
-    tables      signal name -> Table, only for signals that were measured at least once
+    tables      signal name -> Table, for signals that were measured at least once
     provenance  name, seed, config, versions, hardware: for people, never for detectors
-    complete    whether the run reached its own end; False for a killed run or a cut file
-    stopped     set when the run was ended because its diagnosis was certain
+    complete    whether the run reached its end; False for a killed run or a file that was cut off
+    stopped     set when the run was ended early because its diagnosis was certain
     """
 
     facts: Mapping[str, Json]
@@ -97,13 +96,15 @@ class Record:
         return str(self.provenance.get("name", "run"))
 
     def sites(self, signal: str) -> tuple[str, ...]:
-        """The sites at which a signal was measured, in the order of the record; () when it never
-        was."""
+        """The sites at which a signal was measured, in the order of the record; () for a signal
+        that was not measured. Raises UnknownSignalError for a name that is not in the table of
+        signals."""
         known(signal)
         return self.tables[signal].sites if signal in self.tables else ()
 
     def column(self, signal: str, site: str = "") -> Column:
-        """One value per row of `steps`, NaN where not measured: [rows]. Read-only."""
+        """The values of a signal at a site, one for each of `steps`, NaN where it was not
+        measured: [rows]. Read-only."""
         sites = self.sites(signal)
         if site not in sites:
             return read_only(np.full(len(self.steps), np.nan))
@@ -112,25 +113,24 @@ class Record:
     def series(self, signal: str, site: str = "") -> tuple[Steps, Column]:
         """The steps at which a signal was measured, and its values there: ([n], [n]).
 
-        Raises UnknownSiteError for a site where it never was although it was at others.
+        Raises UnknownSiteError when it was measured at other sites only.
         """
         sites = self.sites(signal)
         if sites and site not in sites:
-            near = difflib.get_close_matches(site, sites, n=2) or sites
-            raise UnknownSiteError(
-                f"{signal} was not measured at {site!r}; did you mean {' or '.join(near)}?"
-            )
+            hint = did_you_mean(site, sites, f"it was measured at {', '.join(sites)}")
+            raise UnknownSiteError(f"{signal} was not measured at {site!r}; {hint}")
         column = self.column(signal, site)
         measured = ~np.isnan(column)
         return self.steps[measured], column[measured]
 
     def anonymous(self) -> Record:
-        """The record without its provenance and without what was made of it before: all that a
+        """The record without its provenance and without an earlier verdict (`stopped`): all that a
         judge may see."""
         return replace(self, provenance={}, stopped=None)
 
     def prefix(self, step: int) -> Record:
-        """The record as it stood right after `step`, marked incomplete when rows were left out."""
+        """The rows up to and including `step`. The record is marked incomplete when that leaves rows
+        out."""
         rows = int(np.searchsorted(self.steps, step, side="right"))
         if rows == len(self.steps):
             return self
@@ -146,12 +146,12 @@ class Record:
         )
 
     load: ClassVar[Callable[[str | Path], Record]]
-    """Read a record from its file: `probes.record.jsonl.load`, which the package ties to this
-    name."""
+    """Read a record from its file; see `probes.record.jsonl.load`, which `probes.record` assigns to
+    this name."""
 
 
 def measured_tables(tables: Mapping[str, Table]) -> dict[str, Table]:
-    """The tables without the sites, and the signals, that hold nothing but "not measured"."""
+    """The tables without the signals and sites that were never measured."""
     kept = {}
     for name, table in tables.items():
         has = ~np.isnan(table.values).all(axis=0)
@@ -164,6 +164,6 @@ def measured_tables(tables: Mapping[str, Table]) -> dict[str, Table]:
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array, which can no longer be written."""
+    """The same array, made read-only."""
     array.flags.writeable = False
     return array

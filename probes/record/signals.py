@@ -1,25 +1,27 @@
-"""Every signal a record may hold, in one table.
+"""The table of all signals that a record may hold.
 
-A row says what a signal is (name, unit, scope, cadence, formula, source) and how it is read off
-what was seen during one step. Adding a signal is adding a row."""
+To add a signal, add a row here. If it is computed from arrays, add its formula to
+`probes.recording.reducers` under the same name."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy.typing as npt
 
+from probes.common.text import did_you_mean
+
 Scope = Literal["run", "layer", "matrix", "head", "class", "site", "batch"]
 Cadence = Literal["step", "evaluation"]
 Reading = float | Mapping[str, float] | Sequence[float] | npt.NDArray[Any] | None
-"""One value, one per site, one per position, or None: not measured this time."""
+"""What one row holds of a signal: one value, a value per site, a value per position, or None when it
+was not measured."""
 
 
 class UnknownSignalError(KeyError):
-    """A name that is not in the table; the message gives the nearest one that is."""
+    """A name that is not in the table of signals; the message gives the nearest names that are."""
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -27,8 +29,14 @@ class UnknownSignalError(KeyError):
 
 @dataclass(frozen=True)
 class Signal:
-    """A named series. `scope` says what there is one of: run, layer, matrix, head, class, site,
-    batch row."""
+    """A row of the table of signals.
+
+    scope    what has a value of its own: the run, each layer, matrix, head, class or site, or each
+             row of the batch
+    cadence  whether it is measured at every step or at every evaluation
+    formula  how it is computed, in words
+    source   where the formula comes from
+    """
 
     name: str
     unit: str
@@ -132,13 +140,9 @@ BY_NAME: Mapping[str, Signal] = {signal.name: signal for signal in SIGNALS}
 
 
 def known(name: str) -> Signal:
-    """The row called `name`. Raises UnknownSignalError with the nearest names otherwise."""
-    if name in BY_NAME:
-        return BY_NAME[name]
-    near = difflib.get_close_matches(name, BY_NAME, n=2, cutoff=0.5)
-    hint = (
-        f"did you mean {' or '.join(map(repr, near))}?"
-        if near
-        else "the signals are " + ", ".join(BY_NAME)
-    )
-    raise UnknownSignalError(f"there is no signal {name!r}; {hint}")
+    """The signal of this name. Raises UnknownSignalError, with the nearest names, when there is
+    none."""
+    if name not in BY_NAME:
+        hint = did_you_mean(name, BY_NAME, "the signals are " + ", ".join(BY_NAME))
+        raise UnknownSignalError(f"there is no signal {name!r}; {hint}")
+    return BY_NAME[name]

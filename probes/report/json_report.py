@@ -62,7 +62,7 @@ def document(
 
     The text is ASCII, so that no name from a log can control a terminal.
     """
-    from probes.recording.recorder import encode
+    from probes.record.jsonl import encode
 
     content = {
         "probes_diagnosis": VERSION,

@@ -1,0 +1,152 @@
+"""Reads the lines of a record by column, about three times as fast as row by row.
+
+Only plain lines are read: each step after the last, finite numbers, sites that never change.
+Anything else is left to `probes.record.jsonl`, which checks it row by row.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain, pairwise
+from math import inf
+
+import numpy as np
+
+from probes.record.builder import RUN, positions, site_names
+from probes.record.record import EXACT, Column, Json, Record, Steps, Table, read_only
+from probes.record.signals import BY_NAME, known
+
+BLOCK_ROWS = 256
+"""Readings of a signal that are made into an array at a time, so that few Python numbers are in
+memory and they are still in the processor's cache."""
+
+
+class NotPlainError(ValueError):
+    """A line that has to be read row by row."""
+
+
+class SignalReader:
+    """Collects the readings of one signal; `sites` are those of its sites line, or None."""
+
+    def __init__(self, name: str, sites: tuple[str, ...] | None = None) -> None:
+        self.of_run = known(name).scope == "run"
+        self.sites = RUN if self.of_run else sites
+        self.rows: list[int] = []
+        self.cells: list[Json] = []
+        self.blocks: list[tuple[list[int], Column]] = []
+
+    def add(self, row: int, cell: Json) -> None:
+        self.rows.append(row)
+        self.cells.append(cell)
+        if len(self.rows) == BLOCK_ROWS:
+            self.finish_block()
+
+    def finish_block(self) -> None:
+        """Make an array [readings, sites] of the readings since the last block."""
+        if self.of_run:
+            block = _finite(self.cells)
+        else:
+            widths = set(map(len, self.cells))
+            if set(map(type, self.cells)) != {list} or len(widths) != 1:
+                raise NotPlainError("not lists of one length")
+            if self.sites is None:
+                self.sites = positions(*widths)
+            if not self.sites or "" in self.sites or widths != {len(self.sites)}:
+                raise NotPlainError("not one number for each site")
+            block = _finite(list(chain.from_iterable(self.cells)))
+        self.blocks.append((self.rows, block.reshape(len(self.rows), -1)))
+        self.rows, self.cells = [], []
+
+    def table(self, rows: int) -> Table:
+        """All readings as a table of `rows` rows."""
+        assert self.sites is not None
+        values = np.full((rows, len(self.sites)), np.nan)
+        for at, block in self.blocks:
+            values[at] = block
+        return Table(self.sites, read_only(values))
+
+
+def read_by_column(
+    lines: Iterable[bytes], facts: Mapping[str, Json], provenance: Mapping[str, Json]
+) -> Record | None:
+    """The record whose lines after the header these are, or None when they are not all plain."""
+    with _garbage_collector_off():
+        try:
+            return _read(lines, facts, provenance)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            return None
+
+
+def _read(
+    lines: Iterable[bytes], facts: Mapping[str, Json], provenance: Mapping[str, Json]
+) -> Record:
+    steps: list[Json] = []
+    readers: dict[str, SignalReader] = {}
+    end: Mapping[str, Json] | None = None
+    for line in map(json.loads, lines):
+        if end is not None:
+            raise NotPlainError("a line after the end")
+        if "step" in line:
+            row = len(steps)
+            steps.append(line.pop("step"))
+            for name, cell in line.items():
+                if name not in readers:
+                    readers[name] = SignalReader(name)
+                readers[name].add(row, cell)
+        elif "sites" in line:
+            for name, sites in line["sites"].items():
+                if name in readers:
+                    raise NotPlainError("sites that change")
+                readers[name] = SignalReader(name, tuple(site_names(name, sites)))
+        else:
+            end = dict(line["end"])
+    for reader in readers.values():
+        if reader.rows:
+            reader.finish_block()
+    end = end or {}
+    if end.get("stopped") is not None:
+        raise NotPlainError("a run that was stopped")
+    tables = {
+        name: readers[name].table(len(steps))
+        for name in BY_NAME
+        if name in readers and readers[name].blocks
+    }
+    return Record(facts, _steps(steps), tables, provenance, bool(end.get("complete")))
+
+
+@contextmanager
+def _garbage_collector_off() -> Iterator[None]:
+    """Reading makes no reference cycles, and the collector would search all lists made so far
+    every few hundred lists."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _steps(steps: list[Json]) -> Steps:
+    if set(map(type, steps)) - {int} or any(
+        not -(2**63) <= step < 2**63 for step in steps[:1] + steps[-1:]
+    ):
+        raise NotPlainError("a step that is not a whole number of 64 bits")
+    if any(after <= before for before, after in pairwise(steps)):
+        raise NotPlainError("a step that does not come after the last")
+    return read_only(np.array(steps, dtype=np.int64))
+
+
+def _finite(cells: Sequence[Json]) -> Column:
+    kinds = set(map(type, cells))
+    if kinds - {float, int}:
+        raise NotPlainError("a value that is not a number")
+    values = np.frombuffer(array("d", cells))
+    largest = max(values.max(initial=0.0), -values.min(initial=0.0))
+    if not largest < inf or (int in kinds and largest >= EXACT):
+        raise NotPlainError("a value that is not finite, or too large a whole number")
+    return values
