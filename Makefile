@@ -25,7 +25,7 @@ experiments: $(VENV)/ready
 
 test: $(VENV)/ready lint types
 	$(BIN)/python -m pytest $(EXPERIMENTS) tests -n auto $(WORKERS)
-	$(OVERHEAD) test_healthy.py tests/test_reductions.py
+	$(OVERHEAD) test_healthy.py tests/test_recorder_arrays.py
 
 lint: $(VENV)/ready
 	$(BIN)/python -m ruff check .

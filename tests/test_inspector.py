@@ -1,5 +1,4 @@
-"""Looking must not change what is looked at, must say where it failed, and must leave nothing
-behind."""
+"""Hooks must not change the training, must say where they failed, and must leave nothing behind."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -31,8 +30,8 @@ def hooks_left(specimen):
     return modules + [hook for param in specimen.params.values() for hook in param.backward_hooks]
 
 
-def test_losses_and_final_weights_are_bit_identical_with_and_without_looking():
-    """Everything attached against nothing attached."""
+def test_losses_and_final_weights_are_bit_identical_with_and_without_hooks():
+    """A watched run against one without hooks."""
     bare, watched = build(SHORT), build(SHORT)
     losses = [step.loss for step in bare.steps()]
     record = watch(watched)
@@ -41,14 +40,14 @@ def test_losses_and_final_weights_are_bit_identical_with_and_without_looking():
 
 
 def test_after_watching_no_hook_is_left():
-    """The watched model is the model it was."""
+    """Neither on a module nor on a parameter."""
     specimen = build(SHORT)
     watch(specimen)
     assert hooks_left(specimen) == []
 
 
-def test_forward_hook_sees_module_arguments_and_output(inspector, mlp):
-    """hook(module, args, kwargs, output), after the call."""
+def test_forward_hook_receives_module_arguments_and_output(inspector, mlp):
+    """It is called as hook(module, args, kwargs, output), after the module."""
     seen = []
     inspector.register_forward(
         "out", mlp.model.sites["out"], lambda *a: seen.append((a[0], a[1][0].shape, a[3].shape))
@@ -57,8 +56,8 @@ def test_forward_hook_sees_module_arguments_and_output(inspector, mlp):
     assert seen == [(mlp.model.sites["out"], (64, 16), (64, 4))]
 
 
-def test_backward_hook_sees_the_filled_gradient(inspector, mlp):
-    """hook(param, grad), once grad is this step's."""
+def test_backward_hook_receives_the_filled_gradient(inspector, mlp):
+    """It is called as hook(param, grad), once grad is that of the step."""
     seen = []
     inspector.register_backward(
         "w", mlp.params["out.weight"], lambda p, g: seen.append((p.name, g.copy()))
@@ -70,7 +69,7 @@ def test_backward_hook_sees_the_filled_gradient(inspector, mlp):
 
 @pytest.mark.parametrize("which", ["args", "output"])
 def test_forward_hook_that_writes_raises(inspector, mlp, which):
-    """Inputs and outputs come behind views that refuse to be written."""
+    """Inputs and outputs are read-only views."""
 
     def vandal(module, args, kwargs, output):
         (args[0] if which == "args" else output)[...] = 0
@@ -92,8 +91,8 @@ def test_backward_hook_that_writes_raises(inspector, mlp, which):
         next(mlp.steps())
 
 
-def test_keyword_arguments_of_attention_refuse_to_be_written():
-    """The mask is as protected as the scores."""
+def test_keyword_arguments_are_read_only():
+    """A hook cannot change the mask of attention."""
     specimen = build(SHORT)
 
     def vandal(module, args, kwargs, output):
@@ -106,7 +105,7 @@ def test_keyword_arguments_of_attention_refuse_to_be_written():
 
 
 def test_hook_that_fails_names_its_site_and_the_error(inspector, mlp):
-    """The message is enough to find the hook."""
+    """So that the hook can be found."""
     inspector.register_forward("hidden", mlp.model.sites["hidden"], lambda *_: 1 / 0)
     with pytest.raises(
         HookError, match="the hook at 'hidden' failed: ZeroDivisionError: division by zero"
@@ -115,14 +114,14 @@ def test_hook_that_fails_names_its_site_and_the_error(inspector, mlp):
 
 
 def test_hook_that_returns_something_is_refused(inspector, mlp):
-    """Hooks observe; a returned value would be dropped without a word."""
+    """A returned value would have no effect."""
     inspector.register_forward("hidden", mlp.model.sites["hidden"], lambda *_: 3)
-    with pytest.raises(HookError, match="returned a int; hooks observe"):
+    with pytest.raises(HookError, match="returned a int; a hook must return None"):
         mlp.loss()
 
 
 def test_removed_hook_is_not_called_again(inspector, mlp):
-    """And removing it twice does no harm."""
+    """Removing it twice does no harm."""
     calls = []
     handle = inspector.register_forward(
         "hidden", mlp.model.sites["hidden"], lambda *_: calls.append(1)
@@ -135,7 +134,7 @@ def test_removed_hook_is_not_called_again(inspector, mlp):
 
 
 def test_hook_may_remove_itself_and_its_neighbours_still_fire(inspector, mlp):
-    """Removal from inside a hook disturbs no other hook of the same module."""
+    """Removing a hook from inside it does not disturb other hooks of the module."""
     calls = []
     site = mlp.model.sites["hidden"]
     first = inspector.register_forward(
@@ -148,7 +147,7 @@ def test_hook_may_remove_itself_and_its_neighbours_still_fire(inspector, mlp):
 
 
 def test_remove_all_from_inside_a_hook_is_safe(inspector, mlp):
-    """The pass that is under way ends normally."""
+    """The pass goes on normally."""
     inspector.register_forward(
         "hidden", mlp.model.sites["hidden"], lambda *_: inspector.remove_all()
     )
@@ -165,7 +164,7 @@ def test_after_remove_all_nothing_is_left_behind(inspector, mlp):
     assert (hooks_left(mlp), inspector.snapshot()) == ([], {})
 
 
-def test_context_manager_takes_hooks_off_when_the_loop_fails(mlp):
+def test_context_manager_removes_hooks_when_the_loop_fails(mlp):
     """An exception inside leaves the model clean."""
 
     def watch_and_fail():
@@ -206,8 +205,8 @@ def test_reset_starts_statistics_anew_and_keeps_the_hook(inspector, mlp):
 
 
 def test_reset_forgets_magnitudes_too(inspector, mlp):
-    """Outputs a hundred times larger before the reset leave no trace in the mean or the maximum
-    after it."""
+    """Outputs that were a hundred times larger before the reset affect neither the mean nor the
+    maximum after it."""
     outputs, weight = [], mlp.params["out.weight"].data
     inspector.register_forward("out")
     inspector.register_forward(
@@ -235,8 +234,8 @@ def test_hook_is_called_in_passes_of_the_kind_it_is_for(inspector, mlp, register
     assert len(called) == calls
 
 
-def test_output_hook_is_handed_the_output_alone(inspector, mlp):
-    """hook(output), behind a view that refuses to be written."""
+def test_output_hook_receives_the_output_alone(inspector, mlp):
+    """It is called as hook(output), with a read-only view."""
     seen = []
     inspector.register_output(
         "out", hook=lambda *handed: seen.append([(a.shape, a.flags.writeable) for a in handed])
@@ -245,8 +244,8 @@ def test_output_hook_is_handed_the_output_alone(inspector, mlp):
     assert seen == [[((64, 4), False)]]
 
 
-def test_backward_hook_sees_new_arrays_when_the_loop_makes_new_ones(inspector, mlp):
-    """Both are new, then the gradient alone, then neither, then the weight alone."""
+def test_backward_hook_receives_new_arrays_when_the_loop_makes_new_ones(inspector, mlp):
+    """Weight and gradient are new, then the gradient alone, then neither, then the weight alone."""
     param, seen = mlp.params["out.weight"], []
     inspector.register_backward(
         "w", param, lambda p, g: seen.append((float(p.data[0, 0]), float(g[0, 0])))
@@ -265,35 +264,35 @@ def test_backward_hook_sees_new_arrays_when_the_loop_makes_new_ones(inspector, m
 
 
 def test_site_can_be_found_by_its_name(inspector, mlp):
-    """Without a module the model's own site of that name is watched."""
+    """Without a module the hook is attached to the model's site of that name."""
     inspector.register_forward("out")
     mlp.loss()
     assert inspector.snapshot()["out"]["n"] == 64 * 4
 
 
 def test_unknown_site_is_an_error_that_lists_the_sites(inspector):
-    """A typing mistake is found at once."""
+    """Before the first pass."""
     with pytest.raises(KeyError, match="no site 'hiden'; it has hidden, out"):
         inspector.register_forward("hiden")
 
 
 def test_second_statistics_under_one_name_are_refused(inspector):
-    """Two sites would be mixed into one number."""
+    """The statistics of two sites would be mixed."""
     inspector.register_forward("out")
     with pytest.raises(ValueError, match="already kept for 'out'"):
         inspector.register_forward("out")
 
 
 def test_statistics_of_a_removed_hook_are_forgotten_and_its_name_is_free(inspector):
-    """A thousand times: nothing piles up."""
+    """A thousand times, and nothing accumulates."""
     for _ in range(1000):
         inspector.register_forward("out").remove()
     assert inspector.snapshot() == {}
     inspector.register_forward("out")
 
 
-def test_arrays_inside_lists_and_mappings_refuse_to_be_written():
-    """Modules of others return such things."""
+def test_arrays_inside_lists_and_mappings_are_read_only():
+    """A module may return these."""
     module, outputs = (
         SimpleNamespace(forward_hooks=()),
         {"logits": np.zeros(3), "hidden": [np.zeros(3)]},
@@ -311,7 +310,7 @@ def test_arrays_inside_lists_and_mappings_refuse_to_be_written():
 
 
 def test_failing_hook_does_not_leave_the_model_in_training_mode():
-    """What comes after is taken for what it is."""
+    """The next evaluation would be taken for a training pass."""
     specimen = build(SHORT)
     with Inspector(specimen.model, specimen.params) as inspector:
         inspector.register_forward("embed", hook=lambda *_: 1 / 0)

@@ -1,5 +1,5 @@
-"""What the recorder writes is strict JSON, is there at once, and holds nothing of a row that was
-refused."""
+"""The recorder's file: strict JSON, written at once, without a trace of refused rows; opened once,
+never overwritten unasked, with a sidecar for clock and host."""
 
 import json
 import os
@@ -16,7 +16,8 @@ import pytest
 
 from probes.record import Record, RecordError
 from probes.record.signals import UnknownSignalError
-from probes.recording.recorder import Recorder, encode
+from probes.recording.recorder import Recorder, save, sidecar_path
+from tests.records import changed
 
 
 def strict(line: str) -> Any:
@@ -40,7 +41,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_every_line_is_strict_json(path: Path) -> None:
-    """Non-finite values, wherever they stand, are strings."""
+    """Values that are not finite are strings, in the header as in rows."""
     with Recorder(path, provenance={"seed": np.float32("nan")}, floor=inf) as recorder:
         recorder.log(
             0,
@@ -58,15 +59,15 @@ def test_every_line_is_strict_json(path: Path) -> None:
     ]
 
 
-def test_the_header_says_version_and_signals(path: Path) -> None:
-    """Who finds the file alone can read it."""
+def test_header_gives_version_and_signals(path: Path) -> None:
+    """The file can be understood without this package."""
     Recorder(path, vocab_size=64).close()
     header = lines_of(path)[0]
     assert (header["probes_record"], header["signals"]["lr"]["unit"]) == (1, "1")
 
 
-def test_a_second_reader_sees_each_line_right_after_log(path: Path) -> None:
-    """Nothing waits in a buffer of this process."""
+def test_each_line_is_on_disk_right_after_log(path: Path) -> None:
+    """No line waits in a buffer of this process."""
     recorder = Recorder(path)
     seen = []
     for step in range(5):
@@ -87,8 +88,8 @@ sys.stdin.read()
 """
 
 
-def test_a_killed_process_leaves_every_row_it_logged(path: Path) -> None:
-    """SIGKILL runs no handler: what is on disk was there before."""
+def test_killed_process_leaves_every_row_that_it_logged(path: Path) -> None:
+    """After SIGKILL no handler runs, so the rows were on disk before."""
     child = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(path)],
         stdin=subprocess.PIPE,
@@ -128,8 +129,8 @@ REFUSED: list[dict[str, Any]] = [
 @pytest.mark.parametrize(
     "row", REFUSED, ids=lambda row: ", ".join(f"{k}={v!r:.20}" for k, v in row.items())
 )
-def test_a_refused_row_leaves_no_trace(path: Path, row: dict[str, Any]) -> None:
-    """Neither in the file nor in memory; the next right row goes in as if nothing had been."""
+def test_refused_row_leaves_no_trace(path: Path, row: dict[str, Any]) -> None:
+    """Neither in the file nor in memory."""
     recorder = Recorder(path)
     recorder.log(0, loss=4.0)
     before = path.read_bytes()
@@ -142,8 +143,8 @@ def test_a_refused_row_leaves_no_trace(path: Path, row: dict[str, Any]) -> None:
     )
 
 
-def test_an_unknown_signal_is_refused_with_the_nearest(path: Path) -> None:
-    """And leaves no trace either."""
+def test_unknown_signal_is_refused_with_the_nearest(path: Path) -> None:
+    """Without a trace in the file."""
     recorder = Recorder(path)
     before = path.read_bytes()
     with pytest.raises(UnknownSignalError, match="no signal 'grad_nrm'; did you mean 'grad_norm'"):
@@ -155,8 +156,8 @@ SCALARS = [2, np.int64(2), np.float32(2), np.float64(2), np.array(2.0), np.float
 
 
 @pytest.mark.parametrize("two", SCALARS, ids=lambda two: type(two).__name__)
-def test_any_scalar_is_a_number(path: Path, two: Any) -> None:
-    """Python's, NumPy's, arrays of no dimension: on disk and in memory the same float64."""
+def test_value_may_be_any_scalar(path: Path, two: Any) -> None:
+    """Of Python, of NumPy, or an array without axes. On disk and in memory it is the same float64."""
     with Recorder(path) as recorder:
         recorder.log(np.int64(0), loss=two, activation={"a": two})  # type: ignore[arg-type]
     read = Record.load(path)
@@ -166,9 +167,8 @@ def test_any_scalar_is_a_number(path: Path, two: Any) -> None:
     assert cells == [2.0] * 4
 
 
-def test_sites_that_change_midway_keep_their_names(path: Path) -> None:
-    """Reordered, dropped, added, then given as a bare list: each value stays with its site, on disk
-    as in memory."""
+def test_values_stay_with_their_sites_when_sites_change(path: Path) -> None:
+    """Sites are reordered, dropped, given by position, and added, on disk as in memory."""
     rows: list[Any] = [
         {"a": 1.0, "b": 2.0},
         {"b": 3.0, "a": 4.0},
@@ -192,15 +192,15 @@ def test_sites_that_change_midway_keep_their_names(path: Path) -> None:
 
 
 def test_sites_are_written_once_until_they_change(path: Path) -> None:
-    """A long run does not repeat its names."""
+    """Ten rows with the same sites need one line of names."""
     with Recorder(path) as recorder:
         for step in range(10):
             recorder.log(step, activation={"a": 1.0, "b": float(step)})
     assert sum("sites" in line for line in lines_of(path)) == 1
 
 
-def test_a_lone_surrogate_is_valid_on_disk(path: Path) -> None:
-    """A file name that is no Unicode may stand in provenance, and in a site's name."""
+def test_lone_surrogate_can_be_written(path: Path) -> None:
+    """Python uses it for file names that are not Unicode, and a name or a site may contain one."""
     with Recorder(path, provenance={"name": "caf\udce9"}) as recorder:
         recorder.log(0, activation={"caf\udce9": 1.0})
     record = Record.load(path)
@@ -212,28 +212,110 @@ def test_a_lone_surrogate_is_valid_on_disk(path: Path) -> None:
 
 
 def test_facts_in_memory_are_those_on_disk(path: Path) -> None:
-    """NumPy scalars, tuples and number keys become what JSON makes of them, so that both are judged
-    alike."""
+    """NumPy scalars, tuples and numbers as keys are what JSON makes of them in memory too, so that
+    both records get the same diagnosis."""
     with Recorder(path, vocab_size=np.int64(64), ladder={1: (1.0, nan)}) as recorder:
         pass
     np.testing.assert_equal(dict(recorder.record.facts), dict(Record.load(path).facts))
 
 
-def test_facts_that_are_no_json_are_refused_before_the_file_is_made(path: Path) -> None:
-    """A second attempt is not met by the empty file of the first."""
+def test_facts_that_are_not_json_are_refused_before_the_file_is_made(path: Path) -> None:
+    """Otherwise a second attempt would find the file of the first."""
     with pytest.raises(TypeError, match=r"a record cannot hold .* a set"):
         Recorder(path, vocabulary={"a", "b"})
     assert not path.exists()
 
 
-def test_changing_what_was_given_as_facts_changes_nothing(path: Path) -> None:
-    """The recorder keeps its own copy."""
+def test_recorder_keeps_its_own_copy_of_the_facts(path: Path) -> None:
+    """Changing them later does not change the record."""
     ladder = {"floor": 0.1}
     recorder = Recorder(path, ladder=ladder)
     ladder["floor"] = 9.0
     assert recorder.record.facts["ladder"] == {"floor": 0.1}
 
 
-def test_encode_writes_letters_as_they_are() -> None:
-    """Spanish stays readable in the file."""
-    assert encode({"name": "él trabajó"}) == '{"name":"él trabajó"}'
+def test_existing_file_is_not_overwritten(path: Path) -> None:
+    """The error says how to overwrite it."""
+    path.write_text("evidence")
+    with pytest.raises(
+        FileExistsError, match=r"run\.jsonl exists; give another path, or overwrite=True"
+    ):
+        Recorder(path)
+    assert path.read_text() == "evidence"
+
+
+def test_existing_file_is_overwritten_on_request(path: Path) -> None:
+    """With `overwrite=True`."""
+    path.write_text("evidence")
+    Recorder(path, overwrite=True).close()
+    assert Record.load(path).complete
+
+
+def test_sidecar_holds_clock_process_and_host(path: Path) -> None:
+    """The record itself holds none of them."""
+    Recorder(path).close()
+    assert {"started", "seconds", "process", "host", "worker"} <= set(
+        json.loads(sidecar_path(path).read_text())
+    )
+
+
+def test_two_recordings_of_one_run_have_the_same_bytes(tmp_path: Path) -> None:
+    """They hold no clock, path, process or host."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        with Recorder(
+            tmp_path / name / f"{name}.jsonl", provenance={"seed": 1}, vocab_size=64
+        ) as recorder:
+            recorder.log(0, loss=4.0)
+    assert (tmp_path / "a" / "a.jsonl").read_bytes() == (tmp_path / "b" / "b.jsonl").read_bytes()
+
+
+def test_names_with_dots_have_their_own_sidecars() -> None:
+    """`lr0.1` and `lr0.2` are two runs."""
+    names = ["lr0.1", "lr0.2", "run.jsonl", "run.json"]
+    assert len({sidecar_path(Path(name)) for name in names}) == len(names)
+
+
+def test_leaving_by_an_exception_leaves_the_record_incomplete(path: Path) -> None:
+    """The file holds the rows that were logged, and no end line."""
+    recorder = Recorder(path)
+    recorder.log(0, loss=4.0)
+    with pytest.raises(ZeroDivisionError), recorder:
+        _ = 1 / 0
+    assert (Record.load(path).complete, recorder.record.complete, len(Record.load(path).steps)) == (
+        False,
+        False,
+        1,
+    )
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_row_is_refused_after_closing(path: Path, on_disk: bool) -> None:
+    """It would be in memory only."""
+    recorder = Recorder(path if on_disk else None)
+    recorder.close()
+    with pytest.raises(RecordError, match="step 3 was logged after the recorder was closed"):
+        recorder.log(3, loss=4.0)
+
+
+def test_closing_twice_does_nothing(path: Path) -> None:
+    """A record that was closed as incomplete stays incomplete, in memory as on disk."""
+    with Recorder(path) as recorder:
+        recorder.close(complete=False)
+    assert (recorder.record.complete, Record.load(path).complete) == (False, False)
+
+
+def test_record_whose_facts_are_named_like_options_cannot_be_saved(path: Path) -> None:
+    """A fact called `overwrite` must not overwrite a file."""
+    with Recorder() as recorder:
+        pass
+    record = recorder.record
+    with pytest.raises(RecordError, match=r"facts are named \['overwrite'\]"):
+        save(type(record)({"overwrite": True}, record.steps, record.tables), path)
+
+
+def test_save_does_not_overwrite_a_file(path: Path) -> None:
+    """The record that was saved before stays."""
+    save(changed(), path)
+    with pytest.raises(FileExistsError):
+        save(changed(), path)

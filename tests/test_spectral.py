@@ -20,7 +20,7 @@ def test_estimate_agrees_with_svd_within_one_percent_and_never_exceeds_it(shape,
 
 
 def test_every_matrix_of_the_specimen_agrees_with_svd_along_a_run():
-    """Warm starts keep up with weights that move."""
+    """Warm starts follow weights that change."""
     norm = SpectralNorm()
     for step in build(replace(HEALTHY, eval_every=HEALTHY.steps)).steps():
         if step.index % 10 == 0:
@@ -31,8 +31,8 @@ def test_every_matrix_of_the_specimen_agrees_with_svd_along_a_run():
                     )
 
 
-def test_warm_start_needs_fewer_rounds_than_a_cold_one(monkeypatch):
-    """The second look takes two: one to see the value, one to see that it stays."""
+def test_warm_start_needs_fewer_iterations_than_a_cold_one(monkeypatch):
+    """The second estimate takes two: one for the value, and one to see that it no longer changes."""
     matrix, norm, counts = np.random.default_rng(0).standard_normal((64, 64)), SpectralNorm(), []
     qr = np.linalg.qr
     for _ in range(2):
@@ -45,15 +45,15 @@ def test_warm_start_needs_fewer_rounds_than_a_cold_one(monkeypatch):
     assert counts[1] == 2 < counts[0] <= MAX_ITERATIONS
 
 
-def test_direction_that_has_never_mattered_is_found_when_it_grows():
-    """The warm vectors lie where the matrix is now zero."""
+def test_direction_that_was_zero_is_found_when_it_grows():
+    """The warm vectors point where the matrix has become zero."""
     norm = SpectralNorm()
     norm("w", np.diag([3.0, 2.0, 0.0, 0.0, 0.0, 0.0]))
     assert norm("w", np.diag([0.0, 0.0, 0.0, 0.0, 0.0, 5.0])) == pytest.approx(5.0, rel=0.01)
 
 
-def test_second_singular_value_that_overtakes_the_first_is_followed():
-    """Thirty evaluations in which one direction fades and another grows."""
+def test_second_singular_value_is_found_when_it_overtakes_the_first():
+    """Over thirty evaluations one direction shrinks and another grows."""
     norm, left, right = (
         SpectralNorm(),
         *(np.linalg.qr(np.random.default_rng(s).standard_normal((64, 64)))[0] for s in (0, 1)),
@@ -65,7 +65,7 @@ def test_second_singular_value_that_overtakes_the_first_is_followed():
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12, 1e30])
 def test_scale_of_a_float32_matrix_does_not_matter(scale):
-    """A matrix that blows up is the one to be seen."""
+    """Squares of such values overflow or underflow in float32."""
     matrix = np.random.default_rng(0).standard_normal((64, 32))
     exact = np.linalg.svd(matrix, compute_uv=False)[0] * scale
     assert SpectralNorm()("w", (matrix * scale).astype(np.float32)) == pytest.approx(
@@ -74,13 +74,13 @@ def test_scale_of_a_float32_matrix_does_not_matter(scale):
 
 
 def test_zero_matrix_has_norm_zero():
-    """No division by a zero length."""
+    """Without a division by zero."""
     assert SpectralNorm()("w", np.zeros((3, 4))) == 0.0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_matrix_that_is_not_finite_has_no_norm_and_recovers_afterwards(value):
-    """NaN while it lasts; the warm start is not spoilt."""
+def test_matrix_that_is_not_finite_has_a_norm_of_nan(value):
+    """The warm start is not spoilt: the next finite matrix has its norm."""
     norm, good = SpectralNorm(), np.diag([3.0, 1.0])
     bad = good.copy()
     bad[0, 0] = value

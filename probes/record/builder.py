@@ -4,6 +4,7 @@ here, whether a run is recorded, a log is read or a file is loaded."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from math import isfinite
 from operator import index
 from typing import Any, NamedTuple
@@ -122,6 +123,7 @@ def _nonfinite(name: str, cells: Cells) -> list[str]:
     return [f"{name}.{site}" if site else name for site, value in places if not isfinite(value)]
 
 
+@lru_cache(maxsize=16)  # a run records lists of the same few lengths at every step
 def positions(count: int) -> tuple[str, ...]:
     """The sites of a reading that is a list without names: "0", "1", ..."""
     return tuple(map(str, range(count)))

@@ -1,1 +1,1 @@
-"""Makes records: hooks and reducers that watch a specimen, and a recorder for any other loop."""
+"""Makes records: `watch` trains a specimen with hooks attached, `Recorder` serves any other loop."""

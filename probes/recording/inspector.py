@@ -1,9 +1,8 @@
-"""Hooks on a model that can be put on, read and taken off without leaving a trace.
+"""Attaches hooks to a model, and removes them without leaving a trace.
 
-The inspector knows no model: it attaches to any module that keeps a tuple of `forward_hooks` and to
-any parameter that keeps a tuple of `backward_hooks` (`probes.recording.protocols`). Hooks are
-handed read-only views and return nothing, so looking cannot change what is looked at; what they
-want to keep, they copy."""
+It works with any module that has a tuple of `forward_hooks` and any parameter that has a tuple of
+`backward_hooks` (`probes.recording.protocols`). A hook receives read-only views, so it cannot change
+the training. It must copy what it wants to keep."""
 
 from __future__ import annotations
 
@@ -23,15 +22,15 @@ OutputHook = Callable[[Any], None]
 BackwardHook = Callable[["ParamView", Any], None]
 During = Literal["training", "evaluation"] | None
 SKIPPED: Mapping[During, bool | None] = {"training": False, "evaluation": True, None: None}
-"""The value of a model's `training` in passes that a hook is not called in."""
+"""During -> the value of a model's `training` for which the hook is skipped."""
 
 
 class HookError(RuntimeError):
-    """A hook raised or returned something; the message names its site."""
+    """A hook raised an exception or returned a value; the message names its site."""
 
 
 class ParamView(NamedTuple):
-    """What a backward hook sees of a parameter: its name and read-only values."""
+    """The parameter as a backward hook receives it: the registered name, and read-only values."""
 
     name: str
     data: npt.NDArray[Any]
@@ -39,8 +38,7 @@ class ParamView(NamedTuple):
 
 @dataclass
 class SiteStatistics:
-    """Running statistics of every value that passed a site: Welford's of the values and of their
-    magnitudes."""
+    """Running statistics of all values that passed a site, and of their magnitudes."""
 
     values: Welford = field(default_factory=Welford)
     magnitudes: Welford = field(default_factory=Welford)
@@ -56,8 +54,8 @@ class SiteStatistics:
         )
 
     def summary(self) -> dict[str, float]:
-        """n finite values, their mean, population variance, mean and largest magnitude; count of
-        others."""
+        """Number of finite values (n), their mean, population variance, mean magnitude and largest
+        magnitude; number of values that are not finite."""
         return {
             "n": self.values.n,
             "mean": self.values.mean,
@@ -69,8 +67,7 @@ class SiteStatistics:
 
 
 class HookHandle:
-    """One registered hook; `remove()` takes it off, also from inside the hook itself, and twice
-    does no harm."""
+    """One registered hook. `remove()` may be called from inside the hook, and more than once."""
 
     def __init__(
         self,
@@ -80,8 +77,7 @@ class HookHandle:
         forget: Callable[[HookHandle], None],
     ) -> None:
         self._owner, self._attribute, self._fire, self._forget = owner, attribute, fire, forget
-        # Tuples are replaced, never changed: whoever is iterating over the old one is not
-        # disturbed.
+        # The tuple is replaced, never changed, so a loop over the old one is not disturbed.
         setattr(owner, attribute, (*getattr(owner, attribute), fire))
 
     def remove(self) -> None:
@@ -93,22 +89,22 @@ class HookHandle:
 
 
 class Inspector:
-    """Puts hooks on a model's modules and parameters; as a context manager, takes them off at the
-    end.
+    """Attaches hooks to a model's modules and parameters. As a context manager it removes them at
+    the end.
 
-    A hook given to `register_forward` is called after the module as hook(module, args, kwargs,
-    output), one given to `register_backward` once the gradient is filled as hook(param, grad).
-    Without a hook the inspector keeps running statistics of the output or gradient under the
-    registered name, which `snapshot` reads and `reset` forgets.
+    `register_forward` calls hook(module, args, kwargs, output) after the module, and
+    `register_backward` calls hook(param, grad) once the gradient is filled. Without a hook the
+    inspector keeps running statistics of the output or the gradient under the registered name;
+    `snapshot` returns them and `reset` starts them anew.
 
-    Raises HookError, naming the site, when a hook raises or returns something.
+    A pass raises HookError, with the name of the site, when a hook raises an exception or returns a
+    value.
     """
 
     def __init__(self, model: Model, params: Mapping[str, HookedParam]) -> None:
         self._model, self._params = model, params
         self._handles: dict[HookHandle, str] = {}
-        """Every hook that is on, and the name under which it keeps statistics, "" when it keeps
-        none."""
+        """Hook -> the name of its statistics, or "" when it keeps none."""
         self._statistics: dict[str, SiteStatistics] = {}
 
     def register_forward(
@@ -118,10 +114,10 @@ class Inspector:
         hook: ForwardHook | None = None,
         during: During = None,
     ) -> HookHandle:
-        """Watch a module under a name; without a module, the model's site of that name.
+        """Attach a hook to a module; without a module, to the model's site of that name.
 
-        With `during`, only in passes of that kind, by the model's `training`; the others then cost
-        next to nothing.
+        With `during` the hook is called in passes of that kind only, as the model's `training`
+        says. Other passes then cost almost nothing.
 
         Raises KeyError when the model has no such site, ValueError when statistics are already kept
         under the name."""
@@ -146,8 +142,8 @@ class Inspector:
         hook: OutputHook | None = None,
         during: During = None,
     ) -> HookHandle:
-        """Like `register_forward`, for a hook that is called as hook(output): cheaper, since less
-        is protected."""
+        """Like `register_forward`, but the hook is called as hook(output). This is cheaper, because
+        fewer read-only views are made."""
         target, observe = self._site(name, module), hook or self._statistics_hook(name)
         model, skipped = self._model, SKIPPED[during]
 
@@ -162,7 +158,7 @@ class Inspector:
     def register_backward(
         self, name: str, param: HookedParam | None = None, hook: BackwardHook | None = None
     ) -> HookHandle:
-        """Watch a parameter's gradient under a name; without a parameter, the model's parameter of
+        """Attach a hook to a parameter's gradient; without a parameter, to the model's parameter of
         that name.
 
         Raises KeyError when there is no such parameter, ValueError when statistics are already kept
@@ -174,9 +170,8 @@ class Inspector:
 
         def fire(param: HookedParam, grad: Any) -> None:
             nonlocal last, views
-            if (
-                param.data is not last[0] or grad is not last[1]
-            ):  # most training loops write the same arrays every step
+            # Most training loops write to the same arrays every step, so the views are kept.
+            if param.data is not last[0] or grad is not last[1]:
                 last = param.data, grad
                 views = ParamView(name, _read_only(param.data)), _read_only(grad)
             _call(name, observe, *views)
@@ -184,16 +179,17 @@ class Inspector:
         return self._attach(target, "backward_hooks", fire, "" if hook else name)
 
     def snapshot(self) -> dict[str, dict[str, float]]:
-        """Running statistics by registered name since the last reset (`SiteStatistics.summary`)."""
+        """Running statistics since the last reset, by registered name: n, mean, variance, mean_abs,
+        max_abs, nonfinite."""
         return {name: statistics.summary() for name, statistics in self._statistics.items()}
 
     def reset(self) -> None:
-        """Start all running statistics anew; hooks stay on."""
+        """Start all running statistics anew; hooks stay attached."""
         for name in self._statistics:
             self._statistics[name] = SiteStatistics()
 
     def remove_all(self) -> None:
-        """Take every hook off and forget every statistic."""
+        """Remove all hooks and their statistics."""
         for handle in tuple(self._handles):
             handle.remove()
 
@@ -242,13 +238,13 @@ def _call(name: str, hook: Callable[..., None], *seen: Any) -> None:
         raise HookError(f"the hook at {name!r} failed: {type(error).__name__}: {error}") from error
     if returned is not None:
         raise HookError(
-            f"the hook at {name!r} returned a {type(returned).__name__}; hooks observe and return nothing"
+            f"the hook at {name!r} returned a {type(returned).__name__}; a hook must return None"
         )
 
 
 def _read_only(value: Any) -> Any:
-    """The same array behind a view that refuses to be written, also inside tuples, lists and
-    mappings."""
+    """The value with every array in it replaced by a read-only view, also inside tuples, lists and
+    dicts."""
     if isinstance(value, np.ndarray):
         view = value.view()
         view.setflags(write=False)

@@ -1,5 +1,5 @@
-"""The small protocol that makes a training loop watchable. Any object of this shape will do; none
-has to inherit it."""
+"""What a specimen must offer to be watched. Any object with these attributes can be watched; it need
+not inherit from anything."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ Array = npt.NDArray[np.floating[Any]]
 ForwardHook = Callable[..., None]
 BackwardHook = Callable[[Any, Any], None]
 KINDS = ("layer", "ffn", "attention", "matrix")
+"""The kinds of sites; `Specimen` says what is measured at each."""
 
 
 class HookedModule(Protocol):
-    """Something with a forward pass that ends by calling `hook(module, args, kwargs, output)` for
-    each of its hooks."""
+    """A module whose forward pass ends by calling `hook(module, args, kwargs, output)` for each of
+    its hooks."""
 
     forward_hooks: tuple[ForwardHook, ...]
 
 
 class HookedParam(Protocol):
-    """A parameter whose backward pass, once `grad` is filled, calls `hook(param, grad)` for each of
-    its hooks."""
+    """A parameter. Once its `grad` is filled, the backward pass calls `hook(param, grad)` for each
+    of its hooks."""
 
     backward_hooks: tuple[BackwardHook, ...]
 
@@ -36,8 +37,8 @@ class HookedParam(Protocol):
 
 
 class Model(Protocol):
-    """The modules worth seeing, by site name in the order of the forward pass, and whether this is
-    a training pass."""
+    """A model: `sites` are the modules that can be hooked, by name, in the order of the forward
+    pass; `training` is True during a training pass."""
 
     @property
     def sites(self) -> Mapping[str, HookedModule]: ...
@@ -47,13 +48,21 @@ class Model(Protocol):
 
 
 class Step(Protocol):
-    """One finished training step; `params`, `grads` and `updates` are read-only views that the next
-    step overwrites.
+    """One finished training step.
 
-    loss is the batch's, taken before the update; grads are those before clipping, of whatever is
-    trained, and grad_norm is of all of them; updates are what was added to the parameters;
-    evaluation, when there was one, was taken after the update: full-split losses, and losses by
-    class under "val_loss_by_class/<class>"."""
+    index       number of the step, from 0
+    loss        mean loss of the batch, before the update
+    lr          learning rate of the update
+    grad_norm   L2 norm of all gradients together, before clipping
+    batch_ids   which rows of the data the batch held
+    params      parameters after the update
+    grads       gradients before clipping, of the parameters that are trained
+    updates     what was added to each parameter
+    evaluation  losses over whole splits after the update, or None when the step did not evaluate;
+                losses by class are under "val_loss_by_class/<class>"
+
+    The arrays are read-only views, which the next step overwrites.
+    """
 
     @property
     def index(self) -> int: ...
@@ -84,17 +93,19 @@ class Step(Protocol):
 
 
 class Specimen(Protocol):
-    """Something trainable that can be watched.
+    """A model with its data and optimizer, which `watch` can train.
 
     `facts()["sites"]` maps each site to its kind, which decides what is measured there:
 
-        layer       a module whose output is a layer's activation; the parameters whose names begin
-                    with the site's name and a dot are the layer's
-        ffn         a module whose output is an FFN's pre-activation, [..., neurons]
-        attention   a module whose output is attention weights [B, H, Tq, Tk], called with the
-                    keyword `visible`: bool, broadcastable to [B, Tq, Tk], which keys a query may
-                    see (none: a query that is padding)
-        matrix      a two-dimensional parameter
+        layer       a module whose output is a layer's activation; parameters whose names begin
+                    with the site's name and a dot belong to the layer
+        ffn         a module whose output is the input of an FFN's GELU, [..., neurons]
+        attention   a module whose output is attention weights [B, H, Tq, Tk]. It is called with the
+                    keyword `visible`, bool, broadcastable to [B, Tq, Tk]: which keys a query may
+                    see. A query that is padding sees none.
+        matrix      a parameter with two axes
+
+    It may also have `provenance()`: name, seed, config and whatever else people want to know.
     """
 
     @property
@@ -109,8 +120,8 @@ class Specimen(Protocol):
 
 
 def check(specimen: Specimen, sites: Mapping[str, str]) -> None:
-    """Raises ValueError, before the first step, for what the declared sites and the specimen's
-    parts do not share."""
+    """Raise ValueError when a declared site is of an unknown kind, does not exist, or cannot be
+    hooked."""
     if not isinstance(sites, Mapping):
         raise ValueError(f"facts()['sites'] is {sites!r:.80}; it must map each site to its kind")
     for name, kind in sites.items():
@@ -125,7 +136,8 @@ def check(specimen: Specimen, sites: Mapping[str, str]) -> None:
         )
         if name not in home:
             raise ValueError(
-                f"facts(): {name!r}, of kind {kind!r}, is no {what}; there are {', '.join(home)}"
+                f"facts(): {name!r}, of kind {kind!r}, is not a {what}; "
+                f"the specimen has {', '.join(home)}"
             )
     hooked: dict[str, tuple[object, str]] = {
         name: (module, "forward_hooks")
@@ -136,5 +148,6 @@ def check(specimen: Specimen, sites: Mapping[str, str]) -> None:
     for name, (part, attribute) in hooked.items():
         if not hasattr(part, attribute):
             raise ValueError(
-                f"{name!r} has no {attribute}; give it an empty tuple and call each of them (Specimen)"
+                f"{name!r} has no {attribute}; give it an empty tuple, and call each hook in it "
+                "(see probes.recording.protocols)"
             )

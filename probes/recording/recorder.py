@@ -1,8 +1,9 @@
-"""Writes a record as the run goes: one JSON line a step, each handed to the system before the next
-step begins.
+"""Records a training run: the numbers that a loop logs, and signals of the arrays that it hands over.
 
-A line that was written survives the process, however it ends. Clock, process and host stand in a
-sidecar beside the record, so that the same run leaves the same bytes."""
+On disk a record is one JSON line per step, written before the next step begins, so that a line
+survives the process however it ends. Clock, process and host are written to a sidecar file beside
+the record: the same run then leaves the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +15,37 @@ from collections.abc import Mapping
 from math import isnan
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Self, TextIO
 
-from probes.record import Record, RecordError, Stop
-from probes.record.builder import RUN, Builder, Cells, positions
-from probes.record.jsonl import SCHEMA, numbers_for_strings
+import numpy as np
+
+from probes.record import Builder, Json, Record, RecordError, Stop
+from probes.record.builder import RUN, Cells, positions
+from probes.record.jsonl import SCHEMA, encode, numbers_for_strings
 from probes.record.signals import SIGNALS, Reading
-from probes.recording.reducers import Reductions
+from probes.recording.arrays import ArrayLike, detached, real_array, real_matrix, visible_keys
+from probes.recording.reducers import Reducer, norm
 
-Json = Any
+NO_TENSORS = frozenset({float, int, dict, list, np.ndarray, type(None)})
+"""Types of readings that are certainly no tensors. Looking for `detach` in each reading would cost
+as much as the rest of `log`."""
 
 
-class Recorder(Reductions):
+class Recorder:
     """Keeps a record in memory and, when given a path, on disk as well; a context manager.
 
-    facts: whatever detectors may know of the run besides its signals (`docs/record.md` lists the
-    names they use): vocab_size, total_steps, schedule, clip_norm, ladder, ...
+    facts: what detectors may know of the run besides its signals, such as vocab_size, total_steps,
+    schedule, clip_norm, ladder (docs/record.md lists the names that they use).
+
+    `log` adds a row. The other methods take arrays and reduce them at once, by the formulas of a
+    watched run (`probes.recording.reducers`); the next `log` adds what they come to. Arrays that
+    are handed over for the same place before that are parts of one whole: the micro-batches of a
+    step, the chunks of an evaluation, the parameters of a layer. These methods raise RecordError,
+    which names the place, for a value that is no array of real numbers or has the wrong shape.
 
     Leaving the context normally marks the record complete; leaving it by an exception closes the
-    file and leaves it marked incomplete. Raises FileExistsError rather than overwrite an earlier
-    record, unless `overwrite` is set."""
+    file and leaves the record marked incomplete. Raises FileExistsError when the path exists and
+    `overwrite` is not set."""
 
     def __init__(
         self,
@@ -43,21 +55,23 @@ class Recorder(Reductions):
         overwrite: bool = False,
         **facts: Json,
     ) -> None:
-        super().__init__()
         header = encode(_header(facts, provenance or {}))
-        written = json.loads(
-            header
-        )  # what is kept in memory is what the file says, and no later change reaches it
+        # Memory holds what the file says, and a copy that no later change of the facts can reach.
+        written = json.loads(header)
         self._builder = Builder(numbers_for_strings(written["facts"]), written["provenance"])
+        self._reducer = Reducer()
+        self._sizes: dict[tuple[str, str], int] = {}
+        """(method, place) -> number of neurons or heads handed over since the last row."""
         self._complete = self._closed = False
         self._stopped: Stop | None = None
         self._layouts: dict[str, tuple[str, ...]] = {}
+        """Signal -> its sites as last written to the file."""
         self._file: TextIO | None = None
         self._path = Path(path) if path is not None else None
         if self._path is not None:
             self._file = _open(self._path, overwrite)
             self._started = time.time()
-            self._sidecar()
+            self._write_sidecar()
             self._file.write(header + "\n")
 
     @property
@@ -66,22 +80,22 @@ class Recorder(Reductions):
 
     @property
     def record(self) -> Record:
-        """What was logged so far."""
+        """The rows so far, as a record."""
         return self._builder.record(self._complete, self._stopped)
 
     def log(self, step: int, **readings: Reading) -> None:
-        """Add one row: a number for a run's signal, a mapping from site to number for the others.
+        """Add one row: a number for a signal of the run, a mapping from site to number for any
+        other, and what the arrays handed over since the last row come to.
 
-        What arrays were handed over since the last row (`probes.recording.reducers`) is part of it.
-
-        Raises UnknownSignalError for a name that is not in the table of signals, RecordError for a
-        step that does not come after the last one, for a reading that is not made of numbers, or
-        once the recorder is closed. A refused row leaves no trace."""
+        Raises UnknownSignalError for a name that is not in the table of signals. Raises RecordError
+        for a step that does not come after the last one, for a reading that is not made of numbers,
+        for a signal that is logged although arrays were handed over for it, and once the recorder
+        is closed. A refused row leaves no trace."""
         if self._closed:
             raise RecordError(f"step {step} was logged after the recorder was closed")
-        row = self._builder.append(step, self._merged(readings))
-        if self._handed_over():
-            self._forget()
+        row = self._builder.append(step, self._with_reduced_arrays(readings))
+        self._reducer.forget()
+        self._sizes.clear()
         if self._file is None:
             return
         moved: dict[str, tuple[str, ...]] = {}
@@ -96,8 +110,8 @@ class Recorder(Reductions):
         self._file.write(lines)
 
     def close(self, complete: bool = True, stopped: Stop | None = None) -> None:
-        """Write the last line, with why it came early if it did, and close the file; closing twice
-        does nothing."""
+        """Write the last line and close the file; closing twice does nothing. `stopped` says why
+        and when the run was ended early."""
         if self._closed:
             return
         self._closed, self._complete, self._stopped = True, complete, stopped
@@ -107,7 +121,7 @@ class Recorder(Reductions):
                 self._file.write(encode({"end": {"complete": complete, **early}}) + "\n")
             self._file.close()
             self._file = None
-            self._sidecar(seconds=time.time() - self._started)
+            self._write_sidecar(seconds=time.time() - self._started)
 
     def __enter__(self) -> Self:
         return self
@@ -120,9 +134,96 @@ class Recorder(Reductions):
     ) -> None:
         self.close(complete=kind is None)
 
+    # Arrays
+
+    def activation(self, layer: str, output: ArrayLike) -> None:
+        """A layer's output on the training batch, of any shape -> `activation`,
+        `nonfinite_count`."""
+        self._reducer.output(layer, real_array("activation", layer, output))
+
+    def gradient(self, layer: str, *gradients: ArrayLike) -> None:
+        """Gradients of a layer's parameters before clipping -> `grad_norm_by_layer`,
+        `nonfinite_count`; with the layer's activation `grad_activation_ratio` as well."""
+        if not gradients:
+            raise RecordError(
+                f"gradient {layer!r} was given no array; give those of the layer's parameters"
+            )
+        arrays = [real_array("gradient", layer, gradient) for gradient in gradients]
+        self._reducer.gradient(layer, arrays)
+
+    def update(self, matrix: str, before: ArrayLike, after: ArrayLike) -> None:
+        """A matrix before the step's update, which must be a copy, and after it ->
+        `update_weight_ratio`."""
+        old, new = real_matrix("update", matrix, before), real_matrix("update", matrix, after)
+        if old.shape != new.shape:
+            raise RecordError(
+                f"update {matrix!r} goes from shape {old.shape} to {new.shape}; "
+                "they must be the same"
+            )
+        self._once("update", matrix)
+        self._reducer.update(matrix, new - old, norm(old))
+
+    def weight(self, matrix: str, weight: ArrayLike) -> None:
+        """A matrix -> `spectral_norm`. It is found by iteration, so hand matrices over at
+        evaluations rather than at every step."""
+        array = real_matrix("weight", matrix, weight)
+        self._once("weight", matrix)
+        self._reducer.weight(matrix, array)
+
+    def pre_activation(self, layer: str, values: ArrayLike) -> None:
+        """Inputs of an FFN's GELU at an evaluation [..., neurons], without padding ->
+        `dead_fraction`."""
+        array = real_array("pre_activation", layer, values)
+        self._same_size("pre_activation", layer, array.shape[-1], "neurons (last axis)")
+        self._reducer.pre_activation(layer, array)
+
+    def attention(self, site: str, weights: ArrayLike, visible: ArrayLike) -> None:
+        """Attention weights at an evaluation [B, H, Tq, Tk] -> `attention_entropy` of each head.
+
+        visible: bool, broadcastable to [B, Tq, Tk]: which keys a query may see. A query that is
+        padding sees none."""
+        array = real_array("attention", site, weights)
+        if array.ndim != 4:
+            raise RecordError(
+                f"attention {site!r} has shape {array.shape}; "
+                "it must have four axes: batch, head, query, key"
+            )
+        mask = visible_keys(site, visible, (len(array), *array.shape[-2:]))
+        self._same_size("attention", site, array.shape[1], "heads (second axis)")
+        self._reducer.attention(site, array, mask)
+
+    def _once(self, method: str, place: str) -> None:
+        if (method, place) in self._sizes:
+            raise RecordError(f"{method} {place!r} was handed over before; log a row in between")
+        self._sizes[method, place] = 1
+
+    def _same_size(self, method: str, place: str, size: int, what: str) -> None:
+        before = self._sizes.setdefault((method, place), size)
+        if size != before:
+            raise RecordError(
+                f"{method} {place!r} has {size} {what}; an earlier part of this row has {before}"
+            )
+
+    def _with_reduced_arrays(self, readings: Mapping[str, Reading]) -> Mapping[str, Reading]:
+        row = readings
+        if not NO_TENSORS.issuperset(map(type, readings.values())):
+            row = {name: detached(reading) for name, reading in readings.items()}
+        if self._reducer.empty:
+            return row
+        # The builder counts a loss that is not finite; here it is given its place among the sites.
+        reduced = self._reducer.readings(loss=0.0 if "loss" in row else None)
+        if twice := [name for name in reduced if name in row]:
+            raise RecordError(
+                f"{', '.join(twice)} is logged by hand although arrays were handed over for it; "
+                "do either"
+            )
+        return {**row, **reduced}
+
+    # The file
+
     def _written(self, name: str, cells: Cells, moved: dict[str, tuple[str, ...]]) -> Json:
-        """A number, or a list whose sites are said once, in a line of their own, until they change
-        (`moved`)."""
+        """A number, or a list of numbers. The sites of a list are written in a line of their own
+        when they change: those are added to `moved`."""
         if cells.sites == RUN:
             return cells.values[0]
         layout = self._layouts.get(name)
@@ -132,7 +233,7 @@ class Recorder(Reductions):
             moved[name] = cells.sites
         return cells.values
 
-    def _sidecar(self, **more: Json) -> None:
+    def _write_sidecar(self, **more: Json) -> None:
         assert self._path is not None
         content = {
             "record": self._path.name,
@@ -155,8 +256,8 @@ def _header(facts: Mapping[str, Json], provenance: Mapping[str, Json]) -> dict[s
 
 def _open(path: Path, overwrite: bool) -> TextIO:
     try:
-        # Line buffering: nothing lingers in this process. A lone surrogate becomes the JSON escape
-        # that stands for it.
+        # With line buffering no line waits in this process. A lone surrogate is written as its JSON
+        # escape.
         return open(
             path,
             "w" if overwrite else "x",
@@ -175,10 +276,14 @@ def sidecar_path(path: Path) -> Path:
 
 
 def save(record: Record, path: str | Path) -> None:
-    """Write a record that is held in memory. Raises FileExistsError when the path is taken."""
+    """Write a record that is in memory to a file.
+
+    Raises FileExistsError when the path exists, and RecordError when a fact is named like an option
+    of the recorder."""
     if taken := {"path", "provenance", "overwrite"} & set(record.facts):
         raise RecordError(
-            f"cannot save a record whose facts are named {sorted(taken)}: these are the recorder's own"
+            f"cannot save a record whose facts are named {sorted(taken)}: "
+            "these are options of the recorder"
         )
     recorder = Recorder(path, provenance=record.provenance, **record.facts)
     for row, step in enumerate(record.steps):
@@ -190,35 +295,3 @@ def save(record: Record, path: str | Path) -> None:
                 readings[name] = measured
         recorder.log(int(step), **readings)
     recorder.close(record.complete, record.stopped)
-
-
-def encode(value: Json) -> str:
-    """Compact JSON in which NaN and the infinities are strings; NumPy scalars and arrays become
-    plain numbers."""
-    try:
-        return ENCODER.encode(value)
-    except ValueError:
-        return ENCODER.encode(_strings_for_nonfinite(value))
-
-
-def _plain(value: Json) -> Json:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if hasattr(value, "tolist"):
-        return _strings_for_nonfinite(value.tolist())
-    raise TypeError(f"a record cannot hold {value!r}, a {type(value).__name__}")
-
-
-ENCODER = json.JSONEncoder(
-    allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_plain
-)
-
-
-def _strings_for_nonfinite(value: Json) -> Json:
-    if isinstance(value, Mapping):
-        return {key: _strings_for_nonfinite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strings_for_nonfinite(inner) for inner in value]
-    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
-        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
-    return value

@@ -1,275 +1,324 @@
-"""From the arrays of any training loop to signals, by the formulas of the table of signals.
+"""The formulas of all signals that are computed from arrays. No other file computes them.
 
-The loop hands over what it has at hand, a layer's output or a matrix before and after its update,
-and the next `log` writes what that comes to. What is handed over for one place before that is one
-whole in parts: the micro-batches of a step, the chunks of an evaluation, the parameters of a layer.
+A *reduction* turns the arrays of one hand-over into a small part, at once, so that no array is
+kept. Parts of the same place within one row are added: the micro-batches of a step, the chunks of
+an evaluation. A *formula* turns the summed parts into the values of one signal.
+
+To add a signal, write its formula here under the name that it has in `probes.record.signals`.
+It may use a reduction that exists or bring its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import isfinite, sqrt
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import inf, isfinite, sqrt
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from probes.record import RecordError
-from probes.record.signals import Reading
-from probes.recording.hook_collector import (
-    DEAD_BELOW,
-    Floats,
-    count_nonfinite,
-    entropies_by_head,
-    mean_magnitude,
-    norm,
-    norm_squared,
-)
+from probes.record.signals import known
 from probes.recording.spectral import SpectralNorm
 
-Arrays = Any
-"""Whatever `numpy.asarray` takes, and tensors that are part of a graph or on a device."""
+DEAD_BELOW = -3.0
+"""A GELU unit is dead when its pre-activation never reaches this: GELU(-3) = -0.004, and the slope
+there is -0.012."""
 
-REAL = "biufV"
-"""Kinds of types that are real numbers; V are those that other libraries add, as JAX does
-bfloat16."""
+SMALLEST_SAFE_SQUARE = 1e-30
+"""A sum of squares below this may lack terms that were rounded to 0 in float32, whose smallest
+normal number is 1e-38."""
 
-PLAIN = frozenset({float, int, dict, list, np.ndarray, type(None)})
-"""What readings are as a rule, and what is certainly no tensor: asking costs as much as all the
-rest."""
-
-
-class Sum(NamedTuple):
-    """What has come together so far, and of how many values."""
-
-    total: float
-    size: int
-
-    def plus(self, total: float, size: int) -> Sum:
-        return Sum(self.total + total, self.size + size)
+Floats = npt.NDArray[np.floating[Any]]
+Bools = npt.NDArray[np.bool_]
+Kind = Literal["output", "loss", "gradient", "update", "weight", "pre_activation", "attention"]
+"""What is handed over; `Reducer` has a method for each, which says the shapes."""
 
 
-NOTHING = Sum(0.0, 0)
+@dataclass(slots=True)
+class Sum:
+    """A sum over parts.
 
+    total      sum of the reduced values: a number, or one per head
+    count      how many values, or queries, it covers
+    nonfinite  how many of the values are NaN or infinite
+    whole      False when some parameters of the layer are missing from it
+    """
 
-class Reductions:
-    """What was handed over since the last row. Numbers and reduced arrays are kept, never views.
+    total: Any
+    count: int
+    nonfinite: int = 0
+    whole: bool = True
 
-    All methods raise RecordError, naming the place, for what is no array of real numbers of the
-    right shape."""
-
-    def __init__(self) -> None:
-        self._spectral = SpectralNorm()
-        self._forget()
-
-    def activation(self, layer: str, output: Arrays) -> None:
-        """A layer's output on the training batch, of any shape -> `activation`,
-        `nonfinite_count`."""
-        array = _array("activation", layer, output)
-        mean = mean_magnitude(array)
-        self._magnitude[layer] = self._magnitude.get(layer, NOTHING).plus(
-            mean * array.size, array.size
+    def __add__(self, other: Sum) -> Sum:
+        return Sum(
+            self.total + other.total,
+            self.count + other.count,
+            self.nonfinite + other.nonfinite,
+            self.whole and other.whole,
         )
-        self._count(self._outputs, layer, array, mean)
 
-    def gradient(self, layer: str, *gradients: Arrays) -> None:
-        """Gradients of a layer's parameters before clipping -> `grad_norm_by_layer`,
-        `nonfinite_count`.
 
-        With the layer's activation, `grad_activation_ratio` as well.
-        """
-        if not gradients:
-            raise RecordError(
-                f"gradient {layer!r} was given no array; give those of the layer's parameters"
-            )
-        for array in [_array("gradient", layer, gradient) for gradient in gradients]:
-            square = norm_squared(array)
-            self._squares[layer] = self._squares.get(layer, NOTHING).plus(square, array.size)
-            self._count(self._gradients, f"{layer}.grad", array, square)
+class Reduction(NamedTuple):
+    """A function from the arrays of one hand-over to a part. Parts are added with `+`."""
 
-    def update(self, matrix: str, before: Arrays, after: Arrays) -> None:
-        """A matrix before the step's update, a copy, and after it -> `update_weight_ratio`."""
-        old, new = _matrix("update", matrix, before), _matrix("update", matrix, after)
-        if old.shape != new.shape:
-            raise RecordError(
-                f"update {matrix!r} goes from shape {old.shape} to {new.shape}; they must be the same"
-            )
-        _once("update", matrix, self._updates)
-        size = norm(old)
-        self._updates[matrix] = norm(new - old) / size if size > 0 else None
+    kind: Kind
+    reduce: Callable[..., Any]
 
-    def weight(self, matrix: str, weight: Arrays) -> None:
-        """A matrix -> `spectral_norm`. By iteration, so at evaluations rather than at every
-        step."""
-        array = _matrix("weight", matrix, weight)
-        _once("weight", matrix, self._spectra)
-        self._spectra[matrix] = self._spectral(matrix, array)
 
-    def pre_activation(self, layer: str, values: Arrays) -> None:
-        """What goes into an FFN's GELU, real tokens alone, [..., neurons], at an evaluation ->
-        `dead_fraction`."""
-        array = _array("pre_activation", layer, values)
-        highest = array.max(axis=tuple(range(array.ndim - 1)))
-        before = self._highest.get(layer, highest)
-        if before.shape != highest.shape:
-            raise RecordError(
-                f"pre_activation {layer!r} has {highest.size} neurons and had {before.size}; the last axis counts them"
-            )
-        self._highest[layer] = np.maximum(before, highest)
+class Formula(NamedTuple):
+    """A function from the parts of some reductions, each by place, to values by site."""
 
-    def attention(self, site: str, weights: Arrays, visible: Arrays) -> None:
-        """Attention weights [B, H, Tq, Tk] at an evaluation -> `attention_entropy` of each head.
+    reductions: tuple[Reduction, ...]
+    values: Callable[..., Mapping[str, float]]
 
-        visible: bool, broadcastable to [B, Tq, Tk], which keys a query may see; none for a query
-        that is padding."""
-        array = _array("attention", site, weights)
-        if array.ndim != 4:
-            raise RecordError(
-                f"attention {site!r} has shape {array.shape}; it must have four axes: batch, head, query, key"
-            )
-        entropies, queries = entropies_by_head(
-            array, _mask(site, visible, (len(array), *array.shape[-2:]))
-        )
-        total, count = self._entropy.get(site, (np.zeros(array.shape[1]), 0))
-        if total.shape != entropies.shape:
-            raise RecordError(f"attention {site!r} has {entropies.size} heads and had {total.size}")
-        self._entropy[site] = (total + entropies, count + queries)
 
-    def _handed_over(self) -> bool:
-        """Whether there were arrays since the last row."""
-        handed = (
-            self._outputs
-            or self._gradients
-            or self._updates
-            or self._spectra
-            or self._highest
-            or self._entropy
-        )
-        return bool(handed)
+FORMULAS: dict[str, Formula] = {}
+"""Signal -> its formula."""
+F = TypeVar("F", bound=Callable[..., Mapping[str, float]])
 
-    def _merged(self, readings: Mapping[str, Reading]) -> Mapping[str, Reading]:
-        """What is logged by hand, and what was handed over. Raises RecordError for a signal that is
-        both."""
-        row = readings
-        if not PLAIN.issuperset(map(type, readings.values())):
-            row = {name: detached(reading) for name, reading in readings.items()}
-        if not self._handed_over():
-            return row
-        reduced = self._reduced(with_loss="loss" in row)
-        if twice := [name for name in reduced if name in row]:
-            raise RecordError(
-                f"{', '.join(twice)} is logged by hand, and arrays were handed over for it; do either"
-            )
-        return {**row, **reduced}
 
-    def _reduced(self, with_loss: bool) -> dict[str, Reading]:
-        activation = {layer: total / size for layer, (total, size) in self._magnitude.items()}
-        ratios = {
-            layer: sqrt(square / size) / activation[layer]
-            for layer, (square, size) in self._squares.items()
-            if activation.get(layer, 0.0) > 0
+def reduction(kind: Kind) -> Callable[[Callable[..., Any]], Reduction]:
+    """Make a function the reduction of one kind of array."""
+    return partial(Reduction, kind)
+
+
+def formula(*reductions: Reduction) -> Callable[[F], F]:
+    """Register a function as the formula of the signal of the same name. It is called with the
+    parts of the given reductions.
+
+    Raises UnknownSignalError when no signal has that name."""
+
+    def register(values: F) -> F:
+        FORMULAS[known(values.__name__).name] = Formula(reductions, values)
+        return values
+
+    return register
+
+
+class Reducer:
+    """Reduces the arrays of one row, and computes the signals from what they were reduced to.
+
+    Keeps numbers and small arrays, never a view of what was handed over. `signals` limits it to
+    what those signals need; `kinds` says which kinds of arrays that are."""
+
+    def __init__(self, signals: Iterable[str] = FORMULAS) -> None:
+        self._formulas = {name: FORMULAS[name] for name in signals if name in FORMULAS}
+        used = [each for formula in self._formulas.values() for each in formula.reductions]
+        self._parts: dict[Reduction, dict[str, Any]] = {each: {} for each in used}
+        self._of_kind = {
+            kind: [(each.reduce, parts) for each, parts in self._parts.items() if each.kind == kind]
+            for kind in get_args(Kind)
         }
-        reduced: dict[str, dict[str, float]] = {
-            "grad_norm_by_layer": {
-                layer: sqrt(square) for layer, (square, _) in self._squares.items()
-            },
-            "activation": activation,
-            "grad_activation_ratio": ratios,
-            "update_weight_ratio": {
-                name: ratio for name, ratio in self._updates.items() if ratio is not None
-            },
-            "spectral_norm": self._spectra,
-            "dead_fraction": {
-                name: float((top < DEAD_BELOW).mean()) for name, top in self._highest.items()
-            },
-            "attention_entropy": {
-                f"{site}.{head}": float(total / queries)
-                for site, (totals, queries) in self._entropy.items()
-                if queries
-                for head, total in enumerate(totals)
-            },
+        self.kinds = frozenset(each.kind for each in used)
+        self._spectral_norm = SpectralNorm()
+
+    def output(self, layer: str, output: Floats) -> None:
+        """A layer's output on the training batch, or on a micro-batch of it; any shape."""
+        self._add("output", layer, output)
+
+    def gradient(self, layer: str, gradients: Sequence[Floats], whole: bool = True) -> None:
+        """Gradients of a layer's parameters before clipping, any shapes. With `whole` False they
+        are not all of them: values that are not finite are counted, and no norm is computed."""
+        self._add("gradient", layer, gradients, whole)
+
+    def update(self, matrix: str, update: Floats, norm_before: float) -> None:
+        """The step's update of a matrix, and the matrix's norm before it; once per row."""
+        self._add("update", matrix, update, norm_before)
+
+    def weight(self, matrix: str, weight: Floats) -> None:
+        """A matrix [m, n]; once per row."""
+        self._add("weight", matrix, weight, partial(self._spectral_norm, matrix))
+
+    def pre_activation(self, layer: str, values: Floats) -> None:
+        """Inputs of an FFN's GELU [..., neurons] at real tokens, on a chunk of the evaluation."""
+        self._add("pre_activation", layer, values)
+
+    def attention(self, site: str, weights: Floats, visible: Bools) -> None:
+        """Attention weights [B, H, Tq, Tk] on a chunk of the evaluation. `visible`, broadcastable
+        to [B, Tq, Tk], says which keys a query may see; a query that is padding sees none."""
+        self._add("attention", site, weights, visible)
+
+    def _add(self, kind: Kind, place: str, *arrays: Any) -> None:
+        for reduce, parts in self._of_kind[kind]:
+            part = reduce(*arrays)
+            parts[place] = parts[place] + part if place in parts else part
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was handed over since the last `forget`."""
+        return not any(self._parts.values())
+
+    def readings(self, loss: float | None) -> dict[str, Mapping[str, float]]:
+        """Signal -> values by site, without the signals for which nothing was handed over.
+
+        `loss` is the row's loss, or None when the row has none."""
+        losses = {} if loss is None else {"loss": nonfinite_loss.reduce(loss)}
+        parts = {**self._parts, nonfinite_loss: losses}
+        readings = {
+            name: values(*[parts[each] for each in reductions])
+            for name, (reductions, values) in self._formulas.items()
         }
-        if self._outputs or self._gradients:
-            # In the order of computation; whether the loss is finite is seen when it is logged.
-            reduced["nonfinite_count"] = {
-                **self._outputs,
-                **({"loss": 0} if with_loss else {}),
-                **self._gradients,
-            }
-        return {name: sites for name, sites in reduced.items() if sites}
+        return {name: values for name, values in readings.items() if values}
 
-    @staticmethod
-    def _count(counts: dict[str, int], site: str, array: Floats, reduced: float) -> None:
-        """A reduction over an array that came out finite proves that every value is."""
-        bad = 0 if isfinite(reduced) else count_nonfinite(array)
-        counts[site] = counts.get(site, 0) + bad
-
-    def _forget(self) -> None:
-        self._magnitude: dict[str, Sum] = {}
-        self._squares: dict[str, Sum] = {}
-        self._outputs: dict[str, int] = {}
-        self._gradients: dict[str, int] = {}
-        self._updates: dict[str, float | None] = {}
-        self._spectra: dict[str, float] = {}
-        self._highest: dict[str, Floats] = {}
-        self._entropy: dict[str, tuple[Floats, int]] = {}
+    def forget(self) -> None:
+        """Start a new row."""
+        for parts in self._parts.values():
+            parts.clear()
 
 
-def detached(value: Any) -> Any:
-    """A tensor out of its graph, off its device and in a type that NumPy has; anything else as it
-    is."""
-    if not hasattr(value, "detach"):
-        return value
-    tensor = value.detach().cpu()
-    return tensor.float() if tensor.is_floating_point() and tensor.element_size() < 4 else tensor
+# Reductions
 
 
-def _array(what: str, site: str, value: Arrays) -> Floats:
-    """As float32 or float64, at least one axis."""
-    if not site:
-        raise RecordError(f"{what} has no name; say which site it belongs to")
-    try:
-        array: npt.NDArray[Any] = np.atleast_1d(np.asarray(detached(value)))
-        if array.dtype not in (np.float32, np.float64):
-            array = _widened(array)
-    except (TypeError, ValueError):
-        raise RecordError(
-            f"{what} {site!r} is {value!r:.60}; it must be an array of real numbers"
-        ) from None
-    if not array.size:
-        raise RecordError(f"{what} {site!r} is empty, of shape {array.shape}")
-    return array
+@reduction("output")
+def magnitudes(output: Floats) -> Sum:
+    """Sum of |x|; in float64 where the sum leaves float32's range."""
+    values = np.abs(output).ravel()
+    total = float(np.einsum("i->", values))  # faster than sum(), and silent when it overflows
+    if not isfinite(total):
+        total = float(values.sum(dtype=np.float64))
+    return Sum(total, output.size, 0 if isfinite(total) else count_nonfinite(output))
 
 
-def _widened(array: npt.NDArray[Any]) -> Floats:
-    if array.dtype.kind not in REAL:
-        raise TypeError(f"{array.dtype} is no real number")
-    return array.astype(np.float64)
+@reduction("loss")
+def nonfinite_loss(loss: float) -> int:
+    """1 when the loss is NaN or infinite."""
+    return int(not isfinite(loss))
 
 
-def _matrix(what: str, name: str, value: Arrays) -> Floats:
-    array = _array(what, name, value)
-    if array.ndim != 2:
-        raise RecordError(
-            f"{what} {name!r} has shape {array.shape}; it must be a matrix, of two axes"
-        )
-    return array
+@reduction("gradient")
+def squares(gradients: Sequence[Floats], whole: bool) -> Sum:
+    """Sum of the squares of all gradients of a layer."""
+    total, count = 0.0, 0
+    for gradient in gradients:
+        total += norm_squared(gradient)
+        count += gradient.size
+    # A finite sum of squares proves that every value is finite.
+    nonfinite = 0 if isfinite(total) else sum(map(count_nonfinite, gradients))
+    return Sum(total, count, nonfinite, whole)
 
 
-def _mask(site: str, visible: Arrays, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    mask = np.asarray(detached(visible))
-    if mask.dtype != bool:
-        raise RecordError(
-            f"attention {site!r}: visible is of {mask.dtype}; it must be bool, true where a key is seen"
-        )
-    try:
-        return np.broadcast_to(mask, shape)
-    except ValueError:
-        raise RecordError(
-            f"attention {site!r}: visible has shape {mask.shape}, which does not fit {shape}"
-        ) from None
+@reduction("update")
+def update_and_weight_norm(update: Floats, norm_before: float) -> tuple[float, float]:
+    return norm(update), norm_before
 
 
-def _once(what: str, name: str, known: Mapping[str, object]) -> None:
-    if name in known:
-        raise RecordError(f"{what} {name!r} was handed over before; log a row in between")
+@reduction("weight")
+def largest_singular_value(weight: Floats, estimate: Callable[[Floats], float]) -> float:
+    """By power iteration that starts from the matrix's singular vectors at the last evaluation."""
+    return estimate(weight)
+
+
+@reduction("pre_activation")
+def alive(values: Floats) -> Bools:
+    """Which neurons reach DEAD_BELOW on some token: [neurons]. The sum of two such arrays is their
+    "or"."""
+    highest: Floats = values.max(axis=tuple(range(values.ndim - 1)))
+    return ~(highest < DEAD_BELOW)
+
+
+@reduction("attention")
+def entropies(weights: Floats, visible: Bools) -> Sum:
+    """Entropy of the attention of each query over ln(visible keys), summed over queries: [H].
+
+    The first position and a query that sees a single key have no choice and are left out."""
+    visible = np.broadcast_to(visible, (len(weights), *weights.shape[-2:]))
+    ones = np.ones(weights.shape[-1], weights.dtype)
+    # [B, Tq]; a matrix product sums along short rows faster than a reduction does.
+    keys = visible.astype(weights.dtype) @ ones
+    judged = keys >= 2
+    judged[:, 0] = False
+    surprise = np.maximum(weights, np.finfo(weights.dtype).tiny)
+    np.log(surprise, out=surprise)
+    surprise *= weights
+    shares = judged / np.log(np.maximum(keys, 2), dtype=np.float64)
+    return Sum(-np.einsum("bhq,bq->h", surprise @ ones, shares), int(np.count_nonzero(judged)))
+
+
+# Formulas
+
+
+@formula(magnitudes)
+def activation(outputs: Mapping[str, Sum]) -> dict[str, float]:
+    return {layer: output.total / output.count for layer, output in outputs.items()}
+
+
+@formula(squares)
+def grad_norm_by_layer(gradients: Mapping[str, Sum]) -> dict[str, float]:
+    return {layer: sqrt(gradient.total) for layer, gradient in gradients.items() if gradient.whole}
+
+
+@formula(magnitudes, squares)
+def grad_activation_ratio(
+    outputs: Mapping[str, Sum], gradients: Mapping[str, Sum]
+) -> dict[str, float]:
+    magnitude = activation(outputs)
+    return {
+        layer: sqrt(gradient.total / gradient.count) / magnitude[layer]
+        for layer, gradient in gradients.items()
+        if gradient.whole and magnitude.get(layer, 0.0) > 0
+    }
+
+
+@formula(update_and_weight_norm)
+def update_weight_ratio(norms: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """Not measured where the matrix was zero."""
+    return {matrix: update / weight for matrix, (update, weight) in norms.items() if weight > 0}
+
+
+@formula(largest_singular_value)
+def spectral_norm(singular_values: Mapping[str, float]) -> dict[str, float]:
+    return dict(singular_values)
+
+
+@formula(alive)
+def dead_fraction(neurons: Mapping[str, Bools]) -> dict[str, float]:
+    return {layer: float((~living).mean()) for layer, living in neurons.items()}
+
+
+@formula(entropies)
+def attention_entropy(sites: Mapping[str, Sum]) -> dict[str, float]:
+    return {
+        f"{site}.{head}": float(total / heads.count)
+        for site, heads in sites.items()
+        if heads.count
+        for head, total in enumerate(heads.total)
+    }
+
+
+@formula(magnitudes, nonfinite_loss, squares)
+def nonfinite_count(
+    outputs: Mapping[str, Sum], losses: Mapping[str, int], gradients: Mapping[str, Sum]
+) -> dict[str, float]:
+    """In the order of computation, so that the first site with a count is where it began: layers
+    forward, the loss, gradients in the order in which they were handed over."""
+    if not outputs and not gradients:
+        return {}
+    return {
+        **{layer: output.nonfinite for layer, output in outputs.items()},
+        **losses,
+        **{f"{layer}.grad": gradient.nonfinite for layer, gradient in gradients.items()},
+    }
+
+
+# Shared by reductions
+
+
+def norm(array: Floats) -> float:
+    """L2 norm."""
+    return sqrt(norm_squared(array))
+
+
+def norm_squared(array: Floats) -> float:
+    """Square of the L2 norm; in float64 where it leaves float32's range, above or below."""
+    square = float(np.vdot(array, array))  # unlike dot(), silent when it overflows
+    if not SMALLEST_SAFE_SQUARE < square < inf:
+        wide = array.astype(np.float64)
+        square = float(np.vdot(wide, wide))
+    return square
+
+
+def count_nonfinite(array: Floats) -> int:
+    """How many values are NaN or infinite."""
+    return int(array.size - np.isfinite(array).sum())

@@ -1,7 +1,7 @@
-"""Mean and variance in one pass, exact enough for hostile data, and mergeable.
+"""Mean and variance in one pass over the data, without cancellation when the mean is large.
 
-Welford (1962) for single values, Chan, Golub and LeVeque (1979) for merging; the variance is the
-population's, M2 / n."""
+Welford (1962) for single values; Chan, Golub and LeVeque (1979) for merging two samples. The
+variance is that of the population, M2 / n."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 @dataclass
 class Welford:
-    """Running count, mean and sum of squared deviations (`m2`) of the finite values seen so far.
+    """Running count, mean and sum of squared deviations (`m2`) of the finite values so far.
 
-    Values that are not finite are counted in `nonfinite` and kept out of the moments, so that one
-    NaN does not erase what was known before it."""
+    Values that are not finite are only counted, in `nonfinite`: one NaN in the mean would make every
+    later mean NaN."""
 
     n: int = 0
     mean: float = 0.0
@@ -25,8 +25,8 @@ class Welford:
     nonfinite: int = 0
 
     def push(self, value: float) -> None:
-        """Take in one value."""
-        value = float(value)  # a float32 would drag the running mean down to its own precision
+        """Add one value."""
+        value = float(value)  # a float32 would reduce the running mean to its own precision
         if not isfinite(value):
             self.nonfinite += 1
             return
@@ -36,7 +36,7 @@ class Welford:
         self.m2 += delta * (value - self.mean)
 
     def update(self, values: npt.ArrayLike) -> None:
-        """Take in a whole array, of any shape, as one chunk."""
+        """Add all values of an array of any shape."""
         chunk = np.asarray(values, dtype=np.float64).ravel()
         finite = np.isfinite(chunk)
         if not finite.all():
@@ -45,14 +45,14 @@ class Welford:
         if chunk.size:
             mean = float(chunk.mean())
             deviation = chunk - mean
-            # The mean of a chunk is itself rounded; its residual is put back (the "corrected"
+            # The mean of the chunk is rounded; its residual corrects for that (the corrected
             # two-pass algorithm).
             residual = float(deviation.mean())
             m2 = float(deviation @ deviation) - chunk.size * residual * residual
             self.merge(Welford(int(chunk.size), mean, max(m2, 0.0)))
 
     def merge(self, other: Welford) -> None:
-        """Become the statistics of both samples together; `other` is left as it is."""
+        """Add the values of another sample; `other` does not change."""
         total = self.n + other.n
         self.nonfinite += other.nonfinite
         if other.n:

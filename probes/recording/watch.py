@@ -1,4 +1,4 @@
-"""Train a specimen to the end with everything attached, and keep the record."""
+"""Trains a specimen to the end with hooks attached, and records every step."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from probes.recording.protocols import Specimen, Step
 from probes.recording.recorder import Recorder
 
 StopRule = Callable[[Callable[[], Record]], str | None]
-"""Called after every evaluation with a function that returns the record so far; the cause to stop
-for, or None."""
+"""Is called after every evaluation with a function that returns the record so far. Returns the cause
+to stop for, or None."""
 
 LOG = logging.getLogger("probes")
 
@@ -35,13 +35,12 @@ def watch(
     on_step: Callable[[int, int], None] | None = None,
     stop_rule: StopRule | None = None,
 ) -> Record:
-    """Train a specimen and return its record; with a path, the record is written there as the run
-    goes.
+    """Train a specimen and return its record. With a path, the record is written there step by step.
 
-    `on_step(step, total_steps)` is called after every step. A run ends early once `stop_rule`
-    returns a cause: `record.stopped` says which, and how many steps that saved. An exception ends
-    the run and leaves on disk a record of what came before it, marked incomplete. Raises
-    FileExistsError when the path is taken and `overwrite` is not set."""
+    `on_step(step, total_steps)` is called after every step. The run ends early once `stop_rule`
+    returns a cause; `record.stopped` then holds the cause and the number of steps saved. An
+    exception ends the run; the file then holds the steps before it and is marked incomplete.
+    Raises FileExistsError when the path exists and `overwrite` is not set."""
     facts = specimen.facts()
     total_steps = int(facts.get("total_steps", 0))
     recorder = Recorder(path, provenance=_provenance(specimen), overwrite=overwrite, **facts)
@@ -64,29 +63,32 @@ def watch(
 def watched_steps(
     specimen: Specimen, recorder: Recorder, signals: Iterable[Signal] = SIGNALS
 ) -> Generator[Step, None, None]:
-    """The specimen's own steps, each recorded before it is passed on; hooks are on for as long as
-    this is running.
+    """Yield the specimen's steps, each after it was recorded. Hooks stay attached until the
+    generator ends or is closed.
 
-    Raises ValueError when the recorder's facts name no sites to put hooks on.
+    Raises ValueError when the recorder's facts have no "sites".
     """
     if "sites" not in recorder.facts:
         raise ValueError(
-            "the specimen's facts() has no 'sites', the kind of each site; see probes.recording.protocols.Specimen"
+            "the specimen's facts() has no 'sites', the kind of each site; "
+            "see probes.recording.protocols.Specimen"
         )
     with Inspector(specimen.model, specimen.params) as inspector:
-        seen = SignalCollector(specimen, inspector, recorder.facts["sites"], signals)
+        collector = SignalCollector(specimen, inspector, recorder.facts["sites"], signals)
         libraries = ThreadpoolController().select(user_api="blas").lib_controllers
         for step in specimen.steps():
-            with _one_thread(libraries):  # so that the record's bits, too, are the same every time
-                readings = seen.readings(step)
+            # On one thread, sums are added in the same order every time: same run, same bits.
+            with _one_thread(libraries):
+                readings = collector.readings(step)
             recorder.log(step.index, **readings)
             yield step
+            collector.forget()  # passes that the caller made are not part of the run
 
 
 @contextmanager
 def _one_thread(libraries: Sequence[LibController]) -> Iterator[None]:
-    """What threadpoolctl's own limit does; that asks each library for its name and version as well,
-    every time."""
+    """Limit BLAS to one thread. threadpoolctl's own limit does the same, but is slower: it reads
+    each library's name and version every time."""
     before = [library.num_threads for library in libraries]
     for library in libraries:
         library.set_num_threads(1)
@@ -98,11 +100,11 @@ def _one_thread(libraries: Sequence[LibController]) -> Iterator[None]:
 
 
 def _provenance(specimen: Specimen) -> dict[str, Any]:
-    """What the specimen says of itself, and the versions and hardware that its bits depend on."""
+    """The specimen's own provenance, and the versions and hardware that the record's bits depend
+    on."""
     own: dict[str, Any] = getattr(specimen, "provenance", dict)()
     loaded = [info for info in threadpool_info() if info["user_api"] == "blas"]
-    # Other packages bring a BLAS of their own; which of them happen to be loaded is no property of
-    # the run.
+    # Other packages bring their own BLAS. Whether they are loaded is not a property of the run.
     blas = [info for info in loaded if "numpy" in info["filepath"]] or loaded
     return {
         **own,

@@ -1,5 +1,4 @@
-"""Running moments agree with two passes over the whole sample, however hostile it is and however it
-arrives."""
+"""Running moments agree with two passes over the whole sample, whatever its values and chunks."""
 
 from math import fsum, inf, isnan, nan, sqrt
 from random import Random
@@ -23,8 +22,8 @@ def two_pass(values: list[float]) -> tuple[float, float]:
 
 
 def variance_tolerance(values: list[float]) -> float:
-    """What rounding of the mean may cost: n eps kappa with kappa = rms / std (Chan, Golub and
-    LeVeque 1983)."""
+    """The error that rounding of the mean may cause: n eps kappa with kappa = rms / std (Chan, Golub
+    and LeVeque 1983)."""
     mean, variance = two_pass(values)
     rms = sqrt(mean * mean + variance)
     return (
@@ -36,8 +35,8 @@ def mean_tolerance(values: list[float]) -> float:
     return len(values) * EPS * max(map(abs, values)) + 1e-300
 
 
-def taken_in(chunks: Chunks) -> Welford:
-    """Single values are pushed, longer chunks arrive as arrays."""
+def welford(chunks: Chunks) -> Welford:
+    """Single values are pushed, longer chunks are added as arrays."""
     total = Welford()
     for chunk in chunks:
         if len(chunk) == 1:
@@ -47,9 +46,9 @@ def taken_in(chunks: Chunks) -> Welford:
     return total
 
 
-def hostile(seed: int, n: int = 2_000) -> list[float]:
-    """A mean of 1e9 and a spread of 1e-3: a sum of squares would lose every digit of the
-    variance."""
+def large_mean(seed: int, n: int = 2_000) -> list[float]:
+    """Values with a mean of 1e9 and a standard deviation of 1e-3: a sum of squares would lose every
+    digit of the variance."""
     return (1e9 + 1e-3 * np.random.default_rng(seed).standard_normal(n)).tolist()
 
 
@@ -78,7 +77,7 @@ def test_the_mean_is_that_of_two_passes(chunks: Chunks) -> None:
     """Any chunking of any sample, within the rounding of n additions."""
     values = [value for chunk in chunks for value in chunk]
     if values:
-        assert taken_in(chunks).mean == pytest.approx(
+        assert welford(chunks).mean == pytest.approx(
             two_pass(values)[0], rel=0, abs=mean_tolerance(values)
         )
 
@@ -89,7 +88,7 @@ def test_the_variance_is_that_of_two_passes(chunks: Chunks) -> None:
     """Any chunking of any sample, within n eps kappa."""
     values = [value for chunk in chunks for value in chunk]
     if values:
-        assert taken_in(chunks).variance == pytest.approx(
+        assert welford(chunks).variance == pytest.approx(
             two_pass(values)[1], rel=0, abs=variance_tolerance(values)
         )
 
@@ -98,15 +97,15 @@ def test_the_variance_is_that_of_two_passes(chunks: Chunks) -> None:
 def test_a_huge_mean_does_not_drown_a_tiny_variance(seed: int) -> None:
     """Mean 1e9, standard deviation 1e-3, two thousand values in chunks of any size: three digits at
     least."""
-    values = hostile(seed)
-    assert taken_in(split(values, seed)).variance == pytest.approx(two_pass(values)[1], rel=1e-3)
+    values = large_mean(seed)
+    assert welford(split(values, seed)).variance == pytest.approx(two_pass(values)[1], rel=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_merging_in_any_order_gives_the_same_moments(seed: int) -> None:
     """Parts merged as a random tree agree with two passes over everything."""
-    values, random = hostile(seed), Random(seed)
-    parts = [taken_in([chunk]) for chunk in split(values, seed)]
+    values, random = large_mean(seed), Random(seed)
+    parts = [welford([chunk]) for chunk in split(values, seed)]
     while len(parts) > 1:
         other = parts.pop(random.randrange(len(parts)))
         parts[random.randrange(len(parts))].merge(other)
@@ -117,31 +116,31 @@ def test_merging_in_any_order_gives_the_same_moments(seed: int) -> None:
 
 
 def test_two_neighbouring_floats_have_the_variance_of_half_their_distance() -> None:
-    """Their mean cannot be represented; what it is off by must not be taken for spread."""
+    """Their mean cannot be represented; its rounding error must not count as variance."""
     low, high = 1e9, float(np.nextafter(1e9, inf))
-    assert taken_in([[low, high]]).variance == pytest.approx((high - low) ** 2 / 4, abs=0)
+    assert welford([[low, high]]).variance == pytest.approx((high - low) ** 2 / 4, abs=0)
 
 
 def test_single_values_and_one_chunk_agree() -> None:
-    """A loop of pushes is the same sample as one array."""
-    values = hostile(0, 500)
-    one_by_one = taken_in([[value] for value in values])
-    at_once = taken_in([values])
+    """Pushing values one by one is the same as adding one array."""
+    values = large_mean(0, 500)
+    one_by_one = welford([[value] for value in values])
+    at_once = welford([values])
     assert at_once.variance == pytest.approx(one_by_one.variance, rel=1e-3)
 
 
-def test_merging_leaves_the_other_as_it_was() -> None:
-    """Only the receiver changes."""
-    other = taken_in([[1.0, 2.0, nan]])
+def test_merging_does_not_change_the_other_sample() -> None:
+    """Only the sample that it is added to changes."""
+    other = welford([[1.0, 2.0, nan]])
     Welford().merge(other)
-    assert other == taken_in([[1.0, 2.0, nan]])
+    assert other == welford([[1.0, 2.0, nan]])
 
 
 def test_merging_nothing_changes_nothing() -> None:
     """An empty sample is neutral on either side."""
-    some = taken_in([[1.0, 2.0, 4.0]])
+    some = welford([[1.0, 2.0, 4.0]])
     some.merge(Welford())
-    assert some == taken_in([[1.0, 2.0, 4.0]])
+    assert some == welford([[1.0, 2.0, 4.0]])
 
 
 @given(samples, st.lists(st.sampled_from([nan, inf, -inf]), max_size=5), st.randoms())
@@ -152,7 +151,7 @@ def test_nonfinite_values_are_counted_and_kept_out(
     spoiled = list(chunks)
     for value in bad:
         spoiled.insert(random.randint(0, len(spoiled)), [value])
-    with_bad, clean = taken_in(spoiled), taken_in(chunks)
+    with_bad, clean = welford(spoiled), welford(chunks)
     assert (with_bad.n, with_bad.mean, with_bad.m2, with_bad.nonfinite) == (
         clean.n,
         clean.mean,
@@ -162,13 +161,13 @@ def test_nonfinite_values_are_counted_and_kept_out(
 
 
 def test_nonfinite_values_inside_a_chunk_are_kept_out() -> None:
-    """One NaN among good values costs only itself."""
-    stats = taken_in([[1.0, nan, 3.0, inf, -inf]])
+    """One NaN does not affect the other values."""
+    stats = welford([[1.0, nan, 3.0, inf, -inf]])
     assert (stats.n, stats.mean, stats.variance, stats.nonfinite) == (2, 2.0, 1.0, 3)
 
 
-def test_float32_values_do_not_drag_the_mean_to_their_precision() -> None:
-    """A thousand float32 values pushed one by one: the mean is float64's."""
+def test_mean_of_float32_values_has_the_precision_of_float64() -> None:
+    """A thousand float32 values, pushed one by one."""
     values = [np.float32(1e4 + i / 7) for i in range(1000)]
     stats = Welford()
     for value in values:
@@ -177,19 +176,19 @@ def test_float32_values_do_not_drag_the_mean_to_their_precision() -> None:
 
 
 def test_an_array_of_any_shape_is_one_sample() -> None:
-    """Shape does not matter to a mean."""
+    """The shape does not affect the mean."""
     values = np.arange(24.0)
     stats = Welford()
     stats.update(values.reshape(2, 3, 4))
-    assert stats == taken_in([values.tolist()])
+    assert stats == welford([values.tolist()])
 
 
 def test_equal_values_have_no_variance() -> None:
-    """Rounding never makes a variance negative, so its root is a number."""
-    stats = taken_in([[0.1] * 1000, [0.1] * 7])
+    """Rounding never makes the variance negative, so the standard deviation is a number."""
+    stats = welford([[0.1] * 1000, [0.1] * 7])
     assert 0.0 <= stats.std < 1e-15
 
 
-def test_nothing_seen_has_no_variance() -> None:
-    """NaN, not zero: nothing is known."""
+def test_variance_without_values_is_nan() -> None:
+    """It is unknown, not zero."""
     assert isnan(Welford().variance)

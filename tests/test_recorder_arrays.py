@@ -1,12 +1,12 @@
-"""What arrays come to: what a watched run has, whatever they are made of, and a clear word where
-they do not fit."""
+"""Arrays that a loop hands to the recorder: signals by the formulas of a watched run, and an error
+that names the place where an array does not fit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
-from math import inf, nan, sqrt
+from math import nan
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -17,27 +17,16 @@ import pytest
 from model import HEALTHY, build
 from probes import Inspector, Record, Recorder, RecordError, watch
 from probes.record.signals import UnknownSignalError
-from probes.recording.reducers import detached
+from probes.recording.arrays import detached
+from probes.recording.reducers import FORMULAS
 
 SHORT = replace(HEALTHY, steps=15, eval_every=5)
 SECONDS_PER_SCALAR = 20e-6
 """The budget for logging one number."""
-RNG = np.random.default_rng(0)
-HANDED_OVER = (
-    "grad_norm_by_layer",
-    "activation",
-    "grad_activation_ratio",
-    "update_weight_ratio",
-    "spectral_norm",
-    "dead_fraction",
-    "attention_entropy",
-    "nonfinite_count",
-)
 
 
-class ByHand:
-    """The specimen's own loop with hooks that hand arrays over, as anybody would in a loop of their
-    own."""
+class LoopByHand:
+    """MiniGPT's own loop, with hooks that hand arrays to a recorder as any loop may."""
 
     def __init__(self) -> None:
         self.specimen = build(SHORT)
@@ -89,16 +78,16 @@ class ByHand:
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[Record, Record]:
-    """The same run, handed over and watched."""
-    return ByHand().record(), watch(build(SHORT))
+    """The same run, recorded by hand and watched."""
+    return LoopByHand().record(), watch(build(SHORT))
 
 
-@pytest.mark.parametrize("signal", HANDED_OVER)
-def test_what_is_handed_over_comes_to_what_is_watched(
+@pytest.mark.parametrize("signal", FORMULAS)
+def test_loop_that_hands_arrays_over_records_what_watch_records(
     pair: tuple[Record, Record], signal: str
 ) -> None:
-    """At every step and site; an update is told from two float32 matrices here, so a little less
-    well."""
+    """At every step and site. An update is less exact here: it is the difference of two float32
+    matrices."""
     by_hand, watched = pair
     assert set(by_hand.sites(signal)) == set(watched.sites(signal)) != set()
     for site in watched.sites(signal):
@@ -108,11 +97,8 @@ def test_what_is_handed_over_comes_to_what_is_watched(
         assert by_hand.column(signal, site) == close
 
 
-def test_places_that_are_not_finite_stand_in_the_order_of_computation(
-    pair: tuple[Record, Record],
-) -> None:
-    """Forward through the layers, the loss, the gradients: the first of them is the one to look
-    at."""
+def test_nonfinite_counts_are_in_the_order_of_computation(pair: tuple[Record, Record]) -> None:
+    """Layers forward, the loss, gradients: the first site with a count is where it began."""
     sites = pair[0].sites("nonfinite_count")
     assert sites[:5] == ("embed", "blocks.0", "blocks.1", "norm", "loss")
     assert all(site.endswith(".grad") for site in sites[5:])
@@ -129,109 +115,45 @@ def logged(recorder: Recorder, signal: str, site: str) -> float:
     return float(recorder.record.column(signal, site)[-1])
 
 
-def test_parts_of_an_activation_are_one(recorder: Recorder) -> None:
-    """Micro-batches of different sizes."""
-    whole = RNG.standard_normal((10, 4))
-    recorder.activation("a", whole[:7])
-    recorder.activation("a", whole[7:])
-    assert logged(recorder, "activation", "a") == pytest.approx(np.abs(whole).mean())
-
-
-def test_parts_of_a_gradient_are_one(recorder: Recorder) -> None:
-    """A layer's parameters, given together or one by one; relative to the root of how many they
-    are."""
-    recorder.activation("a", np.full(8, -2.0))
+def test_parameters_of_a_layer_may_come_together_or_one_by_one(recorder: Recorder) -> None:
+    """All are parts of one gradient."""
     recorder.gradient("a", np.full(3, 2.0), np.full((2, 2), 1.0))
     recorder.gradient("a", np.full(9, 1.0))
-    recorder.log(0)
-    record = recorder.record
-    assert record.column("grad_norm_by_layer", "a")[0] == pytest.approx(5.0)
-    assert record.column("grad_activation_ratio", "a")[0] == pytest.approx(5 / sqrt(16) / 2)
+    assert logged(recorder, "grad_norm_by_layer", "a") == pytest.approx(5.0)
 
 
-def test_parts_of_an_evaluation_are_one(recorder: Recorder) -> None:
-    """A neuron that speaks on one chunk is not dead; the means of chunks are weighted by their
-    queries."""
-    recorder.pre_activation("f", [[-9.0, -9.0], [-9.0, -4.0]])
-    recorder.pre_activation("f", [[-9.0, 1.0]])
-    recorder.pre_activation("f", [[-9.0, -9.0]])
-    visible = np.tri(3, dtype=bool)
-    even = visible / visible.sum(axis=1, keepdims=True)
-    recorder.attention("p", even[None, None], visible)
-    recorder.attention("p", np.broadcast_to(np.eye(3), (2, 1, 3, 3)), visible)
-    recorder.log(0)
-    assert recorder.record.column("dead_fraction", "f")[0] == 0.5
-    assert recorder.record.column("attention_entropy", "p.0")[0] == pytest.approx(1 / 3)
-
-
-def test_only_queries_with_a_choice_count(recorder: Recorder) -> None:
-    """Of four: the first position, one that sees a single key, one with two keys of the same
-    weight, and padding."""
-    visible = np.array([[1, 1, 1], [1, 0, 0], [1, 1, 0], [0, 0, 0]], dtype=bool)
-    weights = np.array([[1, 0, 0], [1, 0, 0], [0.5, 0.5, 0], [0, 0, 0]])
-    recorder.attention("p", weights[None, None], visible)
-    assert logged(recorder, "attention_entropy", "p.0") == pytest.approx(1.0)
-
-
-def test_what_is_visible_may_be_a_tensor(recorder: Recorder) -> None:
-    """Of truth values, which stay what they are."""
-    recorder.attention("p", np.full((1, 1, 2, 2), 0.5), Tensor(np.ones((2, 2), dtype=bool), size=1))
-    assert logged(recorder, "attention_entropy", "p.0") == pytest.approx(1.0)
-
-
-def test_attention_without_a_choice_is_not_measured(recorder: Recorder) -> None:
-    """A chunk of padding; no warning of a division by zero."""
-    recorder.attention("p", np.zeros((1, 1, 2, 2)), np.zeros((2, 2), dtype=bool))
-    recorder.log(0)
-    assert list(recorder.record.tables) == []
-
-
-@pytest.mark.parametrize("silent", [True, False])
-def test_gradient_of_a_layer_that_is_silent_or_was_not_seen_has_a_norm_alone(
-    recorder: Recorder, silent: bool
-) -> None:
-    """There is no activation to be relative to."""
-    if silent:
-        recorder.activation("a", [0.0])
-    recorder.gradient("a", [3.0, 4.0])
-    recorder.log(0)
-    assert recorder.record.column("grad_norm_by_layer", "a")[0] == 5.0
-    assert recorder.record.sites("grad_activation_ratio") == ()
-
-
-def test_update_is_relative_to_the_weight_before(recorder: Recorder) -> None:
+def test_update_is_computed_from_the_matrix_before_and_after(recorder: Recorder) -> None:
+    """The norm of their difference over the norm of the matrix before."""
     recorder.update("w", np.full((2, 2), 2.0), np.full((2, 2), 3.0))
     assert logged(recorder, "update_weight_ratio", "w") == pytest.approx(0.5)
 
 
-def test_update_of_zeros_is_no_ratio(recorder: Recorder) -> None:
-    """Nothing to be relative to: not measured, and no warning."""
-    recorder.update("w", np.zeros((2, 2)), np.ones((2, 2)))
-    recorder.log(0)
-    assert recorder.record.sites("update_weight_ratio") == ()
+def test_mask_may_be_a_tensor_of_bool(recorder: Recorder) -> None:
+    """It is not converted to float."""
+    recorder.attention("p", np.full((1, 1, 2, 2), 0.5), Tensor(np.ones((2, 2), dtype=bool), size=1))
+    assert logged(recorder, "attention_entropy", "p.0") == pytest.approx(1.0)
 
 
-def test_spectral_norm_is_the_largest_singular_value(recorder: Recorder) -> None:
-    matrix = RNG.standard_normal((8, 5))
-    recorder.weight("w", matrix)
-    assert logged(recorder, "spectral_norm", "w") == pytest.approx(
-        np.linalg.norm(matrix, 2), rel=1e-3
-    )
-
-
-def test_values_that_are_not_finite_are_counted(recorder: Recorder) -> None:
-    """Of activations and gradients, summed over parts; the loss by the one value it is."""
-    recorder.activation("a", [nan, 1.0, inf])
-    recorder.activation("a", [nan, 1.0])
-    recorder.gradient("a", [1.0], [nan, nan])
+def test_loss_that_is_not_finite_is_counted_between_layers_and_gradients(
+    recorder: Recorder,
+) -> None:
+    """The recorder knows the loss when the row is logged, after the gradients."""
+    recorder.activation("a", [1.0])
+    recorder.gradient("a", [nan, nan])
     recorder.log(0, loss=nan)
-    counts = {
-        site: recorder.record.column("nonfinite_count", site)[0] for site in ("a", "loss", "a.grad")
-    }
-    assert counts == {"a": 3, "loss": 1, "a.grad": 2}
+    table = recorder.record.tables["nonfinite_count"]
+    counts = list(zip(table.sites, table.values[0].tolist(), strict=True))
+    assert counts[:3] == [("a", 0), ("loss", 1), ("a.grad", 2)]
 
 
-def test_a_row_holds_what_came_since_the_row_before(recorder: Recorder) -> None:
+def test_row_without_a_loss_counts_no_loss(recorder: Recorder) -> None:
+    """A loss that was not logged was not seen to be finite."""
+    recorder.activation("a", [1.0])
+    recorder.log(0)
+    assert recorder.record.sites("nonfinite_count") == ("a",)
+
+
+def test_row_holds_what_was_handed_over_since_the_row_before(recorder: Recorder) -> None:
     """Nothing is carried over."""
     recorder.activation("a", [1.0])
     recorder.log(0, loss=2.0)
@@ -241,8 +163,8 @@ def test_a_row_holds_what_came_since_the_row_before(recorder: Recorder) -> None:
     assert repr(columns) == "[[1.0, nan], [nan, 3.0]]"
 
 
-def test_a_refused_row_keeps_what_was_handed_over(recorder: Recorder) -> None:
-    """A name that is wrong can be put right."""
+def test_refused_row_keeps_what_was_handed_over(recorder: Recorder) -> None:
+    """The row can be logged again without the error."""
     recorder.activation("a", [1.0])
     with pytest.raises(UnknownSignalError):
         recorder.log(0, los=1.0)
@@ -250,26 +172,18 @@ def test_a_refused_row_keeps_what_was_handed_over(recorder: Recorder) -> None:
     assert recorder.record.column("activation", "a").tolist() == [1.0]
 
 
-def test_an_array_that_changes_later_changes_nothing(recorder: Recorder) -> None:
-    """No view is kept, of what is reduced at once or over several chunks."""
-    array = np.full((1, 4), -5.0)
-    weights, visible = np.full((1, 1, 2, 2), 0.5), np.ones((2, 2), dtype=bool)
-    recorder.activation("a", array)
-    recorder.pre_activation("f", array[0])
-    recorder.attention("p", weights, visible)
-    array[...], weights[...], visible[...] = 7.0, 1.0, False
-    recorder.log(0)
-    record = recorder.record
-    assert (
-        record.column("activation", "a")[0],
-        record.column("dead_fraction", "f")[0],
-        record.column("attention_entropy", "p.0")[0],
-    ) == pytest.approx((5.0, 1.0, 1.0))
+def test_sizes_may_change_from_row_to_row(recorder: Recorder) -> None:
+    """Only the parts of one row must agree."""
+    for step, neurons in enumerate((3, 5)):
+        recorder.pre_activation("f", np.full((2, neurons), -4.0))
+        recorder.weight("w", np.eye(2))
+        recorder.log(step)
+    assert recorder.record.column("dead_fraction", "f").tolist() == [1.0, 1.0]
 
 
 class Tensor:
-    """As one of PyTorch's that is part of a graph: no array until it is detached, and none of a
-    half-precision type."""
+    """Like a tensor of PyTorch that belongs to a graph: it becomes an array only when it is
+    detached, and not in half precision."""
 
     def __init__(self, values: Any, size: int = 4, state: str = "in a graph") -> None:
         self.values, self.size, self.state = np.asarray(values), size, state
@@ -309,14 +223,14 @@ class Tensor:
         pytest.param(Tensor([1.0, -1.0], size=2), id="half-tensor"),
     ],
 )
-def test_whatever_makes_an_array_will_do(recorder: Recorder, ones: Any) -> None:
+def test_any_real_array_is_accepted(recorder: Recorder, ones: Any) -> None:
     """Lists, any real type, tensors in a graph or in half precision."""
     recorder.activation("a", ones)
     assert logged(recorder, "activation", "a") == 1.0
 
 
-def test_large_half_precision_values_do_not_overflow(recorder: Recorder) -> None:
-    """Their sum leaves float16 although none of them does."""
+def test_sums_of_half_precision_values_do_not_overflow(recorder: Recorder) -> None:
+    """The values fit float16, their sum does not."""
     recorder.activation("a", np.full(1000, 1000, np.float16))
     recorder.gradient("a", np.full(1000, 1000, np.float16))
     recorder.log(0)
@@ -327,8 +241,8 @@ def test_large_half_precision_values_do_not_overflow(recorder: Recorder) -> None
     )
 
 
-def test_a_tensor_is_logged_as_it_is(recorder: Recorder) -> None:
-    """`log(step, loss=loss)`, without a word about graphs."""
+def test_loss_may_be_a_tensor(recorder: Recorder) -> None:
+    """`log(step, loss=loss)` detaches it."""
     recorder.log(0, loss=Tensor(2.5))  # type: ignore[arg-type]
     assert recorder.record.column("loss").tolist() == [2.5]
 
@@ -392,10 +306,10 @@ WRONG: list[tuple[str, Callable[[Recorder], None], str]] = [
 @pytest.mark.parametrize(
     ("hand_over", "message"), [wrong[1:] for wrong in WRONG], ids=[wrong[0] for wrong in WRONG]
 )
-def test_what_does_not_fit_is_named(
+def test_array_that_does_not_fit_is_refused_by_name(
     recorder: Recorder, hand_over: Callable[[Recorder], None], message: str
 ) -> None:
-    """By the place, and nothing of it is in the next row."""
+    """The message names the place, and the next row holds nothing of the array."""
     with pytest.raises(RecordError, match=message):
         hand_over(recorder)
     recorder.log(0, loss=1.0)
@@ -418,27 +332,28 @@ def test_what_does_not_fit_is_named(
         (
             lambda r: r.pre_activation("f", np.ones((2, 3))),
             lambda r: r.pre_activation("f", np.ones((2, 1))),
-            "'f' has 1 neurons and had 3",
+            r"'f' has 1 neurons \(last axis\); an earlier part of this row has 3",
         ),
         (
             lambda r: r.attention("p", np.ones((1, 2, 2, 2)), True),
             lambda r: r.attention("p", np.ones((1, 1, 2, 2)), True),
-            "'p' has 1 heads and had 2",
+            r"'p' has 1 heads \(second axis\); an earlier part of this row has 2",
         ),
         (
             lambda r: r.activation("a", [1.0]),
             lambda r: r.log(0, activation={"a": 1.0}),
-            "activation is logged by hand, and arrays were handed over for it",
+            "activation is logged by hand although arrays were handed over for it",
         ),
     ],
     ids=["weight", "update", "pre_activation", "attention", "log"],
 )
-def test_what_does_not_go_together_is_named(
+def test_parts_that_do_not_agree_are_refused_by_name(
     recorder: Recorder,
     first: Callable[[Recorder], None],
     then: Callable[[Recorder], None],
     message: str,
 ) -> None:
+    """The second part of one row contradicts the first."""
     first(recorder)
     with pytest.raises(RecordError, match=message):
         then(recorder)
@@ -447,15 +362,15 @@ def test_what_does_not_go_together_is_named(
 @pytest.mark.parametrize(
     "value", [1.0, np.ones(2), {"a": 1.0}, [1.0]], ids=["float", "array", "mapping", "list"]
 )
-def test_what_is_no_tensor_stays_as_it_is(value: Any) -> None:
+def test_value_that_is_not_a_tensor_is_not_converted(value: Any) -> None:
+    """`detached` returns the same object."""
     assert detached(value) is value
 
 
 @pytest.mark.benchmark(timer=process_time)
 @pytest.mark.parametrize("scalars", [1, 5])
-def test_a_scalar_is_logged_within_its_budget(benchmark: Any, tmp_path: Path, scalars: int) -> None:
-    """Median row, written to disk, over the scalars in it: every step of any loop can afford
-    that."""
+def test_number_is_logged_within_its_budget(benchmark: Any, tmp_path: Path, scalars: int) -> None:
+    """Median time of a row that is written to disk, divided by the numbers in it."""
     if benchmark.disabled:
         pytest.skip(
             "benchmarks are off here, as under pytest-xdist: run this test on its own, in one process"
