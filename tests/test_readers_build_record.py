@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from probes import read
 from probes.readers import base, build_record, discover, json_columns, line_batches, series
 from probes.readers.build_record import record_of
-from probes.record import Column, Record, RecordError, Steps
-from probes.record.builder import Builder
+from probes.record import Builder, Column, Record, RecordError, Steps
 from testing.logs import (
     KERAS,
     KERAS_HISTORY,

@@ -18,7 +18,7 @@ from probes.readers.column_names import (
     objective,
     role,
 )
-from probes.record.record import REINFORCEMENT
+from probes.record import REINFORCEMENT
 from probes.record.signals import BY_NAME
 from testing.logs import csv_of, points, written
 

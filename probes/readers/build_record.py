@@ -23,8 +23,7 @@ from probes.readers.column_mapping import POSITION, ColumnMapping, map_columns
 from probes.readers.column_names import STEP, TOTAL, objective, role
 from probes.readers.column_scan import ColumnScan
 from probes.readers.series import SeriesMerger, bucket_size
-from probes.record import Column, Record, RecordError, Steps, Table
-from probes.record.record import read_only
+from probes.record import Column, Record, RecordError, Steps, Table, read_only
 from probes.record.signals import BY_NAME
 
 T = TypeVar("T")

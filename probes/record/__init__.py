@@ -15,6 +15,7 @@ from probes.record.record import (
     Stop,
     Table,
     UnknownSiteError,
+    read_only,
 )
 
 # Here rather than in record.py, which does not know the file format.
@@ -31,4 +32,5 @@ __all__ = [
     "Stop",
     "Table",
     "UnknownSiteError",
+    "read_only",
 ]
