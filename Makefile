@@ -43,7 +43,7 @@ bench: $(VENV)/ready $(PARITY)/ready
 
 sweep: $(VENV)/ready
 	$(BIN)/python -m studies.sweep --write
-	$(BIN)/python -m studies.overfit --write
+	$(BIN)/python -m studies.overfit --eval-every 3 --write
 	$(BIN)/python -m studies.warmup_figure
 
 calibrate: $(VENV)/ready
