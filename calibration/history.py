@@ -59,7 +59,7 @@ def load(root: Path = ROOT) -> tuple[Entry, ...]:
 def refuse_used_seeds(entries: Sequence[Entry], digest: str, seeds: tuple[int, int]) -> None:
     """Raise SeedsUsedError when any of these seeds has judged other detectors or configs.
 
-    Whoever changed the detectors may have seen those results, so that the seeds are no longer
+    The detectors may have been changed with those results in mind, so that the seeds are no longer
     independent of the thresholds."""
     for entry in entries:
         if entry.digest != digest and entry.seeds[0] <= seeds[1] and seeds[0] <= entry.seeds[1]:

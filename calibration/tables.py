@@ -123,16 +123,16 @@ def _certainty(groups: Groups) -> Table:
         "Certain since is the step from which every longer record names the right cause first. The "
         "margin is its lead over the next cause, a difference of log10; a sole cause has none."
     )
-    ill = {name: tally(name, runs) for name, runs in groups.items() if runs[0].expected}
+    broken = {name: tally(name, runs) for name, runs in groups.items() if runs[0].expected}
     return Table(
         "How soon, and how clearly",
         note,
         head,
-        tuple((name, *_sureness(t)) for name, t in ill.items()),
+        tuple((name, *_certainty_cells(t)) for name, t in broken.items()),
     )
 
 
-def _sureness(counted: Tally) -> Iterator[str]:
+def _certainty_cells(counted: Tally) -> Iterator[str]:
     yield from (
         (f"{step:g}" for step in counted.certain_since)
         if counted.certain_since

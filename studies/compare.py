@@ -1,4 +1,4 @@
-"""How often `regressed` calls a run a regression of one that differs from it only by its seed: the
+"""How often `regressed` calls a regression between two runs that differ only in their seeds: the
 source of its tolerance.
 
 python -m studies.compare            train HEALTHY on seeds 0-9 and print the table

@@ -1,4 +1,4 @@
-"""The step in PyTorch that ours is timed against is the same step."""
+"""The PyTorch step that ours is timed against computes the same as ours."""
 
 from dataclasses import replace
 
@@ -22,8 +22,7 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module")
 def run():
-    """Losses and gradient norms [STEPS, 2] of ours and of the peer, in float64 from the same
-    weights."""
+    """Losses and gradient norms [STEPS, 2] of both steps, in float64, from the same weights."""
     config = replace(change(HEALTHY, "model.dtype", "float64"), eval_every=HEALTHY.steps)
     specimen = build(config)
     specimen.params.flat += 0.05 * np.random.default_rng(0).standard_normal(
@@ -42,20 +41,20 @@ def run():
     return np.array(ours), np.array(theirs)
 
 
-def test_the_peer_starts_at_our_loss(run):
-    """From the same weights, on the same batch: to rounding."""
+def test_the_first_losses_are_equal(run):
+    """Up to rounding."""
     ours, theirs = run
     assert theirs[0, 0] == pytest.approx(ours[0, 0], rel=1e-12)
 
 
-def test_the_peer_has_our_gradient(run):
-    """Its norm, before clipping."""
+def test_the_first_gradient_norms_are_equal(run):
+    """Before clipping."""
     ours, theirs = run
     assert theirs[0, 1] == pytest.approx(ours[0, 1], rel=1e-10)
 
 
-def test_the_peer_clips_and_updates_as_we_do(run):
-    """Later losses and norms follow from every update before them; norms above 1 were clipped."""
+def test_clipping_and_updates_are_equal(run):
+    """Later losses and norms depend on all earlier updates, and some norms were clipped."""
     ours, theirs = run
     assert (ours[:, 1] > HEALTHY.optimizer.clip_norm).any()
     np.testing.assert_allclose(theirs, ours, rtol=TOLERANCE)
