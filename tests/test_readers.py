@@ -94,6 +94,7 @@ def test_a_pointer_of_git_lfs_is_refused_with_the_command_that_fetches_the_file(
 OTHER_FORMATS = {"probes.readers.tensorboard", "probes.readers.markdown", "probes.readers.console"}
 NOT_NEEDED = {
     "decimal",
+    "difflib",
     "numpy.ma",
     "shlex",
     "shutil",

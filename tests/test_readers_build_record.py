@@ -155,7 +155,7 @@ def test_keeping_a_small_log_takes_no_more_memory_than_reading_it_twice(
 ) -> None:
     """Numbers are kept as 8 bytes each instead of as objects in a list."""
     rows = [
-        {"step": step, "loss": loss, "lr": 1e-3 + step} for step, loss in enumerate(curve(20_000))
+        {"step": step, "loss": loss, "lr": 1e-3 + step} for step, loss in enumerate(curve(6_000))
     ]
     path = written(tmp_path, lines_of(*rows))
     peaks = []

@@ -33,7 +33,7 @@ def test_the_limit_is_256_mib() -> None:
 @pytest.mark.parametrize("form", ["rows", "columns"])
 def test_memory_is_at_most_four_times_the_file(tmp_path: Path, form: str) -> None:
     """Counted is what Python allocates while it loads losses with all their digits."""
-    losses = curve(50_000)
+    losses = curve(20_000)
     rows = [
         {"step": step, "loss": loss, "learning_rate": loss / 1e4, "grad_norm": loss**2}
         for step, loss in enumerate(losses)
