@@ -68,6 +68,7 @@ SOURCE_OF_VALIDATION = (
 def judge(evidence: Evidence) -> list[Finding]:
     loss, val = evidence.training_loss(), evidence.curve_or_empty("val_loss")
     signal, end, rounding = evidence.loss_signal, evidence.last_step, rounding_step(loss.values)
+    late_level = _late_level(loss)
     for k in _class_counts(evidence):
         limit = log(k) - MAX_MEAN_BELOW / k
         if _is_throughout(loss, k, rounding):
@@ -84,7 +85,7 @@ def judge(evidence: Evidence) -> list[Finding]:
                     onset=int(segments.first_step[len(segments.level) // 2]),
                 )
             ]
-        near = abs(_late_level(loss) - log(k)) <= MAX_TRAIN_DISTANCE / k
+        near = abs(late_level - log(k)) <= MAX_TRAIN_DISTANCE / k
         if near and val.has_segments and _is_throughout(val, k, rounding_step(val.values)):
             mean = float(val.values.mean())
             return [
@@ -106,12 +107,13 @@ def _is_throughout(curve: Curve, k: int, rounding: float) -> bool:
     """Whether a loss is at ln K from first to last."""
     values, segments = curve.values, curve.segments
     above, below = MAX_MEAN_ABOVE / k, MAX_MEAN_BELOW / k
-    mean, spread = float(values.mean()), float(values.std())
+    if not -below <= float(values.mean()) - log(k) <= above:
+        return False
+    spread = float(values.std())
     mean_error = max(spread / sqrt(len(values)), rounding / 2)
     segment_error = np.maximum(segments.error, spread / sqrt(len(values) / len(segments.level)))
     return bool(
-        -below <= mean - log(k) <= above
-        and mean_error <= below
+        mean_error <= below
         and median(segments.noise) <= sqrt(2 * above / MIN_BATCH_ROWS)
         and (np.abs(segments.level - log(k)) <= above + MAX_SEGMENT_ERRORS * segment_error).all()
         and not curve.fell
@@ -121,15 +123,17 @@ def _is_throughout(curve: Curve, k: int, rounding: float) -> bool:
 def _came_down(loss: Curve, k: int, rounding: float) -> bool:
     """Whether a loss began above ln K and its second half rests there."""
     segments, rest = loss.segments, loss.values[len(loss) // 2 :]
-    half, above, below = len(segments.level) // 2, MAX_REST_ABOVE / k, MAX_REST_BELOW / k
-    distance, mean = segments.level[half:] - log(k), float(rest.mean()) - log(k)
-    mean_error = max(float(rest.std()) / sqrt(len(rest)), rounding / 2)
+    above, below = MAX_REST_ABOVE / k, MAX_REST_BELOW / k
+    if not -below <= float(rest.mean()) - log(k) <= above:
+        return False
+    half = len(segments.level) // 2
+    distance = segments.level[half:] - log(k)
     # A distance below ln K counts less, in the ratio of the two limits.
     weighted = np.maximum(distance, -distance * MAX_REST_ABOVE / MAX_REST_BELOW)
+    mean_error = max(float(rest.std()) / sqrt(len(rest)), rounding / 2)
     return bool(
-        (weighted <= above + MAX_SEGMENT_ERRORS * segments.error[half:]).all()
-        and -below <= mean <= above
-        and mean_error <= above
+        mean_error <= above
+        and (weighted <= above + MAX_SEGMENT_ERRORS * segments.error[half:]).all()
         and loss.values[:MIN_SEGMENT_POINTS].max() > log(k) + MAX_MEAN_ABOVE / k
     )
 
