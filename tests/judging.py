@@ -1,4 +1,4 @@
-"""What one detector makes of one record."""
+"""Run one detector on one record."""
 
 import pytest
 
@@ -8,14 +8,17 @@ from probes.record import Record
 
 
 def found(detector: Detector, record: Record) -> list[Finding]:
+    """The findings."""
     return list(detector.judge(Evidence(record)))
 
 
 def symptoms(detector: Detector, record: Record) -> list[tuple[str, str, int]]:
+    """Symptom, site and step of each finding."""
     return [(f.symptom, f.site, f.step) for f in found(detector, record)]
 
 
 def why_not(detector: Detector, record: Record) -> str:
+    """The reason why the detector cannot judge. Fails when it can."""
     with pytest.raises(CannotJudgeError) as reason:
         detector.judge(Evidence(record))
     return str(reason.value)

@@ -1,4 +1,4 @@
-"""Records made by hand: what a detector or a diagnosis is given when no model is trained."""
+"""Records made by hand, for tests that need no training."""
 
 from collections.abc import Mapping, Sequence
 from math import cos, pi
@@ -21,8 +21,8 @@ def hand_made(
     provenance: Mapping[str, Any] | None = None,
     **facts: Any,
 ) -> Record:
-    """A record with one row per value; a signal is a list, or one list for each of its sites; None:
-    not measured."""
+    """A record with one row per value. A signal is a list of values, or one list for each site;
+    None means not measured."""
     builder = Builder(facts, provenance or {"name": "hand-made"})
     lengths = [
         len(v) for s in signals.values() for v in (s.values() if isinstance(s, Mapping) else [s])
@@ -51,7 +51,7 @@ def assert_same(record: Record, other: Record) -> None:
 
 
 def sound(points: int = STEPS) -> dict[str, list[float]]:
-    """The three signals that most logs have, of a run in which nothing is wrong."""
+    """Loss, gradient norm and learning rate of a run in which nothing is wrong."""
     return {
         "loss": [4.6 - 3.0 * i / points for i in range(points)],
         "grad_norm": [3.0] + [1.0] * (points - 1),
@@ -60,14 +60,13 @@ def sound(points: int = STEPS) -> dict[str, list[float]]:
 
 
 def changed(**signals: Values | Mapping[str, Values] | None) -> Record:
-    """The sound run with some signals replaced, added, or (None) left out."""
+    """The sound run with some signals replaced or added; None leaves a signal out."""
     rows = {name: values for name, values in {**sound(), **signals}.items() if values is not None}
     return hand_made(rows, **FACTS)
 
 
 def thorough(points: int = STEPS, **signals: Values | Mapping[str, Values] | None) -> Record:
-    """A sound run of which everything was recorded that any detector looks at, with some signals
-    replaced."""
+    """A sound run that holds every signal some detector looks at, with some signals replaced."""
     losses = sound(points)["loss"]
     everything: dict[str, Any] = {
         **sound(points),
@@ -100,7 +99,7 @@ SCALARS = st.sampled_from(
 
 @st.composite
 def anything(draw: st.DrawFn) -> Record:
-    """Records that mix sick and sound readings, gaps, sparse steps, missing facts and missing
+    """Records with faulty and sound values, gaps, sparse steps, missing facts and missing
     signals."""
     facts = draw(
         st.fixed_dictionaries(

@@ -1,8 +1,5 @@
-"""Real trainings of MiniGPT with one thing wrong in each: what detectors are for, beyond the three
-of the table.
-
-Some faults are a leaf of the config; the others are put into a specimen that was built in order.
-"""
+"""Trainings of MiniGPT with one fault each, as needed to show what each detector is for. Some
+faults are a leaf of the config; the others are put into a specimen that was built in order."""
 
 from __future__ import annotations
 
@@ -24,11 +21,12 @@ SPIKE_AT = 20
 
 
 def leaf(name: str, value: Any, config: Config = SHORT) -> Specimen:
+    """A specimen whose config differs in one leaf."""
     return build(change(config, name, value))
 
 
 def write(specimen: Specimen, factor: float, *names: str, shift: float = 0.0) -> Specimen:
-    """The named parameters scaled and shifted before the first step."""
+    """Scales and shifts the named parameters before the first step."""
     views = specimen.params.views(specimen.params.flat)
     for name in names:
         views[name] *= factor
@@ -37,7 +35,7 @@ def write(specimen: Specimen, factor: float, *names: str, shift: float = 0.0) ->
 
 
 def summed_loss() -> Specimen:
-    """The gradient of a sum over tokens, where the loss is a mean."""
+    """A specimen with the gradient of a sum over tokens, where the loss is a mean."""
     specimen = build(SHORT)
     entropy = specimen.model.cross_entropy
     of_mean = entropy.backward
@@ -46,7 +44,7 @@ def summed_loss() -> Specimen:
 
 
 def wild_update() -> Specimen:
-    """One update at sixty times its rate."""
+    """A specimen with one update at sixty times its rate."""
     specimen = build(SHORT)
     optimizer = specimen._optimizer
     in_order, taken = optimizer.step, iter(range(SHORT.steps))
@@ -55,7 +53,7 @@ def wild_update() -> Specimen:
 
 
 def constant_rate() -> Specimen:
-    """A schedule that never moves: no warmup, and a cosine that ends where it begins."""
+    """A specimen whose schedule never moves: no warmup, and a cosine that ends where it begins."""
     flat = change(change(SHORT, "optimizer.warmup_steps", 0), "optimizer.lr_min_ratio", 1.0)
     return leaf("optimizer.lr_max", 3e-3, flat)
 

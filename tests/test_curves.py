@@ -1,4 +1,4 @@
-"""What is said of the course of a noisy curve: its levels, its noise, and whether it fell."""
+"""What is read off a noisy curve: its levels, its noise, and whether it fell."""
 
 import numpy as np
 import pytest
@@ -16,14 +16,15 @@ from probes.diagnosis.curves import (
 )
 
 
-def running(values: np.ndarray, width: int) -> np.ndarray:
-    """At every point the mean of the last so many."""
+def running_mean(values: np.ndarray, width: int) -> np.ndarray:
+    """At each point the mean of up to `width` values before and at it."""
     sums, at = np.r_[0, np.cumsum(values)], np.arange(1, len(values) + 1)
     begin = np.maximum(0, at - width)
     return (sums[at] - sums[begin]) / (at - begin)
 
 
 def noise(points: int, seed: int = 0) -> np.ndarray:
+    """Independent Gaussian noise of deviation 1."""
     return np.random.default_rng(seed).standard_normal(points)
 
 
@@ -83,24 +84,23 @@ FALLS = {
 @pytest.mark.parametrize("points", [20, 100, 10_000])
 @pytest.mark.parametrize("shape", FALLS.values(), ids=FALLS)
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_a_fall_is_seen_in_its_noise(shape, points: int, scale: float) -> None:
-    """Whatever its shape, its length and its unit."""
+def test_a_fall_is_told_from_noise(shape, points: int, scale: float) -> None:
+    """For any shape, length and unit; a rise is not a fall."""
     assert fell(scale * (shape(points) + 0.1 * noise(points)))
     assert not fell(-scale * (shape(points) + 0.1 * noise(points)))
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_the_dust_of_rounding_is_no_fall(scale: float) -> None:
-    """A loss that stands still to the last digits of single precision, whichever way those point;
-    twice that falls."""
+def test_rounding_in_single_precision_is_no_fall(scale: float) -> None:
+    """A loss that changes by less than that has stood still; twice that is a fall."""
     down = np.linspace(1.0, 0.0, 100)
     assert not fell(scale * 0.693147 * (1 + 2.0**-24 * down))
     assert fell(scale * 0.693147 * (1 + 2.0**-22 * down))
 
 
 @pytest.mark.parametrize("points", [20, 24, 100, 1200])
-def test_noise_alone_did_not_fall(points: int) -> None:
-    """Of two hundred flat curves, with tails of three kinds, hardly any."""
+def test_noise_is_rarely_called_a_fall(points: int) -> None:
+    """At most 6 of 200 flat curves, with Gaussian, exponential and heavy tails."""
     rng = np.random.default_rng(0)
     kinds = (rng.standard_normal, rng.standard_exponential, lambda size: rng.standard_t(3, size))
     called = [fell(1.0 + 0.1 * kinds[i % 3](points)) for i in range(200)]
@@ -108,21 +108,21 @@ def test_noise_alone_did_not_fall(points: int) -> None:
 
 
 @pytest.mark.parametrize("points", [0, 5, 19])
-def test_too_few_points_say_nothing(points: int) -> None:
+def test_fewer_than_twenty_finite_points_have_not_fallen(points: int) -> None:
     """Values that are not finite do not count."""
     assert not fell(np.r_[np.arange(points, 0.0, -1), [np.nan] * 30])
 
 
 @given(values=st.lists(st.integers(-3, 3), min_size=1, max_size=30))
 def test_equal_values_share_the_mean_of_their_ranks(values: list[int]) -> None:
-    """As many as come before, and the middle of those that are equal."""
+    """The number of smaller values, plus the middle of the equal ones."""
     array = np.array(values, dtype=float)
     expected = [(array < v).sum() + ((array == v).sum() + 1) / 2 for v in array]
     assert mean_ranks(array).tolist() == expected
 
 
-def test_how_surely_a_curve_falls() -> None:
-    """A line falls by sqrt(n - 1) errors at most, nothing by 0, and what rises by less than 0."""
+def test_fall_z_is_symmetric_and_bounded() -> None:
+    """A line falls by sqrt(n - 1) standard errors at most, and a constant by 0."""
     down = np.arange(101, 0.0, -1)
     assert 8 < fall_z(down) <= 10
     assert fall_z(-down) == -fall_z(down)
@@ -130,17 +130,17 @@ def test_how_surely_a_curve_falls() -> None:
 
 
 @pytest.mark.parametrize("width", [5, 20, 50])
-def test_a_running_mean_of_noise_has_not_fallen(width: int) -> None:
-    """Its waves are as long as it is wide; of fifty, two may be taken for a fall."""
-    assert sum(fell(5 + running(noise(1000, seed), width)) for seed in range(50)) <= 2
+def test_a_running_mean_of_noise_is_rarely_called_a_fall(width: int) -> None:
+    """Its waves are as long as the mean is wide. At most two of fifty curves."""
+    assert sum(fell(5 + running_mean(noise(1000, seed), width)) for seed in range(50)) <= 2
 
 
 @pytest.mark.parametrize("width", [1, 5, 20, 50])
 @pytest.mark.parametrize("shape", FALLS.values(), ids=FALLS)
 @pytest.mark.parametrize("points", [20, 100, 1000])
 def test_a_fall_is_seen_in_a_running_mean(shape, points: int, width: int) -> None:
-    """With hardly any noise, what falls smoothly remembers as well."""
-    assert fell(running(shape(points) + 1e-3 * noise(points), width))
+    """With little noise, a smooth fall looks correlated as well."""
+    assert fell(running_mean(shape(points) + 1e-3 * noise(points), width))
 
 
 # Smoothing

@@ -10,8 +10,8 @@ def from_step(begin: int, before: float, after: float) -> list[float]:
     return [before] * begin + [after] * (STEPS - begin)
 
 
-def test_it_fires_once_a_layer_from_where_half_of_it_is_silent() -> None:
-    """Every layer in its own right."""
+def test_it_fires_once_for_each_layer_with_more_than_half_silent() -> None:
+    """At the first evaluation that shows it."""
     fractions = {"a": from_step(7, 0.5, 0.51), "b": from_step(9, 0.0, 1.0), "c": [0.5] * STEPS}
     assert symptoms(DETECTOR, thorough(dead_fraction=fractions)) == [
         ("dead-neurons", "a", 7),
@@ -20,7 +20,7 @@ def test_it_fires_once_a_layer_from_where_half_of_it_is_silent() -> None:
 
 
 def test_it_stays_quiet_at_half() -> None:
-    """The limit itself is no finding."""
+    """The limit itself is allowed."""
     assert found(DETECTOR, thorough(dead_fraction={"a": [0.5] * STEPS})) == []
 
 

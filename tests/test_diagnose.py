@@ -28,13 +28,13 @@ BAD_INIT = {"loss": [221.0, *sound()["loss"][1:]], "grad_norm": [500.0, *[1.0] *
 
 
 def test_a_sound_run_is_healthy() -> None:
-    """Enough loss, falling, and nothing found."""
+    """The loss falls and nothing is found."""
     diagnosis = diagnose(changed())
     assert (diagnosis.verdict, diagnosis.cause, diagnosis.alarm) == ("healthy", None, False)
 
 
-def test_a_healthy_diagnosis_says_who_judged_and_who_could_not() -> None:
-    """Healthy is never more than what was looked at."""
+def test_a_healthy_diagnosis_lists_the_detectors_that_judged_and_the_others() -> None:
+    """Healthy never claims more than what was looked at."""
     diagnosis = diagnose(hand_made({"loss": sound()["loss"]}))
     of_loss_alone = ("non-finite", "loss-zero", "at-ln-k", "loss-spike", "divergence")
     assert (diagnosis.verdict, diagnosis.judged, sorted(diagnosis.not_judged)) == (
@@ -45,8 +45,7 @@ def test_a_healthy_diagnosis_says_who_judged_and_who_could_not() -> None:
 
 
 def test_a_loss_that_does_not_fall_is_not_healthy() -> None:
-    """Nor is it sick: what had learned before its log began looks the same, so it is no alarm
-    either."""
+    """It is no alarm either: a log that begins after convergence looks the same."""
     diagnosis = diagnose(hand_made({"loss": [4.2] * 40}))
     expected = ("undetermined", "cannot judge: the loss never fell", False)
     assert (diagnosis.verdict, diagnosis.reason, diagnosis.alarm) == expected
@@ -55,7 +54,7 @@ def test_a_loss_that_does_not_fall_is_not_healthy() -> None:
 @pytest.mark.parametrize(
     ("loss", "alarm"), [(sound()["loss"], True), ([4.2] * 40, True), ([4.2] * 19, False)]
 )
-def test_a_finding_that_none_explains_is_an_alarm_where_the_core_is_there(
+def test_an_unexplained_finding_is_an_alarm_when_there_is_enough_loss_to_judge(
     loss: list[float], alarm: bool
 ) -> None:
     """Whether the loss fell or not."""
@@ -66,7 +65,7 @@ def test_a_finding_that_none_explains_is_an_alarm_where_the_core_is_there(
 
 
 def test_a_fall_is_not_undone_by_a_noisy_last_point() -> None:
-    """However far it jumps: the medians of the first and the last quarter decide."""
+    """The medians of the first and the last quarter decide."""
     assert diagnose(hand_made({"train_loss": [*sound()["loss"][:-1], 1e3]})).verdict == "healthy"
 
 
@@ -85,8 +84,8 @@ def test_a_fall_is_not_undone_by_a_noisy_last_point() -> None:
         "more than half of a quarter",
     ],
 )
-def test_a_fall_takes_half_a_quarter_of_the_run(loss: list[float], verdict: str) -> None:
-    """Ten of forty points at either end; fewer than half of them are noise."""
+def test_a_fall_must_last_for_half_of_the_last_quarter(loss: list[float], verdict: str) -> None:
+    """Ten of forty points; fewer than half of them count as noise."""
     assert diagnose(hand_made({"train_loss": loss})).verdict == verdict
 
 
@@ -103,27 +102,26 @@ def test_a_fall_takes_half_a_quarter_of_the_run(loss: list[float], verdict: str)
         ({}, "cannot judge: no loss was recorded"),
     ],
 )
-def test_a_record_without_its_core_cannot_be_judged(signals: Any, reason: str) -> None:
-    """It is undetermined, says what is missing, and is no alarm."""
+def test_a_record_with_too_little_loss_cannot_be_judged(signals: Any, reason: str) -> None:
+    """It is undetermined, the reason says what is missing, and it is no alarm."""
     diagnosis = diagnose(hand_made(signals))
     assert (diagnosis.verdict, diagnosis.reason, diagnosis.alarm) == ("undetermined", reason, False)
 
 
-def test_either_loss_is_core_when_it_has_the_points() -> None:
-    """A batch loss logged five times beside thirty evaluations hides nothing."""
+def test_either_training_loss_is_enough() -> None:
+    """Five batch losses beside thirty evaluations do no harm."""
     falling = [4.0 - i / 10 for i in range(30)]
     record = hand_made({"loss": [*falling[:5], *[None] * 25], "train_loss": falling})
     assert diagnose(record).verdict == "healthy"
 
 
 def test_a_short_record_may_still_be_unhealthy() -> None:
-    """A cause that is seen at step 0 needs no trend."""
+    """A cause that shows at step 0 needs no trend."""
     assert diagnose(changed(**BAD_INIT).prefix(0)).verdict == "unhealthy"
 
 
 def test_a_finding_that_no_cause_explains_is_undetermined_and_an_alarm() -> None:
-    """Something is wrong, and it is not known what: the reason names it, the headline shows the
-    evidence."""
+    """The reason names the symptom, and the headline shows the evidence."""
     diagnosis = diagnose(changed(loss=[1.0, *[0.9 - i / 100 for i in range(39)]]))
     assert (diagnosis.verdict, diagnosis.alarm, diagnosis.reason) == (
         "undetermined",
@@ -133,8 +131,8 @@ def test_a_finding_that_no_cause_explains_is_undetermined_and_an_alarm() -> None
     assert "initial-loss-low, step 0: 1, limit 3.659" in diagnosis.headline
 
 
-def test_the_headline_of_a_finding_that_got_worse_says_since_when_and_how_bad() -> None:
-    """The first step and the worst observation, each with its own step."""
+def test_the_headline_of_a_repeated_finding_has_its_first_step_and_its_worst_value() -> None:
+    """The worst value comes with its own step."""
     leak = thorough(train_loss=[*[1.0] * 30, 0.19, 0.1, 0.05, *[0.01] * 7])
     assert diagnose(leak).headline == (
         "mask-leak: loss-below-floor at train_loss since step 30, down to 0.01 at step 33, limit 0.2"
@@ -151,7 +149,7 @@ def test_the_headline_of_a_finding_that_got_worse_says_since_when_and_how_bad() 
     "signals", [BAD_INIT, {"lr": [0.0] * 40}, {}], ids=["bad-init", "lr-zero", "sound"]
 )
 def test_provenance_changes_nothing(signals: Any, provenance: dict[str, Any]) -> None:
-    """Swapped for another run's or deleted: the same diagnosis, byte for byte."""
+    """With another run's provenance or none, the diagnosis is the same to the byte."""
     record = replace(
         changed(**signals),
         provenance={"name": "bad-init", "config": {"model": {"init_scale": 100.0}}},
@@ -165,7 +163,7 @@ def test_provenance_changes_nothing(signals: Any, provenance: dict[str, Any]) ->
 
 
 def test_the_text_of_a_diagnosis_holds_all_its_evidence() -> None:
-    """It is what a failed assertion prints: symptom, site, first step, observed, limit, source,
+    """A failed assertion prints it: symptom, site, first step, observed value, limit, source,
     remedy."""
     text = str(diagnose(hand_made({"nonfinite_count": {"blocks.0": [0.0, 0.0, 7.0]}}, **FACTS)))
     assert (
@@ -175,15 +173,15 @@ def test_the_text_of_a_diagnosis_holds_all_its_evidence() -> None:
     assert "remedy: look at the named site" in text
 
 
-def test_the_text_of_a_diagnosis_tells_a_finding_that_got_worse_once() -> None:
-    """Where it was first seen, and the worst it became."""
+def test_the_text_of_a_diagnosis_tells_a_repeated_finding_once() -> None:
+    """With its first and its worst value."""
     text = str(diagnose(thorough(train_loss=[*[1.0] * 30, 0.19, 0.1, 0.05, *[0.01] * 7])))
     assert text.count("finding: ") == 1
     assert "first step 30, observed 0.19 (0.01 at step 33), limit 0.19999, below is worse" in text
 
 
 def test_the_text_of_a_diagnosis_says_what_was_not_judged_and_why() -> None:
-    """Silence is not health. What one reason keeps from judging stands in one line."""
+    """Detectors with the same reason share a line."""
     said = str(diagnose(changed(lr=None)))
     assert "not judged: schedule, rate-of-log, rate-too-high: lr was not recorded" in said
     assert said.count("lr was not recorded") == 1
@@ -195,16 +193,15 @@ def test_shows_looks_at_the_steps_before_the_one_given(before: int | None, shown
     assert diagnose(changed(lr=[0.0] * 40)).shows("lr-zero", before=before) is shown
 
 
-def test_shows_says_no_to_what_was_not_found() -> None:
-    """Another symptom's finding is not enough."""
+def test_shows_is_false_for_a_symptom_that_was_not_found() -> None:
+    """The finding of another symptom is not enough."""
     assert not diagnose(changed(lr=[0.0] * 40)).shows("lr-constant")
 
 
 @settings(max_examples=100)
 @given(record=anything())
 def test_the_summary_holds_builtins_and_nothing_observed(record: Record) -> None:
-    """What moves from machine to machine is not in it, its reason included; JSON takes it as it
-    is."""
+    """Observed values and steps differ between machines. JSON takes the summary as it is."""
     diagnosis = diagnose(record)
     summary = diagnosis.summary()
     kinds = {type(f["limit"]) for f in summary["findings"]} | {type(summary["reason"])}
@@ -216,6 +213,7 @@ def test_the_summary_holds_builtins_and_nothing_observed(record: Record) -> None
 
 
 def finding(name: str, strength: float = 0.0, step: int = 0) -> Finding:
+    """A finding of the given strength, in decades."""
     return Finding(name, "", step, 10.0**strength, 1.0, "above", "by hand")
 
 
@@ -233,7 +231,7 @@ def cause(name: str, needs: Mapping[str, float], **more: Sequence[str]) -> Cause
 
 
 @contextmanager
-def causes(monkeypatch: pytest.MonkeyPatch, *table: Cause) -> Iterator[None]:
+def table_of(monkeypatch: pytest.MonkeyPatch, *table: Cause) -> Iterator[None]:
     """Replaces the table of causes."""
     with monkeypatch.context() as patch:
         patch.setattr(module, "CAUSES", table)
@@ -241,24 +239,27 @@ def causes(monkeypatch: pytest.MonkeyPatch, *table: Cause) -> Iterator[None]:
 
 
 def named(findings: Sequence[Finding]) -> list[str]:
+    """The causes that these findings give, in the order of their rank."""
     return [cause.name for cause in rank(findings)]
 
 
 def test_the_stronger_cause_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the strength of its decisive finding, whatever the order of the table."""
-    with causes(monkeypatch, cause("a", {"x": 0.0}), cause("b", {"y": 0.0})):
+    """The strength of the decisive finding counts, not the order of the table."""
+    with table_of(monkeypatch, cause("a", {"x": 0.0}), cause("b", {"y": 0.0})):
         assert named([finding("x", 1.0), finding("y", 2.0)]) == ["b", "a"]
 
 
-def test_of_equals_the_earlier_row_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_equally_strong_causes_the_earlier_row_comes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The order of the table is the order of precedence."""
-    with causes(monkeypatch, cause("a", {"x": 0.0}), cause("b", {"y": 0.0})):
+    with table_of(monkeypatch, cause("a", {"x": 0.0}), cause("b", {"y": 0.0})):
         assert named([finding("y", 1.0), finding("x", 1.0)]) == ["a", "b"]
 
 
 def test_a_cause_needs_all_its_symptoms(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half a picture names nobody."""
-    with causes(monkeypatch, cause("a", {"x": 0.0, "y": 0.0})):
+    """One of two is not enough."""
+    with table_of(monkeypatch, cause("a", {"x": 0.0, "y": 0.0})):
         assert named([finding("x", 5.0)]) == []
 
 
@@ -266,26 +267,27 @@ def test_a_cause_needs_all_its_symptoms(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_cause_needs_its_symptoms_at_their_strength(
     monkeypatch: pytest.MonkeyPatch, strength: float, expected: list[str]
 ) -> None:
-    """A weak finding may be there without being enough."""
-    with causes(monkeypatch, cause("a", {"x": 1.0})):
+    """A weaker finding does not count."""
+    with table_of(monkeypatch, cause("a", {"x": 1.0})):
         assert named([finding("x", strength)]) == expected
 
 
 def test_an_excluding_symptom_removes_a_cause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However strong the cause."""
-    with causes(monkeypatch, cause("a", {"x": 0.0}, excluded=("y",))):
+    """However strong the cause is."""
+    with table_of(monkeypatch, cause("a", {"x": 0.0}, excluded=("y",))):
         assert named([finding("x", 9.0), finding("y")]) == []
 
 
-def test_a_consequence_comes_after_what_it_follows_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A huge gradient that a bad start explains does not outrank the start, though it is
-    stronger."""
-    with causes(monkeypatch, cause("loud", {"y": 0.0}), cause("root", {"x": 0.0}, explains=("y",))):
+def test_a_cause_comes_after_the_cause_it_follows_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A huge gradient that a bad start explains does not outrank the start."""
+    with table_of(
+        monkeypatch, cause("loud", {"y": 0.0}), cause("root", {"x": 0.0}, explains=("y",))
+    ):
         assert named([finding("x", 0.5), finding("y", 9.0)]) == ["root", "loud"]
 
 
 def test_bad_init_explains_its_huge_gradient() -> None:
-    """One cause, with both findings as its evidence, the decisive one first."""
+    """Both findings are its evidence, the decisive one first."""
     (suspect,) = diagnose(changed(**BAD_INIT)).causes
     assert [suspect.name, *(f.symptom for f in suspect.evidence)] == [
         "bad-init",
@@ -309,7 +311,7 @@ def test_bad_init_explains_its_huge_gradient() -> None:
 def test_each_cause_is_named_from_its_record(
     signals: dict[str, list[float]], expected: str
 ) -> None:
-    """And none beside it."""
+    """And no other cause."""
     assert [suspect.name for suspect in diagnose(changed(**signals)).causes] == [expected]
 
 
@@ -325,27 +327,27 @@ def test_the_margin_is_the_lead_over_the_next_cause() -> None:
     )
 
 
-def test_the_margin_passes_over_what_the_first_cause_explains(
+def test_the_margin_skips_causes_that_follow_from_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A consequence is no rival."""
+    """They do not compete with it."""
     table = (
         cause("root", {"lr-zero": 0.0}, explains=("first-gradient-large",)),
         cause("loud", {"first-gradient-large": 0.0}),
     )
-    with causes(monkeypatch, *table):
+    with table_of(monkeypatch, *table):
         diagnosis = diagnose(changed(lr=[0.0] * 40, grad_norm=[500.0, *[1.0] * 39]))
     assert ([c.name for c in diagnosis.causes], diagnosis.margin) == (["root", "loud"], None)
 
 
-def test_a_cause_without_a_rival_is_sole() -> None:
-    """There is no margin to speak of."""
+def test_a_single_cause_has_no_margin() -> None:
+    """The text of the diagnosis calls it sole."""
     diagnosis = diagnose(changed(**BAD_INIT))
     assert (diagnosis.margin, "sole" in str(diagnosis)) == (None, True)
 
 
 def test_a_cause_is_certain_from_the_step_that_settles_it() -> None:
-    """A later, stronger cause takes the lead from there on."""
+    """From there on it ranks before the stronger finding of another cause."""
     diagnosis = diagnose(changed(lr=[0.0] * 40, grad_norm=[500.0, *[1.0] * 39]))
     assert [(c.name, c.certain_since) for c in diagnosis.causes] == [
         ("lr-zero", 19),
@@ -358,8 +360,9 @@ def test_a_cause_is_certain_from_the_step_that_settles_it() -> None:
 @example(record=changed(lr=[0.0] * 40, grad_norm=[500.0, *[1.0] * 39]))
 @example(record=changed(loss=[9.0, nan, *sound()["loss"][2:]]))
 @example(record=changed(grad_norm=[500.0, nan, *[1.0] * 38]))
-def test_certain_since_is_what_every_longer_prefix_says(record: Record) -> None:
-    """Replaying only the findings gives what diagnosing every prefix from scratch gives."""
+def test_certain_since_agrees_with_the_diagnosis_of_every_prefix(record: Record) -> None:
+    """It is computed by ranking the findings up to each step, without a diagnosis of each
+    prefix."""
     first: int | None = None
     final = diagnose(record)
     for step in record.steps.tolist():
@@ -370,9 +373,9 @@ def test_certain_since_is_what_every_longer_prefix_says(record: Record) -> None:
     assert [c.certain_since for c in final.causes[:1]] == ([first] if final.causes else [])
 
 
-def test_a_loss_too_large_to_be_squared_is_judged_in_silence(
+def test_a_loss_too_large_to_be_squared_causes_no_warning(
     recwarn: pytest.WarningsRecorder,
 ) -> None:
-    """What overflows on the way is no news for a terminal."""
+    """Overflows on the way are expected."""
     diagnosis = diagnose(changed(loss=[1e200 * value for value in sound()["loss"]]))
     assert (diagnosis.core, len(recwarn)) == (True, 0)

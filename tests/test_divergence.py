@@ -1,5 +1,5 @@
-"""A loss ends high when it climbs away, is thrown up or loses what it had learned, and not when it
-comes back."""
+"""A loss ends high when it climbs away, is thrown up by the first updates, or loses what it had
+learned; not when it comes back."""
 
 from collections.abc import Callable
 
@@ -26,10 +26,11 @@ Array = np.ndarray
 
 
 def noise(points: int = N, seed: int = 0) -> Array:
+    """Independent Gaussian noise of deviation 1."""
     return np.random.default_rng(seed).standard_normal(points)
 
 
-def of(losses: Array) -> Record:
+def record_of(losses: Array) -> Record:
     """A record of a loss alone, made at once."""
     return Record(
         {}, np.arange(len(losses)), {"loss": Table(("",), np.asarray(losses, dtype=float)[:, None])}
@@ -37,7 +38,8 @@ def of(losses: Array) -> Record:
 
 
 def sources(losses: Array) -> list[str]:
-    return [f.source for f in found(DETECTOR, of(losses))]
+    """The sources of the findings, which name the rules that fired."""
+    return [f.source for f in found(DETECTOR, record_of(losses))]
 
 
 def learned(t: Array = T) -> Array:
@@ -59,8 +61,8 @@ HIGH = {
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize(("losses", "source"), HIGH.values(), ids=HIGH)
 def test_it_fires_on_a_loss_that_ends_high(losses: Array, source: str, scale: float) -> None:
-    """Whatever its unit, and at the last step, since only the end tells."""
-    first = found(DETECTOR, of(scale * losses))[0]
+    """In any unit, and at the last step, since only the end of a run shows it."""
+    first = found(DETECTOR, record_of(scale * losses))[0]
     assert (first.symptom, first.step, first.source) == (ENDS_HIGH.name, N - 1, source)
     assert 0 < first.strength < 5
 
@@ -72,16 +74,14 @@ def test_it_fires_on_a_loss_that_ends_high(losses: Array, source: str, scale: fl
         (LOST, [ENDS_HIGH.name]),
     ],
 )
-def test_what_ends_above_its_start_is_told_from_what_is_only_lost(
-    losses: Array, symptoms: list[str]
-) -> None:
-    """A model that no gradient reaches is as bad as at its start, and no worse."""
-    assert [f.symptom for f in found(DETECTOR, of(losses))] == symptoms
+def test_a_loss_above_its_start_is_a_symptom_of_its_own(losses: Array, symptoms: list[str]) -> None:
+    """A model that no gradient reaches returns to its start and does not exceed it."""
+    assert [f.symptom for f in found(DETECTOR, record_of(losses))] == symptoms
 
 
-def test_it_says_since_when() -> None:
-    """The stretch from which on all was lost."""
-    assert [f.onset for f in found(DETECTOR, of(LOST))] == [N // 2]
+def test_the_onset_is_where_the_high_end_begins() -> None:
+    """The first segment from which on all was lost."""
+    assert [f.onset for f in found(DETECTOR, record_of(LOST))] == [N // 2]
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,12 @@ def test_it_says_since_when() -> None:
         *((name, n) for name in ("ascending", "killed-units") for n in (100, 10_000)),
     ],
 )
-def test_it_depends_on_no_length(name: str, points: int) -> None:
-    """Each point the value at its place of a training; of what was learned, twenty in noise do not
-    show enough."""
+def test_it_does_not_depend_on_the_length_of_the_log(name: str, points: int) -> None:
+    """A training is read at more or fewer places. Twenty noisy points are too few to show that much
+    was learned, so only the ascent is tried with them."""
     losses = np.array([row["loss"] for row in rows_of(name)])
     at = np.linspace(0, len(losses) - 1, points).astype(int)
-    assert ENDS_HIGH.name in [f.symptom for f in found(DETECTOR, of(losses[at]))]
+    assert ENDS_HIGH.name in [f.symptom for f in found(DETECTOR, record_of(losses[at]))]
 
 
 BACK_AGAIN: dict[str, Callable[[Array], Array]] = {
@@ -116,10 +116,10 @@ BACK_AGAIN: dict[str, Callable[[Array], Array]] = {
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("tails", [np.inf, 3])
 @pytest.mark.parametrize("shape", BACK_AGAIN.values(), ids=BACK_AGAIN)
-def test_it_stays_quiet_on_what_comes_back(
+def test_it_stays_quiet_on_a_loss_that_comes_back(
     shape: Callable[[Array], Array], tails: float, seed: int
 ) -> None:
-    """In noise of a tenth, with tails that have no variance to speak of and without."""
+    """With noise of a tenth, Gaussian or with heavy tails."""
     rng = np.random.default_rng(seed)
     drawn = rng.standard_normal(N) if np.isinf(tails) else rng.standard_t(tails, N)
     assert sources(shape(T) + 0.1 * drawn) == []
@@ -129,15 +129,15 @@ def test_it_stays_quiet_on_what_comes_back(
     "name", ["high-peak", "fine-tuned", "resumed", "killed-and-resumed", "restarts"]
 )
 def test_it_stays_quiet_wherever_a_training_is_cut(name: str) -> None:
-    """A bump that is still to come back among them."""
+    """Some cuts fall into a bump that has not come back yet."""
     losses = np.array([row["loss"] for row in rows_of(name)])
     assert [cut for cut in range(20, len(losses), 20) if sources(losses[:cut])] == []
 
 
 @pytest.mark.parametrize("points", [20, 40, 200, 2000])
 def test_it_stays_quiet_on_noise_smoothed_by_a_running_mean(points: int) -> None:
-    """Which wanders, and whose neighbouring points say nothing of by how much: of fifty flat curves
-    hardly any."""
+    """The differences of neighbouring points understate such noise. Of fifty flat curves at most
+    one fires."""
     alarms = []
     for seed in range(50):
         drawn = 1 + 0.5 * noise(points + 19, seed)
@@ -146,8 +146,8 @@ def test_it_stays_quiet_on_noise_smoothed_by_a_running_mean(points: int) -> None
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_spike_at_the_very_end_is_no_loss_for_good(seed: int) -> None:
-    """Three wild points of a last stretch of five are the business of another."""
+def test_it_stays_quiet_on_a_spike_at_the_very_end(seed: int) -> None:
+    """Three high points in a last segment of five are for the spike detector."""
     losses = learned(np.arange(20) / 20) + 0.02 * noise(20, seed)
     losses[-3:] += 4.0
     assert sources(losses) == []
@@ -163,16 +163,16 @@ NO_MORE = {
 
 
 @pytest.mark.parametrize("losses", NO_MORE.values(), ids=NO_MORE)
-def test_it_stays_quiet_on_what_is_high_and_no_more(losses: Array) -> None:
-    """Each held back by one limit alone."""
+def test_it_stays_quiet_when_a_single_limit_is_missed(losses: Array) -> None:
+    """Each of these losses meets all limits of a rule but one."""
     assert sources(losses) == []
 
 
-def test_points_that_are_not_finite_do_not_count() -> None:
-    """Those before them do."""
+def test_nonfinite_points_are_ignored() -> None:
+    """The points before them are judged."""
     assert sources(np.r_[LOST, np.full(20, np.nan)]) == [BACK]
 
 
 def test_it_cannot_judge_fewer_than_twenty_points() -> None:
-    """Four stretches of five are the fewest."""
-    assert why_not(DETECTOR, of(np.ones(19))) == "19 finite points of loss; 20 are needed"
+    """They cannot be cut into four segments of five."""
+    assert why_not(DETECTOR, record_of(np.ones(19))) == "19 finite points of loss; 20 are needed"

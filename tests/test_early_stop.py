@@ -1,5 +1,5 @@
-"""A run whose diagnosis is certain can be ended, and asking costs time that grows as the record
-does."""
+"""A run whose cause is certain can be ended, and diagnosing it on the way takes time that is linear
+in its length."""
 
 import json
 from dataclasses import replace
@@ -25,29 +25,34 @@ SICK = hand_made({"lr": [0.0] * STEPS, **{k: v for k, v in sound().items() if k 
 SOUND = hand_made(sound(), **FACTS)
 
 
-def asked(online: EarlyStop, records: list[Record]) -> list[str | None]:
+def causes_after(online: EarlyStop, records: list[Record]) -> list[str | None]:
+    """The certain cause after each of these records."""
     return [online.certain_cause(lambda record=record: record) for record in records]  # type: ignore[misc]
 
 
-def test_a_cause_is_certain_once_it_was_named_first_often_enough() -> None:
-    """Three judgements in a row."""
-    assert asked(EarlyStop(), [SICK] * 4) == [*[None] * (CONFIRMATIONS - 1), "lr-zero", "lr-zero"]
+def test_a_cause_is_certain_after_three_diagnoses_in_a_row() -> None:
+    """Each must rank it first."""
+    assert causes_after(EarlyStop(), [SICK] * 4) == [
+        *[None] * (CONFIRMATIONS - 1),
+        "lr-zero",
+        "lr-zero",
+    ]
 
 
 def test_a_cause_that_comes_and_goes_is_not_certain() -> None:
-    """Another cause in between starts the count again."""
+    """Another cause in between restarts the count."""
     other = hand_made({**sound(), "loss": [90.0, *sound()["loss"][1:]]}, **FACTS)
-    assert asked(EarlyStop(), [SICK, SICK, other, SICK, SICK]) == [None] * 5
+    assert causes_after(EarlyStop(), [SICK, SICK, other, SICK, SICK]) == [None] * 5
 
 
-def test_a_healthy_run_is_never_certain() -> None:
-    """No cause, however often it is confirmed."""
-    assert asked(EarlyStop(), [SOUND] * 10) == [None] * 10
+def test_a_healthy_run_has_no_certain_cause() -> None:
+    """However often it is diagnosed."""
+    assert causes_after(EarlyStop(), [SOUND] * 10) == [None] * 10
 
 
 @pytest.mark.parametrize("evaluations", [1_000, 10_000, 100_000])
-def test_judging_is_linear_in_the_length_of_the_record(evaluations: int) -> None:
-    """Evaluations looked at over all judgements are at most 22 times those of the run."""
+def test_the_total_cost_is_linear_in_the_length_of_the_run(evaluations: int) -> None:
+    """All diagnoses together look at no more than 22 times the evaluations of the run."""
     looked_at = 0
     online = EarlyStop()
     for length in range(1, evaluations + 1):
@@ -61,8 +66,8 @@ def test_judging_is_linear_in_the_length_of_the_record(evaluations: int) -> None
     assert evaluations < looked_at < 22 * evaluations
 
 
-def test_no_judgement_is_later_than_a_twentieth_of_the_run() -> None:
-    """Early ones come at every evaluation."""
+def test_no_diagnosis_is_later_than_a_twentieth_of_the_run() -> None:
+    """The first ones come after each evaluation."""
     judged = []
     online = EarlyStop()
     for evaluation in range(1, 2001):
@@ -72,7 +77,7 @@ def test_no_judgement_is_later_than_a_twentieth_of_the_run() -> None:
 
 
 def test_a_cause_that_shows_late_is_confirmed_at_once() -> None:
-    """Two evaluations after it was first named, however long the run has been."""
+    """By the next two evaluations, however long the run has been."""
     online = EarlyStop()
     named, answered = 0, 0
     for evaluation in range(1, 2001):
@@ -89,8 +94,8 @@ def test_a_cause_that_shows_late_is_confirmed_at_once() -> None:
     assert answered == named + CONFIRMATIONS - 1
 
 
-def test_causes_that_keep_changing_cost_no_more_than_confirming_each() -> None:
-    """Three judgements where there was one."""
+def test_causes_that_keep_changing_cost_at_most_three_times_as_much() -> None:
+    """Each is diagnosed three times where one diagnosis was due."""
     other = hand_made({**sound(), "loss": [90.0, *sound()["loss"][1:]]}, **FACTS)
     online, judged = EarlyStop(), 0
     for evaluation in range(1, 10_001):
@@ -107,8 +112,8 @@ def test_causes_that_keep_changing_cost_no_more_than_confirming_each() -> None:
 # With a run
 
 
-def test_a_doomed_run_ends_early_and_says_what_that_saved(tmp_path: Path) -> None:
-    """At its third evaluation; in memory and on disk."""
+def test_a_doomed_run_ends_early_and_records_what_that_saved(tmp_path: Path) -> None:
+    """At its third evaluation; in memory and in the file."""
     record = watch(build(DOOMED), tmp_path / "run.jsonl", stop_when_certain=True)
     assert record.stopped == Stop(8, 12, "bad-init")
     assert (
@@ -121,18 +126,18 @@ def test_a_doomed_run_ends_early_and_says_what_that_saved(tmp_path: Path) -> Non
 
 
 def test_a_healthy_run_is_trained_to_its_end() -> None:
-    """Looking at it changes nothing."""
+    """Diagnosing it changes nothing."""
     record = watch(build(SHORT), stop_when_certain=True)
     assert (record.stopped, record.complete, len(record.steps)) == (None, True, 12)
 
 
-def test_without_being_asked_a_doomed_run_goes_on() -> None:
-    """The record of an experiment is the whole of it."""
+def test_a_doomed_run_is_trained_to_its_end_by_default() -> None:
+    """The record of an experiment is that of the whole run."""
     assert len(watch(build(DOOMED)).steps) == 12
 
 
-def test_a_run_of_no_declared_length_says_no_more_than_it_knows() -> None:
-    """There is no share to give."""
+def test_a_stop_without_a_declared_length_gives_no_share() -> None:
+    """How many steps were saved is not known."""
     assert str(Stop(8, None, "bad-init")) == "stopped after step 8, certain of bad-init"
 
 
@@ -145,8 +150,8 @@ def test_a_run_of_no_declared_length_says_no_more_than_it_knows() -> None:
         {"step": 8},
     ],
 )
-def test_an_end_that_says_nonsense_is_an_error(tmp_path: Path, stopped: Any) -> None:
-    """It names what it found and what was expected."""
+def test_a_malformed_stop_in_a_file_is_an_error(tmp_path: Path, stopped: Any) -> None:
+    """The message says what was expected."""
     path = tmp_path / "run.jsonl"
     lines = [{"probes_record": 1}, {"end": {"complete": False, "stopped": stopped}}]
     path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
@@ -154,13 +159,13 @@ def test_an_end_that_says_nonsense_is_an_error(tmp_path: Path, stopped: Any) -> 
         Record.load(path)
 
 
-def test_what_was_made_of_a_run_before_does_not_reach_its_judges() -> None:
+def test_detectors_do_not_see_why_a_run_was_stopped() -> None:
     """The cause it was stopped for is no evidence."""
     stopped = replace(SOUND, stopped=Stop(3, 40, "bad-init"))
     assert stopped.anonymous().stopped is None
 
 
-def test_an_evaluation_is_what_asks() -> None:
-    """A specimen that never evaluates is never judged on the way."""
+def test_a_run_is_diagnosed_only_at_evaluations() -> None:
+    """A specimen that never evaluates before its end is never stopped."""
     specimen: Any = build(replace(DOOMED, eval_every=12))
     assert len(watch(specimen, stop_when_certain=True).steps) == 12

@@ -1,5 +1,5 @@
-"""A gradient norm that grows ahead of a loss that ends high; one that does no harm, or follows, is
-left alone."""
+"""A gradient norm that grows before a loss that ends high is found; a growth that does no harm or
+follows the loss is not."""
 
 from functools import cache
 
@@ -20,7 +20,8 @@ LATE = 1.0 + 9.0 * np.maximum(0, TIME - 0.6)
 """A loss that is where it began for more than half of the run, and then climbs."""
 
 
-def run(loss: np.ndarray, norm: np.ndarray) -> Record:
+def noisy_run(loss: np.ndarray, norm: np.ndarray) -> Record:
+    """A record of a loss and a gradient norm, both with noise."""
     return hand_made(
         {
             "loss": list(loss * np.exp(0.05 * NOISE)),
@@ -30,33 +31,35 @@ def run(loss: np.ndarray, norm: np.ndarray) -> Record:
 
 
 def called(loss: np.ndarray, norm: np.ndarray) -> bool:
-    return bool(found(DETECTOR, run(loss, norm)))
+    """Whether such a record has a finding."""
+    return bool(found(DETECTOR, noisy_run(loss, norm)))
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_it_fires_on_a_norm_that_grows_before_the_loss_does(scale: float) -> None:
-    """A hundredfold over the run; it is found at its end, and began when the norm had doubled."""
-    (finding,) = found(DETECTOR, run(scale * LATE, scale * 100**TIME))
+    """The norm grows a hundredfold. The finding is at the last step, its onset where the norm had
+    doubled."""
+    (finding,) = found(DETECTOR, noisy_run(scale * LATE, scale * 100**TIME))
     assert (finding.symptom, finding.step, finding.limit) == ("grad-norm-rising", POINTS - 1, 10.0)
     assert 20 < finding.observed < 60
     assert 0.1 * POINTS < (finding.onset or 0) < 0.3 * POINTS
 
 
 @pytest.mark.parametrize(("times", "fires"), [(6, False), (20, True)])
-def test_it_takes_an_order_of_magnitude(times: float, fires: bool) -> None:
-    """Norms of sound runs grow by five or so."""
+def test_it_needs_a_growth_of_ten_times(times: float, fires: bool) -> None:
+    """The norms of sound runs grow by a factor of about five."""
     assert called(LATE, times**TIME) == fires
 
 
-def test_it_stays_quiet_without_harm() -> None:
-    """Weights sharpen, and the loss falls as it should."""
+def test_it_stays_quiet_when_the_loss_falls() -> None:
+    """Weights sharpen in healthy runs too."""
     falls = 0.3 + np.exp(-5 * TIME)
     assert not called(falls, 100**TIME)
-    assert diagnose(run(falls, 100**TIME)).verdict == "healthy"
+    assert diagnose(noisy_run(falls, 100**TIME)).verdict == "healthy"
 
 
 def test_it_stays_quiet_on_a_norm_that_rises_with_the_loss() -> None:
-    """Then the loss is why."""
+    """The loss is then the reason of the growth."""
     climbs = 1.0 + 99 * TIME
     assert called(LATE, 100**TIME)
     assert not called(climbs, climbs)
@@ -64,7 +67,7 @@ def test_it_stays_quiet_on_a_norm_that_rises_with_the_loss() -> None:
 
 @pytest.mark.parametrize("outliers", [1, 9])
 def test_it_stays_quiet_on_outlying_norms(outliers: int) -> None:
-    """A thousand times the others, and clipped; here or there, or all in one place."""
+    """Outliers of a thousand times the other norms, spread over the run or all in one place."""
     norms = np.ones(POINTS)
     norms[100 : 100 + outliers] = 1e3
     norms[200 : 200 + 40 * outliers : 40] = 1e3
@@ -72,20 +75,20 @@ def test_it_stays_quiet_on_outlying_norms(outliers: int) -> None:
 
 
 @pytest.mark.parametrize(("points", "fires"), [(30, False), (90, True)])
-def test_it_takes_three_stretches_of_twenty(points: int, fires: bool) -> None:
-    """A norm that has trebled, and is thirtyfold for a while."""
+def test_it_needs_three_high_segments_of_twenty(points: int, fires: bool) -> None:
+    """The norm has trebled, and is thirtyfold for a while."""
     norms = np.where(TIME < 0.3, 1.0, 3.0)
     norms[250 : 250 + points] = 30.0
     assert called(LATE, norms) == fires
 
 
 def test_a_loss_that_is_higher_by_less_than_its_noise_has_not_risen() -> None:
-    """A rise of a twentieth of its level at first."""
+    """A rise of 5 % before the norm grows does not count as a rise of the loss."""
     assert called(LATE + 0.05 * (TIME > 0.05), 100**TIME)
 
 
 def test_it_stays_quiet_on_few_norms_with_much_noise() -> None:
-    """Twenty points, whose deviation is a factor of ten: the stretches lie far apart by chance."""
+    """Twenty norms with a deviation of a factor of ten: their segments differ by chance."""
     rng = np.random.default_rng(0)
     losses = list(LATE[19::20])
     norms = [list(np.exp(2.3 * rng.standard_normal(20))) for _ in range(200)]
@@ -96,12 +99,12 @@ def test_it_stays_quiet_on_few_norms_with_much_noise() -> None:
 
 
 def test_it_stays_quiet_on_norms_written_after_clipping() -> None:
-    """Which show nothing."""
+    """Clipped norms show no growth."""
     assert not called(LATE, np.minimum(100**TIME, 1.0))
 
 
 def test_it_cannot_judge_a_few_norms() -> None:
-    """Those that are not finite, or 0, are none."""
+    """Norms that are 0 or not finite do not count."""
     norms = [1.0] * 19 + [0.0] * 10 + [float("inf")] * 10
     record = hand_made({"loss": [1.0] * 39, "grad_norm": norms})
     assert why_not(DETECTOR, record) == "19 norms that are finite and not 0; 20 are needed"
@@ -109,27 +112,27 @@ def test_it_cannot_judge_a_few_norms() -> None:
 
 @cache
 def rows_of(decay: float, lr: float) -> list[Row]:
+    """A training of a small network at a constant rate."""
     return train(Net((8, 16, 4), "classes", 0), blobs(0), Loop(constant(lr), decay=decay))
 
 
-def of_network(every: int = 1, decay: float = 0.0, lr: float = 0.1) -> Record:
+def record_of_network(every: int = 1, decay: float = 0.0, lr: float = 0.1) -> Record:
+    """Every so-many-th row of such a training."""
     rows = rows_of(decay, lr)[every - 1 :: every]
     return hand_made({name: [row[name] for row in rows] for name in ("loss", "grad_norm")})
 
 
 @pytest.mark.parametrize("every", [1, 10])
-def test_weights_that_grow_explode(every: int) -> None:
-    """A weight decay of the wrong sign: named first, and the loss that it takes along follows from
-    it."""
-    causes = [suspect.name for suspect in diagnose(of_network(every, decay=-0.05)).causes]
+def test_weight_decay_of_the_wrong_sign_explodes(every: int) -> None:
+    """It is named first, and the divergence that follows from it after it."""
+    causes = [suspect.name for suspect in diagnose(record_of_network(every, decay=-0.05)).causes]
     assert causes[0] == "exploding-gradients"
     assert "diverged" in causes
 
 
 @pytest.mark.parametrize("every", [1, 10])
-def test_an_ascent_diverges(every: int) -> None:
-    """The update has the wrong sign: the norm rises two hundredfold, and no sooner than the
-    loss."""
-    record = of_network(every, lr=-0.003)
+def test_an_update_of_the_wrong_sign_diverges(every: int) -> None:
+    """The norm grows two hundredfold, but not before the loss."""
+    record = record_of_network(every, lr=-0.003)
     assert found(DETECTOR, record) == []
     assert diagnose(record).cause == "diverged"

@@ -1,4 +1,4 @@
-"""The first update may refine what a layer computes, and not overwrite it."""
+"""A first update that changes a layer's output by more than twice itself is found."""
 
 from typing import Any
 
@@ -13,7 +13,8 @@ RISING = [0.001 * (i + 1) for i in range(STEPS)]
 
 
 def first_ratio(up: float, down: float = 0.01) -> dict[str, list[float]]:
-    """Update/weight ratios of `up` (fan-in 64) and `down` (fan-in 256), the first ones given."""
+    """Update/weight ratios of `up` (fan-in 64) and `down` (fan-in 256) with the given first
+    values."""
     return {"up": [up, *[0.5] * (STEPS - 1)], "down": [down, *[0.5] * (STEPS - 1)]}
 
 
@@ -24,22 +25,22 @@ def first_ratio(up: float, down: float = 0.01) -> dict[str, list[float]]:
 def test_it_fires_where_the_first_update_changes_an_output_by_more_than_twice_itself(
     ratios: Any, site: str
 ) -> None:
-    """The ratio times the root of the fan-in is above 2; the matrix where it is largest is
+    """The change is the ratio times the root of the fan-in. The matrix with the largest change is
     named."""
     record = thorough(update_weight_ratio=ratios, lr=RISING)
     assert symptoms(DETECTOR, record) == [("first-update-large", site, 0)]
 
 
-def test_it_stays_quiet_just_below_and_at_any_later_update() -> None:
-    """Half the weight in a later step is another matter."""
+def test_it_stays_quiet_just_below_the_limit_and_at_later_updates() -> None:
+    """Only the first update can overwrite the initialisation."""
     assert (
         found(DETECTOR, thorough(update_weight_ratio=first_ratio(up=1.99 / 8, down=1.99 / 16)))
         == []
     )
 
 
-def test_a_rate_that_starts_at_its_peak_is_evidence_beside_harm() -> None:
-    """Known at the second step, which a warmup would have raised."""
+def test_a_rate_that_starts_at_its_peak_is_reported_beside_a_large_update() -> None:
+    """It is known at the second step, at which a warmup would have raised the rate."""
     record = thorough(update_weight_ratio=first_ratio(up=0.4), lr=FALLING)
     assert symptoms(DETECTOR, record) == [
         ("first-update-large", "up", 0),
@@ -47,14 +48,14 @@ def test_a_rate_that_starts_at_its_peak_is_evidence_beside_harm() -> None:
     ]
 
 
-def test_a_rate_that_starts_at_its_peak_is_nothing_by_itself() -> None:
+def test_a_rate_that_starts_at_its_peak_alone_is_not_reported() -> None:
     """A run without warmup at a modest rate is legitimate."""
     assert found(DETECTOR, thorough(update_weight_ratio=first_ratio(up=0.2), lr=FALLING)) == []
 
 
 @pytest.mark.parametrize("lr", [RISING, None, [0.01, None, *[0.02] * 38], [0.0] * STEPS])
-def test_a_rate_that_rises_or_is_not_known_is_no_evidence(lr: Any) -> None:
-    """Not recorded, zero, or higher at the next point."""
+def test_a_rate_that_rises_or_is_not_known_is_not_reported(lr: Any) -> None:
+    """It was not recorded, is 0, or is higher at the next point."""
     record = thorough(update_weight_ratio=first_ratio(up=0.4), lr=lr)
     assert [symptom for symptom, _, _ in symptoms(DETECTOR, record)] == ["first-update-large"]
 
@@ -72,7 +73,7 @@ def test_a_rate_that_rises_or_is_not_known_is_no_evidence(lr: Any) -> None:
     ],
 )
 def test_it_cannot_judge_without_the_fan_in_of_some_matrix(fan_in: Any, reason: str) -> None:
-    """Missing, unusable, or of other matrices."""
+    """The fan-in is missing, unusable, or of other matrices."""
     assert (
         why_not(DETECTOR, hand_made({"update_weight_ratio": first_ratio(up=0.4)}, fan_in=fan_in))
         == reason
@@ -80,7 +81,7 @@ def test_it_cannot_judge_without_the_fan_in_of_some_matrix(fan_in: Any, reason: 
 
 
 def test_it_cannot_judge_a_run_whose_first_update_was_not_seen() -> None:
-    """A resumed run's first row is no first step."""
+    """The first row of a resumed run is not its first step."""
     ratios = {"up": [0.4, 0.4]}
     record = hand_made({"update_weight_ratio": ratios}, steps=[50, 51], fan_in={"up": 64})
     assert (

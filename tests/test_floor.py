@@ -1,5 +1,4 @@
-"""A full-split loss below its floor is impossible for a model of the past; nothing else is held
-against it."""
+"""A loss over a whole split below the floor of that split is found."""
 
 from typing import Any
 
@@ -13,36 +12,36 @@ TRAIN_FLOOR, VAL_FLOOR = LADDER["train"]["floor"], LADDER["val"]["floor"]
 
 
 def ending_at(value: float) -> list[float]:
-    """Falls to 1.6 and then, at the last evaluation, to a value."""
+    """A loss that falls to 1.6 and takes a value at the last evaluation."""
     return [*[4.6 - 3.0 * i / STEPS for i in range(STEPS - 1)], value]
 
 
 @pytest.mark.parametrize(("split", "floor"), [("train", TRAIN_FLOOR), ("val", VAL_FLOOR)])
 def test_it_fires_on_either_split_below_its_own_floor(split: str, floor: float) -> None:
-    """By a hundred-thousandth and a little more: the bound is exact."""
+    """The bound is exact, so 2e-5 below it is enough."""
     record = thorough(**{f"{split}_loss": ending_at(floor - 2e-5)})
     assert symptoms(DETECTOR, record) == [("loss-below-floor", f"{split}_loss", STEPS - 1)]
 
 
 @pytest.mark.parametrize(("split", "floor"), [("train", TRAIN_FLOOR), ("val", VAL_FLOOR)])
 def test_it_stays_quiet_at_the_floor(split: str, floor: float) -> None:
-    """Where the best model there can be would end, give or take float32."""
+    """The best possible model ends there, within the rounding of float32."""
     assert found(DETECTOR, thorough(**{f"{split}_loss": ending_at(floor - 0.5e-5)})) == []
 
 
 def test_it_stays_quiet_on_a_batch_loss_below_every_floor() -> None:
-    """A batch is a sample: it may honestly dip."""
+    """A batch is a sample and may be below the floor honestly."""
     assert found(DETECTOR, thorough(loss=ending_at(0.001))) == []
 
 
 def test_it_holds_each_split_to_its_own_floor() -> None:
-    """0.17 is impossible on train and honest on val."""
+    """A loss of 0.17 is impossible on train and possible on val."""
     record = thorough(train_loss=ending_at(0.17), val_loss=ending_at(0.17))
     assert [f.site for f in found(DETECTOR, record)] == ["train_loss"]
 
 
-def test_it_speaks_again_each_time_it_is_worse_by_half_a_decade() -> None:
-    """So that what is seen later adds to the strength, and nothing is withdrawn."""
+def test_it_reports_again_each_time_the_loss_is_half_a_decade_lower() -> None:
+    """The strength of the symptom grows, and no finding is withdrawn."""
     falling = [*[1.0] * 30, 0.19, 0.18, 0.17, 0.06, 0.05, 0.01, *[0.009] * 4]
     assert [(f.step, f.observed) for f in found(DETECTOR, thorough(train_loss=falling))] == [
         (30, 0.19),
@@ -63,7 +62,7 @@ def test_it_speaks_again_each_time_it_is_worse_by_half_a_decade() -> None:
     ],
 )
 def test_it_cannot_judge_without_a_floor(ladder: Any) -> None:
-    """Missing or no positive number: too good is then not known to be."""
+    """The floor is missing or is not a positive number."""
     record = hand_made({"train_loss": ending_at(0.0), "val_loss": ending_at(0.0)}, ladder=ladder)
     assert (
         why_not(DETECTOR, record) == "no floor is stated for a split whose full loss was recorded"
@@ -71,5 +70,5 @@ def test_it_cannot_judge_without_a_floor(ladder: Any) -> None:
 
 
 def test_it_cannot_judge_a_run_of_batch_losses_alone() -> None:
-    """The floors are there, what is held against them is not."""
+    """The floors are for losses over a whole split."""
     assert "no floor is stated" in why_not(DETECTOR, thorough(train_loss=None, val_loss=None))

@@ -1,4 +1,4 @@
-"""Layers start at a scale of the order of one."""
+"""A layer whose output starts at more than ten times unit scale is found."""
 
 from math import inf
 
@@ -22,13 +22,13 @@ def test_it_fires_above_ten_and_names_the_largest_layer(scale: float) -> None:
     assert symptoms(DETECTOR, record) == [("initial-activation-large", "blocks.1", 0)]
 
 
-def test_it_stays_quiet_just_below_and_whatever_comes_later() -> None:
-    """Growth in training is not a matter of the start."""
+def test_it_stays_quiet_just_below_the_limit_and_at_later_steps() -> None:
+    """Activations may grow during training."""
     assert found(DETECTOR, thorough(activation={"blocks.0": [9.9, *[500.0] * (STEPS - 1)]})) == []
 
 
 def test_it_cannot_judge_what_was_not_recorded() -> None:
-    """Or not at the start."""
+    """Neither without activations nor without those of step 0."""
     assert why_not(DETECTOR, thorough(activation=None)) == "activation was not recorded"
     late = {"blocks.0": [None, *[1.0] * (STEPS - 1)]}
     assert (

@@ -27,18 +27,18 @@ def first_grad_norm(value: float, facts: Any = FACTS) -> Record:
     ],
 )
 def test_it_fires_outside_its_band(norm: float, symptom: str) -> None:
-    """Above 10, below 0.1."""
+    """The band is [0.1, 10]."""
     assert symptoms(DETECTOR, first_grad_norm(norm)) == [(symptom, "", 0)]
 
 
 @pytest.mark.parametrize("norm", [9.9, 0.11, 3.0])
 def test_it_stays_quiet_inside_its_band(norm: float) -> None:
-    """Edges and the usual start."""
+    """Both edges and a usual start."""
     assert found(DETECTOR, first_grad_norm(norm)) == []
 
 
 def test_it_does_not_look_at_later_steps() -> None:
-    """A later spike is no wrong start."""
+    """A spike later in the run is not a wrong start."""
     assert found(DETECTOR, changed(grad_norm=[3.0, 500.0, *[1.0] * 38])) == []
 
 
@@ -54,6 +54,6 @@ def test_it_does_not_look_at_later_steps() -> None:
     ],
 )
 def test_it_says_why_it_cannot_judge(record: Record, reason: str) -> None:
-    """Without a vocabulary the loss need not be a mean cross-entropy, and the band means
-    nothing."""
+    """The norm of step 0 is missing; or the vocabulary is, without which the loss need not be a
+    mean cross-entropy."""
     assert why_not(DETECTOR, record) == reason

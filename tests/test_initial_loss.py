@@ -28,18 +28,18 @@ def first_loss(value: float, facts: Any = FACTS) -> Record:
     ],
 )
 def test_it_fires_outside_its_band(loss: float, symptom: str) -> None:
-    """Above ln V + 1.2, below ln V - 0.5."""
+    """The band is [ln V - 0.5, ln V + 1.2]."""
     assert symptoms(DETECTOR, first_loss(loss)) == [(symptom, "", 0)]
 
 
 @pytest.mark.parametrize("loss", [LN_V + 1.19, LN_V - 0.49, 4.67])
 def test_it_stays_quiet_inside_its_band(loss: float) -> None:
-    """Edges and the usual start."""
+    """Both edges and a usual start."""
     assert found(DETECTOR, first_loss(loss)) == []
 
 
-def test_it_says_what_it_saw_and_against_what() -> None:
-    """The finding carries its evidence."""
+def test_the_finding_holds_the_loss_and_its_limit() -> None:
+    """The limit depends on the vocabulary."""
     (finding,) = found(DETECTOR, first_loss(9.0))
     assert (finding.observed, finding.limit, finding.worse) == (
         9.0,
@@ -49,7 +49,7 @@ def test_it_says_what_it_saw_and_against_what() -> None:
 
 
 def test_it_does_not_look_at_later_steps() -> None:
-    """A loss that jumps later is another detector's business."""
+    """A loss that jumps later is for other detectors."""
     assert found(DETECTOR, changed(loss=[4.2, 90.0, *sound()["loss"][2:]])) == []
 
 
@@ -57,7 +57,7 @@ def test_it_does_not_look_at_later_steps() -> None:
     "scale", [{"init_scale": 100.0}, {"model": {"init_scale": 100.0}}, {"initial_loss": 250.0}]
 )
 def test_no_stated_scale_widens_the_band(scale: dict[str, Any]) -> None:
-    """A run that announces its bad start starts badly all the same."""
+    """A run that states a large initial scale starts just as badly."""
     assert symptoms(DETECTOR, first_loss(221.0, {**FACTS, **scale})) == [
         ("initial-loss-high", "", 0)
     ]
@@ -94,5 +94,5 @@ def test_no_stated_scale_widens_the_band(scale: dict[str, Any]) -> None:
     ],
 )
 def test_it_says_why_it_cannot_judge(record: Record, reason: str) -> None:
-    """Missing, unusable, or not from the start."""
+    """The vocabulary or the first loss is missing or unusable."""
     assert reason in why_not(DETECTOR, record)

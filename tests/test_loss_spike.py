@@ -1,5 +1,5 @@
-"""A spike gives back, at once and for more than a point, a good part of what was learned; noise and
-outliers do not."""
+"""A spike gives back, at once and for more than one point, a good part of what was learned. Noise
+and outliers do not."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def noisy(seed: int = 0, sigma: float = 0.05, scale: float = 1.0) -> np.ndarray:
 
 
 def raised(at: int, height: float, points: int = 2, **options: float) -> Record:
-    """With so many points of it higher."""
+    """A record of that loss with some points raised."""
     losses = noisy(**options)
     losses[at : at + points] += height
     return hand_made({"loss": losses.tolist()})
@@ -30,40 +30,40 @@ def raised(at: int, height: float, points: int = 2, **options: float) -> Record:
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("at", [60, 150, POINTS - 2])
 def test_it_fires_on_two_points_up_by_half_of_what_was_learned(at: int, scale: float) -> None:
-    """Whatever the unit of the loss; it is known at the second of them."""
+    """In any unit. It is known at the second of the two points."""
     (finding,) = found(DETECTOR, raised(at, 1.5 * scale, scale=scale))
     assert (finding.symptom, finding.step, finding.onset) == ("loss-spike", at + 1, at)
     assert finding.observed == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize("height", [1.5, 2.7, 90.0])
-def test_it_stays_quiet_on_a_point_alone(height: float) -> None:
-    """A batch unlike the others, be it far above the start: the model is what it was."""
+def test_it_stays_quiet_on_a_single_point(height: float) -> None:
+    """However high, an unusual batch leaves the model as it was."""
     assert found(DETECTOR, raised(150, height, points=1)) == []
 
 
 @pytest.mark.parametrize(("height", "expected"), [(1.0, []), (9.0, [150])])
-def test_a_smoothed_loss_has_to_rise_further(height: float, expected: list[int]) -> None:
-    """An outlier stays in a running mean for as long as the mean is wide."""
+def test_a_smoothed_loss_must_rise_further(height: float, expected: list[int]) -> None:
+    """A single outlier raises a running mean for as long as the mean is wide."""
     smooth = np.convolve(noisy(sigma=0.2), np.full(10, 0.1), "same")[:190]
     smooth[150:160] += height
     assert [f.onset for f in found(DETECTOR, hand_made({"loss": smooth.tolist()}))] == expected
 
 
-def test_it_stays_quiet_on_a_rise_by_a_fifth_of_it() -> None:
-    """Some hard batches."""
+def test_it_stays_quiet_on_a_rise_of_a_fifth_of_what_was_learned() -> None:
+    """A few hard batches cause that."""
     assert found(DETECTOR, raised(150, 0.55)) == []
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_it_stays_quiet_on_noise_of_a_tenth(seed: int) -> None:
-    """Twice that of our batches."""
+    """The noise is twice that of MiniGPT's batches."""
     assert found(DETECTOR, hand_made({"loss": noisy(seed, 0.1).tolist()})) == []
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_it_stays_quiet_where_the_noise_grows_and_has_a_heavy_tail(seed: int) -> None:
-    """As of a model that gets confident: most batches cost next to nothing, and some a lot."""
+def test_it_stays_quiet_on_growing_noise_with_a_heavy_tail(seed: int) -> None:
+    """A confident model loses next to nothing on most batches and much on a few."""
     rng = np.random.default_rng(seed)
     time = np.arange(2000) / 2000
     losses = 0.05 + 2 * np.exp(-10 * time) + (0.1 + time) * rng.exponential(0.3, 2000)
@@ -71,14 +71,14 @@ def test_it_stays_quiet_where_the_noise_grows_and_has_a_heavy_tail(seed: int) ->
 
 
 def test_it_stays_quiet_in_noise_as_wide_as_the_rise() -> None:
-    """A quarter of the fall is then nothing out of the ordinary."""
+    """A rise of a quarter of the fall is then usual."""
     rng = np.random.default_rng(0)
     losses = [4.0, *(1.0 + 0.8 * rng.uniform(-1, 1, POINTS))]
     assert found(DETECTOR, hand_made({"loss": losses})) == []
 
 
-def test_it_stays_quiet_where_as_much_was_seen_of_late() -> None:
-    """The highest single rise among the hundred points before is what is usual."""
+def test_it_stays_quiet_after_a_similar_rise() -> None:
+    """The largest rise among the hundred points before shows what is usual."""
     losses = noisy(sigma=0.01)
     losses[150:152] += 1.5
     assert len(found(DETECTOR, hand_made({"loss": losses.tolist()}))) == 1
@@ -87,20 +87,20 @@ def test_it_stays_quiet_where_as_much_was_seen_of_late() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_it_stays_quiet_on_outliers_where_nothing_was_learned(seed: int) -> None:
-    """There is nothing to give back: a level loss with two batches ten sigma off."""
+def test_it_stays_quiet_on_outliers_of_a_flat_loss(seed: int) -> None:
+    """There is nothing to give back, even where two batches are ten sigma off."""
     losses = 1 + 0.01 * np.random.default_rng(seed).standard_normal(POINTS)
     losses[120:122] += 0.1
     assert found(DETECTOR, hand_made({"loss": losses.tolist()})) == []
 
 
-def test_it_stays_quiet_where_nothing_was_learned_yet() -> None:
-    """A loss that only rises gives nothing back."""
+def test_it_stays_quiet_on_a_loss_that_only_rises() -> None:
+    """There is nothing to give back."""
     assert found(DETECTOR, hand_made({"loss": [1.0 + i for i in range(40)]})) == []
 
 
-def test_a_spike_that_is_far_worse_is_told_again() -> None:
-    """By half a decade; an equal one is not."""
+def test_a_spike_that_is_half_a_decade_worse_is_reported_again() -> None:
+    """An equal one is not."""
     losses = noisy()
     for at, height in ((60, 1.5), (100, 1.5), (150, 9.0)):
         losses[at : at + 2] += height
@@ -109,7 +109,7 @@ def test_a_spike_that_is_far_worse_is_told_again() -> None:
 
 @pytest.mark.parametrize(("held", "expected"), [(1, [150]), (POINTS, [])])
 def test_a_rate_that_was_raised_and_stays_up_is_a_restart(held: int, expected: list[int]) -> None:
-    """A rate that is up for one step is what a spike comes from."""
+    """A rate that is high for a single step is the cause of a spike."""
     losses, rates = noisy(), np.full(POINTS, 0.01)
     losses[150:153] += 1.5
     rates[149 : 149 + held] = 0.1
@@ -121,8 +121,8 @@ def test_a_rate_that_was_raised_and_stays_up_is_a_restart(held: int, expected: l
     "schedule", [restarts(0.01, 300), constant(0.003)], ids=["restarts", "constant"]
 )
 @pytest.mark.parametrize("seed", range(2))
-def test_it_stays_quiet_on_trainings_in_order(schedule, seed: int) -> None:
-    """By what the log says of its rate, and without it. `studies.spikes` has many more."""
+def test_it_stays_quiet_on_sound_trainings(schedule, seed: int) -> None:
+    """With and without the learning rate in the log. `studies.spikes` tries many more."""
     from testing.faults import classes
 
     rows = classes(schedule, seed=seed, optimizer=Adam, batch=4)
@@ -132,7 +132,7 @@ def test_it_stays_quiet_on_trainings_in_order(schedule, seed: int) -> None:
 
 
 def test_it_cannot_judge_twenty_points() -> None:
-    """There is no window before any of them."""
+    """None of them has twenty points before it."""
     assert (
         why_not(DETECTOR, hand_made({"loss": [1.0] * 20}))
         == "20 finite points of loss; 21 are needed"
@@ -141,8 +141,7 @@ def test_it_cannot_judge_twenty_points() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_it_stays_quiet_on_a_hundred_thousand_steps_of_noise(seed: int) -> None:
-    """Where next to nothing was learned, and where a lot was: the more points, the more chances to
-    be misled."""
+    """Whether nothing or much was learned. More points give more chances of a false alarm."""
     rng = np.random.default_rng(seed)
     level = 1 + 0.05 * rng.standard_normal(100_000)
     fallen = level + 3 * np.exp(-np.arange(100_000) / 10_000)

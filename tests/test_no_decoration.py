@@ -1,5 +1,4 @@
-"""Every detector is needed: without it, some run that was really trained is no longer seen for what
-it is."""
+"""Every detector is needed: without it, the diagnosis of some real training is wrong."""
 
 import warnings
 from dataclasses import replace
@@ -43,6 +42,7 @@ experiments' overfit run."""
 
 @cache
 def record(name: str) -> Record:
+    """The record of a run of SABOTAGED or of `testing.faults`."""
     if name in CASES:
         return record_of(rows_of(name))
     with warnings.catch_warnings():
@@ -51,10 +51,13 @@ def record(name: str) -> Record:
 
 
 def named(diagnosis: Diagnosis) -> tuple[str, str | None]:
+    """Verdict and cause."""
     return diagnosis.verdict, diagnosis.cause
 
 
 def without(detector: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes one detector find nothing."""
+
     def sees_nothing(one: Detector) -> Detector:
         return replace(one, judge=lambda evidence: []) if one.name == detector else one
 
@@ -62,21 +65,21 @@ def without(detector: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", SABOTAGED)
-def test_a_sabotaged_run_is_named_for_what_was_done_to_it(name: str) -> None:
-    """First, whatever else follows from it."""
+def test_a_sabotaged_run_is_diagnosed_by_its_fault(name: str) -> None:
+    """The fault ranks first, whatever follows from it."""
     assert named(diagnose(record(name))) == ("unhealthy", SABOTAGED[name][1])
 
 
 def test_every_detector_has_a_run_that_needs_it() -> None:
-    """A new one must show what it is for."""
+    """A new detector needs a row in NEEDED_FOR."""
     assert list(NEEDED_FOR) == [detector.name for detector in DETECTORS]
 
 
 @pytest.mark.parametrize("detector", [name for name, run in NEEDED_FOR.items() if run != "overfit"])
-def test_without_a_detector_a_run_goes_undiagnosed(
+def test_without_a_detector_the_run_that_needs_it_is_diagnosed_differently(
     detector: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The verdict, or the cause, is another one."""
+    """The verdict or the cause changes."""
     run = record(NEEDED_FOR[detector])
     whole = named(diagnose(run))
     without(detector, monkeypatch)
@@ -86,7 +89,7 @@ def test_without_a_detector_a_run_goes_undiagnosed(
 def test_without_its_detector_the_overfit_run_passes_for_healthy(
     run, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # type: ignore[no-untyped-def]
-    """Nothing else about it is wrong."""
+    """Nothing else is wrong with it."""
     overfit = run("overfit").record
     without("overfitting", monkeypatch)
     assert named(diagnose(overfit)) == ("healthy", None)

@@ -1,5 +1,5 @@
-"""A validation loss that turns for good beside a training loss that goes on falling, and what only
-looks like it."""
+"""A validation loss that turns up for good while the training loss goes on falling is found; one
+that only looks like it is not."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ TRAIN = 0.2 + 3.5 / TIME
 
 
 def curve(turn: float, rise: float) -> np.ndarray:
-    """Falls, turns at a point, and ends a share above its minimum."""
+    """A loss that falls, turns at a point, and ends a share above its minimum."""
     shape = np.log(turn / TIME) + TIME / turn
     shape -= shape.min()
     return 1 + rise * shape / shape[-1]
@@ -28,7 +28,7 @@ def curve(turn: float, rise: float) -> np.ndarray:
 def run(
     val: np.ndarray, train: np.ndarray | None = TRAIN, noise: float = 0.01, **facts: Any
 ) -> Record:
-    """A record of evaluations every third step, with noise on val."""
+    """A record of evaluations every third step, with noise on validation."""
     rng = np.random.default_rng(0)
     signals: dict[str, Any] = {"val_loss": (val * (1 + rng.normal(0, noise, len(val)))).tolist()}
     if train is not None:
@@ -44,7 +44,7 @@ def test_it_fires_once_the_trend_has_risen(scale: float) -> None:
 
 
 def test_it_names_the_step_to_have_stopped_at() -> None:
-    """From what was seen until then."""
+    """Judged from the evaluations up to the finding."""
     record = run(curve(70, 0.15))
     (finding,) = found(DETECTOR, record)
     steps, val = record.prefix(finding.step).series("val_loss")
@@ -52,8 +52,8 @@ def test_it_names_the_step_to_have_stopped_at() -> None:
     assert finding.onset == pytest.approx(3 * 70, abs=60)
 
 
-def test_the_remedy_names_that_step() -> None:
-    """In words that can be acted on."""
+def test_the_remedy_names_the_step_to_have_stopped_at() -> None:
+    """So a reader can act on it."""
     diagnosis = diagnose(run(curve(70, 0.15)))
     assert (
         diagnosis.cause,
@@ -62,25 +62,25 @@ def test_the_remedy_names_that_step() -> None:
 
 
 @pytest.mark.parametrize(("rise", "fires"), [(0.0, False), (0.025, False), (0.035, True)])
-def test_it_takes_a_rise_of_three_percent(rise: float, fires: bool) -> None:
-    """Flat after convergence, and a little above the minimum: neither is a fault, however sure it
-    is."""
+def test_it_needs_a_rise_of_three_percent(rise: float, fires: bool) -> None:
+    """A curve that is flat after convergence, or ends slightly above its minimum, is no fault,
+    however certain the rise is."""
     assert bool(found(DETECTOR, run(curve(70, rise), noise=0.001))) is fires
 
 
 def test_it_stays_quiet_on_a_loss_that_only_falls() -> None:
-    """However wide the gap to train."""
+    """However wide the gap to the training loss."""
     assert found(DETECTOR, run(2 + 3 / TIME)) == []
 
 
 def test_it_stays_quiet_when_the_training_loss_rises_as_well() -> None:
-    """That is a run that comes apart, not one that learns by heart."""
+    """Such a run diverges; it does not learn rows by heart."""
     assert found(DETECTOR, run(curve(70, 0.15), curve(70, 0.15))) == []
 
 
-def test_it_is_rarely_misled_by_wandering_that_comes_back() -> None:
-    """Level curves with noise as measured at peak learning rates, 4 % and neighbours correlated by
-    0.6: at most two of a hundred, each asked over and over while it grew."""
+def test_it_rarely_fires_on_level_curves() -> None:
+    """With noise as measured at peak learning rates: 4 %, and a correlation of neighbours of 0.6.
+    At most two of a hundred fire, although each is judged again and again as it grows."""
     rng, misled = np.random.default_rng(0), 0
     for _ in range(100):
         wander = np.zeros(POINTS)
@@ -91,12 +91,12 @@ def test_it_is_rarely_misled_by_wandering_that_comes_back() -> None:
 
 
 def test_it_stays_quiet_below_the_floor() -> None:
-    """What is lower than possible did not get there by learning."""
+    """A loss below its floor is the sign of a leak."""
     assert found(DETECTOR, run(0.1 * curve(70, 0.5), ladder=LADDER)) == []
     assert found(DETECTOR, run(0.1 * curve(70, 0.5))) != []
 
 
-def test_a_batch_loss_will_do_where_the_full_split_was_not_evaluated() -> None:
+def test_it_uses_the_batch_loss_where_the_split_was_not_evaluated() -> None:
     """As in most logs."""
     val = curve(70, 0.15).tolist()
     record = hand_made({"val_loss": val, "loss": TRAIN.tolist()}, steps=range(2, 3 * POINTS, 3))
@@ -107,7 +107,7 @@ FEW = [2.0, 1.4, 1.1, 1.0, 1.05, 1.15, 1.3, 1.5, 1.7, 1.9]
 
 
 def few(val: list[float], train: Any = lambda step: 2 * 0.995**step) -> Record:
-    """An evaluation every hundredth step, and a training loss at every step."""
+    """A record with an evaluation every hundredth step and a training loss at every step."""
     signals = {
         "loss": [train(step) for step in range(100 * len(val))],
         "val_loss": [None] * (100 * len(val)),
@@ -117,46 +117,46 @@ def few(val: list[float], train: Any = lambda step: 2 * 0.995**step) -> Record:
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_few_evaluations_will_do_where_the_rise_is_large(scale: float) -> None:
-    """When the last quarter of them lies a fifth above the lowest, which is the one to have stopped
-    at."""
+def test_a_large_rise_shows_in_few_evaluations(scale: float) -> None:
+    """When the last quarter lies a fifth above the lowest, which is the one to have stopped at."""
     record = few([scale * loss for loss in FEW], lambda step: scale * 2 * 0.995**step)
     ((symptom, _, step),) = symptoms(OF_FEW, record)
     assert (symptom, step, found(OF_FEW, record)[0].onset) == ("val-loss-rising", 999, 399)
 
 
 @pytest.mark.parametrize("later", [[0.9, 0.8, 0.7], [1.0] * 40], ids=["few", "a trend"])
-def test_a_rise_that_few_evaluations_showed_and_more_took_back_is_none(later: list[float]) -> None:
-    """A run whose learning rate was high for a while comes back to its lowest, and below."""
+def test_it_stays_quiet_on_a_rise_that_more_evaluations_take_back(later: list[float]) -> None:
+    """A run whose learning rate was high for a while returns to its lowest loss and falls below
+    it."""
     assert diagnose(few(FEW)).cause == "overfit"
     record = few(FEW + later)
     assert found(OF_FEW, record) == found(DETECTOR, record) == []
 
 
-def test_evaluations_that_waver_while_they_rise_will_do() -> None:
-    """Of the last ones the lowest is within their noise, and not their median."""
+def test_few_evaluations_may_vary_while_they_rise() -> None:
+    """The lowest of the last ones is within their noise, their median is not."""
     rising = [1.0, 0.8, 0.7, 0.5, 0.62, 0.7, 0.74, 0.82, 0.86, 0.88]
     (finding,) = found(OF_FEW, few([*rising, 0.7, 1.0, 0.95, 1.1]))
     assert (finding.onset, finding.observed) == (399, pytest.approx(0.7 / 0.5))
 
 
 def test_forty_evaluations_are_not_few() -> None:
-    """Their trend tells."""
+    """They are judged by their trend."""
     val = [2.0, 1.4, 1.1, *[1.0] * 26, *[1.5] * 10]
     assert found(OF_FEW, few(val)) != []
     assert found(OF_FEW, few([*val, 1.5])) == []
 
 
 def test_a_run_that_goes_on_is_not_judged_by_few() -> None:
-    """How it ends is not known yet."""
+    """Its end is not known yet."""
     assert diagnose(few(FEW), ended=False).findings == ()
 
 
 @pytest.mark.parametrize("later", [1.6, 0.5])
-def test_what_the_training_loss_was_at_the_lowest_is_not_its_steep_start(later: float) -> None:
-    """A run whose rate was too high came apart after the second of eight evaluations: its training
-    loss ends below where it began, and above what it was at the lowest. One that ends below that as
-    well learned by heart."""
+def test_the_training_loss_around_the_lowest_excludes_its_steep_start(later: float) -> None:
+    """A run whose rate was too high diverged after the second of eight evaluations. Its training
+    loss ends below its start but above its level at the lowest validation loss. A training loss
+    that ends below that level too counts as overfitting."""
     val = [1.2, 1.0, 2.0, 2.6, 2.6, 2.6, 2.6, 2.6]
 
     def train(step: int) -> float:
@@ -186,8 +186,8 @@ def test_what_the_training_loss_was_at_the_lowest_is_not_its_steep_start(later: 
         "below 0",
     ],
 )
-def test_of_few_evaluations_only_a_large_rise_that_lasts_counts(val: list[float]) -> None:
-    """And only of a loss above 0, which alone has a relative rise."""
+def test_few_evaluations_need_a_large_rise_that_lasts(val: list[float]) -> None:
+    """And losses above 0, since only those have a relative rise."""
     assert found(OF_FEW, few(val)) == []
 
 
@@ -196,13 +196,13 @@ def test_of_few_evaluations_only_a_large_rise_that_lasts_counts(val: list[float]
     [lambda step: 2.0, lambda step: 2 * 0.9999**step, lambda step: 1 + step / 1000],
     ids=["level", "falls by less than a twentieth", "rises"],
 )
-def test_of_few_evaluations_the_training_loss_must_fall_clearly(train: Any) -> None:
-    """A rise beside a training loss that rests is no learning by heart."""
+def test_with_few_evaluations_the_training_loss_must_fall_clearly(train: Any) -> None:
+    """A rise beside a training loss that rests is not overfitting."""
     assert found(OF_FEW, few(FEW, train)) == []
 
 
 def test_a_training_loss_that_falls_by_less_than_its_noise_has_not_fallen() -> None:
-    """Though its mean is lower by more than a twentieth."""
+    """Even if its mean is lower by more than 5 %."""
     noise = np.random.default_rng(0).exponential(1, 1000).tolist()
     assert found(OF_FEW, few(FEW, lambda step: (2 - step / 2500) * noise[step])) == []
     assert found(OF_FEW, few(FEW, lambda step: (2 - step / 2500) * (1 + noise[step] / 20))) != []
@@ -217,5 +217,5 @@ def test_a_training_loss_that_falls_by_less_than_its_noise_has_not_fallen() -> N
     ],
 )
 def test_it_says_why_it_cannot_judge(record: Record, reason: str) -> None:
-    """Too few evaluations, or only one of the two losses."""
+    """There are too few evaluations, or one of the two losses is missing."""
     assert why_not(DETECTOR, record) == why_not(OF_FEW, record) == reason

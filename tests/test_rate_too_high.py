@@ -1,5 +1,4 @@
-"""A loss that rises with its rate and ends no better has its peak too high; one that is only
-restarted has not."""
+"""A loss that rises with the learning rate and ends no better is found; a warm restart is not."""
 
 import numpy as np
 import pytest
@@ -18,8 +17,8 @@ ONLY_DOWN = 1 - T
 RESTARTED = np.interp(T, [0, 0.1, 0.3, 0.301, 1], [0.01, 1, 0.1, 1, 0])
 
 
-def of(losses: Array, rates: Array) -> Record:
-    """A record of a loss and a rate, made at once."""
+def record_of(losses: Array, rates: Array) -> Record:
+    """A record of a loss and a learning rate, made at once."""
     columns = {"loss": losses, "lr": rates}
     tables = {
         name: Table(("",), np.asarray(column, dtype=float)[:, None])
@@ -29,14 +28,14 @@ def of(losses: Array, rates: Array) -> Record:
 
 
 def curve(given: float, end: float, top: float = 0.45, sigma: float = 0.1, seed: int = 0) -> Array:
-    """From 4 down to 1 by 0.15 of the run, up by `given` of what was learned, and to `end` at
-    last."""
+    """A loss that falls from 4 to 1 by 15 % of the run, rises by `given` of what was learned, and
+    comes to `end`."""
     level = np.interp(T, [0, 0.15, 0.2, top, 1], [4.0, 1.0, 1.0, 1 + 3 * given, end])
     return level + sigma * np.random.default_rng(seed).standard_normal(N)
 
 
 def symptoms(losses: Array, rates: Array) -> list[str]:
-    return [f.symptom for f in found(DETECTOR, of(losses, rates))]
+    return [f.symptom for f in found(DETECTOR, record_of(losses, rates))]
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
@@ -44,8 +43,8 @@ def symptoms(losses: Array, rates: Array) -> list[str]:
 def test_it_fires_where_the_loss_rises_with_the_rate_and_ends_no_better(
     given: float, end: float, scale: float
 ) -> None:
-    """Whether it comes back with the rate or is lost for good, whatever its unit."""
-    (finding,) = found(DETECTOR, of(scale * curve(given, end), WARMUP))
+    """Whether the loss comes back with the rate or is lost for good, in any unit."""
+    (finding,) = found(DETECTOR, record_of(scale * curve(given, end), WARMUP))
     assert (finding.symptom, finding.step) == (RISES_WITH_LR.name, N - 1)
     assert finding.observed == pytest.approx(max(given, (end - 1) / 3), abs=0.1)
     assert 0.1 * N <= (finding.onset or 0) <= 0.3 * N
@@ -53,7 +52,7 @@ def test_it_fires_where_the_loss_rises_with_the_rate_and_ends_no_better(
 
 @pytest.mark.parametrize("name", ["peak-too-high", "peak-too-high-plain", "peak-far-too-high"])
 def test_it_fires_on_trainings(name: str) -> None:
-    """With peaks between ten and a hundred times what the task bears."""
+    """With peak rates of ten to a hundred times what the task needs."""
     rows = rows_of(name)
     losses, rates = (np.array([row[column] for row in rows]) for column in ("loss", "lr"))
     assert symptoms(losses, rates) == [RISES_WITH_LR.name]
@@ -76,19 +75,19 @@ def test_it_fires_on_trainings(name: str) -> None:
         "may yet come back",
     ],
 )
-def test_it_stays_quiet_close_by(losses: Array, rates: Array) -> None:
-    """A quarter, no better, a rate that is new, noise, and half of it as long as the rate is
-    high."""
+def test_it_stays_quiet_just_off_each_limit(losses: Array, rates: Array) -> None:
+    """A rise of less than a quarter, a better end, a rate that was as high before, noise, and less
+    than half of the rise left while the rate is high."""
     assert symptoms(losses, rates) == []
 
 
 def test_it_fires_while_the_rate_is_still_high_if_half_is_lost() -> None:
-    """A run that is cut at its peak, and has given back most of what it had learned."""
+    """A run that is cut at its peak rate and has given back most of what it had learned."""
     assert symptoms(curve(0.9, 1.3)[: N // 2], WARMUP[: N // 2]) == [RISES_WITH_LR.name]
 
 
-def test_a_rate_that_jumps_for_one_step_is_no_rate_that_rose() -> None:
-    """That is a spike's business."""
+def test_it_stays_quiet_on_a_rate_that_jumps_for_one_step() -> None:
+    """The spike detector judges that."""
     rates = np.full(N, 0.1)
     rates[101] = 5.0
     assert symptoms(curve(0.9, 1.3), rates) == []
@@ -98,7 +97,7 @@ def test_a_rate_that_jumps_for_one_step_is_no_rate_that_rose() -> None:
     "name", ["high-peak", "mid-schedule", "momentum", "cosine", "regression", "in-millions"]
 )
 def test_it_stays_quiet_wherever_a_training_is_cut(name: str) -> None:
-    """A bump during warmup among them, after which the run learns as it should."""
+    """Some cuts fall into a bump during warmup, after which the run learns as it should."""
     rows = rows_of(name)
     losses, rates = (np.array([row[column] for row in rows]) for column in ("loss", "lr"))
     alarms = []
@@ -109,19 +108,20 @@ def test_it_stays_quiet_wherever_a_training_is_cut(name: str) -> None:
 
 
 @pytest.mark.parametrize("rates", [np.full(N, 0.1), ONLY_DOWN], ids=["constant", "only falls"])
-def test_without_a_lower_rate_before_it_cannot_judge(rates: Array) -> None:
-    """There is nothing to compare with."""
+def test_it_cannot_judge_a_rate_that_never_rises(rates: Array) -> None:
+    """There is no lower rate to compare with."""
     assert (
-        why_not(DETECTOR, of(curve(1, 4), rates))
+        why_not(DETECTOR, record_of(curve(1, 4), rates))
         == "the rate never rises: no lower rate to compare with"
     )
 
 
 def test_it_cannot_judge_without_a_rate_or_enough_points() -> None:
-    """And says which."""
+    """The reason says which is missing."""
     losses = curve(1, 4)
     alone = Record({}, np.arange(N), {"loss": Table(("",), losses[:, None])})
     assert why_not(DETECTOR, alone) == "lr was not recorded"
     assert (
-        why_not(DETECTOR, of(losses[:19], WARMUP[:19])) == "19 finite points of loss; 20 are needed"
+        why_not(DETECTOR, record_of(losses[:19], WARMUP[:19]))
+        == "19 finite points of loss; 20 are needed"
     )

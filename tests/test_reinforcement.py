@@ -1,5 +1,5 @@
-"""A policy's loss is recognised, by the columns beside it or by its signs, and no rule for a loss
-is applied to it."""
+"""The loss of a policy is recognised by the columns beside it or by its signs, and rules for a loss
+are not applied to it."""
 
 from pathlib import Path
 
@@ -26,6 +26,7 @@ OF_LOSSES = (
 
 
 def noise(seed: int = 0, points: int = POINTS) -> np.ndarray:
+    """Independent Gaussian noise of deviation 1."""
     return 0.1 * np.random.default_rng(seed).standard_normal(points)
 
 
@@ -38,7 +39,7 @@ def logged(folder: Path, **columns):
 
 
 def test_a_log_with_rewards_is_not_judged_by_its_loss(tmp_path: Path) -> None:
-    """Though it would be an alarm without them."""
+    """Without the rewards its loss would be an alarm."""
     spiked = [*FALLS[:120], 30.0, 30.0, 30.0, *FALLS[123:]]
     assert logged(tmp_path, loss=spiked).cause == "loss-spike"
     diagnosis = logged(tmp_path, loss=spiked, grad_norm=[1.0] * POINTS, reward=list(TIME))
@@ -48,7 +49,7 @@ def test_a_log_with_rewards_is_not_judged_by_its_loss(tmp_path: Path) -> None:
 
 
 def test_preference_learning_is_judged_by_its_loss(tmp_path: Path) -> None:
-    """It falls from ln 2."""
+    """That loss falls from ln 2."""
     falls = list(np.log(2) * np.exp(-TIME))
     diagnosis = logged(
         tmp_path, loss=falls, **{"rewards/chosen": list(TIME), "rewards/margins": list(TIME)}
@@ -57,7 +58,7 @@ def test_preference_learning_is_judged_by_its_loss(tmp_path: Path) -> None:
 
 
 def test_a_log_of_rewards_without_a_loss_is_not_judged(tmp_path: Path) -> None:
-    """There is nothing to alarm anybody with."""
+    """It is no alarm."""
     diagnosis = logged(tmp_path, lr=[0.1] * POINTS, reward=list(-TIME))
     assert (diagnosis.verdict, diagnosis.alarm) == ("undetermined", False)
 
@@ -68,13 +69,13 @@ def test_a_log_of_rewards_without_a_loss_is_not_judged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stated", "verdict"), [(REINFORCEMENT, "undetermined"), ("classification", "healthy")]
 )
-def test_a_record_may_state_it(stated: str, verdict: str) -> None:
-    """And any other objective says nothing."""
+def test_a_record_may_state_that_it_is_of_reinforcement_learning(stated: str, verdict: str) -> None:
+    """Other objectives change nothing."""
     assert diagnose(hand_made({"loss": FALLS}, objective=stated)).verdict == verdict
 
 
-def test_a_constant_rate_is_judged_all_the_same() -> None:
-    """What the schedule needs is no loss."""
+def test_the_schedule_of_a_policy_is_judged() -> None:
+    """It needs no loss."""
     signals = {"loss": FALLS, "lr": [0.1] * POINTS}
     diagnosis = diagnose(
         hand_made(signals, objective=REINFORCEMENT, schedule="cosine", total_steps=POINTS)
@@ -85,8 +86,8 @@ def test_a_constant_rate_is_judged_all_the_same() -> None:
 @pytest.mark.parametrize(
     "stated", [{}, {"objective": REINFORCEMENT}], ids=["by its signs", "stated"]
 )
-def test_a_value_that_is_not_finite_is_found_all_the_same(stated) -> None:
-    """It means the same whatever the loss does."""
+def test_a_nonfinite_value_of_a_policy_is_found(stated) -> None:
+    """It is a fault in any run."""
     losses = list(noise())
     losses[100] = float("nan")
     assert diagnose(hand_made({"loss": losses}, **stated)).cause == "non-finite"
@@ -97,16 +98,16 @@ def test_a_value_that_is_not_finite_is_found_all_the_same(stated) -> None:
 
 @pytest.mark.parametrize("points", [POINTS, 5000])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_a_loss_of_both_signs_from_first_to_last_is_a_policys(points: int, scale: float) -> None:
-    """Whatever its unit."""
+def test_a_loss_of_both_signs_throughout_is_a_policys(points: int, scale: float) -> None:
+    """In any unit."""
     for seed in range(5):
         diagnosis = diagnose(hand_made({"loss": list(scale * noise(seed, points))}))
         assert diagnosis.reason.startswith("cannot judge: reinforcement learning, it seems")
         assert not diagnosis.alarm
 
 
-def test_few_points_of_both_signs_are_seldom_taken_for_a_loss() -> None:
-    """Five of them in a quarter may have one sign by chance; then the loss never fell."""
+def test_few_points_of_both_signs_are_rarely_taken_for_a_loss() -> None:
+    """The five points of a quarter may have one sign by chance; then the loss never fell."""
     reasons = [diagnose(hand_made({"loss": list(noise(seed, 20))})).reason for seed in range(50)]
     assert sum("reinforcement learning" in reason for reason in reasons) >= 40
     assert all(reason.startswith("cannot judge") for reason in reasons)
@@ -122,14 +123,13 @@ def test_few_points_of_both_signs_are_seldom_taken_for_a_loss() -> None:
     ],
     ids=["falls through zero", "below zero", "few outliers below", "comes to rest at zero"],
 )
-def test_a_loss_that_is_no_policys_is_judged_as_ever(losses: np.ndarray) -> None:
-    """A density's changes its sign once."""
+def test_a_loss_that_changes_its_sign_once_is_judged(losses: np.ndarray) -> None:
+    """As the loss of a density does."""
     assert diagnose(hand_made({"loss": list(losses)})).verdict == "healthy"
 
 
-def test_a_density_whose_loss_falls_through_zero_early_is_no_policy() -> None:
-    """Both signs are there within the first quarter, but not from the first point on, as of a
-    policy."""
+def test_a_density_whose_loss_falls_through_0_early_is_judged() -> None:
+    """Both signs occur within the first quarter, but not from the first point on."""
     rest = -0.3 + 0.8 * np.random.default_rng(0).standard_normal(56)
     density = [10.5, 6.6, 5.1, 6.4, 4.2, 5.1, 2.6, 4.6, 3.0, 6.5, *rest]
     assert diagnose(hand_made({"loss": density})).verdict == "healthy"

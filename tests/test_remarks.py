@@ -1,5 +1,5 @@
-"""What is remarked of a run that is over, with its numbers, and what is not; no verdict turns on
-it."""
+"""Remarks on a run that has ended, with their numbers, and runs that get none. No verdict depends
+on a remark."""
 
 import re
 from dataclasses import replace
@@ -15,41 +15,46 @@ from tests.records import hand_made
 
 
 def noise(points: int, seed: int = 0) -> np.ndarray:
+    """Independent Gaussian noise of deviation 1."""
     return np.random.default_rng(seed).standard_normal(points)
 
 
 def time(points: int) -> np.ndarray:
+    """The share of the run at each point."""
     return np.arange(points) / points
 
 
-def rest(points: int, seed: int = 0) -> np.ndarray:
+def resting(points: int, seed: int = 0) -> np.ndarray:
     """A loss that falls and comes to rest."""
     return 1 + 2 * np.exp(-8 * time(points)) + 0.05 * noise(points, seed)
 
 
 def line(points: int, seed: int = 0) -> np.ndarray:
+    """A loss that falls along a line."""
     return 3 - time(points) + 0.05 * noise(points, seed)
 
 
 def hill(points: int, seed: int = 0) -> np.ndarray:
     """A loss that falls, rises by half of that, and is low again."""
-    return rest(points, seed) + np.exp(-(((time(points) - 0.6) / 0.12) ** 2))
+    return resting(points, seed) + np.exp(-(((time(points) - 0.6) / 0.12) ** 2))
 
 
 def numbers(remark: str) -> list[float]:
+    """The numbers in a sentence."""
     return [float(number) for number in re.findall(r"-?\d[\d.]*(?:e[-+]?\d+)?", remark)]
 
 
 def remarked(
     loss: np.ndarray, steps: list[int] | None = None, lr=None, val=None, **facts
 ) -> tuple[str, ...]:
+    """The remarks on a record of a loss, and of a rate and a validation loss where given."""
     signals = {"loss": loss, "lr": lr, "val_loss": val}
     kept = {name: list(values) for name, values in signals.items() if values is not None}
     return remarks_on(Evidence(hand_made(kept, steps=steps, **facts)))
 
 
-def test_the_table_and_the_remarks_begin_alike() -> None:
-    """So that a note of the table can be looked for among them."""
+def test_remarks_begin_with_the_notes_of_the_table_of_what_can_be_known() -> None:
+    """A note of that table can then be looked up among the remarks."""
     said = " ".join(
         beginning
         for notes in (
@@ -64,107 +69,109 @@ def test_the_table_and_the_remarks_begin_alike() -> None:
 
 
 def test_a_constant_rate_is_remarked_unless_it_is_declared() -> None:
-    """How large it is, and at how many points."""
-    assert remarked(rest(100), lr=[0.01] * 100) == ("lr is constant: 0.01 at all 100 points",)
-    assert remarked(rest(100), lr=[0.01] * 100, schedule="constant") == ()
+    """With its value and the number of points."""
+    assert remarked(resting(100), lr=[0.01] * 100) == ("lr is constant: 0.01 at all 100 points",)
+    assert remarked(resting(100), lr=[0.01] * 100, schedule="constant") == ()
 
 
 def test_a_rate_that_starts_at_its_peak_is_remarked() -> None:
-    """If its start is there to see."""
+    """Only if the start of the run is in the log."""
     falling = np.linspace(0.01, 0, 100)
-    assert remarked(rest(100), lr=falling) == ("lr starts at its peak: 0.01 at step 0",)
-    assert remarked(rest(100), lr=falling, steps=list(range(200, 300))) == ()
-    assert remarked(rest(100), lr=[0.001, *falling[1:]]) == ()
+    assert remarked(resting(100), lr=falling) == ("lr starts at its peak: 0.01 at step 0",)
+    assert remarked(resting(100), lr=falling, steps=list(range(200, 300))) == ()
+    assert remarked(resting(100), lr=[0.001, *falling[1:]]) == ()
 
 
 @pytest.mark.parametrize("lr", [[0.01] * 19, [0.0] * 30, None])
-def test_nothing_is_said_of_a_rate_that_says_nothing(lr: list[float] | None) -> None:
-    """Too few points, or none above 0."""
-    assert remarked(rest(len(lr or [0] * 30)), lr=lr) == ()
+def test_a_rate_with_few_points_or_of_0_is_not_remarked(lr: list[float] | None) -> None:
+    """Neither shows a schedule."""
+    assert remarked(resting(len(lr or [0] * 30)), lr=lr) == ()
 
 
 def test_a_log_that_ends_before_its_schedule_is_remarked() -> None:
-    """By more than a tenth of the declared steps, the rate being high."""
+    """More than a tenth of the declared steps is missing, and the rate is still high."""
     warm = np.r_[np.linspace(0.001, 0.01, 20), np.linspace(0.01, 0.005, 80)]
-    assert remarked(rest(100), lr=warm, total_steps=200) == (
+    assert remarked(resting(100), lr=warm, total_steps=200) == (
         "the log ends before its schedule does: at step 99 of 200, with lr at 0.005",
     )
-    assert remarked(rest(100), lr=warm, total_steps=110) == ()
-    assert remarked(rest(100), lr=[*warm[:-1], 0.0005], total_steps=200) == ()
-    assert remarked(rest(100), lr=warm, total_steps="many") == ()
+    assert remarked(resting(100), lr=warm, total_steps=110) == ()
+    assert remarked(resting(100), lr=[*warm[:-1], 0.0005], total_steps=200) == ()
+    assert remarked(resting(100), lr=warm, total_steps="many") == ()
 
 
 @pytest.mark.parametrize("points", [40, 100, 1000, 10_000])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_a_loss_that_is_still_falling_is_remarked(points: int, scale: float) -> None:
-    """Whatever its unit and its length; by how much in either half."""
+    """In any unit and for any length, with the fall in each half."""
     (remark,) = remarked(scale * line(points))
     assert remark.startswith("still falling at its end: by ")
     assert [number / scale for number in numbers(remark)] == pytest.approx([0.5, 0.5], abs=0.1)
 
 
-def level(points: int, seed: int) -> np.ndarray:
+def flat(points: int, seed: int) -> np.ndarray:
+    """A loss that does not change."""
     return 2 + 0.1 * noise(points, seed)
 
 
 def climb(points: int, seed: int) -> np.ndarray:
+    """A loss that rises along a line."""
     return 6 - line(points, seed)
 
 
-@pytest.mark.parametrize("shape", [rest, level, climb])
+@pytest.mark.parametrize("shape", [resting, flat, climb])
 @pytest.mark.parametrize("points", [20, 50, 100, 1000])
-def test_one_that_came_to_rest_never_fell_or_rises_is_not(shape, points: int) -> None:
-    """Of a hundred of them at most one."""
+def test_a_loss_that_rests_is_flat_or_rises_is_not_called_falling(shape, points: int) -> None:
+    """At most one of a hundred is."""
     said = [remarked(shape(points, seed)) for seed in range(100)]
     assert sum(map(bool, said)) <= 1, said
 
 
-def test_one_that_fell_in_two_steps_is_no_line() -> None:
-    """After a spike, it falls as far again."""
-    spiked = np.r_[rest(100), rest(100)]
+def test_a_loss_that_falls_twice_is_not_called_falling() -> None:
+    """After a spike it falls as far again."""
+    spiked = np.r_[resting(100), resting(100)]
     assert remarked(spiked) == ()
 
 
 @pytest.mark.parametrize("points", [100, 1000])
 def test_a_rise_that_came_back_is_remarked(points: int) -> None:
-    """From where to where, and how it ends."""
+    """With its lowest, its highest and its last level."""
     (remark,) = remarked(hill(points))
     assert remark.startswith("the loss rose for long and came back: from 1")
     bottom, _, top, at, end = numbers(remark)
     assert [bottom, top, end, at / points] == pytest.approx([1.1, 2.0, 1.0, 0.6], abs=0.12)
 
 
-def test_neither_a_spike_nor_a_small_rise_came_back() -> None:
-    """One is short, the other gives back a fifteenth of what was learned."""
-    spike = rest(1000) + (np.abs(time(1000) - 0.6) < 0.02)
-    small = rest(1000) + 0.2 * np.exp(-(((time(1000) - 0.6) / 0.12) ** 2))
+def test_a_short_or_a_small_rise_is_not_remarked() -> None:
+    """A spike is short, and a small rise gives back a fifteenth of what was learned."""
+    spike = resting(1000) + (np.abs(time(1000) - 0.6) < 0.02)
+    small = resting(1000) + 0.2 * np.exp(-(((time(1000) - 0.6) / 0.12) ** 2))
     assert [remarked(loss) for loss in (spike, small)] == [(), ()]
 
 
 @pytest.mark.parametrize("since", [0.6, 0.85])
 @pytest.mark.parametrize("points", [40, 100, 1000])
 def test_a_loss_that_ends_far_above_its_lowest_is_remarked(points: int, since: float) -> None:
-    """However late it rose, and by no more than the noise of its level: verdicts wait until it has
-    lasted."""
-    (remark,) = remarked(rest(points) + (time(points) > since))
+    """However late it rose: a verdict waits until the rise has lasted. A rise within the noise is
+    not remarked."""
+    (remark,) = remarked(resting(points) + (time(points) > since))
     assert remark.startswith("the loss ends far above its lowest: from ")
     assert numbers(remark)[-1] == pytest.approx(2.0, abs=0.2)
-    assert remarked(rest(points) + 0.1 * (time(points) > since)) == ()
+    assert remarked(resting(points) + 0.1 * (time(points) > since)) == ()
 
 
 def test_a_loss_that_climbs_to_its_end_is_remarked() -> None:
-    """By half of what was left, be it a twentieth of what was learned; one that comes back from
-    there is not."""
-    climbs = 10 * np.exp(-20 * time(400)) + rest(400) + np.clip(time(400) - 0.4, 0, None)
+    """When it climbs by half of its lowest level, even if that is a twentieth of what was learned.
+    A climb that comes back from there is not remarked."""
+    climbs = 10 * np.exp(-20 * time(400)) + resting(400) + np.clip(time(400) - 0.4, 0, None)
     (remark,) = remarked(climbs)
     assert remark.startswith("the loss ends far above its lowest: ")
     comes_back = 10 * np.exp(-20 * time(400)) + hill(400) / 2 + 0.5
     assert remarked(comes_back) == ()
 
 
-def test_smoothed_noise_neither_rose_nor_fell() -> None:
-    """As trainers log it: it drifts for longer than its points say. Of a hundred flat curves at
-    most one in ten."""
+def test_smoothed_noise_is_rarely_remarked() -> None:
+    """It drifts for longer than its points suggest. At most ten of a hundred flat curves get a
+    remark."""
     smooth = [
         2 + np.convolve(0.3 * noise(209, seed), np.full(10, 0.1), mode="valid")
         for seed in range(100)
@@ -173,27 +180,26 @@ def test_smoothed_noise_neither_rose_nor_fell() -> None:
 
 
 def test_a_validation_loss_that_rose_from_its_first_point_on_is_remarked() -> None:
-    """While the training loss fell; one that fell at first has a lowest point that it ends
-    above."""
+    """While the training loss fell. If validation loss fell at first, the remark says that it ends
+    above its lowest."""
     rises = 1.5 + time(100) + 0.02 * noise(100)
     rises[0] = 1.4
-    (remark,) = remarked(rest(100), val=rises)
+    (remark,) = remarked(resting(100), val=rises)
     assert remark.startswith(
         "val_loss rose from its first evaluation on: from 1.4 at step 0 to 2.4"
     )
-    (remark,) = remarked(rest(100), val=[1.9, *rises[1:]])
+    (remark,) = remarked(resting(100), val=[1.9, *rises[1:]])
     assert remark.startswith("val_loss ends ")
     (remark,) = remarked(2 + 0.05 * noise(100), val=rises)
     assert remark.startswith("val_loss ends ")
-    assert remarked(rest(100), val=[1.4, *(1.41 + 0.002 * noise(99))]) == ()
+    assert remarked(resting(100), val=[1.4, *(1.41 + 0.002 * noise(99))]) == ()
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_a_validation_loss_that_ends_above_its_lowest_is_remarked(scale: float) -> None:
-    """With how far, and where that was: what few evaluations show is no fault yet, and worth
-    knowing."""
+    """With how far above, and where the lowest was. With few evaluations that is no fault yet."""
     val = scale * np.array([2.0, 1.4, 1.1, 1.0, 1.02, 1.1, 1.15, 1.25, 1.3, 1.3, 1.35])
-    (remark,) = remarked(rest(110), val=np.repeat(val, 10), steps=None)
+    (remark,) = remarked(resting(110), val=np.repeat(val, 10), steps=None)
     assert remark.startswith(
         f"val_loss ends 30 % above its lowest: at {1.3 * scale:.4g}, after {scale:.4g} around step"
     )
@@ -211,29 +217,29 @@ def test_a_validation_loss_that_ends_above_its_lowest_is_remarked(scale: float) 
     ],
     ids=["8 %", "waves", "waves that rise by less", "one dip", "two evaluations", "reaches 0"],
 )
-def test_one_that_does_not_end_above_it_for_sure_is_not(val: list[float]) -> None:
-    """A few percent, waves as high, a single low evaluation, too few of them, and no relative
-    height at all."""
+def test_a_validation_loss_that_may_not_have_risen_is_not_remarked(val: list[float]) -> None:
+    """A few percent, waves of the same height, a single low evaluation, too few evaluations, or a
+    loss without a relative rise."""
     assert (
         remarked(
-            rest(len(val) * 10), val=[v for v in val for _ in range(1)] + [None] * 9 * len(val)
+            resting(len(val) * 10), val=[v for v in val for _ in range(1)] + [None] * 9 * len(val)
         )
         == ()
     )
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_a_loss_that_fell_by_next_to_nothing_of_its_level_is_remarked(scale: float) -> None:
-    """A constant may hide what was learned, or nothing was."""
-    (remark,) = remarked(scale * (100 + rest(200) / 10))
+def test_a_loss_that_fell_by_less_than_1_percent_is_remarked(scale: float) -> None:
+    """Either little was learned, or the loss contains a large constant."""
+    (remark,) = remarked(scale * (100 + resting(200) / 10))
     assert remark.startswith("the loss fell by no more than 0.2 %: from ")
-    assert remarked(scale * (100 + 10 * rest(200))) == ()
+    assert remarked(scale * (100 + 10 * resting(200))) == ()
     assert remarked(scale * (100 + 0.1 * noise(200))) == ()
 
 
-def test_remarks_are_told_of_runs_that_are_over_and_can_be_judged() -> None:
-    """And are in the text of the diagnosis."""
-    record = hand_made({"loss": list(rest(40)), "lr": [0.01] * 40})
+def test_remarks_are_for_runs_that_have_ended_and_can_be_judged() -> None:
+    """The text of the diagnosis holds them."""
+    record = hand_made({"loss": list(resting(40)), "lr": [0.01] * 40})
     diagnosis = diagnose(record)
     assert diagnosis.remarks == ("lr is constant: 0.01 at all 40 points",)
     assert "\nremark: lr is constant: 0.01 at all 40 points\n" in str(diagnosis)
@@ -242,20 +248,20 @@ def test_remarks_are_told_of_runs_that_are_over_and_can_be_judged() -> None:
 
 
 def test_a_remark_is_no_alarm_and_changes_no_summary() -> None:
-    """Without its remarks the diagnosis is the same."""
-    diagnosis = diagnose(hand_made({"loss": list(rest(40)), "lr": [0.01] * 40}))
+    """The verdict is healthy."""
+    diagnosis = diagnose(hand_made({"loss": list(resting(40)), "lr": [0.01] * 40}))
     assert (diagnosis.verdict, diagnosis.alarm, diagnosis.cause) == ("healthy", False, None)
     assert replace(diagnosis, remarks=()).summary() == diagnosis.summary()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
-def test_nothing_to_say_is_no_error(value: float) -> None:
-    """A loss without a finite point, without a fall."""
+def test_a_loss_without_a_finite_value_or_a_fall_gets_no_remark(value: float) -> None:
+    """And raises no error."""
     assert remarked(np.full(40, value), val=[value] * 40) == ()
 
 
 def test_a_validation_loss_is_remarked_beside_too_few_points_of_training() -> None:
-    """An epoch each, and a verdict takes twenty; of a policy nothing is said."""
+    """One evaluation an epoch, and fewer than twenty epochs. A policy gets no remarks."""
     val = [
         0.46,
         0.42,
@@ -277,7 +283,7 @@ def test_a_validation_loss_is_remarked_beside_too_few_points_of_training() -> No
         0.4,
         0.69,
     ]
-    record = hand_made({"loss": list(rest(19)), "val_loss": val})
+    record = hand_made({"loss": list(resting(19)), "val_loss": val})
     diagnosis = diagnose(record)
     assert not diagnosis.core
     assert [remark.startswith("val_loss ends ") for remark in diagnosis.remarks] == [True]
@@ -285,7 +291,7 @@ def test_a_validation_loss_is_remarked_beside_too_few_points_of_training() -> No
 
 
 def test_a_loss_without_a_floor_is_remarked() -> None:
-    """Ever further below 0; a density's comes to rest there."""
+    """It falls ever faster below 0. The loss of a density comes to rest there."""
     (remark,) = remarked(-1000 * np.exp(8 * time(60)))
     assert remark.startswith("the loss falls below 0 without end: from -1")
     assert not any(
@@ -297,18 +303,18 @@ def test_a_loss_without_a_floor_is_remarked() -> None:
 @pytest.mark.parametrize(
     ("val", "said"), [([0.5, 0.7, 0.9], True), ([0.5, 0.55, 0.9], False), ([0.9, 0.5], False)]
 )
-def test_of_few_evaluations_the_last_two_have_to_lie_far_above(
+def test_with_few_evaluations_the_last_two_must_lie_far_above_the_lowest(
     val: list[float], said: bool
 ) -> None:
-    """A fifth above the lowest, and three evaluations there have to be."""
-    notes = remarked(rest(len(val)), val=val)
+    """By a fifth, and there must be three evaluations."""
+    notes = remarked(resting(len(val)), val=val)
     assert notes == (
         ("val_loss ends 80 % above its lowest: at 0.9, after 0.5 around step 0",) if said else ()
     )
 
 
-def test_a_rise_is_remarked_that_gives_back_what_two_points_had_learned() -> None:
-    """As in fine-tuning whose warmup goes too far."""
+def test_a_rise_is_compared_with_the_highest_of_the_first_points() -> None:
+    """As in fine-tuning, where two points learn most of what there is to learn."""
     rises = 0.1 + 0.25 * np.exp(-(((time(60) - 0.5) / 0.2) ** 2)) + 0.005 * noise(60)
     assert remarked(rises) == ()
     (remark,) = remarked(np.r_[0.8, 0.5, rises])

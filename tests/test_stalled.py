@@ -1,4 +1,4 @@
-"""A loss at rest on a rung of the ladder tells what the model is blind to."""
+"""A loss that rests on a rung of the ladder shows what the model does not see."""
 
 from math import log, nan
 from typing import Any
@@ -14,7 +14,7 @@ from tests.records import FACTS, LADDER, STEPS, hand_made, sound, thorough
 
 
 def resting(level: float, fall_until: int = 12) -> list[float]:
-    """Falls to a level by some step, and stays there with a little noise."""
+    """A loss that falls to a level by some step and stays there, with a little noise."""
     noise = np.random.default_rng(0).normal(0, 0.01, STEPS)
     fall = np.maximum(0, (fall_until - np.arange(STEPS)) / fall_until) * (4.4 - level)
     return list(level * (1 + noise) + fall)
@@ -25,7 +25,7 @@ def resting(level: float, fall_until: int = 12) -> list[float]:
     [(4.16, "uniform"), (5.2, "uniform"), (3.0, "unigram"), (3.12, "unigram"), (1.8, "bigram")],
 )
 def test_it_fires_on_a_loss_that_rests_on_a_rung_for_half_the_run(level: float, rung: str) -> None:
-    """Within 5 % of it; knowing nothing, at whatever confidence a start may have."""
+    """Within 5 % of the rung; on the first rung also with the confidence of a sound start."""
     assert [
         symptom for symptom, _, _ in symptoms(DETECTOR, thorough(train_loss=resting(level)))
     ] == [f"stalled-at-{rung}"]
@@ -33,7 +33,7 @@ def test_it_fires_on_a_loss_that_rests_on_a_rung_for_half_the_run(level: float, 
 
 @pytest.mark.parametrize("level", [6.0, 3.6, 2.4, 1.0, 0.2])
 def test_it_stays_quiet_between_the_rungs_and_below_them(level: float) -> None:
-    """At the best n-gram's level and under it a model may well come to rest."""
+    """A good model may come to rest at or below the level of the best n-gram."""
     assert found(DETECTOR, thorough(train_loss=resting(level))) == []
 
 
@@ -43,7 +43,7 @@ def test_it_stays_quiet_on_a_loss_that_passes_the_rungs() -> None:
 
 
 def test_it_stays_quiet_on_a_rest_shorter_than_half_the_run() -> None:
-    """Many a model rests on a rung for a while before it finds the next idea."""
+    """Many models rest on a rung for a while before they learn more."""
     assert (
         found(
             DETECTOR,
@@ -53,8 +53,8 @@ def test_it_stays_quiet_on_a_rest_shorter_than_half_the_run() -> None:
     )
 
 
-def test_it_says_what_a_model_that_sees_more_would_score() -> None:
-    """The limit is the next rung: that is what the blindness costs."""
+def test_the_limit_is_the_next_rung() -> None:
+    """The difference is what the limitation costs."""
     (finding,) = found(DETECTOR, thorough(train_loss=resting(3.0)))
     assert (finding.observed, finding.limit) == (
         pytest.approx(3.0, rel=0.01),
@@ -67,13 +67,13 @@ def test_it_says_what_a_model_that_sees_more_would_score() -> None:
     [(4.16, "learns-nothing"), (3.0, "blind-to-input"), (1.8, "blind-to-context")],
 )
 def test_each_rung_has_its_cause(level: float, cause: str) -> None:
-    """Named first, and alone."""
+    """It is the only one named."""
     diagnosis = diagnose(thorough(train_loss=resting(level)))
     assert [suspect.name for suspect in diagnosis.causes] == [cause]
 
 
-def test_of_a_vocabulary_alone_the_first_rung_is_known() -> None:
-    """ln V needs no ladder; a batch loss will do where the full split was not evaluated."""
+def test_a_vocabulary_alone_gives_the_first_rung() -> None:
+    """ln V needs no ladder. The batch loss is used where the split was not evaluated."""
     facts = {**FACTS, "vocab_size": 10}
     assert symptoms(DETECTOR, hand_made({"loss": [log(10)] * STEPS}, **facts)) == [
         ("stalled-at-uniform", "loss", 20)
@@ -81,8 +81,8 @@ def test_of_a_vocabulary_alone_the_first_rung_is_known() -> None:
     assert found(DETECTOR, hand_made({"loss": [1.8] * STEPS}, **facts)) == []
 
 
-def test_values_that_are_not_finite_are_stepped_over() -> None:
-    """They are another detector's business."""
+def test_nonfinite_values_are_ignored() -> None:
+    """Another detector reports them."""
     level = resting(3.0)
     level[5] = nan
     assert [s for s, _, _ in symptoms(DETECTOR, thorough(train_loss=level))] == [
@@ -109,5 +109,5 @@ def test_values_that_are_not_finite_are_stepped_over() -> None:
     ],
 )
 def test_it_says_why_it_cannot_judge(record: Record, reason: Any) -> None:
-    """How long is long is not known without the length of the run."""
+    """Without the length of the run it is not known what half of it is."""
     assert why_not(DETECTOR, record) == reason

@@ -16,17 +16,17 @@ def from_step(begin: int, before: float, after: float) -> list[float]:
 
 
 def test_it_fires_while_the_loss_is_no_better_than_the_bigrams() -> None:
-    """Sharp without having learned anything that needs it."""
+    """The head is sharp although nothing was learned that needs it."""
     heads = {"a": from_step(5, 0.5, 0.009), "b": [0.5] * STEPS}
     record = thorough(train_loss=HIGH, attention_entropy=heads)
     assert symptoms(DETECTOR, record) == [("head-stuck", "a", 5)]
 
 
 @pytest.mark.parametrize(("entropy", "loss"), [(0.011, 4.0), (0.001, 1.7)])
-def test_it_stays_quiet_above_the_limit_and_on_what_was_learned(
+def test_it_stays_quiet_above_the_limit_and_in_a_model_that_has_learned(
     entropy: float, loss: float
 ) -> None:
-    """A head that looks at one key in a model that predicts well has learned to."""
+    """In a model that predicts well, a head that looks at one key has learned to."""
     record = thorough(train_loss=[loss] * STEPS, attention_entropy={"a": [entropy] * STEPS})
     assert found(DETECTOR, record) == []
 
@@ -44,5 +44,5 @@ def test_it_stays_quiet_above_the_limit_and_on_what_was_learned(
     ],
 )
 def test_it_says_why_it_cannot_judge(signals, facts, reason) -> None:  # type: ignore[no-untyped-def]
-    """No ladder, no head, or no loss beside it."""
+    """The ladder, the heads or the train loss are missing."""
     assert why_not(DETECTOR, hand_made(signals, **facts)) == reason

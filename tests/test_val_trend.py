@@ -1,4 +1,4 @@
-"""The turn of a validation loss is found on curves whose minimum is known, with noise as it was
+"""The turn of a validation loss is found on curves whose minimum is known, with noise as
 measured."""
 
 from functools import cache
@@ -25,8 +25,8 @@ from studies.val_trend import (
 
 @cache
 def draws(family: Family, turn: int) -> tuple[Curve, Curve]:
-    """Of each draw: by which share of the run the turn is missed, and what the noise-free loss
-    there costs."""
+    """For each draw of the noise: by which share of the run the turn is missed, and how much the
+    noise-free loss there exceeds its minimum."""
     rng, curve = np.random.default_rng(0), family(turn)
     turns = []
     for _ in range(DRAWS):
@@ -49,29 +49,31 @@ def test_a_turn_in_the_middle_is_found_within_a_twentieth_of_the_run(
 @pytest.mark.parametrize("turn", [400, 640])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_earlier_turn_is_found_within_a_tenth_of_the_run(family: Family, turn: int) -> None:
-    """From a fifth of it: there the basin is wide for its place, and 84 to 95 of 100 are within a
+    """The basin of an early turn is wide for its place; 84 to 95 of 100 draws find it within a
     twentieth."""
     assert np.sum(draws(family, turn)[0] <= 0.10) >= 95
 
 
 @pytest.mark.parametrize("turn", [400, 640, 960])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_is_missed_costs_less_than_a_hundredth(family: Family, turn: int) -> None:
-    """The noise-free loss at the turn that is found, in 95 of 100 draws."""
+def test_the_loss_at_the_turn_is_within_a_hundredth_of_the_minimum(
+    family: Family, turn: int
+) -> None:
+    """Without its noise, in 95 of 100 draws."""
     assert np.sum(draws(family, turn)[1] <= 0.01) >= 95
 
 
 def test_a_curve_that_only_falls_turns_at_its_end() -> None:
-    """And has risen by nothing."""
+    """It has not risen."""
     trend = trend_of(EVALUATED_STEPS, 1 + 3 / TIME)
     assert trend is not None
     assert (trend.turn, trend.rise) == (EVALUATED_STEPS[-1], 1.0)
 
 
 @pytest.mark.parametrize(("rise", "sure"), [(0.10, True), (0.0, False)])
-def test_errors_tell_a_rise_from_noise(rise: float, sure: bool) -> None:
-    """A tenth of rise is many standard errors in nearly all draws; a level curve with the same
-    noise is few."""
+def test_standard_errors_tell_a_rise_from_noise(rise: float, sure: bool) -> None:
+    """A rise of a tenth exceeds six in nearly all draws, a level curve with the same noise in
+    hardly any."""
     rng, curve = np.random.default_rng(1), 1 + rise * (log_and_line(640) - 1) / FINAL_RISE
     trends = [trend_of(EVALUATED_STEPS, curve * (1 + SIGMA * noise(rng))) for _ in range(DRAWS)]
     errors = [trend.rise_errors for trend in trends if trend]
@@ -79,7 +81,7 @@ def test_errors_tell_a_rise_from_noise(rise: float, sure: bool) -> None:
 
 
 def test_the_stop_lies_where_the_smoothed_loss_is_within_a_hundredth_of_its_lowest() -> None:
-    """And of all such evaluations it is the nearest to the turn."""
+    """Of all such evaluations it is the nearest to the turn."""
     losses = log_and_line(640) * (1 + SIGMA * noise(np.random.default_rng(2)))
     stop, trend, smooth = (
         stop_of(EVALUATED_STEPS, losses),
@@ -94,20 +96,20 @@ def test_the_stop_lies_where_the_smoothed_loss_is_within_a_hundredth_of_its_lowe
 
 
 def test_within_a_wide_basin_the_stop_is_at_the_turn_and_not_at_its_edge() -> None:
-    """Without noise the turn is the minimum, and hundreds of steps are as good."""
+    """Without noise the turn is the minimum, and hundreds of steps are equally good."""
     stop = stop_of(EVALUATED_STEPS, log_and_line(640))
     assert stop.first + 100 < 640 < stop.last - 100
     assert stop.step == pytest.approx(640, abs=10)
 
 
 def test_a_short_curve_stops_at_its_lowest_smoothed_point() -> None:
-    """Too few points for a trend of four terms."""
+    """It has too few points for a trend of four terms."""
     steps = np.arange(9)
     assert trend_of(steps, np.ones(9)) is None
     assert stop_of(steps, np.array([9.0, 7, 5, 3, 1, 3, 5, 7, 9])).step == 4
 
 
-def test_a_curve_that_the_trend_fits_exactly_has_risen_by_nothing() -> None:
+def test_a_constant_curve_has_not_risen() -> None:
     """Nothing is divided by zero, and rounding is no rise."""
     trend = trend_of(EVALUATED_STEPS, np.ones(len(EVALUATED_STEPS)))
     assert trend is not None

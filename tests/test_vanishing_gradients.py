@@ -1,5 +1,5 @@
-"""A gradient norm that is exactly 0 while there is a loss to learn from; what only looks like it is
-left alone."""
+"""A gradient norm that becomes exactly 0 while there is a loss is found; a norm that only looks
+like it is not."""
 
 from math import inf
 
@@ -20,52 +20,54 @@ NORM = np.exp(0.3 * RNG.standard_normal(POINTS))
 
 
 def then(before: np.ndarray, after: float, at: int = DIES) -> np.ndarray:
+    """The first values of a series, followed by one value to the end."""
     return np.r_[before[:at], np.full(POINTS - at, after)]
 
 
 def run(loss: np.ndarray, norm: np.ndarray) -> Record:
+    """A record of a loss and a gradient norm."""
     return hand_made({"loss": list(loss), "grad_norm": list(norm)})
 
 
 def called(loss: np.ndarray, norm: np.ndarray) -> bool:
+    """Whether such a record has a finding."""
     return bool(found(DETECTOR, run(loss, norm)))
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("after", [1.4, 0.8], ids=["what was learned is lost", "the loss rests"])
 def test_it_fires_on_a_norm_that_becomes_0(after: float, scale: float) -> None:
-    """From one point to the next, and to the end; the onset is the first 0."""
+    """It is 0 from one point to the next and to the end; the onset is the first 0."""
     (finding,) = found(DETECTOR, run(scale * then(LOSS, after), then(NORM, 0.0)))
     assert (finding.symptom, finding.step, finding.onset) == ("gradient-vanished", POINTS - 1, DIES)
     assert (finding.observed, finding.limit) == (0.0, NORM[:DIES].min())
 
 
 @pytest.mark.parametrize(("zeros", "fires"), [(4, False), (5, True)])
-def test_it_takes_five_of_them(zeros: int, fires: bool) -> None:
-    """Fewer are a batch without a target, or two."""
+def test_it_needs_five_zeros(zeros: int, fires: bool) -> None:
+    """Fewer zeros may come from batches without a target."""
     at = POINTS - zeros
     assert called(then(LOSS, 1.4, at), then(NORM, 0.0, at)) == fires
 
 
 def test_it_stays_quiet_on_a_norm_that_is_nearly_0() -> None:
-    """On a full batch a converged regression gets there, whatever its noise leaves."""
+    """A converged regression on a full batch gets there, at whatever loss its noise leaves."""
     assert not called(then(LOSS, 0.8), then(NORM, 1e-16))
 
 
 def test_it_stays_quiet_on_a_norm_that_comes_back() -> None:
-    """It was 0 for a while, for whatever reason."""
+    """The norm must be 0 at the last point."""
     assert not called(then(LOSS, 1.4), np.r_[then(NORM, 0.0)[:-1], 1.0])
 
 
-def test_it_stays_quiet_where_the_norm_is_measured_now_and_then() -> None:
-    """Every eighth step, as where gradients are accumulated, and the log happens to end on seven
-    zeros."""
+def test_it_stays_quiet_when_the_norm_is_measured_every_eighth_step() -> None:
+    """As with accumulated gradients; the log happens to end on seven zeros."""
     measured = np.where(np.arange(POINTS) % 8 == 0, NORM, 0.0)[:96]
     assert not called(LOSS[:96], measured)
 
 
 def test_it_stays_quiet_on_a_loss_that_goes_on_falling() -> None:
-    """So somebody measures no norms, and gradients arrive."""
+    """Gradients arrive then, and the trainer does not measure the norm."""
     falls = 3 - np.arange(POINTS) / 50 + 0.01 * RNG.standard_normal(POINTS)
     assert not called(falls, then(NORM, 0.0))
 
@@ -73,30 +75,29 @@ def test_it_stays_quiet_on_a_loss_that_goes_on_falling() -> None:
 @pytest.mark.parametrize(
     "since", [1.4 - 0.6 * np.arange(40) / 40, np.full(40, 0.7)], ids=["from above", "at once"]
 )
-def test_it_stays_quiet_on_a_loss_that_falls_in_another_way(since: np.ndarray) -> None:
-    """On data that are new to it; or by a step, as after the rate is lowered."""
+def test_it_stays_quiet_on_a_loss_that_falls_from_higher_or_by_a_step(since: np.ndarray) -> None:
+    """On new data it falls from a higher level; after the rate is lowered it falls by a step."""
     noise = 0.01 * RNG.standard_normal(40)
     assert not called(np.r_[LOSS[:DIES], since + noise], then(NORM, 0.0))
 
 
 @pytest.mark.parametrize("zeros", [1, 40])
 def test_it_stays_quiet_on_a_loss_of_0(zeros: int) -> None:
-    """There is nothing to learn from."""
+    """There is nothing left to learn."""
     assert not called(np.r_[then(LOSS, 1.4)[: POINTS - zeros], np.zeros(zeros)], then(NORM, 0.0))
 
 
 @pytest.mark.parametrize(("after", "fires"), [(0.8, False), (1.4, True)])
-def test_where_norms_are_rounded_the_loss_has_to_rise(after: float, fires: bool) -> None:
-    """A run that converges, logged every five hundredth step, gets from 0.03 to 0.0 at once."""
+def test_with_rounded_norms_the_loss_must_rise(after: float, fires: bool) -> None:
+    """The norm of a converging run that is logged every 500 steps goes from 0.03 to 0.0 at once."""
     norms = np.round(0.5 * 0.95 ** np.arange(POINTS), 2)
     norms = then(norms, 0.0)
     assert norms[DIES - 1] > 0
     assert called(then(LOSS, after), norms) == fires
 
 
-def test_norms_that_are_infinite_until_they_are_0_say_nothing() -> None:
-    """As where half precision overflows from the first step on: that is another detector's
-    business."""
+def test_it_stays_quiet_on_norms_that_are_infinite_until_they_are_0() -> None:
+    """Mixed precision overflows from the first step on, which another detector judges."""
     assert not called(LOSS, then(np.full(POINTS, inf), 0.0))
 
 
@@ -112,17 +113,18 @@ def test_norms_that_are_infinite_until_they_are_0_say_nothing() -> None:
     ],
 )
 def test_it_says_why_it_cannot_judge(record: Record, reason: str) -> None:
-    """Who never measures a norm may write 0 as well."""
+    """A trainer that never measures the norm may write 0."""
     assert why_not(DETECTOR, record) == reason
 
 
 def by_layer(*norms: float, loss: float = 1.386) -> Record:
+    """A record with one norm for each layer, and a loss that rests or falls."""
     layers = {f"layer.{i}": [norm] * 40 for i, norm in enumerate(norms)}
     losses = [loss - (1.386 - loss) * i / 40 for i in range(40)]
     return hand_made({"loss": losses, "grad_norm": [1.0] * 40, "grad_norm_by_layer": layers})
 
 
-def of_network(sigmoid: bool) -> Record:
+def record_of_network(sigmoid: bool) -> Record:
     """The norms by layer of eight hidden layers at their start, beside a loss that rests."""
     net = Net((8, *(16,) * 8, 4), "classes", 0, sigmoid=sigmoid)
     data = blobs(0)
@@ -131,10 +133,12 @@ def of_network(sigmoid: bool) -> Record:
     return by_layer(*(float(np.hypot(np.linalg.norm(w), np.linalg.norm(b))) for w, b in pairs))
 
 
-def test_it_fires_on_a_first_layer_that_gets_next_to_nothing() -> None:
-    """Eight layers of sigmoids do that; rectified ones do not."""
-    assert symptoms(DETECTOR, of_network(sigmoid=True)) == [("gradient-vanished", "layer.0", 39)]
-    assert found(DETECTOR, of_network(sigmoid=False)) == []
+def test_it_fires_on_a_first_layer_with_a_tiny_norm() -> None:
+    """Eight layers of sigmoids have one, eight rectified layers do not."""
+    assert symptoms(DETECTOR, record_of_network(sigmoid=True)) == [
+        ("gradient-vanished", "layer.0", 39)
+    ]
+    assert found(DETECTOR, record_of_network(sigmoid=False)) == []
 
 
 @pytest.mark.parametrize(
@@ -158,29 +162,29 @@ def test_it_fires_on_a_first_layer_that_gets_next_to_nothing() -> None:
         "other way",
     ],
 )
-def test_it_takes_a_fall_from_each_layer_to_the_one_before(
+def test_the_norm_must_fall_from_each_layer_to_the_one_before(
     norms: tuple[float, ...], fires: bool
 ) -> None:
-    """By a thousand in all; what is not trained has none."""
+    """By a factor of a thousand in all. A layer that is not trained has no norm."""
     assert bool(found(DETECTOR, by_layer(*norms))) == fires
 
 
 def test_it_stays_quiet_on_layers_of_a_model_that_learns() -> None:
-    """The same norms, and a loss that falls."""
+    """The norms are the same, but the loss falls."""
     assert found(DETECTOR, by_layer(0.9e-3, 0.03, 1.0))
     assert found(DETECTOR, by_layer(0.9e-3, 0.03, 1.0, loss=1.0)) == []
 
 
 def test_it_is_named_before_what_follows_from_it() -> None:
-    """A loss back where it began, and one that rests at ln 4."""
+    """What follows is a loss that is back at its start, or one that rests at ln 4."""
     lost = np.r_[LOSS[:DIES], np.full(POINTS - DIES, 1.4)]
     of_all = [suspect.name for suspect in diagnose(run(lost, then(NORM, 0.0))).causes]
-    of_first = [suspect.name for suspect in diagnose(of_network(sigmoid=True)).causes]
+    of_first = [suspect.name for suspect in diagnose(record_of_network(sigmoid=True)).causes]
     assert (of_all[0], of_first) == ("vanishing-gradients", ["vanishing-gradients", "plateau"])
 
 
-def test_units_that_are_killed_leave_no_gradient() -> None:
-    """No bias behind them is trained, so nothing is."""
+def test_it_fires_on_a_network_whose_units_are_killed() -> None:
+    """The bias behind the units is frozen, so no parameter gets a gradient."""
     net = Net((8, 16, 4), "classes", 0)
     net.frozen = (3,)
 
