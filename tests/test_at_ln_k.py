@@ -131,7 +131,7 @@ def test_it_rarely_fires_on_a_loss_that_came_down_to_any_level() -> None:
     there is."""
     rng = np.random.default_rng(51)
     falls = np.exp(-np.arange(100.0))
-    assert 0 < sum(called(level + falls) for level in rng.uniform(0.1, 3, 2000)) <= 20
+    assert 0 < sum(called(level + falls) for level in rng.uniform(0.1, 3, 500)) <= 5
 
 
 def test_it_fires_on_a_network_that_only_unlearns_its_bias() -> None:
@@ -178,14 +178,14 @@ def test_it_fires_on_networks_that_see_nothing(batch: int) -> None:
 
 
 def test_it_rarely_fires_on_a_flat_loss_at_any_level() -> None:
-    """About one in a hundred levels from 0.1 to 3, with noise of many sizes; at most 2 %."""
+    """Of levels from 0.1 to 3, with noise of many sizes, 1 to 2 % fire; of these 300 at most 3 %."""
     rng = np.random.default_rng(50)
-    sizes = 10 ** rng.uniform(-3.5, -1.3, 1000)
+    sizes = 10 ** rng.uniform(-3.5, -1.3, 300)
     hits = sum(
         called(flat(level, size, 100, int(1e9 * size)))
-        for level, size in zip(rng.uniform(0.1, 3, 1000), sizes, strict=True)
+        for level, size in zip(rng.uniform(0.1, 3, 300), sizes, strict=True)
     )
-    assert 0 < hits <= 20
+    assert 0 < hits <= 9
 
 
 def test_the_diagnosis_says_what_else_it_may_be() -> None:

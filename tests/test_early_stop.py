@@ -155,7 +155,7 @@ def test_a_malformed_stop_in_a_file_is_an_error(tmp_path: Path, stopped: Any) ->
     path = tmp_path / "run.jsonl"
     lines = [{"probes_record": 1}, {"end": {"complete": False, "stopped": stopped}}]
     path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-    with pytest.raises(ValueError, match="it must be an object of step, total_steps, cause"):
+    with pytest.raises(ValueError, match="it must be an object of step, total_steps and cause"):
         Record.load(path)
 
 
