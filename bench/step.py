@@ -30,7 +30,8 @@ NOTE = (
     "A step is one of HEALTHY: forward, loss, backward, clip, AdamW; a larger one has four times "
     "the width (d_model 256, 16 heads, d_ff 1024) and twice the depth. Full rows are batches in "
     f"which every row has {ROW_LENGTHS.max()} tokens, so that there is no padding to skip. Its "
-    "matrix products are all products of a step, computed in the same memory, with nothing between them."
+    "matrix products are all products of a step, computed in the same memory, with nothing between "
+    "them."
 )
 
 Action = Callable[[int], object]

@@ -85,8 +85,8 @@ def level(rng: np.random.Generator, length: int) -> Curve:
 
 
 def largest_error_count(losses: Curve) -> float:
-    """The highest number of standard errors by which a rise of MIN_TREND_RISE stood out while the curve grew,
-    at the lengths at which the detector looks."""
+    """The highest number of standard errors of a rise above MIN_TREND_RISE while the curve grew, at
+    the lengths at which the detector judges."""
     steps = 3 * np.arange(1, len(losses) + 1) - 1
     trends = (trend_of(steps[:count], losses[:count]) for count in fit_counts(len(losses)))
     return max(

@@ -33,9 +33,9 @@ def test_the_length_of_healthy_was_confirmed_on_other_seeds() -> None:
 
 
 def test_every_sweep_seed_overfits_at_the_length_of_overfit() -> None:
-    """The smoothed validation loss ends at least 5 % above its minimum, and no run is called overfit
-    before it. The table was made at HEALTHY's cadence; OVERFIT evaluates less often, as the page
-    says."""
+    """The smoothed validation loss ends at least 5 % above its minimum, and no run is called
+    overfit before it. The table was made at HEALTHY's cadence; OVERFIT evaluates less often, as the
+    page says."""
     head, _, *rows = [
         [cell.strip() for cell in line.strip("|").split(" | ")]
         for line in read_block(WHY, OVERFIT_BLOCK).splitlines()

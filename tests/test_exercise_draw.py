@@ -116,8 +116,8 @@ def test_pages_differ_only_in_their_charts(drawn: Folder) -> None:
 
 
 def test_a_page_has_everything_a_learner_needs(drawn: Folder) -> None:
-    """All panels with their question and the healthy pattern, the reference behind every chart, what
-    to do, and how to read the lines."""
+    """All panels with their question and the healthy pattern, the reference behind every chart,
+    what to do, and how to read the lines."""
     ids = []
     for run in RUNS:
         page = Page(drawn.page(run))
