@@ -39,9 +39,11 @@ def with_findings(*findings: Finding) -> Diagnosis:
 
 
 def test_a_finding_is_shown_with_all_its_evidence() -> None:
-    """Symptom, step, observation, limit, the source of the limit, and the remedy of the cause."""
+    """Symptom, step, observation, limit, the same in a sentence, the source of the limit, and the
+    remedy of the cause."""
     shown = html(unhealthy())
     assert "<b>initial-loss-high</b>, step 0: observed 231, limit 5.359 (above is worse)" in shown
+    assert "<small>The loss starts at 231. A model that knows nothing starts at 5.359" in shown
     assert "<small>limit from: a model that" in shown
     assert "<dt>Remedy</dt><dd>initialise weights at Xavier" in shown
     assert "certain since step 0</dd>" in shown

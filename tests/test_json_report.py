@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from probes.cli import main
+from probes.diagnosis.detectors import sentence_of
 from probes.record import Record, Stop
 from probes.recording.recorder import save
 from probes.report.json_report import document, schema
@@ -65,7 +66,9 @@ def test_an_entry_holds_the_whole_diagnosis() -> None:
     assert written["remedy"] == diagnosis.remedy
     assert [cause["name"] for cause in written["causes"]] == [c.name for c in diagnosis.causes]
     assert written["causes"][0]["evidence"][0] == written["findings"][0]
-    assert written["findings"] == [asdict(finding) for finding in diagnosis.findings]
+    assert written["findings"] == [
+        asdict(finding) | {"sentence": sentence_of(finding)} for finding in diagnosis.findings
+    ]
     assert written["judged"] == list(diagnosis.judged)
     assert written["not_judged"] == diagnosis.not_judged
 

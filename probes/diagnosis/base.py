@@ -20,6 +20,8 @@ from probes.diagnosis.evidence import Evidence
 from probes.record import Column
 
 Side = Literal["above", "below"]
+Language = Literal["en"]
+"""Languages of the sentences for people."""
 MAX_STRENGTH = 10.0
 """Strength of an observation that is infinitely far from its limit. It keeps ranks finite."""
 WORSE_BY = 10**0.5
@@ -131,7 +133,7 @@ class Symptom:
     worse: Side
     criterion: str
     source: str
-    sentence: Mapping[Literal["en"], str]
+    sentence: Mapping[Language, str]
     limit: float | None = None
 
     def found(
@@ -154,7 +156,7 @@ class Symptom:
             self.name, site, int(step), observed, limit, self.worse, source or self.source, onset
         )
 
-    def said_of(self, finding: Finding, language: Literal["en"] = "en") -> str:
+    def said_of(self, finding: Finding, language: Language = "en") -> str:
         """The sentence with the finding's numbers in it."""
         return self.sentence[language].format(
             site=printable(finding.site),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
 from probes.charts.scale import number
 from probes.diagnosis.base import Finding
+from probes.diagnosis.detectors import sentence_of
 from probes.diagnosis.diagnose import Diagnosis
 from probes.panels.describe import fact
 from probes.panels.lines import measured
@@ -37,6 +38,7 @@ class SymptomSummary:
     more_sites  the number of further sites
     when        the first step, in words
     observed    the worst observation, in words
+    sentence    the first step and the worst observation in a sentence; "" for an unknown symptom
     """
 
     symptom: str
@@ -47,6 +49,7 @@ class SymptomSummary:
     limit: str
     worse: str
     source: str
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ def _summary(group: Sequence[Finding]) -> SymptomSummary:
         limit=number(first.limit),
         worse=first.worse,
         source=first.source,
+        sentence=sentence_of(replace(worst, step=first.step, onset=first.onset)),
     )
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from probes.report.judged_run import AnyRun, UnreadRun
+
+if TYPE_CHECKING:
+    from probes.diagnosis.base import Finding
 
 VERSION = 1
 """Version of the document; it rises when a program that reads the earlier one would be misled."""
@@ -38,14 +41,23 @@ def entry(run: AnyRun) -> dict[str, Any]:
         "first_step": run.first_step,
         "remedy": diagnosis.remedy,
         "remarks": list(diagnosis.remarks),
-        "causes": [asdict(cause) for cause in diagnosis.causes],
-        "findings": [asdict(finding) for finding in diagnosis.findings],
+        "causes": [
+            asdict(cause) | {"evidence": [_finding(one) for one in cause.evidence]}
+            for cause in diagnosis.causes
+        ],
+        "findings": [_finding(one) for one in diagnosis.findings],
         "judged": list(diagnosis.judged),
         "not_judged": dict(diagnosis.not_judged),
         "complete": record.complete,
         "stopped": asdict(record.stopped) if record.stopped else None,
         "reader": run.reader,
     }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    from probes.diagnosis.detectors import sentence_of
+
+    return asdict(finding) | {"sentence": sentence_of(finding)}
 
 
 def document(

@@ -3,7 +3,7 @@ symptoms, its limits and the function that looks for them."""
 
 from collections.abc import Iterable, Mapping
 
-from probes.diagnosis.base import Detector, Symptom
+from probes.diagnosis.base import Detector, Finding, Language, Symptom
 from probes.diagnosis.detectors import (
     at_ln_k,
     dead_neurons,
@@ -64,3 +64,9 @@ DETECTORS: tuple[Detector, ...] = (
     overfitting.OF_FEW,
 )
 SYMPTOMS: Mapping[str, Symptom] = symptoms_by_name(DETECTORS)
+
+
+def sentence_of(finding: Finding, language: Language = "en") -> str:
+    """A finding in a sentence; "" when its symptom is not one of SYMPTOMS."""
+    symptom = SYMPTOMS.get(finding.symptom)
+    return symptom.said_of(finding, language) if symptom else ""

@@ -1,0 +1,62 @@
+"""Write the tables of causes and symptoms in docs/diagnosis.md from `probes.diagnosis`.
+
+python -m studies.diagnosis_tables
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from probes.common.markdown import markdown_table
+from probes.diagnosis.base import Symptom
+from probes.diagnosis.causes import CAUSES, Cause
+from probes.diagnosis.detectors import DETECTORS, SYMPTOMS
+from probes.panels import PANELS
+from testing.marker_blocks import write_block
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "diagnosis.md"
+
+
+def causes_table() -> str:
+    """One row per cause, as Markdown."""
+    head = ("cause", "meaning", "needs", "may also be", "remedy")
+    return "\n".join(markdown_table(head, map(_cause_row, CAUSES)))
+
+
+def symptoms_table() -> str:
+    """One row per symptom, in the order of the detectors, as Markdown."""
+    head = ("symptom", "detectors", "found when", "limit", "where the limit comes from", "panel")
+    return "\n".join(markdown_table(head, map(_symptom_row, SYMPTOMS.values())))
+
+
+def _cause_row(cause: Cause) -> tuple[str, ...]:
+    needs = [
+        f"`{symptom.name}`" + (f" ({10**least:g})" if least else "")
+        for symptom, least in cause.needs.items()
+    ]
+    others = [f"`{name}`" for name in cause.alike]
+    remedy = cause.remedy.format(onset="N")
+    return f"`{cause.name}`", cause.meaning, ", ".join(needs), ", ".join(others), remedy
+
+
+def _symptom_row(symptom: Symptom) -> tuple[str, ...]:
+    detectors = [f"`{d.name}`" for d in DETECTORS if symptom in d.symptoms]
+    limit = "" if symptom.limit is None else f"{symptom.limit:.3g}"
+    panels = {panel.key: panel.title for panel in PANELS}
+    panel = panels[symptom.view.panel] if symptom.view else "the panel of its signal"
+    return (
+        f"`{symptom.name}`",
+        ", ".join(detectors),
+        symptom.criterion,
+        limit,
+        symptom.source,
+        panel,
+    )
+
+
+TABLES = {"causes": causes_table, "symptoms": symptoms_table}
+"""Name of a block on the page -> its content."""
+
+if __name__ == "__main__":
+    for block, table in TABLES.items():
+        write_block(PAGE, block, table())
