@@ -17,12 +17,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
@@ -38,6 +36,7 @@ from model.config import leaves
 from model.seeds import JUDGING_FROM
 from probes.plugin.run_cache import Store
 from probes.record import Record
+from testing.parallel import map_on_all_cores
 from testing.tables import Table
 from testing.trained_runs import FOLDER
 
@@ -149,16 +148,8 @@ def changes(before: Sequence[Outcome], now: Sequence[Outcome]) -> Table:
 
 
 def judge_all(trained: Sequence[Trained]) -> tuple[Outcome, ...]:
-    """Judge every record on all cores, in the order given; progress goes to stderr."""
-    outcomes = []
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for one in pool.map(_judge_file, trained, chunksize=4):
-            outcomes.append(one)
-            if sys.stderr.isatty() or len(outcomes) == len(trained):
-                text = f"\r{len(outcomes)} of {len(trained)} runs judged"
-                print(text, end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    return tuple(outcomes)
+    """Judge every record, in the order given."""
+    return tuple(map_on_all_cores(_judge_file, trained, "runs judged"))
 
 
 def _judge_file(trained: Trained) -> Outcome:

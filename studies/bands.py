@@ -6,9 +6,7 @@ python -m studies.bands [SEEDS]    print the lowest and the highest value of eac
 
 from __future__ import annotations
 
-import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +14,7 @@ import numpy as np
 from model import HEALTHY, build
 from probes import Record, diagnose, watch
 from probes.diagnosis.curves import centred_mean, first_step_below
+from testing.parallel import map_on_all_cores
 
 CLASSES = ("regular", "irregular")
 
@@ -80,8 +79,7 @@ def _all_values(record: Record, signal: str) -> list[float]:
 
 def main() -> None:
     seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else 10)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        runs = list(pool.map(quantities, seeds))
+    runs = map_on_all_cores(quantities, seeds, "runs trained")
     for name in runs[0]:
         values = [run[name] for run in runs]
         print(f"{name:42} {min(values):10.4g} {max(values):10.4g}")

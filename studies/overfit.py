@@ -12,9 +12,7 @@ the length: the smoothed validation loss ends at least 5 % above its minimum on 
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +26,7 @@ from probes.common.markdown import markdown_table
 from probes.diagnosis.curves import SMOOTHING_WINDOW, centred_mean
 from probes.diagnosis.val_trend import trend_of
 from testing.marker_blocks import write_block
+from testing.parallel import map_on_all_cores
 from testing.tables import NO_VALUE
 from testing.trained_runs import load_or_train
 
@@ -145,14 +144,11 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the table into docs/why.md")
     arguments = parser.parse_args()
     rows = []
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for multiple in arguments.multiples:
-            longer = replace(
-                HEALTHY, steps=multiple * HEALTHY.steps, eval_every=arguments.eval_every
-            )
-            configs = [replace(longer, seed=seed) for seed in arguments.seeds]
-            outcomes = list(pool.map(outcome, configs))
-            rows.append(row(multiple, arguments.eval_every, arguments.seeds, outcomes))
+    for multiple in arguments.multiples:
+        longer = replace(HEALTHY, steps=multiple * HEALTHY.steps, eval_every=arguments.eval_every)
+        configs = [replace(longer, seed=seed) for seed in arguments.seeds]
+        outcomes = map_on_all_cores(outcome, configs, "runs trained")
+        rows.append(row(multiple, arguments.eval_every, arguments.seeds, outcomes))
     table = "\n".join(markdown_table(HEAD, rows))
     print(table)
     if arguments.write:

@@ -11,10 +11,7 @@ ends within 3 % of its minimum on at least eighteen."""
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +24,7 @@ from model.seeds import LENGTH_SEEDS, SWEEP_SEEDS
 from probes.common.markdown import markdown_table
 from probes.diagnosis.curves import centred_mean
 from testing.marker_blocks import write_block
+from testing.parallel import map_on_all_cores
 
 LRS = (5e-3, 7e-3, 1e-2, 1.4e-2, 1.5e-2, 1.6e-2, 1.7e-2, 1.8e-2, 1.9e-2, 2e-2, 2.8e-2, 4e-2)
 """Factors of 1.4, and steps of 1e-3 between 1.4e-2 and 2e-2: at either of these two only one half
@@ -55,15 +53,7 @@ def train(config: Config) -> Outcome:
 
 
 def train_all(configs: Iterable[Config]) -> list[Outcome]:
-    """Train on all cores; progress goes to stderr."""
-    configs = list(configs)
-    outcomes = []
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for outcome in pool.map(train, configs):
-            outcomes.append(outcome)
-            print(f"\r{len(outcomes)} of {len(configs)} runs", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    return outcomes
+    return map_on_all_cores(train, list(configs), "runs trained")
 
 
 def lr_table() -> tuple[str, float]:
