@@ -21,13 +21,13 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.figures import Figure, Section
-from probes.record import Record, Table
+from probes.record import Record
 from probes.recording.recorder import save
 from probes.report.html import render
-from testing.long_runs import LAYERS, MATRICES, made_up
+from testing.long_runs import made_up
 
 ROOT = Path(__file__).resolve().parent.parent
-RUNS, STEPS_PER_RUN, BATCH_SIZE = 5, 8000, 32
+RUNS, STEPS_PER_RUN = 5, 8000
 LINES = 100_000
 LINES_PER_EVALUATION = 10
 """One line in ten of a log holds a validation loss."""
@@ -76,17 +76,9 @@ class Row(NamedTuple):
     val_loss: float | None
 
 
-def long_record(seed: int = 0, steps: int = STEPS_PER_RUN) -> Record:
+def long_record(seed: int = 0) -> Record:
     """A synthetic run with every signal, evaluated every third step as the specimen is."""
-    rng, run = np.random.default_rng(seed), made_up(steps, every=3, seed=seed, name=f"run {seed}")
-    sites = (*LAYERS, *MATRICES[:5])
-    rows = tuple(map(str, range(BATCH_SIZE)))
-    more = {
-        "grad_norm_by_layer": Table(LAYERS, np.exp(rng.normal(0, 0.1, (steps, len(LAYERS))))),
-        "nonfinite_count": Table(sites, np.zeros((steps, len(sites)))),
-        "batch_ids": Table(rows, rng.integers(0, 640, (steps, BATCH_SIZE)).astype(float)),
-    }
-    return replace(run, tables={**run.tables, **more})
+    return made_up(STEPS_PER_RUN, every=3, seed=seed, name=f"run {seed}")
 
 
 def log_rows(length: int) -> Iterator[Row]:

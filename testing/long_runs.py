@@ -1,4 +1,4 @@
-"""Synthetic records of any length, with every signal that the seven panels draw."""
+"""Synthetic records of any length, with every signal of the table of signals."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from typing import Any
 import numpy as np
 
 from probes.record import Column, Record, Table
+from probes.record.signals import SIGNALS
 
 LAYERS = ("embed", "blocks.0", "blocks.1", "norm")
 KINDS = ("attn.q", "attn.k", "attn.v", "attn.o", "ffn.up", "ffn.down")
 MATRICES = ("embed.weight", *(f"blocks.{i}.{kind}.weight" for i in (0, 1) for kind in KINDS))
 HEADS = tuple(f"blocks.{i}.attn.pattern.{head}" for i in (0, 1) for head in range(4))
 CLASSES = ("regular", "irregular")
+SITES = {"run": (), "layer": LAYERS, "matrix": MATRICES, "head": HEADS, "class": CLASSES}
+"""Scope of a signal -> its sites."""
+COUNTED = (*LAYERS, *MATRICES[:5])
+"""Sites at which non-finite values are counted."""
+BATCH_ROWS = tuple(map(str, range(32)))
+CORPUS_ROWS = 640
 RUNGS = {
     "uniform": 4.16,
     "unigram": 3.07,
@@ -68,5 +75,12 @@ def made_up(
             np.full(steps, 0.02), "blocks.0.ffn.up", "blocks.1.ffn.up", evaluated=True
         ),
         "attention_entropy": noisy(0.2 + 0.6 * decay, *HEADS, evaluated=True),
+        "nonfinite_count": Table(COUNTED, np.zeros((steps, len(COUNTED)))),
     }
+    for signal in SIGNALS:
+        if signal.scope in SITES and signal.name not in tables:
+            sites, evaluated = SITES[signal.scope], signal.cadence == "evaluation"
+            tables[signal.name] = noisy(falling, *sites, evaluated=evaluated)
+    rows = rng.integers(0, CORPUS_ROWS, (steps, len(BATCH_ROWS)))
+    tables["batch_ids"] = Table(BATCH_ROWS, rows.astype(float))
     return Record(facts(steps), at.astype(np.int64), tables, {"name": name, "seed": seed})

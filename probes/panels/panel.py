@@ -42,7 +42,7 @@ class View:
         if symptom is None:
             return False
         if symptom.view is None:
-            return signal_at(finding.site) in self.signals
+            return not _signals_at(finding.site).isdisjoint(self.signals)
         return symptom.view is self.key
 
 
@@ -127,13 +127,19 @@ class Panel:
         return " ".join(part for part in parts if part) or "Nothing to say: no value is finite."
 
 
-def signal_at(site: str) -> str:
-    """The signal that shows a site at which values are not finite: `lr`,
-    `spectral_norm.embed.weight`, `embed.grad`, or else the activation of a layer."""
+def _signals_at(site: str) -> set[str]:
+    """The signals that show a site at which values are not finite.
+
+    A site is a signal, such as `lr`, or a signal with one of its own sites, such as
+    `spectral_norm.embed.weight`, or a gradient, such as `embed.grad`, or else a layer, which its
+    activation shows.
+    """
     name = site.partition(".")[0]
-    if site.endswith(".grad") or name.startswith("grad_norm"):
-        return "grad_norm"
-    return name if name in BY_NAME else "activation"
+    if site.endswith(".grad"):
+        return {"grad_norm"}
+    if name == "grad_norm_by_layer":
+        return {name, "grad_norm"}
+    return {name if name in BY_NAME else "activation"}
 
 
 def _events(findings: Sequence[Finding]) -> tuple[Event, ...]:
