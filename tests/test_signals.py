@@ -15,7 +15,7 @@ from probes.record.signals import (
     known,
 )
 
-EXPECTED = [
+FORMAT_1 = [
     "loss",
     "train_loss",
     "val_loss",
@@ -34,6 +34,7 @@ EXPECTED = [
     "nonfinite_count",
     "batch_ids",
 ]
+"""The signals with which version 1 of the format began."""
 
 each_signal = pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.name)
 
@@ -51,8 +52,8 @@ def test_every_row_has_a_scope_and_a_cadence_that_exist(signal: Signal) -> None:
 
 
 def test_table_holds_the_signals_of_the_format() -> None:
-    """Renaming or removing a signal changes the format of the record."""
-    assert [signal.name for signal in SIGNALS] == EXPECTED
+    """Adding a signal keeps the format; renaming or removing one changes it."""
+    assert [signal.name for signal in SIGNALS if signal.name in FORMAT_1] == FORMAT_1
 
 
 def test_names_are_unique() -> None:

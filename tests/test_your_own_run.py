@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from probes import Record, Recorder, diagnose
-from probes.record.signals import BY_NAME
+from probes.recording.reducers import FORMULAS
+from studies.signal_table import ARRAYS, ARRAYS_BLOCK, arrays_table
+from testing.marker_blocks import read_block
 from tests.conftest import ROOT, Project
 
 DOCS = ROOT / "docs"
@@ -111,23 +113,13 @@ def test_a_loop_of_ones_own_is_recorded(tmp_path: Path) -> None:
     assert {"initial-activation", "first-update", "initial-loss"} <= set(diagnosis.judged)
 
 
-def test_everything_that_can_be_handed_over_is_on_the_page() -> None:
-    """Every method with the arguments that it has, and nothing but signals that there are."""
-    rows = dict(
-        re.findall(r"^\| `(\w+)\(.*?\)` \|.*\| (.*) \|$", section("Your own loop"), re.MULTILINE)
-    )
+def test_every_array_that_can_be_handed_over_is_on_the_page() -> None:
+    """`python -m studies.signal_table` writes the table, which has a row for each method of the
+    recorder that takes arrays, and names every signal that is computed from arrays."""
+    assert read_block(PAGE, ARRAYS_BLOCK) == arrays_table()
     others = {"facts", "record", "log", "close"}
-    assert set(rows) == {name for name in vars(Recorder) if not name.startswith("_")} - others
-    signals = {signal for comes_to in rows.values() for signal in re.findall(r"`(\w+)`", comes_to)}
-    assert signals == {
-        name for name in BY_NAME if BY_NAME[name].scope in ("layer", "matrix", "head", "site")
-    }
-    for method, arguments in re.findall(
-        r"^\| `(\w+)\((.*?)\)` \|", section("Your own loop"), re.MULTILINE
-    ):
-        code = getattr(Recorder, method).__code__
-        named = code.co_varnames[1 : code.co_argcount + bool(code.co_flags & 0x04)]
-        assert tuple(arguments.replace("*", "").split(", ")) == named
+    assert set(ARRAYS) == {name for name in vars(Recorder) if not name.startswith("_")} - others
+    assert [signal for signal in FORMULAS if f"`{signal}`" not in arrays_table()] == []
 
 
 def test_machines_with_checkouts_of_their_own_share_a_cache_and_a_page(
