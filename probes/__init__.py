@@ -1,7 +1,8 @@
-"""Looking apparatus for training runs: watch one, keep a forensic record, diagnose it, draw it.
+"""Watch the training of a neural network, keep its record, diagnose it and draw it.
 
-Public names are resolved on first use (PEP 562), so that loading the pytest plugin imports neither
-numpy nor pygal."""
+Public names are resolved on first use (PEP 562): loading the pytest plugin then imports neither
+numpy nor pygal.
+"""
 
 from __future__ import annotations
 
@@ -12,33 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from probes.compare import regressed
-    from probes.diagnosis.diagnose import Diagnosis, diagnose
+    from probes.diagnosis.diagnose import diagnose
     from probes.plugin.experiments import Experiment
     from probes.readers import read
     from probes.record import Record, RecordError
-    from probes.recording.inspector import HookHandle, Inspector
+    from probes.recording.inspector import Inspector
     from probes.recording.protocols import Specimen
     from probes.recording.recorder import Recorder
     from probes.report.html import render
 
-_HOMES = {
-    "Diagnosis": "probes.diagnosis.diagnose",
-    "Experiment": "probes.plugin.experiments",
-    "HookHandle": "probes.recording.inspector",
-    "Inspector": "probes.recording.inspector",
-    "Record": "probes.record",
-    "RecordError": "probes.record",
-    "Recorder": "probes.recording.recorder",
-    "diagnose": "probes.diagnosis.diagnose",
-    "read": "probes.readers",
-    "regressed": "probes.compare",
-    "render": "probes.report.html",
-}
-
 __all__ = [
-    "Diagnosis",
     "Experiment",
-    "HookHandle",
     "Inspector",
     "Record",
     "RecordError",
@@ -50,6 +35,19 @@ __all__ = [
     "watch",
 ]
 
+_MODULES = {
+    "Experiment": "probes.plugin.experiments",
+    "Inspector": "probes.recording.inspector",
+    "Record": "probes.record",
+    "RecordError": "probes.record",
+    "Recorder": "probes.recording.recorder",
+    "diagnose": "probes.diagnosis.diagnose",
+    "read": "probes.readers",
+    "regressed": "probes.compare",
+    "render": "probes.report.html",
+}
+"""Public name -> the module that defines it."""
+
 
 def watch(
     specimen: Specimen,
@@ -59,15 +57,16 @@ def watch(
     on_step: Callable[[int, int], None] | None = None,
     stop_when_certain: bool = False,
 ) -> Record:
-    """Train a specimen to the end and return its record; with a path, the record is written there
-    as the run goes.
+    """Train a specimen to the end and return its record. With a path, the record is also written
+    there, step by step.
 
     on_step            called after every step as on_step(step, total_steps)
-    stop_when_certain  diagnose the record at evaluations and end the run once a cause is certain:
-                       `record.stopped` says which cause, and how many steps that saved
+    stop_when_certain  diagnose the record at evaluations and end the run once a cause is certain;
+                       `record.stopped` then holds the cause and the step
 
-    An exception ends the run and leaves a record of what came before it on disk, marked incomplete.
-    Raises FileExistsError when the path exists and `overwrite` is not set."""
+    An exception ends the run. The file then holds the steps before it and is marked incomplete.
+    Raises FileExistsError when the path exists and `overwrite` is not set. `Specimen` in
+    `probes.recording.protocols` says what can be watched."""
     from probes.recording.watch import watch as train
 
     stop_rule = None
@@ -79,8 +78,8 @@ def watch(
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'probes' has no attribute {name!r}")
 
 

@@ -2,6 +2,7 @@
 one."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -246,6 +247,13 @@ def test_importing_is_light(module: str) -> None:
 def test_every_public_name_is_there(name: str) -> None:
     """Names are resolved on first use, so a wrong home would be seen only then."""
     assert getattr(probes, name).__name__ == name
+
+
+@pytest.mark.parametrize("name", probes.__all__)
+def test_every_public_name_is_documented(name: str) -> None:
+    """On the README or on a page of docs/."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    assert any(re.search(rf"\b{name}\b", page.read_text(encoding="utf-8")) for page in pages)
 
 
 def test_a_name_that_is_not_public_is_an_attribute_error() -> None:

@@ -6,10 +6,11 @@ from functools import cache
 
 import pytest
 
-from probes import Diagnosis, Record, diagnose, watch
+from probes import Record, diagnose, watch
 from probes.diagnosis import diagnose as module
 from probes.diagnosis.base import Detector
 from probes.diagnosis.detectors import DETECTORS
+from probes.diagnosis.diagnose import Diagnosis
 from testing.faults import CASES, rows_of
 from testing.log_files import record_of
 from tests.sabotage import SABOTAGED
