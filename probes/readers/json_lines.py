@@ -1,4 +1,4 @@
-"""JSON lines: an object per line, as in `trainer_log.jsonl` and in the logs of many training loops."""
+"""JSON lines: an object per line, as in `trainer_log.jsonl` and the logs of many training loops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines of a text log, many at a time, so that a file of any length is read in bounded memory."""
+"""The lines of a text log, many at a time: a file of any length is read in bounded memory."""
 
 from __future__ import annotations
 
