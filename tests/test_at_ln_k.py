@@ -178,7 +178,8 @@ def test_it_fires_on_networks_that_see_nothing(batch: int) -> None:
 
 
 def test_it_rarely_fires_on_a_flat_loss_at_any_level() -> None:
-    """Of levels from 0.1 to 3, with noise of many sizes, 1 to 2 % fire; of these 300 at most 3 %."""
+    """Of levels from 0.1 to 3, with noise of many sizes, 1 to 2 % fire; of these 300 at most 3
+    %."""
     rng = np.random.default_rng(50)
     sizes = 10 ** rng.uniform(-3.5, -1.3, 300)
     hits = sum(

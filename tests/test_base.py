@@ -69,8 +69,8 @@ def test_a_finding_without_any_limit_is_an_error() -> None:
 def test_the_sentence_of_a_symptom_is_filled_in_from_a_finding() -> None:
     """Without an onset, the step of the finding stands for it."""
     late, early = (symptom().found(7, 0.00123456, site="attn.0", onset=o) for o in (3, None))
-    assert symptom().said_of(late) == "attn.0: 0.001235 < 0.01 since 3, known at 7"
-    assert symptom().said_of(early) == "attn.0: 0.001235 < 0.01 since 7, known at 7"
+    assert symptom().sentence_for(late) == "attn.0: 0.001235 < 0.01 since 3, known at 7"
+    assert symptom().sentence_for(early) == "attn.0: 0.001235 < 0.01 since 7, known at 7"
 
 
 def test_every_view_belongs_to_a_panel_and_every_panel_has_a_view() -> None:

@@ -60,8 +60,8 @@ def found_or_none(detector: Detector, record: Record) -> list[Finding]:
 @example(record=hand_made({"loss": [2.0] * 60, "grad_norm": [*[1.0] * 10, *[inf] * 50]}))
 @example(record=thorough(60, val_loss=[1.0 + abs(i - 20) / 100 for i in range(60)]))
 def test_findings_are_listed_symptoms_and_are_never_withdrawn(record: Record) -> None:
-    """The findings on a prefix are those of the whole record up to there. Detectors that judge how a
-    run ended report at its last step.
+    """The findings on a prefix are those of the whole record up to there. Detectors that judge how
+    a run ended report at its last step.
 
     The explicit examples hold something for every detector that runs before the end."""
     prefixes = {step: record.prefix(step) for step in record.steps.tolist()}
@@ -83,7 +83,7 @@ def test_findings_are_listed_symptoms_and_are_never_withdrawn(record: Record) ->
 def test_the_sentence_of_a_symptom_can_be_filled_in(name: str) -> None:
     """It has no placeholder that a finding cannot fill."""
     finding = SYMPTOMS[name].found(7, 0.25, site="blocks.0", limit=0.5, onset=3)
-    sentence = SYMPTOMS[name].said_of(finding)
+    sentence = SYMPTOMS[name].sentence_for(finding)
     assert sentence.endswith(".")
     assert "{" not in sentence
 

@@ -135,7 +135,8 @@ def test_the_headline_of_a_repeated_finding_has_its_first_step_and_its_worst_val
     """The worst value comes with its own step."""
     leak = thorough(train_loss=[*[1.0] * 30, 0.19, 0.1, 0.05, *[0.01] * 7])
     assert diagnose(leak).headline == (
-        "mask-leak: loss-below-floor at train_loss since step 30, down to 0.01 at step 33, limit 0.2"
+        "mask-leak: loss-below-floor at train_loss since step 30, down to 0.01 at step 33, limit "
+        "0.2"
     )
 
 
@@ -167,10 +168,10 @@ def test_the_text_of_a_diagnosis_holds_all_its_evidence() -> None:
     remedy."""
     text = str(diagnose(hand_made({"nonfinite_count": {"blocks.0": [0.0, 0.0, 7.0]}}, **FACTS)))
     assert (
-        "finding: non-finite at blocks.0\n  first step 2, observed 7, limit 0, above is worse\n  limit from: one such"
-        in text
+        "finding: non-finite at blocks.0\n  first step 2, observed 7, limit 0, above is worse\n  "
+        "limit from: one such" in text
     )
-    assert "remedy: look at the named site" in text
+    assert "remedy: check the named site" in text
 
 
 def test_the_text_of_a_diagnosis_tells_a_repeated_finding_once() -> None:

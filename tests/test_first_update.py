@@ -60,6 +60,13 @@ def test_a_rate_that_rises_or_is_not_known_is_not_reported(lr: Any) -> None:
     assert [symptom for symptom, _, _ in symptoms(DETECTOR, record)] == ["first-update-large"]
 
 
+def test_a_fan_in_too_large_for_a_float_does_not_count() -> None:
+    """A record may state any integer."""
+    ratios = first_ratio(up=0.4, down=2.01 / 16)
+    record = hand_made({"update_weight_ratio": ratios}, fan_in={"up": 10**400, "down": 256})
+    assert symptoms(DETECTOR, record) == [("first-update-large", "down", 0)]
+
+
 @pytest.mark.parametrize(
     ("fan_in", "reason"),
     [

@@ -222,8 +222,8 @@ def test_a_rate_of_0_is_reported_again_as_it_lasts() -> None:
         [round(1e-3 * exp(-i / 40), 6) for i in range(600)],
     ],
     ids=[
-        "one row", "a tenth", "four points", "checkpoint", "restarts", "held small", "warmup", "5 decimals",
-        "4 decimals", "6 decimals in float32", "divided by ten", "exponential",
+        "one row", "a tenth", "four points", "checkpoint", "restarts", "held small", "warmup",
+        "5 decimals", "4 decimals", "6 decimals in float32", "divided by ten", "exponential",
     ],
 )  # fmt: skip
 def test_it_stays_quiet_on_a_schedule_that_does_not_end_early(lr: list[float]) -> None:

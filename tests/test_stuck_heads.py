@@ -1,5 +1,7 @@
 """Heads that look at a single key are found while little has been learned."""
 
+from typing import Any
+
 import pytest
 
 from probes.diagnosis.detectors.stuck_heads import DETECTOR
@@ -43,6 +45,6 @@ def test_it_stays_quiet_above_the_limit_and_in_a_model_that_has_learned(
         ),
     ],
 )
-def test_it_says_why_it_cannot_judge(signals, facts, reason) -> None:  # type: ignore[no-untyped-def]
+def test_it_says_why_it_cannot_judge(signals: Any, facts: Any, reason: str) -> None:
     """The ladder, the heads or the train loss are missing."""
     assert why_not(DETECTOR, hand_made(signals, **facts)) == reason

@@ -114,3 +114,22 @@ def test_a_constant_curve_has_not_risen() -> None:
     trend = trend_of(EVALUATED_STEPS, np.ones(len(EVALUATED_STEPS)))
     assert trend is not None
     assert trend.rise == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("scale", [1e-160, 1e160, 1e200])
+def test_the_trend_does_not_depend_on_the_unit_of_the_loss(scale: float) -> None:
+    """The squares of such losses are not finite."""
+    losses = log_and_line(640) * (1 + SIGMA * noise(np.random.default_rng(2)))
+    trend, scaled = (trend_of(EVALUATED_STEPS, factor * losses) for factor in (1.0, scale))
+    assert trend is not None
+    assert scaled is not None
+    assert scaled.turn == trend.turn
+    assert (scaled.rise, scaled.rise_errors) == pytest.approx((trend.rise, trend.rise_errors))
+
+
+@pytest.mark.parametrize("first", [-5, -1, -(2**40)])
+def test_a_trend_may_begin_at_a_negative_step(first: int) -> None:
+    """Time is counted from the first step then."""
+    trend = trend_of(EVALUATED_STEPS - EVALUATED_STEPS[0] + first, log_and_line(640))
+    assert trend is not None
+    assert trend.turn == pytest.approx(640 + first, abs=20)

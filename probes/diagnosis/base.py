@@ -116,12 +116,12 @@ class Symptom:
     name       kebab-case and unique: what `Finding.symptom` holds
     quantity   what the observed value and the limit of a finding measure
     unit       the unit of the quantity; "ratio" where it has none
-    view       the view of a panel that shows it; None for a symptom of any signal, which the view
-               shows that draws the signal at the finding's site
+    view       the view of a panel that shows it; None when any signal can show it: the view that
+               draws the signal at the site of a finding then marks it
     worse      on which side of the limit an observation is a finding
     criterion  when it is found, in words
     limit      a number; None where it depends on the run and each finding carries its own
-    source     where the limit comes from; a finding may carry a more special source
+    source     where the limit comes from; a finding may carry a source of its own
     sentence   language -> what a person would say. Placeholders: {site}, {step}, {onset} (the step
                where there is no onset), {observed} and {limit}
     """
@@ -156,7 +156,7 @@ class Symptom:
             self.name, site, int(step), observed, limit, self.worse, source or self.source, onset
         )
 
-    def said_of(self, finding: Finding, language: Language = "en") -> str:
+    def sentence_for(self, finding: Finding, language: Language = "en") -> str:
         """The sentence with the finding's numbers in it."""
         return self.sentence[language].format(
             site=printable(finding.site),

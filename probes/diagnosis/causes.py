@@ -71,8 +71,8 @@ class Cause:
     excluded   symptoms in whose presence this cause is not named
     explains   further symptoms that follow from this cause and need no cause of their own
     remedy     a sentence; {onset} stands for the step at which the decisive finding began
-    alike      name of another fault -> clues, any of which tells the two apart. While none is
-               present, the diagnosis says that it may be the other one as well; () means never
+    alike      name of another fault -> clues, any of which tells the two apart. The diagnosis names
+               the other fault as well unless a clue is present; with () it always does
     """
 
     name: str
@@ -102,12 +102,12 @@ AT_REST = (stalled.AT_UNIFORM, stalled.AT_UNIGRAM, stalled.AT_BIGRAM, at_ln_k.AT
 CAUSES: tuple[Cause, ...] = (
     Cause(
         "mask-leak",
-        "the model sees what it is to predict: its loss is below what any model of the past alone "
-        "can reach",
+        "the model sees what it should predict: its loss is lower than a model that sees only the "
+        "past can reach",
         needs={floor.BELOW_FLOOR: 0.0},
         remedy=(
-            "mask every position after the query's own, and check that no target reaches the input"
-            " by another way"
+            "mask every position after the query's own, and check that no target reaches the input "
+            "in another way"
         ),
         explains=(overfitting.VAL_RISING, loss_spike.SPIKE, stuck_heads.STUCK, dead_neurons.DEAD),
     ),
@@ -142,8 +142,8 @@ CAUSES: tuple[Cause, ...] = (
         "a value became NaN or infinite, and whatever is computed from it is lost",
         needs={nonfinite.NON_FINITE: 0.0},
         remedy=(
-            "look at the named site at the named step: overflow, division by zero, log of zero, "
-            "bad data"
+            "check the named site at the named step for overflow, division by zero, log of zero "
+            "and bad data"
         ),
         excluded=(initial_loss.HIGH,),
         explains=(
@@ -155,12 +155,12 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "loss-zero",
-        "the loss is exactly 0 at once and stays so: no target counts, or the trainer writes 0 for"
-        " a loss that was NaN",
+        "the loss becomes exactly 0 at once and stays 0: no target counts, or the trainer writes 0 "
+        "for a loss that was NaN",
         needs={loss_zero.ZERO_LOSS: 0.0},
         remedy=(
             "check at step {onset} whether all labels are masked (ignore_index, collator, "
-            "truncation); and for NaN"
+            "truncation) or a value is NaN"
         ),
         excluded=(nonfinite.NON_FINITE,),
         explains=(vanishing_gradients.VANISHED, initial_gradient.SMALL),
@@ -168,8 +168,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "summed-loss",
-        "the first gradient is over a hundred although the first loss is right: a sum stands where"
-        " a mean belongs",
+        "the first gradient norm is over a hundred although the first loss is right: the loss is "
+        "summed instead of averaged",
         needs={initial_gradient.LARGE: 1.0},
         remedy="divide the loss by the number of predicted tokens before the backward pass",
         excluded=(initial_loss.HIGH, initial_activation.LARGE, nonfinite.NON_FINITE),
@@ -201,8 +201,8 @@ CAUSES: tuple[Cause, ...] = (
         "the learning rate is 0 long before the run ends: the steps from there on change nothing",
         needs={schedule.ZERO_EARLY: 0.0},
         remedy=(
-            "give the schedule as many steps as are trained: it had come to 0 by step {onset}; or "
-            "stop there"
+            "give the schedule as many steps as are trained, since it had come to 0 by step "
+            "{onset}; or stop there"
         ),
         explains=AT_REST,
     ),
@@ -214,8 +214,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "saturated-attention",
-        "heads look at a single key though nothing was learned that needs it: a saturated softmax "
-        "passes no gradient",
+        "heads look at a single key although nothing was learned that needs it: a saturated "
+        "softmax passes no gradient",
         needs={stuck_heads.STUCK: 0.0},
         remedy=(
             "scale scores by 1/sqrt(d_head), check the scale of query and key weights, lower the "
@@ -242,8 +242,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "large-activations",
-        "a layer's output starts at many times unit scale although the first loss is right: a norm"
-        " hides it",
+        "a layer's output starts at many times unit scale although the first loss is right: a "
+        "normalisation hides it",
         needs={initial_activation.LARGE: 0.0},
         remedy="initialise the layer at Xavier or He scale, or scale its residual branch down",
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE),
@@ -254,12 +254,12 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "vanishing-gradients",
-        "no gradient arrives any more, or next to none in the first layers: units are dead or "
-        "saturated, or cut off",
+        "no gradient arrives any more, or next to none in the first layers: units are dead, "
+        "saturated or detached",
         needs={vanishing_gradients.VANISHED: 0.0},
         remedy=(
-            "look at the step before the first 0: units that are 0 or saturated everywhere, and "
-            "what is detached"
+            "look at the step before the first 0 for units that are 0 or saturated everywhere, and "
+            "for detached tensors"
         ),
         excluded=(nonfinite.NON_FINITE,),
         explains=(
@@ -269,12 +269,11 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "exploding-gradients",
-        "the gradient norm grows by an order of magnitude and more before the loss rises, and "
-        "takes the loss with it",
+        "the gradient norm grows by an order of magnitude or more, and the loss rises after it",
         needs={exploding_gradients.RISING: 0.0, divergence.ENDS_HIGH: 0.0},
         remedy=(
-            "clip the gradient norm, check that weight decay has its sign, and look at the growth "
-            "from step {onset}"
+            "clip the gradient norm, check the sign of weight decay, and look at the growth from "
+            "step {onset} on"
         ),
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE),
         explains=(
@@ -316,7 +315,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "loss-spike",
         "the loss gives back a good part of what was learned: updates are too large, or a batch "
-        "unlike the others",
+        "was unlike the others",
         needs={loss_spike.SPIKE: 0.0},
         remedy=(
             "look at the batch of the named step; lower the peak rate, clip gradients or lengthen "
@@ -330,19 +329,19 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "learns-nothing",
-        "the loss rests where a model scores that knows nothing",
+        "the loss rests at the score of a model that knows nothing",
         needs={stalled.AT_UNIFORM: 0.0},
         remedy=(
-            "check that gradients reach the optimizer and its updates the weights the model uses; "
-            "raise the rate"
+            "check that gradients reach the optimizer and that its updates reach the weights in "
+            "use; raise the learning rate"
         ),
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE, schedule.ZERO, initial_gradient.SMALL),
         explains=(at_ln_k.AT_LN_K,),
     ),
     Cause(
         "blind-to-input",
-        "the loss rests where a model scores that knows how often each symbol occurs and does not "
-        "see its input",
+        "the loss rests at the score of a model that knows how often each symbol occurs and does "
+        "not see its input",
         needs={stalled.AT_UNIGRAM: 0.0},
         remedy=(
             "check that the tokens reach the first layer and that the layers after it pass them on"
@@ -352,22 +351,22 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "blind-to-context",
-        "the loss rests where a model scores that sees the last symbol and nothing before it",
+        "the loss rests at the score of a model that sees the last symbol and nothing before it",
         needs={stalled.AT_BIGRAM: 0.0},
         remedy=(
-            "check the attention mask, which may hide the past, and that attention's output is "
-            "added to the stream"
+            "check that the attention mask does not hide the past, and that the output of "
+            "attention is added to the stream"
         ),
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE),
         explains=(stuck_heads.STUCK, at_ln_k.AT_LN_K),
     ),
     Cause(
         "plateau",
-        "the loss rests where a model scores that knows nothing of its input",
+        "the loss rests at the score of a model that knows nothing of its input",
         needs={at_ln_k.AT_LN_K: 0.0},
         remedy=(
-            "check that inputs and gradients arrive and the rate is large enough; then that labels"
-            " fit their inputs"
+            "check that inputs and gradients arrive and that the learning rate is large enough; "
+            "then that labels fit their inputs"
         ),
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE),
         alike={"shuffled-labels": ()},

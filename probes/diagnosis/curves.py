@@ -143,7 +143,7 @@ class Curve:
 
     @cached_property
     def fall_z(self) -> float:
-        """`fall_z` of all values."""
+        """How many standard errors the curve falls: `fall_z` of its values."""
         return fall_z(self.values)
 
     @cached_property

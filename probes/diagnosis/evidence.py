@@ -113,14 +113,14 @@ class Evidence:
 
         Raises CannotJudgeError when it never was, and for LOSS_SIGNALS when rules for a loss do not
         apply to this run."""
-        steps, values = self.any_series(signal, site)
+        steps, values = self.unchecked_series(signal, site)
         if signal in LOSS_SIGNALS and self.no_loss_rules:
             raise CannotJudgeError(self.no_loss_rules)
         return steps, values
 
-    def any_series(self, signal: str, site: str = "") -> tuple[Steps, Column]:
-        """As `series`, also where rules for a loss do not apply: a value that is not finite is a
-        fault in any run."""
+    def unchecked_series(self, signal: str, site: str = "") -> tuple[Steps, Column]:
+        """As `series`, but also where rules for a loss do not apply. A value that is not finite is
+        a fault in any run."""
         steps, values = self._record.series(signal, site)
         if not len(steps):
             raise CannotJudgeError(f"{signal} was not recorded")

@@ -10,8 +10,8 @@ UNKNOWN = {"site": "(site)", "step": "N", "onset": "N", "observed": "X", "limit"
 
 
 def explanation(cause: Cause) -> list[str]:
-    """The cause in lines of text: its meaning, the symptoms it needs, its relation to other symptoms
-    and causes, and its remedy."""
+    """The cause in lines of text: its meaning, the symptoms it needs, its relation to other
+    symptoms and causes, and its remedy."""
     lines = [f"{cause.name}: {cause.meaning}"]
     for symptom, least in cause.needs.items():
         beyond = f", by a factor of {10**least:g} at least" if least else ""

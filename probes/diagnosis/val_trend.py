@@ -63,7 +63,7 @@ def trend_of(steps: Steps, losses: Column) -> Trend | None:
     measured."""
     origin = min(0.0, float(steps[0]))
     begin = _trend_begins(losses)
-    steps, losses = steps[begin:], losses[begin:]
+    steps, losses = steps[begin:], losses[begin:] / losses.max()  # keeps all squares finite
     if len(steps) <= 2 * TERMS:
         return None
     terms = _terms(np.asarray(steps - origin, dtype=np.float64))
@@ -119,14 +119,13 @@ def _noise_along(residuals: Column, level: float) -> Column:
     by a factor of four in a run.
 
     It is the root mean square of the residuals in a window around the evaluation, mirrored at both
-    ends, and at least MIN_RELATIVE_NOISE of the level. Relative residuals keep the squares finite.
-    """
+    ends, and at least MIN_RELATIVE_NOISE of the level."""
     reach = max(SMOOTHING_WINDOW, int(NOISE_WINDOW_SHARE * len(residuals)))
-    squares = np.square(np.pad(residuals / level, reach, mode="reflect"))
+    squares = np.square(np.pad(residuals, reach, mode="reflect"))
     total = np.concatenate([[0.0], np.cumsum(squares)])
     width = 2 * reach + 1
     mean_squares = (total[width:] - total[:-width]) / width
-    noise: Column = level * np.sqrt(np.maximum(mean_squares, MIN_RELATIVE_NOISE**2))
+    noise: Column = np.sqrt(np.maximum(mean_squares, (MIN_RELATIVE_NOISE * level) ** 2))
     return noise
 
 

@@ -69,4 +69,4 @@ SYMPTOMS: Mapping[str, Symptom] = symptoms_by_name(DETECTORS)
 def sentence_of(finding: Finding, language: Language = "en") -> str:
     """A finding in a sentence; "" when its symptom is not one of SYMPTOMS."""
     symptom = SYMPTOMS.get(finding.symptom)
-    return symptom.said_of(finding, language) if symptom else ""
+    return symptom.sentence_for(finding, language) if symptom else ""

@@ -1,9 +1,9 @@
 """A loss that ends high: above where it began, or back there although much had been learned.
 
-Both judge how the run ended. Two harmless rises are excluded because the end must be high for long
-and by much: a bump after a warmup or a resumption comes back, and a task that gets harder by a step
-lifts the loss by a part of its level. All levels are medians of segments
-(`probes.diagnosis.curves`), so no single point and no outliers decide."""
+The end of the run decides. It must be high for long and by much, which excludes two harmless
+rises: a bump after a warmup or a resumption comes back, and a task that gets harder by a step lifts
+the loss by a part of its level. All levels are medians of segments (`probes.diagnosis.curves`), so
+no single point and no outliers decide."""
 
 from __future__ import annotations
 

@@ -107,8 +107,8 @@ def first_zeros(evidence: Evidence, from_first: int = MIN_ZEROS_FROM_FIRST) -> Z
 
 
 def _falls_at_once(before: Column) -> bool:
-    """Whether values [n] before the zeros are no gradual way to 0. Values that are absent are none;
-    otherwise there must be enough of them to show the way."""
+    """Whether the loss fell to 0 at once, judged by its values [n] before the zeros. True when
+    there are none; False when there are too few to show how the loss got there."""
     if not before.size:
         return True
     last, smallest = before[-POINTS_BEFORE:], _smallest_shown(before)

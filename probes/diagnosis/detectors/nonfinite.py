@@ -105,7 +105,7 @@ def _gradients(evidence: Evidence, counts: Counts) -> Gradients:
     bad = [steps[count > 0] for steps, count in counts.values()]
     good = [steps[count == 0] for steps, count in counts.values()]
     if evidence.sites("grad_norm"):
-        steps, norms = evidence.any_series("grad_norm")
+        steps, norms = evidence.unchecked_series("grad_norm")
         good.append(steps[np.isfinite(norms)])
     none = np.empty(0, dtype=np.int64)
     all_bad = distinct(np.concatenate([none, *bad]))
@@ -152,7 +152,7 @@ def _lost_for_good(evidence: Evidence, gradients: Gradients) -> list[int]:
     as means over many steps, one overflow spoils many of them."""
     if not evidence.sites(evidence.loss_signal):
         return []
-    loss = Curve(*evidence.any_series(evidence.loss_signal))
+    loss = Curve(*evidence.unchecked_series(evidence.loss_signal))
     good_before = np.searchsorted(gradients.good, gradients.bad)
     run_edges = np.r_[0, 1 + np.flatnonzero(np.diff(good_before)), len(gradients.bad)]
     for begin, end in pairwise(run_edges.tolist()):
