@@ -17,7 +17,7 @@ from probes.recording.recorder import save
 from probes.report.judged_run import judge
 from tests.conftest import OFFER, Project
 from tests.outputs import HEALTHY, SICK
-from tests.test_plugin_logs import kept
+from tests.test_log_items import kept
 
 COUNTING = """
 import os

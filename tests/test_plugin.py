@@ -1,5 +1,5 @@
-"""The plugin in one process: pytest is run on small projects, and its lines, exit code and files
-are looked at."""
+"""The plugin in one process. pytest runs on small projects; its output, exit code and files are
+checked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOTH = """
 # The run
 
 
-def test_an_experiment_trains_once_whatever_the_number_of_tests(project: Project) -> None:
+def test_an_experiment_trains_once_for_any_number_of_tests(project: Project) -> None:
     project.tests(
         """
         seen = []
@@ -42,7 +42,7 @@ def test_an_experiment_trains_once_whatever_the_number_of_tests(project: Project
     assert project.builds("healthy") == 1
 
 
-def test_a_run_tells_what_it_is(project: Project) -> None:
+def test_a_run_holds_record_diagnosis_config_and_file(project: Project) -> None:
     project.tests(
         """
         import dataclasses
@@ -64,13 +64,13 @@ def test_a_run_tells_what_it_is(project: Project) -> None:
     project.run().assert_outcomes(passed=1)
 
 
-def test_an_experiment_that_no_test_asks_for_is_not_trained(project: Project) -> None:
+def test_an_experiment_that_no_test_uses_is_not_trained(project: Project) -> None:
     project.tests("def test_healthy(run): run('healthy')")
     project.run()
     assert project.builds("stuck") == 0
 
 
-def test_an_unknown_experiment_is_an_error_that_names_the_hook_and_what_is_offered(
+def test_an_unknown_experiment_is_an_error_that_lists_the_known_ones(
     project: Project,
 ) -> None:
     project.tests("def test_it(run): run('helthy')")
@@ -85,7 +85,7 @@ def test_an_unknown_experiment_is_an_error_that_names_the_hook_and_what_is_offer
     result.assert_outcomes(failed=1)
 
 
-def test_asking_where_nobody_offers_anything_says_how_to_offer(project: Project) -> None:
+def test_without_any_experiment_the_error_says_how_to_offer_one(project: Project) -> None:
     project.conftest("")
     project.tests("def test_it(run): run('healthy')")
     project.run().stdout.fnmatch_lines(
@@ -93,7 +93,7 @@ def test_asking_where_nobody_offers_anything_says_how_to_offer(project: Project)
     )
 
 
-def test_offers_of_several_conftests_come_together(project: Project) -> None:
+def test_the_experiments_of_several_conftests_are_merged(project: Project) -> None:
     offer = OFFER.format(offers='offer("inner")')
     (project.pytester.mkdir("sub") / "conftest.py").write_text(offer, encoding="utf-8")
     (project.pytester.path / "sub/test_sub.py").write_text(
@@ -105,7 +105,7 @@ def test_offers_of_several_conftests_come_together(project: Project) -> None:
 # The cache
 
 
-def test_the_next_session_is_answered_from_the_cache(project: Project) -> None:
+def test_the_next_session_reads_runs_from_the_cache(project: Project) -> None:
     project.tests(BOTH)
     project.run().stdout.fnmatch_lines(
         ["probes: healthy to be trained, stuck to be trained", "healthy *trained*"]
@@ -145,7 +145,7 @@ def test_a_damaged_record_is_trained_again_with_a_warning(project: Project) -> N
     )
 
 
-def test_without_a_cache_records_live_as_long_as_a_session_that_passes(
+def test_without_a_cache_records_are_removed_after_a_session_that_passes(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -156,7 +156,7 @@ def test_without_a_cache_records_live_as_long_as_a_session_that_passes(
     assert not (project.pytester.path / ".pytest_cache").exists()
 
 
-def test_without_a_cache_the_records_of_a_session_that_fails_are_kept(
+def test_without_a_cache_records_are_kept_after_a_session_that_fails(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -165,7 +165,7 @@ def test_without_a_cache_the_records_of_a_session_that_fails_are_kept(
     assert len(list(tmp_path.glob("probes-*/healthy-*.jsonl"))) == 1
 
 
-def test_without_a_cache_a_session_that_asks_for_nothing_leaves_nothing(
+def test_without_a_cache_a_session_that_uses_no_run_writes_nothing(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -177,7 +177,7 @@ def test_without_a_cache_a_session_that_asks_for_nothing_leaves_nothing(
 # Failures
 
 
-def test_a_failing_assertion_prints_the_diagnosis_and_how_to_draw_the_record(
+def test_a_failed_test_prints_the_diagnosis_and_the_command_that_draws_the_record(
     project: Project,
 ) -> None:
     project.tests("def test_stuck(run): assert run('stuck').diagnosis.verdict == 'healthy'")
@@ -197,7 +197,7 @@ def test_a_failing_assertion_prints_the_diagnosis_and_how_to_draw_the_record(
     )
 
 
-def test_a_failing_test_shows_every_run_it_used_and_no_other(project: Project) -> None:
+def test_a_failed_test_shows_the_runs_it_used_and_no_other(project: Project) -> None:
     project.tests(
         """
         def test_passes(run):
@@ -216,7 +216,7 @@ def test_a_failing_test_shows_every_run_it_used_and_no_other(project: Project) -
     assert out.str().count("- probes: ") == 1
 
 
-def test_a_run_that_dies_in_training_says_where_its_partial_record_is(project: Project) -> None:
+def test_a_training_that_fails_says_where_its_partial_record_is(project: Project) -> None:
     project.offers('offer("mortal", dies_at=5)')
     project.tests("def test_one(run): run('mortal')\ndef test_two(run): run('mortal')")
     result = project.run()
@@ -246,7 +246,7 @@ def test_a_run_that_dies_in_training_says_where_its_partial_record_is(project: P
         ("return {1: 3}", "*names an experiment 1; a name is made of letters*"),
     ],
 )
-def test_an_offer_that_cannot_be_used_is_a_usage_error(
+def test_a_wrong_result_of_the_hook_is_a_usage_error(
     project: Project, body: str, complaint: str
 ) -> None:
     project.conftest(f"def pytest_probes_experiments(config):\n    {body}\n")
@@ -270,7 +270,7 @@ def test_a_name_that_is_offered_twice_is_a_usage_error_naming_both(project: Proj
 # Idleness
 
 
-def test_a_session_in_which_no_test_asks_draws_and_prints_nothing(project: Project) -> None:
+def test_a_session_that_uses_no_run_draws_and_prints_nothing(project: Project) -> None:
     project.tests("def test_it(): pass")
     result = project.run()
     result.stdout.no_fnmatch_line("*= probes =*")
@@ -285,9 +285,10 @@ def test_collecting_trains_and_draws_nothing(project: Project) -> None:
     assert project.builds("healthy") == 0
 
 
-def test_a_project_that_never_asks_does_not_notice_the_plugin(
+def test_a_project_without_experiments_does_not_notice_the_plugin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It loads no heavy module, prints nothing and writes nothing."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     test = (
@@ -325,8 +326,7 @@ def test_a_project_that_never_asks_does_not_notice_the_plugin(
 
 
 def screen(text: str) -> list[str]:
-    """What stands on the lines of a terminal: a carriage return goes back to the beginning, and one
-    writes over."""
+    """The lines that a terminal shows: text after a carriage return overwrites the line."""
     lines = []
     for line in text.split("\n"):
         shown = ""
@@ -336,7 +336,7 @@ def screen(text: str) -> list[str]:
     return lines
 
 
-def test_a_terminal_sees_how_far_a_training_is_and_then_no_trace_of_it(
+def test_a_terminal_shows_the_progress_of_a_training_and_removes_it(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.conftest(
@@ -358,7 +358,7 @@ def pytest_configure(config):
     assert "." + " " * 74 + "[100%]" in screen(text)
 
 
-def test_anything_else_sees_no_progress(project: Project) -> None:
+def test_output_that_is_no_terminal_has_no_progress(project: Project) -> None:
     project.tests("def test_it(run): run('healthy')")
     project.run().stdout.no_fnmatch_line("*training healthy*")
 
@@ -372,24 +372,26 @@ def output_of_a_failure(project: Project, *offers: str) -> LineMatcher:
     return project.run().stdout
 
 
-def test_a_failed_test_says_which_leaf_of_the_config_would_heal_its_run(project: Project) -> None:
-    """Name, value, and what it is now."""
+def test_a_failed_test_names_the_value_in_the_config_that_would_heal_its_run(
+    project: Project,
+) -> None:
+    """With the name, the new value and the present value."""
     out = output_of_a_failure(project, 'offer("stuck", lr=0.0, remedies={"lr-zero": {"lr": 0.1}})')
     out.fnmatch_lines(["remedy here: lr = 0.1 (it is 0.0)", "record: *stuck*"])
 
 
 @pytest.mark.parametrize("remedies", ["None", "{}"])
-def test_a_cause_that_no_leaf_heals_is_left_at_the_sentence(
+def test_without_a_remedy_of_the_project_only_the_general_one_is_shown(
     project: Project, remedies: str
 ) -> None:
-    """The project offers no remedy at all, or none for this cause."""
+    """The project knows no remedy at all, or none for this cause."""
     out = output_of_a_failure(project, f'offer("stuck", lr=0.0, remedies={remedies})')
     out.fnmatch_lines(["*remedy: set the base learning rate*"])
     out.no_fnmatch_line("*remedy here*")
 
 
-def test_a_remedy_that_raises_hides_nothing(project: Project) -> None:
-    """The failure is reported as it is, and the remedy's own beside it."""
+def test_an_error_in_the_projects_remedy_hides_no_result(project: Project) -> None:
+    """The failed assertion is shown, and the error beside it."""
     out = output_of_a_failure(project, 'offer("stuck", lr=0.0, remedies={"lr-zero": {"speed": 1}})')
     out.fnmatch_lines(
         [

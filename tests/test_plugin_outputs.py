@@ -1,4 +1,5 @@
-"""What a session leaves for others: a JSON document, a summary, annotations."""
+"""The files and lines that a session leaves for other programs: a JSON document, a summary,
+annotations."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ import pytest
 from tests.conftest import Project
 from tests.outputs import SHORT, SICK, markdown_rows, parsed_command, parsed_json
 from tests.records import changed
+from tests.test_log_items import kept, written
 from tests.test_plugin import BOTH
-from tests.test_plugin_logs import kept, written
 
 RED = "    def test_red(run): assert run('stuck').diagnosis.verdict == 'healthy'\n"
 
@@ -28,7 +29,7 @@ def logs(project: Project) -> Project:
 
 
 def document(project: Project) -> dict[str, Any]:
-    """What the session wrote, held against its schema."""
+    """The document that the session wrote, checked by its schema."""
     return parsed_json(project.document.read_text(encoding="utf-8"))
 
 
@@ -43,7 +44,7 @@ def runs(project: Project) -> dict[str, dict[str, Any]]:
 def test_every_run_is_in_the_document_with_the_tests_that_used_it(
     project: Project, workers: tuple[str, ...]
 ) -> None:
-    """From workers as well; the gravest outcome of its tests is the run's."""
+    """Also from workers. The outcome of the run is the worst of its tests."""
     project.tests(BOTH + "\n" + RED)
     result = project.run(*workers)
     result.stdout.fnmatch_lines(
@@ -66,10 +67,10 @@ def test_every_run_is_in_the_document_with_the_tests_that_used_it(
 
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
-def test_every_log_is_in_the_document_with_what_became_of_it(
+def test_every_log_is_in_the_document_with_the_outcome_of_its_test(
     logs: Project, workers: tuple[str, ...]
 ) -> None:
-    """Though nothing is drawn."""
+    """Although nothing is drawn."""
     logs.run("--diagnose", "out", *workers).stdout.fnmatch_lines(
         ["diagnosis: reports/diagnosis.json"]
     )
@@ -88,46 +89,45 @@ def test_every_log_is_in_the_document_with_what_became_of_it(
     assert document(logs)["page"] is None
 
 
-def test_logs_stand_in_the_document_in_the_order_of_their_names(logs: Project) -> None:
-    """Whichever was judged first, as it is on workers."""
+def test_the_document_lists_logs_in_the_order_of_their_names(logs: Project) -> None:
+    """In whatever order they were judged, which differs on workers."""
     logs.run("-o", "diagnose_files=*.jsonl", "out/sick.jsonl", "out/healthy.jsonl")
     assert list(runs(logs)) == ["out/healthy.jsonl", "out/sick.jsonl"]
 
 
-def test_where_only_logs_were_asked_for_no_experiment_is_missing(project: Project) -> None:
-    """Though there are some. The reference is not trained either, because nothing is drawn."""
+def test_a_session_that_only_judges_logs_misses_no_experiment(project: Project) -> None:
+    """The reference is not trained either, because nothing is drawn."""
     kept(project, SICK, "sick")
     project.run("--diagnose", "out")
     assert document(project)["partial"] == []
     assert project.builds("healthy") == 0
 
 
-def test_a_cause_that_is_allowed_is_said_to_be(logs: Project) -> None:
+def test_a_log_whose_cause_is_allowed_is_marked(logs: Project) -> None:
     logs.run("--diagnose", "out", "--allow", "bad-init")
     sick = runs(logs)["out/sick.jsonl"]
     assert (sick["verdict"], sick["outcome"], sick["allowed"]) == ("unhealthy", "passed", True)
 
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
-def test_a_document_of_some_logs_says_that_it_is_partial(
-    logs: Project, workers: tuple[str, ...]
-) -> None:
-    """As the end of the session does."""
+def test_a_document_of_some_of_the_logs_is_partial(logs: Project, workers: tuple[str, ...]) -> None:
+    """The end of the session says so too."""
     result = logs.run("--diagnose", "out", "-k", "sick", *workers)
     result.stdout.fnmatch_lines(["diagnosis: reports/diagnosis.json (partial: 3 tests deselected)"])
     assert document(logs)["partial"] == ["3 tests deselected"]
 
 
-def test_a_document_of_some_experiments_says_that_it_is_partial(project: Project) -> None:
-    """The reference is in it, and no test is said to have used it."""
+def test_a_document_of_some_of_the_experiments_is_partial(project: Project) -> None:
+    """It holds the reference, which no test has used."""
     project.tests(BOTH)
     project.run("-k", "stuck")
     assert document(project)["partial"] == ["1 test deselected", "no test asked for healthy"]
     assert (runs(project)["healthy"]["tests"], runs(project)["healthy"]["outcome"]) == ({}, None)
 
 
-def test_a_training_that_failed_is_in_the_document_with_what_it_left(project: Project) -> None:
-    """Diagnosed, as on the dashboard."""
+def test_a_training_that_failed_is_in_the_document_with_a_diagnosis_of_its_steps(
+    project: Project,
+) -> None:
     project.offers('offer("healthy", "reference")', 'offer("mortal", dies_at=22)')
     project.tests("def test_mortal(run): run('mortal')")
     project.run()
@@ -140,7 +140,9 @@ def test_a_training_that_failed_is_in_the_document_with_what_it_left(project: Pr
     )
 
 
-def test_a_training_that_left_nothing_is_in_the_document_all_the_same(project: Project) -> None:
+def test_a_training_that_recorded_no_step_is_in_the_document_without_a_verdict(
+    project: Project,
+) -> None:
     project.offers('offer("stillborn", dies_at=0)')
     project.tests("def test_it(run): run('stillborn')")
     project.run()
@@ -150,8 +152,8 @@ def test_a_training_that_left_nothing_is_in_the_document_all_the_same(project: P
     )
 
 
-def test_a_run_that_failed_its_fixture_is_an_error(project: Project) -> None:
-    """Not a failure."""
+def test_a_run_that_made_a_fixture_fail_is_an_error(project: Project) -> None:
+    """It is not a failure, as pytest counts it."""
     project.tests(
         """
         import pytest
@@ -168,7 +170,9 @@ def test_a_run_that_failed_its_fixture_is_an_error(project: Project) -> None:
 
 
 @pytest.mark.parametrize("args", [("--collect-only",), ("-k", "nothing")])
-def test_where_nothing_ran_nothing_is_written(project: Project, args: tuple[str, ...]) -> None:
+def test_a_session_in_which_no_test_ran_writes_nothing(
+    project: Project, args: tuple[str, ...]
+) -> None:
     project.tests(BOTH)
     project.run(*args)
     assert not project.document.exists()
@@ -188,10 +192,9 @@ def test_the_document_can_be_moved(logs: Project, setting: str) -> None:
     assert not logs.document.exists()
 
 
-def test_options_start_where_they_are_typed_and_settings_at_the_root(
+def test_paths_of_options_start_in_the_current_folder_and_those_of_settings_at_the_root(
     logs: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As everywhere."""
     logs.pytester.makeini("[pytest]\nprobes_diagnosis_json = ini.json")
     monkeypatch.chdir(logs.pytester.path / "out")
     logs.run("--diagnose", "sick.jsonl")
@@ -205,7 +208,7 @@ def test_the_document_can_be_left_out(logs: Project) -> None:
     assert not logs.document.exists()
 
 
-def test_a_folder_is_no_place_for_the_document(logs: Project) -> None:
+def test_the_document_cannot_be_a_folder(logs: Project) -> None:
     result = logs.run("--diagnosis-json", ".")
     result.stderr.fnmatch_lines(
         ["ERROR: --diagnosis-json or probes_diagnosis_json: * is a folder; name a file, or*"]
@@ -214,7 +217,7 @@ def test_a_folder_is_no_place_for_the_document(logs: Project) -> None:
 
 
 def test_a_document_that_cannot_be_written_fails_the_session(logs: Project) -> None:
-    """Whoever reads it would read an old one."""
+    """Another program would read an old document."""
     written(logs, "taken", "")
     result = logs.run("--diagnose", "out/healthy.jsonl", "--diagnosis-json", "taken/it.json")
     result.stdout.fnmatch_lines(["error: no diagnosis at *taken/it.json: *", "*1 passed*"])
@@ -225,10 +228,10 @@ def test_a_document_that_cannot_be_written_fails_the_session(logs: Project) -> N
 
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
-def test_a_note_is_said_at_the_end_on_the_page_and_in_the_document(
+def test_a_note_is_at_the_end_on_the_page_and_in_the_document(
     project: Project, workers: tuple[str, ...]
 ) -> None:
-    """Each once, whoever leaves it."""
+    """Once, even if several tests leave it."""
     project.tests(
         """
         def test_one(run, note):
@@ -247,8 +250,8 @@ def test_a_note_is_said_at_the_end_on_the_page_and_in_the_document(
     assert document(project)["notes"] == ["it cost <3 %"]
 
 
-def test_a_note_is_said_where_no_run_was_used(logs: Project) -> None:
-    """And cannot steer the terminal."""
+def test_a_note_is_shown_in_a_session_that_uses_no_run(logs: Project) -> None:
+    """It cannot control the terminal."""
     logs.tests("def test_it(note): note('it was \\x1b[2Jquick')")
     logs.run().stdout.fnmatch_lines(["*= probes =*", "note: it was \ufffd[[]2Jquick"])
     assert not logs.document.exists()
@@ -258,10 +261,10 @@ def test_a_note_is_said_where_no_run_was_used(logs: Project) -> None:
 
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
-def test_a_summary_is_written_where_it_is_asked_for(
+def test_a_summary_is_written_for_github(
     project: Project, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:
-    """Once, by the process that reports."""
+    """Once, by the controller."""
     path = project.pytester.path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
     project.tests(BOTH)
@@ -275,10 +278,10 @@ def test_a_summary_is_written_where_it_is_asked_for(
     assert "Dashboard: reports/dashboard.html" in text
 
 
-def test_a_summary_that_cannot_be_written_is_told_and_fails_nothing(
+def test_a_summary_that_cannot_be_written_becomes_a_note(
     logs: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says nothing of the tests."""
+    """It does not fail the session, because it says nothing about the tests."""
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(logs.pytester.path / "nowhere/summary.md"))
     result = logs.run("--diagnose", "out/healthy.jsonl")
     result.stdout.fnmatch_lines(
@@ -288,10 +291,10 @@ def test_a_summary_that_cannot_be_written_is_told_and_fails_nothing(
 
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
-def test_red_runs_are_annotated_under_github(
+def test_runs_that_failed_tests_are_annotated_under_github(
     logs: Project, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:
-    """Errors, then a warning for what was not judged; each at the beginning of a line, once."""
+    """Errors first, then a warning for a log that could not be judged. Each is one line."""
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_WORKSPACE", str(logs.pytester.path.parent))
     lines = [
@@ -305,7 +308,7 @@ def test_red_runs_are_annotated_under_github(
     ]
 
 
-def test_strictly_what_was_not_judged_is_an_error(
+def test_with_strict_a_log_that_could_not_be_judged_is_an_error(
     logs: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
@@ -315,10 +318,10 @@ def test_strictly_what_was_not_judged_is_an_error(
     )
 
 
-def test_an_experiment_is_annotated_at_the_test_that_it_turned_red(
+def test_an_experiment_is_annotated_at_the_test_that_failed(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other one, which expects what it finds, is none of anybody's business."""
+    """A sick experiment whose tests pass has no annotation."""
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     project.offers('offer("stuck", lr=0.0)', 'offer("other", lr=0.0)')
     project.tests(RED + "    def test_other(run): assert run('other').diagnosis.cause == 'lr-zero'")
@@ -329,7 +332,7 @@ def test_an_experiment_is_annotated_at_the_test_that_it_turned_red(
 
 
 @pytest.mark.parametrize("value", [None, "false"])
-def test_elsewhere_nothing_is_annotated(
+def test_outside_of_github_nothing_is_annotated(
     logs: Project, monkeypatch: pytest.MonkeyPatch, value: str | None
 ) -> None:
     if value:

@@ -1,5 +1,5 @@
-"""Logs as tests: which are collected under what name, what becomes of each, and what is said of
-it."""
+"""Logs as tests: which logs are collected, under what name, the outcome of each, and what is
+printed."""
 
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -54,7 +54,7 @@ def collected(result: pytest.RunResult) -> list[str]:
 
 
 def junit_properties(project: Project) -> dict[str, dict[str, str]]:
-    """Those of each log."""
+    """Name of each log -> its properties."""
     return {
         case.attrib["classname"]: {
             p.attrib["name"]: p.attrib["value"] for p in case.iter("property")
@@ -67,7 +67,7 @@ def junit_properties(project: Project) -> dict[str, dict[str, str]]:
 
 
 def test_a_log_is_a_test_that_passes_when_healthy_and_fails_when_not(logs: Project) -> None:
-    """Alone: the project's own tests were not asked for."""
+    """The project's own tests do not run, because the command does not name them."""
     result = logs.run("--diagnose", "out/healthy.jsonl", "out/sick.jsonl", "-v")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
@@ -75,8 +75,8 @@ def test_a_log_is_a_test_that_passes_when_healthy_and_fails_when_not(logs: Proje
     )
 
 
-def test_a_folder_stands_for_its_logs_sorted_and_each_once(logs: Project) -> None:
-    """However often and in whatever order it was named; a text that is no log is passed over."""
+def test_a_folder_means_its_logs_sorted_and_each_once(logs: Project) -> None:
+    """A log counts once even if it is named several times. A text that is no log is left out."""
     written(logs, "out/notes.txt", "the loss was 4\n")
     result = logs.run("--diagnose=out/sick.jsonl", "--diagnose", "out", "out/sick.jsonl", *COLLECT)
     assert collected(result) == ["out/healthy.jsonl::diagnosis", "out/sick.jsonl::diagnosis"]
@@ -85,13 +85,13 @@ def test_a_folder_stands_for_its_logs_sorted_and_each_once(logs: Project) -> Non
 @pytest.mark.parametrize(
     "args", [("test_it.py", "--diagnose", "out"), ("--diagnose=out", "test_it.py")]
 )
-def test_what_is_named_as_well_runs_as_well(logs: Project, args: tuple[str, ...]) -> None:
-    """Tests named before the option, or after its `=`."""
+def test_tests_that_the_command_names_run_as_well(logs: Project, args: tuple[str, ...]) -> None:
+    """They are named before the option, or after its `=`."""
     logs.run(*args).assert_outcomes(passed=2, failed=1)
 
 
-def test_paths_of_a_project_stand_back_as_well(logs: Project) -> None:
-    """Its testpaths are no wish of whoever types the command."""
+def test_the_testpaths_of_a_project_do_not_run(logs: Project) -> None:
+    """The command does not name them."""
     logs.pytester.makeini("[pytest]\ntestpaths = test_it.py")
     result = logs.run("--diagnose", "out/healthy.jsonl")
     result.assert_outcomes(passed=1)
@@ -99,22 +99,24 @@ def test_paths_of_a_project_stand_back_as_well(logs: Project) -> None:
 
 
 def test_a_log_in_a_folder_that_pytest_never_enters_is_judged(logs: Project) -> None:
-    """Also when all the rest is named beside it."""
+    """Also if the command names the current folder as well."""
     kept(logs, SICK, "sick", "build")
     logs.run(".", "--diagnose", "build").assert_outcomes(passed=1, failed=1)
 
 
-def test_a_log_outside_the_project_goes_by_its_whole_path(logs: Project, tmp_path: Path) -> None:
-    """There is no shorter name that is the same from everywhere."""
+def test_a_log_outside_the_project_is_named_by_its_whole_path(
+    logs: Project, tmp_path: Path
+) -> None:
+    """A shorter name would depend on the current folder."""
     path = tmp_path / "far.jsonl"
     save(changed(), path)
     assert collected(logs.run(f"--diagnose={path}", *COLLECT)) == [f"{path}::diagnosis"]
 
 
-def test_paths_start_where_the_command_is_typed(
+def test_paths_of_the_command_start_in_the_current_folder(
     logs: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Names start at the root all the same."""
+    """Names of tests start at the root all the same."""
     monkeypatch.chdir(logs.pytester.path / "out")
     logs.pytester.makeini("[pytest]")
     assert collected(logs.run("--diagnose", "sick.jsonl", *COLLECT)) == [
@@ -123,7 +125,7 @@ def test_paths_start_where_the_command_is_typed(
 
 
 def test_k_selects_by_path(logs: Project) -> None:
-    """Folder and file, as they are printed."""
+    """By folder and file, as they are printed."""
     logs.run("test_it.py", "--diagnose", "out", "-k", "out/sick").assert_outcomes(
         failed=1, deselected=2
     )
@@ -141,15 +143,15 @@ def test_k_selects_by_path(logs: Project) -> None:
 def test_a_path_without_a_log_is_an_error_before_anything_runs(
     logs: Project, args: list[str], said: str
 ) -> None:
-    """A usage error, and no test was even collected."""
+    """It is a usage error, and nothing is collected."""
     (logs.pytester.path / "empty").mkdir()
     result = logs.run("--diagnose", *args)
     result.stderr.fnmatch_lines([f"ERROR: --diagnose: {said}*"])
     assert (result.ret, "collected" in result.stdout.str()) == (pytest.ExitCode.USAGE_ERROR, False)
 
 
-def test_logs_are_collected_by_themselves_where_a_pattern_names_them(logs: Project) -> None:
-    """Beside the tests, each once though it was asked for too."""
+def test_logs_that_match_a_pattern_are_collected(logs: Project) -> None:
+    """Beside the tests, and each once even if --diagnose names it too."""
     logs.pytester.makeini("[pytest]\ndiagnose_files = out/*.jsonl *.csv")
     assert collected(logs.run(*COLLECT)) == [
         "out/healthy.jsonl::diagnosis",
@@ -161,7 +163,7 @@ def test_logs_are_collected_by_themselves_where_a_pattern_names_them(logs: Proje
 
 
 def test_without_option_and_pattern_nothing_is_judged(logs: Project) -> None:
-    """Not even said."""
+    """The plugin prints nothing."""
     result = logs.run()
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*probes =*")
@@ -171,7 +173,7 @@ def test_without_option_and_pattern_nothing_is_judged(logs: Project) -> None:
 
 
 def test_a_log_that_cannot_be_read_is_an_error_with_its_reason(logs: Project) -> None:
-    """No traceback, and the others are judged."""
+    """There is no traceback, and the other logs are judged."""
     written(logs, "out/cut.json", '{"log_history": [{"step": 1, "loss": 4')
     written(logs, "notes.txt", "the loss was 4\n")
     result = logs.run("--diagnose", "out", "notes.txt")
@@ -186,7 +188,7 @@ def test_a_log_that_cannot_be_read_is_an_error_with_its_reason(logs: Project) ->
 def test_a_log_that_cannot_be_opened_is_an_error_with_its_reason(
     logs: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one that went away after it was collected."""
+    """For example, one that was removed after it was collected."""
 
     def gone(*_: object) -> None:
         raise FileNotFoundError(2, "No such file or directory")
@@ -199,8 +201,8 @@ def test_a_log_that_cannot_be_opened_is_an_error_with_its_reason(
     )
 
 
-def test_a_log_that_says_too_little_is_skipped_with_the_reason(logs: Project) -> None:
-    """Which names the log, since a summary of what was skipped names only the reason."""
+def test_a_log_that_is_too_short_is_skipped_with_the_reason(logs: Project) -> None:
+    """The reason names the log, because pytest's list of skipped tests does not."""
     kept(logs, SHORT, "short")
     result = logs.run("--diagnose", "out/short.jsonl", "-rs")
     result.assert_outcomes(skipped=1)
@@ -209,16 +211,16 @@ def test_a_log_that_says_too_little_is_skipped_with_the_reason(logs: Project) ->
     )
 
 
-def test_strictly_a_log_that_says_too_little_fails(logs: Project) -> None:
-    """And says under which rule; a healthy one still passes."""
+def test_with_strict_a_log_that_is_too_short_fails(logs: Project) -> None:
+    """The message names the option. A healthy log still passes."""
     kept(logs, SHORT, "short")
     result = logs.run("--diagnose", "out/short.jsonl", "out/healthy.jsonl", "--diagnose-strict")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["undetermined: cannot judge: *(--diagnose-strict)"])
 
 
-def test_a_log_in_which_something_is_wrong_that_has_no_name_fails(logs: Project) -> None:
-    """Everything was there to judge it by: that it was not called healthy is an alarm."""
+def test_a_log_with_a_finding_that_no_cause_explains_fails(logs: Project) -> None:
+    """All signals were there to judge it, so a verdict other than healthy is an alarm."""
     kept(logs, NAMELESS, "nameless")
     result = logs.run("--diagnose", "out/nameless.jsonl")
     result.assert_outcomes(failed=1)
@@ -228,8 +230,7 @@ def test_a_log_in_which_something_is_wrong_that_has_no_name_fails(logs: Project)
 # What is allowed
 
 
-def test_a_cause_that_is_allowed_passes_and_the_end_says_so(logs: Project) -> None:
-    """Allowed, not gone."""
+def test_a_log_whose_cause_is_allowed_passes_and_the_end_says_so(logs: Project) -> None:
     result = logs.run("--diagnose", "out/sick.jsonl", "--allow", "bad-init")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
@@ -237,15 +238,15 @@ def test_a_cause_that_is_allowed_passes_and_the_end_says_so(logs: Project) -> No
     )
 
 
-def test_another_cause_that_is_allowed_helps_nothing(logs: Project) -> None:
-    """Nor is it mentioned."""
+def test_allowing_another_cause_changes_nothing(logs: Project) -> None:
+    """The message does not mention it either."""
     result = logs.run("--diagnose", "out/sick.jsonl", "--allow", "overfit")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["unhealthy: bad-init: initial-loss-high, step 0: *"])
 
 
-def test_a_project_commits_what_it_allows(logs: Project) -> None:
-    """In its pyproject.toml; an option adds to it."""
+def test_a_project_can_allow_causes_in_its_settings(logs: Project) -> None:
+    """In its pyproject.toml; the option adds to it."""
     kept(logs, TWICE_SICK, "twice")
     logs.pytester.makepyprojecttoml('[tool.pytest]\ndiagnose_allow = ["bad-init"]')
     logs.run("--diagnose", "out").assert_outcomes(passed=2, failed=1)
@@ -253,7 +254,7 @@ def test_a_project_commits_what_it_allows(logs: Project) -> None:
 
 
 def test_a_further_cause_that_is_not_allowed_fails(logs: Project) -> None:
-    """What is allowed does not cover for it."""
+    """Allowing one cause does not hide another."""
     kept(logs, TWICE_SICK, "twice")
     result = logs.run("--diagnose", "out/twice.jsonl", "--allow", "lr-zero")
     result.assert_outcomes(failed=1)
@@ -263,7 +264,7 @@ def test_a_further_cause_that_is_not_allowed_fails(logs: Project) -> None:
 
 
 def test_a_further_cause_that_follows_from_one_that_is_allowed_passes(logs: Project) -> None:
-    """Allowing a cause is allowing what it explains; not the other way round."""
+    """To allow a cause is to allow what it explains, but not the cause that explains it."""
     kept(logs, CONSEQUENCE, "consequence")
     logs.run("--diagnose", "out/consequence.jsonl", "--allow", "no-warmup").assert_outcomes(
         passed=1
@@ -273,10 +274,10 @@ def test_a_further_cause_that_follows_from_one_that_is_allowed_passes(logs: Proj
     )
 
 
-def test_a_finding_that_no_cause_explains_fails_beside_a_cause_that_is_allowed(
+def test_a_finding_that_no_cause_explains_fails_even_beside_an_allowed_cause(
     logs: Project,
 ) -> None:
-    """Alone it would be an alarm, and so it is here."""
+    """Alone it would be an alarm as well."""
     kept(logs, LOOSE, "loose")
     result = logs.run("--diagnose", "out/loose.jsonl", "--allow", "lr-zero")
     result.assert_outcomes(failed=1)
@@ -286,10 +287,10 @@ def test_a_finding_that_no_cause_explains_fails_beside_a_cause_that_is_allowed(
 
 
 @pytest.mark.parametrize("setting", ["option", "ini"])
-def test_allowing_what_is_no_cause_is_an_error_that_names_the_nearest(
+def test_allowing_an_unknown_cause_is_an_error_that_names_the_nearest(
     logs: Project, setting: str
 ) -> None:
-    """Whether or not anything is judged: a policy with a slip in it is none."""
+    """Even if nothing is judged."""
     if setting == "ini":
         logs.pytester.makeini("[pytest]\ndiagnose_allow = overfitt")
     result = logs.run(*(["--allow", "overfitt"] if setting == "option" else []))
@@ -299,8 +300,8 @@ def test_allowing_what_is_no_cause_is_an_error_that_names_the_nearest(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
-def test_a_pattern_that_is_empty_is_an_error(logs: Project) -> None:
-    """It fits nothing."""
+def test_an_empty_pattern_is_an_error(logs: Project) -> None:
+    """It matches nothing."""
     logs.pytester.makepyprojecttoml('[tool.pytest]\ndiagnose_files = [""]')
     logs.run().stderr.fnmatch_lines(["ERROR: diagnose_files: a pattern is empty; *"])
 
@@ -308,8 +309,8 @@ def test_a_pattern_that_is_empty_is_an_error(logs: Project) -> None:
 # Columns
 
 
-def test_a_column_is_read_as_the_signal_it_is_said_to_be(logs: Project) -> None:
-    """And the command that draws it says so too."""
+def test_a_column_is_read_as_the_signal_that_the_option_names(logs: Project) -> None:
+    """The command that draws the log has the same option."""
     written(logs, "log.csv", csv_of(step=range(40), loss=[4.0] * 40, mine=LOSSES))
     logs.run("--diagnose", "log.csv").assert_outcomes(skipped=1)
     logs.run("--diagnose", "log.csv", "--diagnose-map", "loss=mine").assert_outcomes(passed=1)
@@ -323,7 +324,7 @@ def test_a_column_is_read_as_the_signal_it_is_said_to_be(logs: Project) -> None:
 @pytest.mark.parametrize(
     ("pair", "said"), [("loss", "'loss' is no SIGNAL=COLUMN*"), ("los=x", "*'loss'*")]
 )
-def test_a_mapping_of_no_signal_is_an_error(logs: Project, pair: str, said: str) -> None:
+def test_a_wrong_mapping_is_an_error(logs: Project, pair: str, said: str) -> None:
     """With the nearest name."""
     result = logs.run("--diagnose", "out", "--diagnose-map", pair)
     result.stderr.fnmatch_lines([f"ERROR: --diagnose-map: {said}"])
@@ -333,8 +334,10 @@ def test_a_mapping_of_no_signal_is_an_error(logs: Project, pair: str, said: str)
 # What is said
 
 
-def test_a_red_log_prints_its_diagnosis_where_it_is_and_how_to_draw_it(logs: Project) -> None:
-    """The reason first, which the summary repeats."""
+def test_a_log_that_fails_prints_its_diagnosis_its_path_and_the_command_that_draws_it(
+    logs: Project,
+) -> None:
+    """The first line is the reason, which the summary repeats."""
     result = logs.run("--diagnose", "out")
     path = logs.pytester.path / "out/sick.jsonl"
     result.stdout.fnmatch_lines(
@@ -351,7 +354,7 @@ def test_a_red_log_prints_its_diagnosis_where_it_is_and_how_to_draw_it(logs: Pro
 
 
 def test_the_end_has_a_line_for_every_log(logs: Project) -> None:
-    """Sorted, in columns."""
+    """Sorted, in aligned columns."""
     logs.run("--diagnose", "out").stdout.fnmatch_lines(
         [
             "*= probes =*",
@@ -362,8 +365,10 @@ def test_the_end_has_a_line_for_every_log(logs: Project) -> None:
     )
 
 
-def test_a_red_log_says_what_was_done_to_its_steps_and_who_ended_the_run(logs: Project) -> None:
-    """Who doubts a verdict looks there first."""
+def test_a_log_that_fails_says_how_its_steps_were_corrected_and_why_the_run_ended(
+    logs: Project,
+) -> None:
+    """A reader who doubts a verdict checks this first."""
     written(logs, "log.csv", csv_of(step=[*range(5), *range(3, 38)], loss=[4.0] * 40))
     kept(logs, replace(SICK, stopped=Stop(39, 100, "bad-init"), complete=False), "ended")
     result = logs.run("--diagnose", "log.csv", "out/ended.jsonl", "--diagnose-strict")
@@ -377,8 +382,10 @@ def test_a_red_log_says_what_was_done_to_its_steps_and_who_ended_the_run(logs: P
     ("name", "code"),
     [("healthy", "\x1b[32mhealthy"), ("sick", "\x1b[31munhealthy"), ("cut", "\x1b[31munreadable")],
 )
-def test_verdicts_are_coloured_where_colours_are(logs: Project, name: str, code: str) -> None:
-    """What has none is red."""
+def test_verdicts_are_coloured_if_the_terminal_has_colours(
+    logs: Project, name: str, code: str
+) -> None:
+    """A log without a verdict is red."""
     written(logs, "out/cut.jsonl", '{"log_history": [{"step": 1, "loss": 4')
     assert (
         f"out/{name}.jsonl  {code}"
@@ -388,7 +395,7 @@ def test_verdicts_are_coloured_where_colours_are(logs: Project, name: str, code:
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
 def test_junit_has_the_verdict_with_its_evidence(logs: Project, workers: tuple[str, ...]) -> None:
-    """As properties of each log, from workers as well."""
+    """As properties of each log, also from workers."""
     kept(logs, SHORT, "short")
     written(logs, "out/cut.json", '{"log_history": [{"step": 1, "loss": 4')
     result = logs.run("--diagnose", "out", "--junitxml=junit.xml", *workers)
@@ -413,7 +420,7 @@ def test_junit_has_the_verdict_with_its_evidence(logs: Project, workers: tuple[s
 
 
 def test_evidence_has_each_finding_once_the_decisive_one_first(logs: Project) -> None:
-    """As it was when it was first found, though it was found again when it had become worse."""
+    """A finding that was repeated because it became worse is listed as it was first found."""
     falling = [*LOSSES[:20], 0.1, 0.01, *[0.001] * 18]
     kept(logs, thorough(train_loss=falling, val_loss=falling), "leak")
     logs.run("--diagnose", "out/leak.jsonl", "--junitxml=junit.xml")
@@ -426,8 +433,8 @@ def test_evidence_has_each_finding_once_the_decisive_one_first(logs: Project) ->
     }
 
 
-def test_names_in_a_log_do_not_steer_the_terminal(logs: Project) -> None:
-    """Nor does the name of its file."""
+def test_names_in_a_log_cannot_control_the_terminal(logs: Project) -> None:
+    """The name of its file cannot either."""
     written(logs, "out/\x1b[2Jlog.csv", csv_of(step=range(3), loss=["x\x1b[2J", 1, 2]))
     result = logs.run("--diagnose", "out")
     assert "\x1b[2J" not in "\n".join(
@@ -439,8 +446,8 @@ def test_names_in_a_log_do_not_steer_the_terminal(logs: Project) -> None:
 # Workers
 
 
-def test_workers_judge_what_was_there_at_the_start(logs: Project) -> None:
-    """A trainer that writes on meanwhile does not make them differ."""
+def test_workers_judge_the_logs_that_existed_at_the_start(logs: Project) -> None:
+    """A log that appears later does not make their collections differ."""
     logs.conftest(
         """
         import pathlib, pytest
@@ -453,8 +460,8 @@ def test_workers_judge_what_was_there_at_the_start(logs: Project) -> None:
     logs.run_on_workers("--diagnose", "out").assert_outcomes(passed=1, failed=1)
 
 
-def test_a_log_whose_worker_reports_something_that_is_lost_fails_the_session(logs: Project) -> None:
-    """Though no experiment is on offer: a gate that lost a result must not be green."""
+def test_a_lost_report_fails_a_session_that_judges_logs(logs: Project) -> None:
+    """Even if the project offers no experiments: a gate that lost a result must not pass."""
     logs.tests(
         """
         import numpy

@@ -1,5 +1,5 @@
-"""The plugin under pytest-xdist: one training for all workers, one page, and no way to lose a test
-unnoticed."""
+"""The plugin under pytest-xdist: each experiment trains once for all workers, and no lost test
+stays unnoticed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOST_ON_THE_WAY = """
 """
 
 
-def test_workers_train_each_experiment_once_and_the_page_is_whole(project: Project) -> None:
+def test_workers_train_each_experiment_once_and_the_page_is_complete(project: Project) -> None:
     project.tests(MANY)
     result = project.run_on_workers()
     result.assert_outcomes(passed=8)
@@ -42,7 +42,7 @@ def test_workers_train_each_experiment_once_and_the_page_is_whole(project: Proje
     assert project.page.exists()
 
 
-def test_workers_retrain_once_a_session_to_the_same_bytes(project: Project) -> None:
+def test_workers_retrain_once_per_session_with_the_same_bytes(project: Project) -> None:
     project.tests(MANY)
     project.run()
     before = [path.read_bytes() for path in project.kept("*.jsonl")]
@@ -54,7 +54,7 @@ def test_workers_retrain_once_a_session_to_the_same_bytes(project: Project) -> N
     assert [path.read_bytes() for path in project.kept("*.jsonl")] == before
 
 
-def test_what_workers_leave_out_makes_the_page_partial(project: Project) -> None:
+def test_tests_that_workers_deselect_make_the_page_partial(project: Project) -> None:
     project.tests(MANY)
     result = project.run_on_workers("-k", "stuck", workers=1)
     result.stdout.fnmatch_lines(
@@ -70,7 +70,7 @@ def test_a_failure_on_a_worker_prints_the_diagnosis(project: Project) -> None:
     )
 
 
-def test_workers_share_a_folder_where_there_is_no_cache(project: Project) -> None:
+def test_without_a_cache_workers_share_a_folder(project: Project) -> None:
     project.tests(MANY)
     project.run_on_workers("-p", "no:cacheprovider").assert_outcomes(passed=8)
     assert (project.builds("healthy"), project.builds("stuck")) == (1, 1)
@@ -83,7 +83,7 @@ def test_a_worker_does_not_clear_the_cache_another_trains_into(project: Project)
     project.run_on_workers("--cache-clear", workers=1).assert_outcomes(passed=1)
 
 
-def test_a_worker_that_dies_fails_the_session(project: Project) -> None:
+def test_a_worker_that_crashes_fails_the_session(project: Project) -> None:
     project.tests(
         "import os\ndef test_dies(run): run('healthy'); os._exit(0)\ndef test_lives(run): run('stuck')"
     )
@@ -93,7 +93,7 @@ def test_a_worker_that_dies_fails_the_session(project: Project) -> None:
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
-def test_a_worker_that_dies_after_its_last_test_fails_the_session(project: Project) -> None:
+def test_a_worker_that_crashes_after_its_last_test_fails_the_session(project: Project) -> None:
     project.conftest(
         OFFER.format(offers='offer("healthy")')
         + """
@@ -113,7 +113,7 @@ def pytest_sessionfinish(session):
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
-def test_a_worker_that_dies_in_training_leaves_the_training_to_another(project: Project) -> None:
+def test_when_a_worker_crashes_in_training_another_trains(project: Project) -> None:
     project.conftest(
         """
         import os
@@ -138,7 +138,7 @@ def test_a_worker_that_dies_in_training_leaves_the_training_to_another(project: 
     result.stdout.fnmatch_lines(["healthy *trained*"])
 
 
-def test_a_report_lost_on_the_way_fails_the_session_and_is_named(project: Project) -> None:
+def test_a_lost_report_fails_the_session_and_names_the_test(project: Project) -> None:
     project.tests(LOST_ON_THE_WAY)
     result = project.run_on_workers(workers=1)
     result.stdout.fnmatch_lines(
@@ -150,7 +150,9 @@ def test_a_report_lost_on_the_way_fails_the_session_and_is_named(project: Projec
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
-def test_where_every_worker_runs_every_test_one_loss_is_a_loss(project: Project) -> None:
+def test_if_every_worker_runs_every_test_one_lost_report_fails_the_session(
+    project: Project,
+) -> None:
     project.tests(
         LOST_ON_THE_WAY.replace(
             "def test_last", "@pytest.mark.skipif(ON_GW1, reason='')\n    def test_last"
@@ -163,21 +165,21 @@ def test_where_every_worker_runs_every_test_one_loss_is_a_loss(project: Project)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
-def test_where_no_experiment_is_offered_workers_are_not_counted(project: Project) -> None:
+def test_in_a_project_without_experiments_lost_reports_are_not_counted(project: Project) -> None:
     project.conftest("")
     project.tests(LOST_ON_THE_WAY)
     project.run_on_workers(workers=1).stdout.no_fnmatch_line("*never reported*")
 
 
 @pytest.mark.parametrize("args", [["--dist=each"], ["--dist=loadscope"]])
-def test_a_session_that_lost_nothing_says_nothing(project: Project, args: list[str]) -> None:
+def test_a_session_that_lost_no_report_says_nothing(project: Project, args: list[str]) -> None:
     project.tests(MANY + "\n    @pytest.mark.skip\n    def test_skipped(): pass\n")
     result = project.run_on_workers(*args)
     result.stdout.no_fnmatch_line("*never reported*")
     assert result.ret == pytest.ExitCode.OK
 
 
-def test_a_session_that_stops_at_a_failure_lost_nothing(project: Project) -> None:
+def test_a_session_that_stops_at_a_failure_has_lost_no_report(project: Project) -> None:
     project.tests(
         "import pytest\n@pytest.mark.parametrize('n', range(9))\ndef test_it(run, n): assert not run('stuck')"
     )

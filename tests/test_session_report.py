@@ -1,5 +1,5 @@
-"""The end of a session: which runs are drawn and listed, where, and what is said when they are not
-everything."""
+"""The end of a session: which runs are drawn and listed, where the files go, and what is shown
+when something is missing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.conftest import Project
 from tests.test_plugin import BOTH
 
 
-def test_the_end_lists_every_run_and_says_where_the_page_is(project: Project) -> None:
+def test_the_end_lists_every_run_and_the_files(project: Project) -> None:
     project.tests(BOTH)
     result = project.run()
     result.stdout.fnmatch_lines(
@@ -26,12 +26,14 @@ def test_the_end_lists_every_run_and_says_where_the_page_is(project: Project) ->
 
 
 @pytest.mark.parametrize(("colour", "code"), [("yes", "\x1b[31munhealthy"), ("no", "unhealthy")])
-def test_verdicts_are_coloured_where_colours_are(project: Project, colour: str, code: str) -> None:
+def test_verdicts_are_coloured_if_the_terminal_has_colours(
+    project: Project, colour: str, code: str
+) -> None:
     project.tests(BOTH)
     assert f"stuck    {code}" in project.run("--color", colour).stdout.str()
 
 
-def test_a_run_of_everything_says_nothing_is_left_out(project: Project) -> None:
+def test_a_complete_session_is_not_called_partial(project: Project) -> None:
     project.tests(BOTH)
     project.run().stdout.no_fnmatch_line("dashboard: *(*")
     assert "Partial page" not in project.page.read_text(encoding="utf-8")
@@ -48,7 +50,7 @@ def test_a_run_of_everything_says_nothing_is_left_out(project: Project) -> None:
         ),
     ],
 )
-def test_a_partial_run_draws_what_ran_and_the_reference_and_says_so(
+def test_a_partial_session_draws_the_reference_as_well_and_says_why_it_is_partial(
     project: Project, args: list[str], reason: str
 ) -> None:
     project.tests(BOTH)
@@ -61,7 +63,7 @@ def test_a_partial_run_draws_what_ran_and_the_reference_and_says_so(
     assert project.builds("healthy") == 1
 
 
-def test_the_reference_of_a_partial_run_comes_from_the_cache_when_it_is_there(
+def test_the_reference_of_a_partial_session_comes_from_the_cache(
     project: Project,
 ) -> None:
     project.tests(BOTH)
@@ -70,7 +72,7 @@ def test_the_reference_of_a_partial_run_comes_from_the_cache_when_it_is_there(
     assert project.builds("healthy") == 1
 
 
-def test_an_experiment_that_no_test_asks_for_makes_a_run_partial(project: Project) -> None:
+def test_an_experiment_that_no_test_uses_makes_the_session_partial(project: Project) -> None:
     project.tests("def test_healthy(run): run('healthy')")
     project.run().stdout.fnmatch_lines(["dashboard: * (partial: no test asked for stuck)"])
 
@@ -84,7 +86,7 @@ def test_a_session_stopped_by_a_failure_is_partial(project: Project) -> None:
     )
 
 
-def test_a_run_of_the_last_failures_is_partial_though_it_asks_for_everything(
+def test_a_session_of_the_last_failures_is_partial_even_if_it_uses_every_experiment(
     project: Project,
 ) -> None:
     project.tests("def test_passes(run): run('healthy'), run('stuck')", "test_one")
@@ -93,7 +95,7 @@ def test_a_run_of_the_last_failures_is_partial_though_it_asks_for_everything(
     project.run("--lf").stdout.fnmatch_lines(["dashboard: * (partial: only the last failures ran)"])
 
 
-def test_who_interrupts_a_session_does_not_wait_for_the_reference(project: Project) -> None:
+def test_after_an_interrupt_the_reference_is_not_trained(project: Project) -> None:
     project.tests(
         "import pytest\ndef test_stuck(run): run('stuck')\ndef test_stop(): pytest.exit('enough')\n"
     )
@@ -118,9 +120,7 @@ def test_the_page_can_be_moved(project: Project, setting: str) -> None:
 
 
 @pytest.mark.parametrize("setting", ["option", "ini"])
-def test_the_page_can_be_left_out_and_the_runs_are_still_listed(
-    project: Project, setting: str
-) -> None:
+def test_without_a_page_the_runs_are_still_listed(project: Project, setting: str) -> None:
     project.tests(BOTH)
     if setting == "ini":
         project.pytester.makeini("[pytest]\nprobes_dashboard = off")
@@ -130,7 +130,7 @@ def test_the_page_can_be_left_out_and_the_runs_are_still_listed(
     assert not project.page.exists()
 
 
-def test_where_nothing_is_drawn_the_reference_is_not_trained_for_it(project: Project) -> None:
+def test_without_a_page_the_reference_is_not_trained_for_it(project: Project) -> None:
     project.tests("def test_stuck(run): run('stuck')")
     result = project.run("--dashboard", "off")
     result.stdout.fnmatch_lines(
@@ -145,7 +145,7 @@ def test_the_option_wins_over_the_ini(project: Project) -> None:
     project.run("--dashboard", "page.html").stdout.fnmatch_lines(["dashboard: page.html"])
 
 
-def test_a_folder_is_no_place_for_a_page(project: Project) -> None:
+def test_a_page_cannot_be_a_folder(project: Project) -> None:
     project.tests(BOTH)
     result = project.run("--dashboard", ".")
     result.stderr.fnmatch_lines(
@@ -169,7 +169,7 @@ def test_a_page_that_cannot_be_drawn_fails_the_session_and_hides_no_result(
     result.stdout.fnmatch_lines(
         [
             "healthy  healthy *",
-            "error: no dashboard at *dashboard.html: ZeroDivisionError: no ink (test_plugin_ending.py:*)",
+            "error: no dashboard at *dashboard.html: ZeroDivisionError: no ink (test_session_report.py:*)",
             "*2 passed*",
         ]
     )
@@ -177,7 +177,7 @@ def test_a_page_that_cannot_be_drawn_fails_the_session_and_hides_no_result(
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
-def test_a_reference_that_cannot_be_trained_fails_the_session_and_hides_no_page(
+def test_a_reference_that_cannot_be_trained_fails_the_session_but_the_page_is_drawn(
     project: Project,
 ) -> None:
     project.offers('offer("healthy", "reference", dies_at=3)', 'offer("stuck", lr=0.0)')
@@ -200,7 +200,7 @@ def test_a_failing_test_keeps_its_own_exit_status(project: Project) -> None:
 # What failed, where it is kept
 
 
-def test_a_training_that_failed_has_a_line_of_its_own_and_its_remains_are_drawn(
+def test_a_training_that_failed_has_a_line_and_its_partial_record_is_drawn(
     project: Project,
 ) -> None:
     project.offers('offer("healthy", "reference")', 'offer("mortal", dies_at=5)')
@@ -213,16 +213,16 @@ def test_a_training_that_failed_has_a_line_of_its_own_and_its_remains_are_drawn(
     assert "the record is incomplete" in project.page.read_text(encoding="utf-8")
 
 
-def test_a_training_that_failed_on_a_worker_is_told_as_well(project: Project) -> None:
+def test_a_training_that_failed_on_a_worker_has_a_line_as_well(project: Project) -> None:
     project.offers('offer("healthy", "reference")', 'offer("mortal", dies_at=5)')
     project.tests("def test_healthy(run): run('healthy')\ndef test_mortal(run): run('mortal')")
     project.run_on_workers(workers=1).stdout.fnmatch_lines(["mortal  failed*told to die at step 5"])
 
 
-def test_a_cache_that_cannot_be_written_is_read_and_nothing_else(
+def test_a_cache_that_cannot_be_written_is_read_but_not_changed(
     project: Project, tmp_path, monkeypatch
 ) -> None:  # type: ignore[no-untyped-def]
-    """The session goes on, with a warning; what an earlier one trained is still of use."""
+    """The session goes on with a warning and uses the records of earlier sessions."""
     project.tests("def test_healthy(run): run('healthy')")
     project.run()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -240,7 +240,7 @@ def test_a_cache_that_cannot_be_written_is_read_and_nothing_else(
 
 
 @pytest.mark.parametrize("word", ["off", "OFF"])
-def test_a_dashboard_that_is_off_is_off_however_it_is_written(project: Project, word: str) -> None:
+def test_off_may_be_written_in_capitals(project: Project, word: str) -> None:
     project.tests("def test_healthy(run): run('healthy')")
     project.run("--dashboard", word).assert_outcomes(passed=1)
     assert not project.page.exists()

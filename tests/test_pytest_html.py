@@ -1,5 +1,5 @@
-"""What a session leaves in pytest-html's report: the panels of each log, and of the runs that a red
-test used."""
+"""The panels in pytest-html's report: those of each log, and of the runs that a failed test
+used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["logs"]
 
 
 class Blob(HTMLParser):
-    """The data that pytest-html's page is made from."""
+    """Reads the data that pytest-html's page is made from."""
 
     data: dict[str, Any]
 
@@ -29,7 +29,7 @@ class Blob(HTMLParser):
 
 
 def embedded(project: Project, *args: str) -> dict[str, list[str]]:
-    """Node id -> what stands in the report of it beside pytest-html's own."""
+    """Node id -> the pieces in its part of the report that do not come from pytest-html."""
     project.run("-p", "metadata", "-p", "html", "--html=report.html", *args)
     blob = Blob()
     blob.feed((project.pytester.path / "report.html").read_text(encoding="utf-8"))
@@ -42,7 +42,7 @@ def embedded(project: Project, *args: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("args", [(), ("--self-contained-html",), ("-p", "xdist", "-n2")])
 def test_the_report_has_the_panels_of_each_log(logs: Project, args: tuple[str, ...]) -> None:
-    """Drawn, not linked: the diagnosis and the loss; nothing of one that could not be read."""
+    """They are drawn in the page, not linked. A log that cannot be read has none."""
     found = embedded(logs, "--diagnose", "out", *args)
     assert {nodeid: len(pieces) for nodeid, pieces in found.items()} == {
         "out/healthy.jsonl::diagnosis": 1,
@@ -55,8 +55,8 @@ def test_the_report_has_the_panels_of_each_log(logs: Project, args: tuple[str, .
     assert "bad-init: initial-loss-high, step 0: 200" in unescape(piece)
 
 
-def test_the_report_has_the_panels_of_the_runs_that_a_red_test_used(project: Project) -> None:
-    """And of no green one's."""
+def test_the_report_has_the_panels_of_the_runs_that_a_failed_test_used(project: Project) -> None:
+    """Tests that passed have none."""
     project.tests(BOTH + "\n" + RED)
     found = embedded(project)
     assert {nodeid: len(pieces) for nodeid, pieces in found.items()} == {
@@ -68,7 +68,8 @@ def test_the_report_has_the_panels_of_the_runs_that_a_red_test_used(project: Pro
 
 
 def test_panels_of_several_tests_share_no_id_and_style_nothing_else(project: Project) -> None:
-    """On one page they are drawn for both; every rule stands inside of their own element's."""
+    """The same run may be drawn twice on one page. All rules of the style are inside of the rule
+    for its own element."""
     project.tests(RED + RED.replace("test_red", "test_too"))
     one, two = (piece for (piece,) in embedded(project).values())
     ids = [{word.partition('"')[0] for word in piece.split(' id="')[1:]} for piece in (one, two)]
@@ -83,7 +84,7 @@ def test_panels_of_several_tests_share_no_id_and_style_nothing_else(project: Pro
     assert ":root" not in style
 
 
-def test_a_report_keeps_what_others_put_into_it(project: Project) -> None:
+def test_a_report_keeps_what_other_plugins_put_into_it(project: Project) -> None:
     project.conftest(
         OFFER.format(offers='offer("stuck", lr=0.0)')
         + """
@@ -103,10 +104,9 @@ def pytest_runtest_makereport(item):
     assert any(">stuck</h2>" in piece for piece in pieces)
 
 
-def test_what_cannot_be_drawn_is_said_in_the_report_and_hides_no_result(
+def test_an_error_in_drawing_is_in_the_report_and_hides_no_result(
     logs: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even that of the same test."""
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError("no <ink>")
@@ -123,10 +123,8 @@ def test_what_cannot_be_drawn_is_said_in_the_report_and_hides_no_result(
     assert [extra["content"] for extra in one["extras"]] == [wanted]
 
 
-def test_without_a_report_nothing_is_drawn_for_it(
-    logs: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Though pytest-html is there."""
+def test_without_a_report_nothing_is_drawn(logs: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if pytest-html is active."""
     drawn: list[object] = []
     monkeypatch.setattr("probes.report.pytest_html.panels", lambda *run: drawn.append(run))
     logs.run("-p", "metadata", "-p", "html", "--diagnose", "out/sick.jsonl").assert_outcomes(
