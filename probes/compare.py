@@ -1,12 +1,13 @@
-"""Whether a run is worse than an earlier one of its kind: where its loss ends, how fast it learns,
-its signals' health.
+"""Compare a run with an earlier one of its kind: is it worse, in which signal, and since when?
 
-Both are laid on one grid of steps, so that neither length nor cadence matters; what only one of
-them has is not compared, and said to be so."""
+Three things are compared: the level at which a loss ends, the speed of learning, and the level of
+signals that show the health of a run. Both runs are put on one grid of steps, so their lengths and
+cadences may differ. A signal that only one run has is not compared, and the result says so.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, inf, log
@@ -16,32 +17,35 @@ import numpy as np
 from probes.common.text import printable
 from probes.record import Column, Record, Steps
 
-TOLERANCE = 0.5
-"""Relative. Between seeds of one config no comparison here differs by more (`studies/compare.py`,
-seeds 0-9)."""
+DEFAULT_TOLERANCE = 0.5
+"""By how much a run may be worse, relative to the baseline. Runs of one config with different seeds
+never differ by more in anything that is compared here (`studies/compare.py`, seeds 0-9)."""
 LOSSES = ("loss", "train_loss", "val_loss")
-HEALTH = ("grad_norm", "activation", "update_weight_ratio", "dead_fraction")
-BINS = 50
-"""Cells of the grid at most: fine enough to name a step, wide enough to take out a batch's
-noise."""
-POINTS = 5
-"""Fewer on either side are not compared."""
-FRACTIONS = (0.5, 0.75)
-"""Of the baseline's fall in loss: by when has the other run made as much of it?"""
-TAIL = 0.1
-"""Share of the grid over which a loss ends, of three cells at least."""
-TINY = 1e-12
-"""Of the larger level: nothing is taken to be smaller, so that a signal that is 0 has a
-logarithm."""
+HEALTH_SIGNALS = ("grad_norm", "activation", "update_weight_ratio", "dead_fraction")
+MAX_CELLS = 50
+"""Cells of the grid: narrow enough to name a step, wide enough to average out the noise of
+batches."""
+MIN_POINTS = 5
+"""A signal with fewer points in either run is not compared."""
+FALL_FRACTIONS = (0.5, 0.75)
+"""Speed of learning is compared at the steps where these fractions of the baseline's fall are
+reached."""
+END_SHARE = 0.1
+"""The last tenth of the grid, and at least MIN_END_CELLS cells, is the end of a loss."""
+MIN_END_CELLS = 3
+SMALLEST_LEVEL = 1e-12
+"""Relative to the larger level. Smaller values are raised to it, so that a 0 has a logarithm."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """One thing in which the run is worse.
 
-    signal    its name, with the site where it has one
-    what      what was compared of it
-    step      where the two part; None where that is no step
+    signal    name of the signal, with its site if it has one
+    what      the property that was compared
+    step      the step at which the runs part
+    observed  the value of the run
+    baseline  the value of the baseline
     ratio     how many times worse, above 1
     """
 
@@ -55,22 +59,22 @@ class Difference:
     def __str__(self) -> str:
         by = "beyond measure" if self.ratio == inf else f"{self.ratio:.3g} times"
         parting = "" if self.step is None else f", parting at step {self.step}"
-        values = f"{_written(self.observed)}, baseline {_written(self.baseline)}"
+        values = f"{_text(self.observed)}, baseline {_text(self.baseline)}"
         return f"{printable(self.signal)}: {self.what} {values}, worse by {by}{parting}"
 
 
-def _written(value: float) -> str:
-    """A value; of a step that never came, infinity, the word for that."""
+def _text(value: float) -> str:
+    """The value, or "never" for a step that was not reached, which is infinity."""
     return "never" if value == inf else f"{value:.4g}"
 
 
 @dataclass(frozen=True)
 class Regression:
-    """What came of comparing two runs; true when the one is worse.
+    """The result of comparing two runs; true when the run is worse than the baseline.
 
-    differences   in what it is worse by more than the tolerance, the worst first
+    differences   everything in which it is worse by more than the tolerance, the worst first
     compared      signals, with their sites
-    not_compared  signal -> why not
+    not_compared  signal -> why it was not compared
     """
 
     differences: tuple[Difference, ...]
@@ -82,7 +86,7 @@ class Regression:
         return bool(self.differences)
 
     def __repr__(self) -> str:
-        """One line, which is what a failing assertion shows."""
+        """One line, which pytest shows for a failed assertion."""
         if not self.differences:
             return f"<no regression in {len(self.compared)} signals>"
         more = f"; and {len(self.differences) - 1} more" if len(self.differences) > 1 else ""
@@ -107,15 +111,15 @@ class Regression:
         )
 
 
-def regressed(record: Record, baseline: Record, tolerance: float = TOLERANCE) -> Regression:
+def regressed(record: Record, baseline: Record, tolerance: float = DEFAULT_TOLERANCE) -> Regression:
     """Compare a run with an earlier one, signal by signal, over the steps that both have.
 
-    tolerance  by how much a quantity may be worse, relative to the baseline's: a loss higher, a
-               fraction of the baseline's fall reached later, a signal's level larger or smaller,
-               living neurons fewer
+    tolerance  by how much the run may be worse, relative to the baseline: a higher loss, a fraction
+               of the baseline's fall reached later, a larger or smaller level of a signal, fewer
+               living neurons
 
-    Raises ValueError for a tolerance that is not above 0, and when there is nothing that can be
-    compared."""
+    Raises ValueError when the tolerance is not above 0, and when no signal can be compared.
+    """
     if not 0 < tolerance < inf:
         raise ValueError(
             f"tolerance is {tolerance}; it must be above 0, as 0.5 for half as much again"
@@ -141,7 +145,7 @@ def regressed(record: Record, baseline: Record, tolerance: float = TOLERANCE) ->
             or "neither has a signal of these"
         )
         raise ValueError(
-            f"the runs have nothing that can be compared, of {', '.join((*LOSSES, *HEALTH))} ({reasons})"
+            f"the runs have nothing that can be compared, of {', '.join((*LOSSES, *HEALTH_SIGNALS))} ({reasons})"
         )
     found += _nonfinite(record, baseline)
     found.sort(key=lambda difference: -difference.ratio)
@@ -153,8 +157,13 @@ def regressed(record: Record, baseline: Record, tolerance: float = TOLERANCE) ->
 
 @dataclass(frozen=True)
 class _Grid:
-    """Two series on the cells of one grid: [n] middles of the cells, [n] medians within, of cells
-    that both have."""
+    """Two series on the cells of one grid; only cells in which both have values.
+
+    steps     [n] middle of each cell
+    first     [n] first step of each cell
+    values    [n] median of the run in each cell
+    baseline  [n] median of the baseline in each cell
+    """
 
     steps: Column
     first: Column
@@ -163,8 +172,8 @@ class _Grid:
 
 
 def _places(record: Record, baseline: Record) -> Iterator[tuple[str, str]]:
-    """Each signal and site that either run has, the losses first."""
-    for signal in (*LOSSES, *HEALTH):
+    """Each signal and site that one of the runs has, losses first."""
+    for signal in (*LOSSES, *HEALTH_SIGNALS):
         yield from (
             (signal, site)
             for site in dict.fromkeys([*record.sites(signal), *baseline.sites(signal)])
@@ -172,7 +181,8 @@ def _places(record: Record, baseline: Record) -> Iterator[tuple[str, str]]:
 
 
 def _grid(record: Record, baseline: Record, signal: str, site: str) -> _Grid | str:
-    """The two runs' series over the steps that both have, or why there is no such thing."""
+    """A signal of both runs on the grid of their common steps, or the reason why it cannot be
+    compared."""
     series = []
     for whose, run in (("the run", record), ("the baseline", baseline)):
         if site not in run.sites(signal):
@@ -181,20 +191,20 @@ def _grid(record: Record, baseline: Record, signal: str, site: str) -> _Grid | s
     start, end = max(s[0] for s, _ in series), min(s[-1] for s, _ in series)
     series = [(s[(s >= start) & (s <= end)], v[(s >= start) & (s <= end)]) for s, v in series]
     fewest = min(len(steps) for steps, _ in series)
-    if fewest < POINTS:
-        return f"{fewest} points over the steps that both have; {POINTS} are needed"
-    edges = np.linspace(start, end, min(BINS, fewest) + 1)
+    if fewest < MIN_POINTS:
+        return f"{fewest} points over the steps that both have; {MIN_POINTS} are needed"
+    edges = np.linspace(start, end, min(MAX_CELLS, fewest) + 1)
     ours, theirs = (_medians(steps, values, edges) for steps, values in series)
     both = np.isfinite(ours) & np.isfinite(theirs)
-    if both.sum() < POINTS:
-        return f"{both.sum()} stretches in which both have finite values; {POINTS} are needed"
+    if both.sum() < MIN_POINTS:
+        return f"{both.sum()} stretches in which both have finite values; {MIN_POINTS} are needed"
     return _Grid(
         ((edges[1:] + edges[:-1]) / 2)[both], np.ceil(edges[:-1])[both], ours[both], theirs[both]
     )
 
 
 def _medians(steps: Steps, values: Column, edges: Column) -> Column:
-    """Median of the values in each cell; NaN in one that is empty."""
+    """The median of the values in each cell: [cells]; NaN for an empty cell."""
     cells = np.clip(np.searchsorted(edges, steps, side="right") - 1, 0, len(edges) - 2)
     bounds = np.searchsorted(cells, np.arange(len(edges)))
     with np.errstate(invalid="ignore"):
@@ -205,14 +215,18 @@ def _medians(steps: Steps, values: Column, edges: Column) -> Column:
 
 
 def _losses(name: str, grid: _Grid, tolerance: float) -> Iterator[Difference]:
-    """Where a loss ends, and when it has made as much of the baseline's fall as the baseline
-    had."""
-    ends = [float(np.mean(values[-_tail(grid) :])) for values in (grid.values, grid.baseline)]
+    """A loss that ends higher, and one that falls more slowly."""
+    cells = max(MIN_END_CELLS, round(END_SHARE * len(grid.steps)))
+    ends = [float(np.mean(values[-cells:])) for values in (grid.values, grid.baseline)]
     if ends[1] > 0 and ends[0] > (1 + tolerance) * ends[1]:
-        step = _parting(grid, grid.values / np.maximum(grid.baseline, TINY * ends[1]), tolerance)
+        step = _parting(
+            grid, grid.values / np.maximum(grid.baseline, SMALLEST_LEVEL * ends[1]), tolerance
+        )
         yield Difference(name, "level at the end", step, ends[0], ends[1], ends[0] / ends[1])
     late = [
-        difference for f in FRACTIONS for difference in _late(name, grid, f, ends[1], tolerance)
+        difference
+        for f in FALL_FRACTIONS
+        for difference in _late(name, grid, f, ends[1], tolerance)
     ]
     yield from sorted(late, key=lambda difference: -difference.ratio)[:1]
 
@@ -220,11 +234,11 @@ def _losses(name: str, grid: _Grid, tolerance: float) -> Iterator[Difference]:
 def _late(
     name: str, grid: _Grid, fraction: float, end: float, tolerance: float
 ) -> Iterator[Difference]:
-    """When a fraction of the fall is made, if a run makes it too that is higher throughout by what
-    is tolerated.
+    """A run that reaches a fraction of the baseline's fall later than the tolerance allows.
 
-    Nearer to the baseline's end a curve is so flat that a small difference in level is a large one
-    in time."""
+    Not compared where the curve is so flat that a loss which is higher by the tolerance alone would
+    reach the level late or never.
+    """
     ours, theirs = _smooth(grid.values), _smooth(grid.baseline)
     target = theirs[0] - fraction * (theirs[0] - end)
     if not target > end * (1 + tolerance) ** 2 > 0:
@@ -238,8 +252,8 @@ def _late(
 
 
 def _crossing(steps: Column, values: Column, target: float) -> float:
-    """The step at which a curve is first at a level, on a straight line between cells; infinity
-    when it never is."""
+    """The step at which a curve first reaches a level, interpolated between cells; infinity when it
+    never does."""
     below = np.flatnonzero(values <= target)
     if not below.size:
         return inf
@@ -251,22 +265,22 @@ def _crossing(steps: Column, values: Column, target: float) -> float:
 
 
 def _smooth(values: Column) -> Column:
-    """Median of three neighbours: one cell's noise is no level that was reached."""
+    """The median of each cell and its two neighbours, so that one noisy cell reaches no level."""
     padded = np.concatenate([values[:1], values, values[-1:]])
     middle: Column = np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0)
     return middle
 
 
 def _health(name: str, signal: str, grid: _Grid, tolerance: float) -> Iterator[Difference]:
-    """Geometric means over time, one over the other; of dead neurons those that live, of which more
-    are no harm."""
+    """A signal whose geometric mean over time is larger or smaller. Of dead neurons the living share
+    is compared, and only a smaller one is worse."""
     lives = signal == "dead_fraction"
     ours, theirs = (
         (1 - grid.values, 1 - grid.baseline)
         if lives
         else (np.abs(grid.values), np.abs(grid.baseline))
     )
-    least = TINY * max(float(np.max(ours)), float(np.max(theirs)))
+    least = SMALLEST_LEVEL * max(float(np.max(ours)), float(np.max(theirs)))
     if not least > 0:
         return  # both are 0 throughout
     ours, theirs = np.maximum(ours, least), np.maximum(theirs, least)
@@ -279,35 +293,28 @@ def _health(name: str, signal: str, grid: _Grid, tolerance: float) -> Iterator[D
 
 
 def _nonfinite(record: Record, baseline: Record) -> Iterator[Difference]:
-    """A run in which something is not finite before it is in the baseline, whose series end
-    there."""
+    """A run whose first value that is not finite comes earlier than the baseline's.
+
+    The other comparisons do not see it, because a series ends there.
+    """
     ours, theirs = _first_nonfinite(record), _first_nonfinite(baseline)
     if ours < theirs and ours <= (baseline.steps[-1] if len(baseline.steps) else inf):
         yield Difference("nonfinite_count", "first step above 0", int(ours), ours, theirs, inf)
 
 
 def _first_nonfinite(record: Record) -> float:
-    """The first step at which anything was not finite; infinity when all was."""
-    first = [
-        steps[values > 0][:1]
-        for steps, values in (record.series("nonfinite_count", s) for s in _sites(record))
-    ]
+    """The first step at which any value was not finite; infinity when all were."""
+    counts = (record.series("nonfinite_count", s) for s in record.sites("nonfinite_count"))
+    first = [steps[values > 0][:1] for steps, values in counts]
     return min((float(step) for found in first for step in found), default=inf)
-
-
-def _sites(record: Record) -> Sequence[str]:
-    return record.sites("nonfinite_count")
-
-
-def _tail(grid: _Grid) -> int:
-    return max(3, round(TAIL * len(grid.steps)))
 
 
 def _parting(grid: _Grid, ratios: Column, tolerance: float) -> int:
     """The first step of the stretch in which the run is worse by more than the tolerance.
 
-    Of all stretches the one with the most cells in which it is, less those in which it is not
-    (Bentley 1984)."""
+    It is the stretch with the largest number of worse cells minus other cells: the maximum subarray
+    of +1 and -1 (Bentley 1984, "Programming Pearls: algorithm design techniques").
+    """
     sums = np.cumsum(np.where(ratios > 1 + tolerance, 1, -1))
     before = np.minimum.accumulate(np.concatenate([[0], sums[:-1]]))
     last = int(np.argmax(sums - before))

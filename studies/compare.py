@@ -18,13 +18,13 @@ from model import HEALTHY, build
 from model.seeds import SWEEP_SEEDS
 from probes import watch
 from probes.common.markdown import markdown_table
-from probes.compare import TOLERANCE, Difference, regressed
+from probes.compare import DEFAULT_TOLERANCE, Difference, regressed
 from probes.record import Record
 from testing.marker_blocks import write_block
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "your-own-run.md"
 BLOCK = "regression"
-TOLERANCES = (0.1, 0.2, 0.3, 0.4, TOLERANCE, 0.75)
+TOLERANCES = (0.1, 0.2, 0.3, 0.4, DEFAULT_TOLERANCE, 0.75)
 
 
 def table(records: Sequence[Record]) -> str:

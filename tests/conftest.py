@@ -1,4 +1,5 @@
-"""Projects on which tests run pytest inside pytest."""
+"""Fixtures: small projects in which pytest runs inside of pytest, and an environment with the
+wheel."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from tests import installed, tiny_specimen
 
-# How long an example takes is the machine's business, not a property of the code.
+# The time that an example takes depends on the machine, and is no property of the code.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
@@ -27,9 +28,9 @@ OURS = (
     "probes.plugin.run_cache",
     "probes.recording.watch",
 )
-"""Imported before pytester looks: what an inner run is the first to import is forgotten again, but
-NumPy cannot be imported twice, and pygal brings in a finder of package metadata that replaces
-Python's own for good."""
+"""Modules that are imported before pytester runs an inner session. After it, pytester removes the
+modules that it imported first; but a process cannot import NumPy twice, and pygal replaces Python's
+finder of package metadata for good."""
 OFFER = """
 from functools import partial
 from pathlib import Path
@@ -53,7 +54,8 @@ class Project:
     pytester: pytest.Pytester
 
     def offers(self, *offers: str) -> None:
-        """Each is a call of `offer` as it stands in OFFER."""
+        """Write a conftest.py that offers experiments. Each argument is a call of `offer` in
+        OFFER."""
         self.conftest(OFFER.format(offers="{**" + ", **".join(offers) + "}"))
 
     def conftest(self, source: str) -> None:
@@ -66,7 +68,7 @@ class Project:
         return self.pytester.runpytest_inprocess("-p", "probes.plugin", *args)
 
     def run_on_workers(self, *args: str, workers: int = 2) -> pytest.RunResult:
-        """On one where the second would have nothing to do with what is tested."""
+        """Run on workers of pytest-xdist."""
         return self.run("-p", "xdist", f"-n{workers}", *args)
 
     def builds(self, name: str) -> int:
@@ -75,7 +77,7 @@ class Project:
         return len(log.read_text(encoding="utf-8").splitlines()) if log.exists() else 0
 
     def kept(self, pattern: str) -> list[Path]:
-        """What lies in the store."""
+        """The files in the cache of runs that match a pattern."""
         return sorted((self.pytester.path / ".pytest_cache/d/probes").glob(pattern))
 
     @property
@@ -89,13 +91,14 @@ class Project:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_blas_thread() -> Iterator[None]:
-    """Matrices here are so small that waiting for a second thread takes longer than the product."""
+    """The matrices of the tests are so small that a second thread only costs time."""
     with threadpool_limits(limits=1, user_api="blas"):
         yield
 
 
 @pytest.fixture(scope="session")
 def ours() -> None:
+    """Import the modules above once."""
     for module in OURS:
         import_module(module)
 
@@ -106,27 +109,25 @@ def project(ours: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
-        monkeypatch.delenv(
-            name, raising=False
-        )  # what these tests do is no news for whoever runs them
+        monkeypatch.delenv(name, raising=False)  # the tests of a build must not annotate that build
     shutil.copy(tiny_specimen.__file__, pytester.path)
     made = Project(pytester)
     made.offers('offer("healthy", "reference")', 'offer("stuck", lr=0.0)')
     return made
 
 
-# What is built, away from here
+# The wheel
 
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built once."""
+    """The wheel, built once per session."""
     return installed.build(tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of an environment that holds the wheel and what it asks for."""
+    """The Python of an environment with the wheel and the packages that it requires."""
     return installed.install(wheel, tmp_path_factory.mktemp("environment"))
 
 

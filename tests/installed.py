@@ -1,5 +1,4 @@
-"""The wheel, built from the sources here and installed in an environment of its own, outside the
-repository."""
+"""Builds the wheel and installs it into an environment outside of the repository."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(
 
 
 def dependencies(of: Distribution) -> dict[str, Distribution]:
-    """Everything that a distribution asks for, and what that asks for, without the extras."""
+    """All distributions that a distribution requires, directly or not, without its extras."""
     wanted = [Requirement(text) for text in of.requires or ()]
     names = [r.name for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""})]
     direct = {name: distribution(name) for name in names}
@@ -41,15 +40,15 @@ def dependencies(of: Distribution) -> dict[str, Distribution]:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """An environment that holds the wheel and what its metadata asks for, and a project outside the
-    repository."""
+    """An environment with the wheel and the packages that it requires, and a project outside of
+    the repository."""
 
     python: Path
     project: Path
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`python ARGUMENTS` in the project; nothing of this process' environment says where the
-        repository is."""
+        """Run `python ARGUMENTS` in the project, without the environment variables of this
+        process that name the repository."""
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -74,8 +73,8 @@ class Elsewhere:
 
 
 def build(copy: Path, built: Path) -> Path:
-    """The wheel, built from a copy, so that nothing is left in the repository; the network is not
-    asked."""
+    """Build the wheel from a copy of the sources, so that no file is left in the repository.
+    Nothing is downloaded."""
     for name in SOURCES:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -89,8 +88,8 @@ def build(copy: Path, built: Path) -> Path:
 
 
 def install(wheel: Path, home: Path) -> Path:
-    """The Python of an environment of the wheel and only what its metadata asks for, by links to
-    what is here."""
+    """Make an environment with the wheel and only the packages that it requires, which are links
+    to the installed ones. Return its Python."""
     venv.create(home, symlinks=True)
     python = home / "bin" / "python"
     (packages,) = home.glob("lib/*/site-packages")

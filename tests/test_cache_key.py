@@ -1,5 +1,5 @@
-"""What a record's key covers: a changed source is never answered from the cache, a changed panel
-trains nothing."""
+"""The key of a record: a change of the source that writes records changes it; a change of a
+panel or a detector does not."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_changed_writer_changes_the_key(copy: Path, name: str) -> None:
         "plugin/run_cache",
     ],
 )
-def test_a_changed_reader_of_records_does_not(copy: Path, name: str) -> None:
+def test_a_change_in_panels_detectors_or_plugin_keeps_the_key(copy: Path, name: str) -> None:
     before = cache_key.environment()
     with open(copy / f"{name}.py", "a", encoding="utf-8") as file:
         file.write("# changed\n")
@@ -65,37 +65,37 @@ def test_a_changed_reader_of_records_does_not(copy: Path, name: str) -> None:
         "from . import new",
     ],
 )
-def test_a_module_that_a_writer_begins_to_import_is_a_writer(copy: Path, statement: str) -> None:
+def test_a_module_that_a_writer_imports_is_a_writer(copy: Path, statement: str) -> None:
     (copy / "recording" / "new.py").write_text("x = 1\n", encoding="utf-8")
     with open(copy / "recording" / "spectral.py", "a", encoding="utf-8") as file:
         file.write(f"\n\ndef late():\n    {statement}\n")
     assert copy / "recording" / "new.py" in cache_key.writers()
 
 
-def test_a_name_from_the_front_of_the_package_brings_in_whatever_stands_there(copy: Path) -> None:
+def test_an_import_from_the_package_makes_its_front_a_writer(copy: Path) -> None:
     with open(copy / "recording" / "spectral.py", "a", encoding="utf-8") as file:
         file.write("\nfrom probes import Recorder\n")
     assert copy / "__init__.py" in cache_key.writers()
 
 
-def test_another_fingerprint_is_another_key() -> None:
+def test_another_fingerprint_gives_another_key() -> None:
     assert cache_key.key("a", "same") != cache_key.key("b", "same")
 
 
-def test_the_same_is_the_same_key() -> None:
+def test_the_key_is_reproducible() -> None:
     assert cache_key.key("a", cache_key.environment()) == cache_key.key(
         "a", cache_key.environment()
     )
 
 
 @pytest.mark.parametrize("variable", cache_key.KERNEL_VARIABLES)
-def test_other_kernels_are_another_key(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+def test_other_kernels_give_another_key(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     before = cache_key.environment()
     monkeypatch.setenv(variable, "other")
     assert cache_key.environment() != before
 
 
-def test_another_numpy_is_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_numpy_gives_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = cache_key.environment()
     monkeypatch.setattr(cache_key, "version", lambda _: "0.0")
     assert cache_key.environment() != before

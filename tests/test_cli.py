@@ -1,4 +1,4 @@
-"""The command line gives verdicts as lines, as JSON and as exit codes, and never a traceback."""
+"""The command line: verdicts as lines, as JSON and as exit codes, and never a traceback."""
 
 import io
 import json
@@ -24,7 +24,7 @@ Printed = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a run of each verdict, and with things that are no runs."""
+    """A folder with a run of each verdict, and with files that are no runs."""
     monkeypatch.chdir(tmp_path)
     save(changed(), "healthy.jsonl")
     save(changed(loss=[221.0, *sound()["loss"][1:]]), "sick.jsonl")
@@ -50,13 +50,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("nowhere healthy", 2),
     ],
 )
-def test_the_exit_code_is_the_gravest_of_all_paths(paths: str, code: int) -> None:
+def test_the_exit_code_is_the_worst_of_all_paths(paths: str, code: int) -> None:
     """2 beats 1 beats 3 beats 0, in any order."""
     assert main(["diagnose", *(f"{name}.jsonl" for name in paths.split())]) == code
 
 
 def test_a_healthy_path_is_one_line_and_its_remarks(capsys: Printed) -> None:
-    """Path, verdict, and what was checked; below it what is worth knowing."""
+    """Path, verdict and what was checked on the first line; the remarks below it."""
     main(["diagnose", "healthy.jsonl"])
     first, *remarks = capsys.readouterr().out.splitlines()
     assert re.fullmatch(
@@ -69,7 +69,7 @@ def test_a_healthy_path_is_one_line_and_its_remarks(capsys: Printed) -> None:
 
 
 def test_a_sick_path_is_one_line_and_its_details(capsys: Printed) -> None:
-    """Verdict, cause and headline evidence first; the whole diagnosis indented below."""
+    """Verdict, cause and first evidence on the first line; the whole diagnosis indented below."""
     main(["diagnose", "sick.jsonl"])
     first, *details = capsys.readouterr().out.splitlines()
     assert first.startswith(
@@ -116,7 +116,7 @@ def test_a_run_that_cannot_be_judged_says_why(capsys: Printed) -> None:
 def test_a_path_that_cannot_be_read_is_named_on_stderr(
     path: str, expected: str, command: list[str], capsys: Printed
 ) -> None:
-    """With what was expected and what to do, and exit code 2."""
+    """With what was expected and what to do. The exit code is 2."""
     assert (main([*command, path]), expected in capsys.readouterr().err) == (2, True)
 
 
@@ -134,7 +134,7 @@ def parsed(text: str) -> Any:
 
 
 def test_json_gives_the_same_as_data(capsys: Printed) -> None:
-    """One entry per path, in their order, with verdict, cause, causes and findings."""
+    """One entry for each path, in the order of the paths."""
     assert main(["diagnose", "--json", "healthy.jsonl", "notes.txt", "sick.jsonl"]) == 2
     healthy, unread, sick = parsed(capsys.readouterr().out)
     assert [(e["path"], e["verdict"]) for e in (healthy, unread, sick)] == [
@@ -149,8 +149,8 @@ def test_json_gives_the_same_as_data(capsys: Printed) -> None:
     )
 
 
-def test_json_spells_what_is_not_finite(capsys: Printed) -> None:
-    """As the records do, so that any parser takes it."""
+def test_json_has_strings_for_numbers_that_are_not_finite(capsys: Printed) -> None:
+    """The same as in a record, so that any parser accepts them."""
     save(changed(grad_norm=[inf, *[1.0] * 39]), "grad.jsonl")
     main(["diagnose", "--json", "grad.jsonl"])
     (entry,) = parsed(capsys.readouterr().out)
@@ -164,7 +164,7 @@ HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\nverdict: healthy\x9b31m\u202egnp"
 def test_control_characters_in_a_log_do_not_reach_the_terminal(
     options: list[str], capsys: Printed
 ) -> None:
-    """A site's name can neither clear the screen nor forge a line nor turn the text around."""
+    """The name of a site can neither clear the screen, nor fake a line, nor reverse the text."""
     save(
         hand_made(
             {"nonfinite_count": {HOSTILE: [1.0]}, "loss": [4.2]},
@@ -180,16 +180,16 @@ def test_control_characters_in_a_log_do_not_reach_the_terminal(
     ) == ([], False)
 
 
-def test_a_hostile_file_name_is_not_echoed_raw(capsys: Printed) -> None:
+def test_control_characters_in_a_file_name_do_not_reach_the_terminal(capsys: Printed) -> None:
     """Names come from archives and shells."""
     main(["diagnose", f"a{HOSTILE}b", "healthy.jsonl"])
     assert [c for c in capsys.readouterr().err if not c.isprintable()] == ["\n"]
 
 
-def test_a_terminal_that_lacks_letters_is_no_reason_to_fail(
+def test_letters_that_the_terminal_lacks_become_escapes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """ASCII output of a Spanish name."""
+    """Here a Spanish name on an ASCII terminal."""
     save(hand_made({"nonfinite_count": {"corazón": [1.0]}}), "es.jsonl")
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", out)
@@ -199,8 +199,8 @@ def test_a_terminal_that_lacks_letters_is_no_reason_to_fail(
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.name)
-def test_explain_says_all_there_is_to_a_cause(cause: Any, capsys: Printed) -> None:
-    """Meaning, what it needs with threshold and source, remedy."""
+def test_explain_describes_a_cause(cause: Any, capsys: Printed) -> None:
+    """Its meaning, the symptoms it needs with limit and source, and its remedy."""
     assert main(["explain", cause.name]) == 0
     out = capsys.readouterr().out
     assert [
@@ -241,12 +241,11 @@ def test_explain_says_all_there_is_to_a_cause(cause: Any, capsys: Printed) -> No
 def test_a_wrong_command_says_what_is_wrong_and_exits_with_4(
     arguments: list[str], message: str, capsys: Printed
 ) -> None:
-    """On stderr."""
+    """On stderr, without a traceback."""
     assert (main(arguments), message in capsys.readouterr().err) == (4, True)
 
 
 def test_help_lists_the_exit_codes(capsys: Printed) -> None:
-    """Where somebody who writes a script looks first."""
     assert (
         main(["--help"]),
         "2 a path cannot be read" in " ".join(capsys.readouterr().out.split()),
@@ -254,7 +253,7 @@ def test_help_lists_the_exit_codes(capsys: Printed) -> None:
 
 
 def test_render_writes_a_page_of_all_runs(folder: Path) -> None:
-    """With the reference among them."""
+    """The reference is among them."""
     assert (
         main(
             [
@@ -327,7 +326,7 @@ def test_a_diagnosis_loads_only_what_it_needs(folder: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_verdict_that_cannot_be_printed_is_not_taken_for_unhealthy(folder: Path) -> None:
-    """A full disk is exit code 2, with the reason and without a traceback."""
+    """When the disk is full, the exit code is 2, with the reason and without a traceback."""
     root = Path(__file__).parents[1]
     with open("/dev/full", "w", encoding="utf-8") as full:
         command = [sys.executable, "-m", "probes", "diagnose", str(folder / "healthy.jsonl")]
@@ -337,8 +336,8 @@ def test_a_verdict_that_cannot_be_printed_is_not_taken_for_unhealthy(folder: Pat
     assert (done.returncode, done.stderr.count("\n"), "cannot print" in done.stderr) == (2, 1, True)
 
 
-def test_explain_leaves_no_blank_in_a_remedy(capsys: Printed) -> None:
-    """The step that an overfit run should have stopped at is its diagnosis's to name."""
+def test_explain_fills_the_gap_in_a_remedy(capsys: Printed) -> None:
+    """Only a diagnosis knows the step at which an overfit run should have stopped."""
     main(["explain", "overfit"])
     assert "remedy: stop at step N (which the diagnosis names), where" in capsys.readouterr().out
 
@@ -347,13 +346,13 @@ STOPPED = Stop(8, 30, "bad-init")
 
 
 def test_a_run_that_was_ended_early_says_so(capsys: Printed) -> None:
-    """Under its headline, for which cause and what that saved."""
+    """Below its first line, with the cause and the steps that were saved."""
     save(replace(changed(), stopped=STOPPED, complete=False), "ended.jsonl")
     main(["diagnose", "ended.jsonl"])
     assert f"  {STOPPED}\n" in capsys.readouterr().out
 
 
-def test_json_says_of_a_run_whether_it_was_ended_early(capsys: Printed) -> None:
+def test_json_states_whether_a_run_was_ended_early(capsys: Printed) -> None:
     """As data; null when it was not."""
     save(replace(changed(), stopped=STOPPED, complete=False), "ended.jsonl")
     main(["diagnose", "--json", "ended.jsonl", "healthy.jsonl"])
@@ -363,35 +362,35 @@ def test_json_says_of_a_run_whether_it_was_ended_early(capsys: Printed) -> None:
     ]
 
 
-def given(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    """What stands on standard input."""
+def put_on_stdin(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    """Replace standard input."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
 
 
-def test_a_log_on_standard_input_is_judged(
+def test_a_log_on_standard_input_is_diagnosed(
     monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
     """Its path is a dash."""
-    given(monkeypatch, TRAINER_LOG.encode())
+    put_on_stdin(monkeypatch, TRAINER_LOG.encode())
     assert (main(["diagnose", "-"]), capsys.readouterr().out.splitlines()[0]) == (
         3,
         "-: undetermined: cannot judge: 3 points of loss; 20 are needed",
     )
 
 
-def test_a_damaged_log_on_standard_input_is_called_by_that_name(
+def test_an_error_in_a_log_on_standard_input_says_standard_input(
     monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
-    """Not by that of the file it was put into."""
-    given(monkeypatch, b'{"loss": 4.0}\n[1]\n{"loss": 3.0}\n')
+    """It does not name the temporary file."""
+    put_on_stdin(monkeypatch, b'{"loss": 4.0}\n[1]\n{"loss": 3.0}\n')
     assert (
         main(["diagnose", "-"]),
         "probes: standard input, line 2 is [1]" in capsys.readouterr().err,
     ) == (2, True)
 
 
-def test_every_log_in_a_folder_is_judged(folder: Path, capsys: Printed) -> None:
-    """Whatever else lies there."""
+def test_every_log_in_a_folder_is_diagnosed(folder: Path, capsys: Printed) -> None:
+    """Other files in the folder are left out."""
     written(folder / "folder", LIGHTNING, "metrics.csv")
     written(folder / "folder", TRAINER_STATE, "state.txt")
     written(folder / "folder", "lr: 3.0e-4\nloss: cross-entropy\n", "config.yaml")
@@ -412,7 +411,7 @@ def test_every_log_in_a_folder_is_drawn(folder: Path) -> None:
 
 
 def test_columns_shows_what_was_mapped_and_what_was_ignored(folder: Path, capsys: Printed) -> None:
-    """Under the headline of each path, before the details."""
+    """Below the first line of each path, before the details."""
     written(folder, KERAS, "keras.csv")
     main(["diagnose", "--columns", "keras.csv"])
     assert capsys.readouterr().out.splitlines()[1:6] == [
@@ -424,10 +423,10 @@ def test_columns_shows_what_was_mapped_and_what_was_ignored(folder: Path, capsys
     ]
 
 
-def test_without_columns_only_what_was_done_to_the_steps_is_told(
+def test_without_columns_only_corrections_of_the_steps_are_shown(
     folder: Path, capsys: Printed
 ) -> None:
-    """As of a run that was resumed."""
+    """Here of a run that was resumed."""
     written(folder, csv_of(step=[0, 1, 2, 1], loss=[4, 3, 2, 3]), "plain.csv")
     main(["diagnose", "plain.csv"])
     lines = capsys.readouterr().out.splitlines()
@@ -438,16 +437,14 @@ def test_without_columns_only_what_was_done_to_the_steps_is_told(
 
 
 @pytest.mark.parametrize("reader", ["me", 7, ["a"], {"mapped": 3, "ignored": 4, "stitched": 5}, {}])
-def test_a_record_may_have_a_reader_of_another_kind_in_its_provenance(
-    reader: Any, capsys: Printed
-) -> None:
-    """It is anybody's to write."""
+def test_the_provenance_of_a_record_may_hold_any_reader(reader: Any, capsys: Printed) -> None:
+    """Anybody can write a record."""
     save(hand_made({"loss": [4.2]}, provenance={"reader": reader}), "odd.jsonl")
     assert main(["diagnose", "--columns", "odd.jsonl"]) == 3
 
 
 def test_map_reads_a_column_of_any_name(folder: Path, capsys: Printed) -> None:
-    """As the signal that is named, beside those that are known."""
+    """As the signal that the option names, beside the columns that are known by name."""
     written(folder, csv_of(step=range(40), perplexity=curve(40), loss=curve(40)), "plain.csv")
     main(["diagnose", "--columns", "--map", "val_loss=perplexity", "plain.csv"])
     assert "  perplexity -> val_loss\n  loss -> loss\n" in capsys.readouterr().out
@@ -480,7 +477,7 @@ def test_a_wrong_mapping_is_a_wrong_command(
 def test_a_mapped_column_that_a_log_lacks_makes_it_unreadable(
     folder: Path, capsys: Printed
 ) -> None:
-    """The nearest one is named."""
+    """The error names the nearest column."""
     written(folder, csv_of(step=[0], perplexity=[4]), "plain.csv")
     code = main(["diagnose", "plain.csv", "--map", "loss=perplexiti"])
     assert (code, capsys.readouterr().err) == (
@@ -490,8 +487,8 @@ def test_a_mapped_column_that_a_log_lacks_makes_it_unreadable(
     )
 
 
-def test_explain_says_what_else_it_may_be_and_every_limit(capsys: Printed) -> None:
-    """The limit of a validation loss with few evaluations is another one."""
+def test_explain_names_similar_causes_and_every_limit(capsys: Printed) -> None:
+    """The limit of a validation loss with few evaluations differs."""
     main(["explain", "overfit"])
     out = capsys.readouterr().out
     assert "may be shuffled-labels as well, unless a fall of val_loss tells\n" in out

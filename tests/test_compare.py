@@ -1,5 +1,5 @@
-"""Comparing two runs: quiet where one is as good as the other; naming what is worse, since when and
-by how much."""
+"""Comparing two runs: no regression when one is as good as the other; otherwise what is worse,
+since which step and by how much."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import probes
-from probes.compare import TOLERANCE, Regression, regressed
+from probes.compare import DEFAULT_TOLERANCE, Regression, regressed
 from probes.record import Record
 from tests.records import hand_made
 
@@ -26,8 +26,8 @@ def curve(
 
 
 def made(every: int = 1, steps: int = STEPS, **signals: Any) -> Record:
-    """A run with all that is compared, some of it replaced or (None) left out, and one row out of
-    `every` kept."""
+    """A run with every signal that is compared, some of them replaced or (None) left out, and
+    only each row of number `every`."""
     everything: dict[str, Any] = {
         "loss": curve(steps=steps),
         "val_loss": curve(end=1.2, steps=steps),
@@ -64,7 +64,7 @@ BASELINE = made()
 
 
 def test_a_run_is_no_worse_than_itself() -> None:
-    """Though everything is looked at."""
+    """Every signal is compared."""
     result = regressed(BASELINE, BASELINE, 1e-6)
     assert not result
     assert result.compared == (
@@ -76,7 +76,7 @@ def test_a_run_is_no_worse_than_itself() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_noise_is_no_regression(seed: int) -> None:
-    """A fifth of the value on each side, on every signal."""
+    """Every signal has noise of a fifth of its value, in both runs."""
     runs = [
         made(
             loss=noisy(curve(), 0.2, side),
@@ -101,51 +101,51 @@ def test_noise_is_no_regression(seed: int) -> None:
     ],
 )
 def test_a_run_as_good_is_no_regression(record: Record) -> None:
-    """Longer, shorter, with another cadence; better; a little worse."""
+    """It may be longer, shorter, logged more rarely, better, or a little worse."""
     assert not regressed(record, BASELINE)
 
 
-def test_of_a_baseline_that_hardly_learns_no_speed_is_asked() -> None:
-    """A run that ends within the tolerance need not reach any of its levels."""
+def test_speed_is_not_compared_with_a_baseline_that_hardly_learns() -> None:
+    """A run that ends within the tolerance need not reach any level of the baseline."""
     assert not regressed(
         made(loss=[2.1] * STEPS, val_loss=None), made(loss=curve(start=2.1, end=2.0), val_loss=None)
     )
 
 
-def test_near_the_end_of_a_fall_no_speed_is_asked() -> None:
-    """Where a curve is flat a small difference in level is a large one in time: half of this fall
-    is twice its end."""
+def test_speed_is_not_compared_near_the_end_of_a_fall() -> None:
+    """Where a curve is flat, a small difference in level is a large difference in time. Half of
+    this fall is twice its end."""
     slow, fast = (made(loss=curve(rate, start=3.0), val_loss=None) for rate in (60.0, 30.0))
     assert not regressed(slow, fast)
 
 
-def test_what_the_grid_cannot_tell_apart_is_no_difference_in_speed() -> None:
-    """Both fall at once, the one at step 4, the other at step 7: within a cell."""
+def test_a_difference_within_one_cell_of_the_grid_is_no_difference_in_speed() -> None:
+    """Both losses fall at once, one at step 4 and one at step 7."""
     late, early = (
         made(loss=[4.0] * start + [1.0] * (STEPS - start), val_loss=None) for start in (7, 4)
     )
     assert not regressed(late, early)
 
 
-def test_one_point_is_not_where_a_short_run_ends() -> None:
-    """Of ten points the last three are."""
+def test_the_end_of_a_short_run_is_its_last_three_points() -> None:
+    """Of ten points."""
     losses = [4.0, 3.0, 2.5, 2.0, 1.6, 1.4, 1.2, 1.1, 1.0, 1.0]
     assert not regressed(hand_made({"loss": [*losses[:-1], 2.0]}), hand_made({"loss": losses}))
 
 
-def test_what_is_0_in_both_is_equal() -> None:
+def test_a_signal_that_is_0_in_both_runs_is_equal() -> None:
     dead = made(grad_norm=[0.0] * STEPS, dead_fraction={"ffn": [1.0] * STEPS})
     assert not regressed(dead, dead)
 
 
 def test_losses_of_both_signs_are_not_compared_by_ratio() -> None:
-    """Half as much again of what is below zero is no more."""
+    """A ratio has no meaning below zero."""
     below = {"loss": curve(end=-1.0), "val_loss": curve(end=-2.0)}
     assert not regressed(made(**below), made(**below))
     assert "loss" not in names(regressed(made(loss=curve(end=-0.5)), made(loss=curve(end=-1.0))))
 
 
-def test_what_is_not_finite_in_both_at_once_is_no_regression() -> None:
+def test_values_that_are_not_finite_in_both_runs_are_no_regression() -> None:
     torn = made(loss=[*curve()[:150], *[nan] * 50])
     assert not regressed(torn, torn)
 
@@ -153,8 +153,8 @@ def test_what_is_not_finite_in_both_at_once_is_no_regression() -> None:
 # Fires
 
 
-def test_a_loss_that_ends_higher_is_named_with_where_it_left_the_baseline() -> None:
-    """Twice the baseline's from step 120 on."""
+def test_a_loss_that_ends_higher_is_named_with_the_step_at_which_it_rose() -> None:
+    """It is twice the loss of the baseline from step 120 on."""
     val_loss = curve(end=1.2)
     (difference,) = regressed(
         made(val_loss=[*val_loss[:120], *(2 * v for v in val_loss[120:])]), BASELINE
@@ -165,8 +165,8 @@ def test_a_loss_that_ends_higher_is_named_with_where_it_left_the_baseline() -> N
     assert difference.observed == pytest.approx(2.4, rel=0.01)
 
 
-def test_a_run_that_learns_at_half_the_speed_is_named_though_it_ends_as_low() -> None:
-    """At the step at which the baseline was there."""
+def test_a_run_that_learns_at_half_the_speed_is_named_even_if_it_ends_as_low() -> None:
+    """With the step at which the baseline had reached the level."""
     (difference,) = regressed(
         made(loss=curve(rate=60.0)), made(loss=curve(rate=30.0)), 0.3
     ).differences
@@ -178,8 +178,8 @@ def test_a_run_that_learns_at_half_the_speed_is_named_though_it_ends_as_low() ->
     assert "of the baseline's fall" in difference.what
 
 
-def test_speed_is_counted_from_where_both_begin() -> None:
-    """A run that was resumed at step 1000."""
+def test_speed_is_measured_from_the_first_common_step() -> None:
+    """Here of a run that was resumed at step 1000."""
     slow, fast = (
         hand_made({"loss": curve(rate)}, steps=range(1000, 1200)) for rate in (60.0, 30.0)
     )
@@ -188,23 +188,23 @@ def test_speed_is_counted_from_where_both_begin() -> None:
     assert 1010 < difference.observed < 1100
 
 
-def test_a_run_that_halts_on_its_way_is_late_at_the_later_level() -> None:
-    """It makes half of the fall in time and three quarters late."""
+def test_a_run_that_pauses_is_late_at_the_later_level() -> None:
+    """It makes half of the fall in time, and three quarters late."""
     halting = [max(value, 1.9) for value in curve(30.0, 0.3)[:100]] + curve(20.0, 0.3, 1.9)[:100]
     (difference,) = regressed(made(loss=halting), made(loss=curve(30.0, 0.3))).differences
     assert difference.what.startswith("step at which 75% of the baseline's fall is made")
 
 
-def test_a_dip_is_no_level_that_was_reached() -> None:
-    """One cell of it, in a run that learns at half the speed."""
+def test_a_dip_of_one_cell_does_not_count_as_reaching_a_level() -> None:
+    """In a run that learns at half the speed."""
     slow = curve(rate=60.0)
     dipping = [*slow[:8], *[0.5] * 4, *slow[12:]]
     (difference,) = regressed(made(loss=dipping), BASELINE, 0.3).differences
     assert difference.ratio == pytest.approx(2, rel=0.1)
 
 
-def test_a_level_that_is_never_reached_is_worse_beyond_measure() -> None:
-    """And comes first."""
+def test_a_level_that_is_never_reached_is_infinitely_worse() -> None:
+    """It comes first."""
     first, second, *_ = regressed(made(loss=[4.0] * STEPS), BASELINE).differences
     assert (first.observed, first.ratio) == (inf, inf)
     assert "50% of the baseline's fall is made (to 2.4" in str(first)
@@ -214,8 +214,8 @@ def test_a_level_that_is_never_reached_is_worse_beyond_measure() -> None:
 
 
 @pytest.mark.parametrize("factor", [5.0, 0.2, 0.0])
-def test_a_signal_whose_level_moves_is_named_whichever_way(factor: float) -> None:
-    """From a quarter of the run on."""
+def test_a_signal_whose_level_rises_or_falls_is_named(factor: float) -> None:
+    """It changes after a quarter of the run."""
     (difference,) = regressed(made(grad_norm=[1.0] * 50 + [factor] * 150), BASELINE).differences
     assert (difference.signal, difference.what) == ("grad_norm", "level over time")
     assert difference.step == pytest.approx(50, abs=CELL)
@@ -230,8 +230,8 @@ def test_a_signal_is_named_at_its_site() -> None:
     assert names(result) == ["activation at block"]
 
 
-def test_neurons_that_die_are_told_by_those_that_live() -> None:
-    """From 0.9 to 0.3 of them."""
+def test_dead_neurons_are_compared_by_the_share_that_lives() -> None:
+    """It falls from 0.9 to 0.3."""
     (difference,) = regressed(
         made(dead_fraction={"ffn": [0.1] * 60 + [0.7] * 140}), BASELINE
     ).differences
@@ -240,27 +240,26 @@ def test_neurons_that_die_are_told_by_those_that_live() -> None:
     assert difference.ratio == pytest.approx(3**0.7, rel=0.05)
 
 
-def test_a_run_that_is_not_finite_from_some_step_on_is_worse() -> None:
-    """Its series end there, and what came before is as good as the baseline's."""
+def test_a_run_that_stops_being_finite_is_worse() -> None:
+    """Its series end there. Before that step it is as good as the baseline."""
     (difference,) = regressed(made(loss=[*curve()[:150], *[nan] * 50]), BASELINE).differences
     assert (difference.signal, difference.step, difference.ratio) == ("nonfinite_count", 150, inf)
 
 
-def test_what_came_after_the_baseline_ended_is_not_compared() -> None:
-    """Whatever it was."""
+def test_steps_after_the_end_of_the_baseline_are_not_compared() -> None:
     assert not regressed(made(loss=[*curve()[:150], *[nan] * 50]), made(steps=100))
 
 
-def test_what_was_wrong_only_for_a_while_is_told_from_its_beginning() -> None:
-    """Bad enough to move the mean over time."""
+def test_a_difference_that_passes_is_named_with_its_first_step() -> None:
+    """It is large enough to change the mean over time."""
     (difference,) = regressed(
         made(grad_norm=[1.0] * 40 + [1e3] * 60 + [1.0] * 100), BASELINE
     ).differences
     assert difference.step == pytest.approx(40, abs=CELL)
 
 
-def test_a_spike_is_not_where_two_runs_part() -> None:
-    """One cell early on; the level moves at 120."""
+def test_a_spike_is_not_the_step_at_which_two_runs_part() -> None:
+    """The spike fills one early cell; the level changes at step 120."""
     val_loss = curve(end=1.2)
     spiked = [*val_loss[:40], *[20.0] * 8, *val_loss[48:120], *(2 * v for v in val_loss[120:])]
     (difference,) = regressed(made(val_loss=spiked), BASELINE).differences
@@ -273,8 +272,8 @@ def test_the_tolerance_decides() -> None:
     assert not regressed(worse, BASELINE, 0.4)
 
 
-def test_logs_with_a_loss_alone_are_compared_by_it() -> None:
-    """And say of the rest that the one of them does not have it."""
+def test_logs_with_only_a_loss_are_compared_by_it() -> None:
+    """For every other signal the result says which run lacks it."""
     result = regressed(hand_made({"loss": curve(end=2.0)}), BASELINE)
     assert set(names(result)) == {"loss"}
     assert result.compared == ("loss",)
@@ -285,8 +284,8 @@ def test_logs_with_a_loss_alone_are_compared_by_it() -> None:
 # What is said
 
 
-def test_a_failing_assertion_names_the_signal_the_step_and_by_how_much() -> None:
-    """In one line, which pytest shows; the whole of it is the result's text."""
+def test_a_failed_assertion_names_the_signal_the_step_and_the_ratio() -> None:
+    """In one line, which pytest shows. The text of the result has everything."""
     val_loss = curve(end=1.2)
     worse = made(
         val_loss=[*val_loss[:120], *(2 * v for v in val_loss[120:])],
@@ -300,7 +299,7 @@ def test_a_failing_assertion_names_the_signal_the_step_and_by_how_much() -> None
         failure.value
     )
     lines = str(regressed(worse, BASELINE)).splitlines()
-    assert lines[0] == f"worse than the baseline by more than {TOLERANCE:.0%}"
+    assert lines[0] == f"worse than the baseline by more than {DEFAULT_TOLERANCE:.0%}"
     assert lines[2].startswith(
         "  grad_norm: level over time 1.6, baseline 1, worse by 1.6 times, parting at step 0"
     )
@@ -308,7 +307,7 @@ def test_a_failing_assertion_names_the_signal_the_step_and_by_how_much() -> None
     assert lines[4] == "not compared: loss: the run does not have it"
 
 
-def test_a_run_that_is_as_good_says_what_was_compared() -> None:
+def test_a_result_without_regression_says_what_was_compared() -> None:
     result = regressed(BASELINE, BASELINE)
     assert (repr(result), str(result).splitlines()[0]) == (
         "<no regression in 7 signals>",
@@ -316,7 +315,7 @@ def test_a_run_that_is_as_good_says_what_was_compared() -> None:
     )
 
 
-def test_names_from_a_log_cannot_steer_a_terminal() -> None:
+def test_names_from_a_log_cannot_control_a_terminal() -> None:
     worse = made(activation={"x\x1b[2J": [9.0] * STEPS, "y\x1b": [1.0] * STEPS})
     result = regressed(worse, made(activation={"x\x1b[2J": [1.0] * STEPS}))
     assert "\x1b" not in str(result) + repr(result)
@@ -341,14 +340,14 @@ def test_names_from_a_log_cannot_steer_a_terminal() -> None:
     ],
 )
 def test_runs_that_have_nothing_in_common_are_an_error(record: Record, said: str) -> None:
-    """Which says why; a gate that compares nothing must not be green."""
+    """The error says why. A gate that compares nothing must not pass."""
     with pytest.raises(ValueError, match="nothing that can be compared") as error:
         regressed(record, BASELINE)
     assert said in str(error.value)
 
 
 @pytest.mark.parametrize("tolerance", [0.0, -0.1, nan, inf])
-def test_a_tolerance_that_is_none_is_an_error(tolerance: float) -> None:
+def test_a_tolerance_that_is_not_above_0_is_an_error(tolerance: float) -> None:
     with pytest.raises(ValueError, match="tolerance is"):
         regressed(BASELINE, BASELINE, tolerance)
 

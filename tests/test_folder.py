@@ -1,8 +1,8 @@
-"""Folders of logs of real trainings, judged by the wheel away from here: of each what can be known,
-and no more.
+"""Folders of logs of real trainings, diagnosed by the installed wheel: each gets the verdict that
+can be known from it.
 
-What ten million lines take, and that memory does not grow with them, is measured by
-`python -m bench.length --long`, whose logs `tests/test_bench_length.py` reads."""
+`python -m bench.length --long` measures what ten million lines take, and that memory does not
+grow with them; `tests/test_bench_length.py` reads its logs."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ Entries = Mapping[str, Mapping[str, Any]]
 
 @pytest.fixture(scope="module")
 def away(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
-    """A project with a folder of all logs as they are, and one for each way to have less of those
-    without fault."""
+    """A project with one folder of all logs as they are, and one folder for each way to shorten
+    or disturb the logs of runs without a fault."""
     project = tmp_path_factory.mktemp("project")
     for variant, change in VARIANTS.items():
         (project / variant).mkdir()
@@ -48,7 +48,7 @@ def away(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
 
 
 def judged(away: Elsewhere, *paths: str) -> tuple[int, str, dict[str, Entries]]:
-    """Exit code, what was said on stderr, and the document: folder -> file -> entry."""
+    """Exit code, stderr, and the document as folder -> file -> entry."""
     done = away.run("-m", "probes", "diagnose", *paths, "--json")
     document: dict[str, dict[str, Mapping[str, Any]]] = {}
     for run in json.loads(done.stdout)["runs"]:
@@ -59,15 +59,15 @@ def judged(away: Elsewhere, *paths: str) -> tuple[int, str, dict[str, Entries]]:
 
 @pytest.fixture(scope="module")
 def as_they_are(away: Elsewhere) -> Entries:
-    """What one command says of the folder of all."""
+    """The diagnoses of the folder of all logs, by one command."""
     code, errors, document = judged(away, UNCHANGED)
     assert (code, errors) == (1, "")
     return document[UNCHANGED]
 
 
 def test_the_folder_holds_enough() -> None:
-    """Twenty logs at least, of each format sick and sound ones, classifiers, regressions and
-    MiniGPT's."""
+    """At least twenty logs. Each format has logs of sick and of healthy runs; there are
+    classifiers, regressions and MiniGPTs."""
     assert len(KNOWN) >= 20
     assert (
         {FORM[name] for name in SICK}
@@ -78,14 +78,13 @@ def test_the_folder_holds_enough() -> None:
     assert {"regression", "constant"} | set(GPT) <= set(KNOWN)
 
 
-def test_all_logs_of_the_folder_are_judged(as_they_are: Entries) -> None:
-    """None is passed over, and none is there twice."""
+def test_every_log_of_the_folder_is_diagnosed_once(as_they_are: Entries) -> None:
     assert sorted(as_they_are) == sorted(KNOWN)
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_what_can_be_known_of_a_log_is_said(as_they_are: Entries, name: str) -> None:
-    """Verdict, causes that cannot be told apart, and what is remarked."""
+def test_a_log_gets_the_verdict_that_can_be_known(as_they_are: Entries, name: str) -> None:
+    """Verdict, causes that cannot be told apart, and remarks."""
     known, run = KNOWN[name], as_they_are[name]
     assert (run["verdict"], run["alarm"]) == (known.verdict, known.verdict == "unhealthy"), run[
         "headline"
@@ -99,7 +98,7 @@ def test_what_can_be_known_of_a_log_is_said(as_they_are: Entries, name: str) -> 
 
 @pytest.fixture(scope="module")
 def less(away: Elsewhere) -> dict[str, Entries]:
-    """What one command says of the other folders."""
+    """The diagnoses of the other folders, by one command."""
     code, errors, document = judged(away, *list(VARIANTS)[1:])
     assert errors == ""
     assert code == max(CODES[run["verdict"]] for runs in document.values() for run in runs.values())
@@ -107,14 +106,16 @@ def less(away: Elsewhere) -> dict[str, Entries]:
 
 
 @pytest.mark.parametrize("variant", list(VARIANTS)[1:])
-def test_less_of_a_log_without_fault_is_no_alarm(less: dict[str, Entries], variant: str) -> None:
-    """Fewer points, more noise, half of it."""
+def test_a_disturbed_log_of_a_healthy_run_is_no_alarm(
+    less: dict[str, Entries], variant: str
+) -> None:
+    """With fewer points, with more noise, or only half of it."""
     assert len(less[variant]) >= 15
     assert {name: run["headline"] for name, run in less[variant].items() if run["alarm"]} == {}
 
 
 def test_each_log_is_a_test(away: Elsewhere) -> None:
-    """Which passes, fails or is skipped by what can be known."""
+    """It passes, fails or is skipped as its verdict says."""
     done = away.pytest("-v", "--diagnose", UNCHANGED)
     found = dict(re.findall(rf"^{UNCHANGED}/(\S+)::diagnosis (\w+)", done.stdout, re.MULTILINE))
     assert found == {name: OUTCOMES[known.verdict] for name, known in KNOWN.items()}
@@ -158,7 +159,7 @@ READ: Mapping[str, tuple[str, str | None]] = {
 
 @pytest.fixture
 def damaged(elsewhere: Elsewhere) -> Elsewhere:
-    """All of them."""
+    """The project with all files that are damaged or no logs."""
     for name, content in {
         **REFUSED,
         **UNJUDGED,
@@ -170,8 +171,9 @@ def damaged(elsewhere: Elsewhere) -> Elsewhere:
     return elsewhere
 
 
-def test_what_is_no_log_is_refused_and_the_rest_is_judged(damaged: Elsewhere) -> None:
-    """A line on stderr for each that cannot be read, with its path; never a traceback."""
+def test_a_file_that_is_no_log_is_an_error_and_the_others_are_diagnosed(damaged: Elsewhere) -> None:
+    """One line on stderr for each file that cannot be read, with its path, and never a
+    traceback."""
     code, errors, document = judged(damaged, *REFUSED, *UNJUDGED, *READ)
     runs = document[""]
     lines = errors.splitlines()
@@ -191,14 +193,13 @@ def test_what_is_no_log_is_refused_and_the_rest_is_judged(damaged: Elsewhere) ->
 def test_the_exit_code_says_what_is_wrong(
     damaged: Elsewhere, names: Mapping[str, object], code: int
 ) -> None:
-    """2 what cannot be read, 3 what cannot be judged, 1 what is unhealthy; the traceback of
-    none."""
+    """2 cannot be read, 3 cannot be judged, 1 unhealthy; never a traceback."""
     done = damaged.run("-m", "probes", "diagnose", *names)
     assert (done.returncode, "Traceback" in done.stdout + done.stderr) == (code, False)
 
 
-def test_what_is_no_log_is_an_error_of_its_test(damaged: Elsewhere) -> None:
-    """And what says too little is skipped; an empty file in a folder would be passed over."""
+def test_a_file_that_is_no_log_is_an_error_of_its_test(damaged: Elsewhere) -> None:
+    """A log that is too short is skipped. In a folder, an empty file would be left out."""
     done = damaged.pytest("-q", "--diagnose", *REFUSED, *UNJUDGED, *READ)
     found = {
         word: int(count)

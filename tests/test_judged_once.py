@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+import probes.diagnosis.diagnose as diagnose_module
+from probes import Record
 from probes.cli import main
 from probes.plugin.session import Run
 from probes.plugin.worker_reports import ATTRIBUTE, ReportSender, Usage
@@ -31,10 +33,11 @@ def counted(what, function):
         return function(*args, **options)
     return call
 
-probes.diagnosis.diagnose.diagnose = counted("diagnose", probes.diagnosis.diagnose.diagnose)
-Record.load = staticmethod(counted("parse", Record.load))
+if "PYTEST_XDIST_WORKER" in os.environ:
+    probes.diagnosis.diagnose.diagnose = counted("diagnose", probes.diagnosis.diagnose.diagnose)
+    Record.load = staticmethod(counted("parse", Record.load))
 """
-"""Writes a line for each call, with the process that made it."""
+"""Part of a conftest.py: on workers, each call writes a line with its process."""
 TESTS = """
     import pytest
 
@@ -47,50 +50,51 @@ OFFERS = '{**offer("healthy", "reference"), **offer("stuck", lr=0.0)}'
 
 @pytest.fixture
 def counting(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project with two experiments, each used by three tests; those of one fail."""
+    """A project with two experiments, each used by three tests; those of one fail. Calls in this
+    process are written down as well."""
     monkeypatch.setenv("CALLS", str(project.pytester.path / "calls"))
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # set when this test is on a worker
+    functions: dict[str, Any] = {}
+    exec(COUNTING, functions)
+    counted = functions["counted"]
+    diagnose = counted("diagnose", diagnose_module.diagnose)
+    monkeypatch.setattr(diagnose_module, "diagnose", diagnose)
+    monkeypatch.setattr(Record, "load", staticmethod(counted("parse", Record.load)))
     project.conftest(COUNTING + OFFER.format(offers=OFFERS))
     project.tests(TESTS)
     return project
 
 
 def calls(project: Project, *args: str) -> Counter[tuple[str, str]]:
-    """Run the project's tests in new processes: (call, process) -> how often."""
+    """Run the project's tests: (call, process) -> how often."""
     file = project.pytester.path / "calls"
     file.write_text("", encoding="utf-8")
-    project.pytester.runpytest_subprocess("-p", "probes.plugin", *args)
+    project.run(*args)
     lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
     return Counter((what, process) for what, process in lines)
 
 
-def test_a_run_that_is_trained_is_diagnosed_once_and_not_parsed(counting: Project) -> None:
+def test_a_run_is_diagnosed_once_and_parsed_only_if_it_was_cached(counting: Project) -> None:
     """Though failed tests, the dashboard and the JSON document show it."""
     assert calls(counting) == {("diagnose", "controller"): 2}
     assert counting.page.exists()
     assert counting.document.exists()
-
-
-def test_a_cached_run_is_diagnosed_once_and_parsed_once(counting: Project) -> None:
-    calls(counting)
     assert calls(counting) == {("diagnose", "controller"): 2, ("parse", "controller"): 2}
 
 
-@pytest.mark.parametrize("page", ["page.html", "off"])
-def test_the_controller_of_workers_diagnoses_nothing(counting: Project, page: str) -> None:
+def test_the_controller_of_workers_diagnoses_nothing(counting: Project) -> None:
     """It parses a record only to draw it. A worker diagnoses each run once, and parses it only if
     another worker has trained it."""
-    found = calls(counting, "-p", "xdist", "-n2", "--dashboard", page)
-    assert found["diagnose", "controller"] == 0
-    assert found["parse", "controller"] == (0 if page == "off" else 2)
+    found = calls(counting, "-p", "xdist", "-n2")
+    assert (found["diagnose", "controller"], found["parse", "controller"]) == (0, 2)
     workers = {process for _, process in found} - {"controller"}
     assert all(found["diagnose", worker] <= 2 for worker in workers)
     diagnosed = sum(found["diagnose", worker] for worker in workers)
     assert sum(found["parse", worker] for worker in workers) == diagnosed - 2  # two were trained
-    assert [run["verdict"] for run in json.loads(counting.document.read_bytes())["runs"]] == [
-        "healthy",
-        "unhealthy",
-    ]
+    verdicts = [run["verdict"] for run in json.loads(counting.document.read_bytes())["runs"]]
+    assert verdicts == ["healthy", "unhealthy"]
+    found = calls(counting, "-p", "xdist", "-n1", "--dashboard", "off")
+    assert found == {("diagnose", "gw0"): 2, ("parse", "gw0"): 2}
 
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n1")])

@@ -1,4 +1,4 @@
-"""What the plugin says, as text."""
+"""The lines that show the progress of a training."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from probes.plugin.terminal import UPDATES_PER_SECOND, Progress
 
 
-def told(ticks: list[float], total: int = 60) -> list[str]:
-    """What is written when the clock shows these seconds: first as the training starts, then after
-    each step."""
+def written(ticks: list[float], total: int = 60) -> list[str]:
+    """The lines that are written when the clock shows these seconds: at the start of the
+    training, then after each step."""
     clock: Iterator[float] = iter(ticks)
     lines: list[str] = []
     progress = Progress("healthy", lines.append, lambda: next(clock))
@@ -21,24 +21,26 @@ def told(ticks: list[float], total: int = 60) -> list[str]:
 
 
 def test_the_first_step_is_shown_at_once() -> None:
-    assert told([0.0, 0.001]) == ["training healthy: step 1/60"]
+    assert written([0.0, 0.001]) == ["training healthy: step 1/60"]
 
 
 def test_steps_that_follow_fast_are_left_out() -> None:
-    assert told([0.0, 0.001, 0.002, 0.003]) == ["training healthy: step 1/60"]
+    assert written([0.0, 0.001, 0.002, 0.003]) == ["training healthy: step 1/60"]
 
 
 def test_slow_steps_are_all_shown() -> None:
-    assert told([0.0, 1.0, 2.0, 3.0]) == [f"training healthy: step {step}/60" for step in (1, 2, 3)]
+    assert written([0.0, 1.0, 2.0, 3.0]) == [
+        f"training healthy: step {step}/60" for step in (1, 2, 3)
+    ]
 
 
-def test_no_more_updates_a_second_than_an_eye_can_use() -> None:
+def test_updates_per_second_are_limited() -> None:
     ticks = [step / 1000 for step in range(1001)]
-    assert len(told(ticks)) <= UPDATES_PER_SECOND + 1
+    assert len(written(ticks)) <= UPDATES_PER_SECOND + 1
 
 
 @pytest.mark.parametrize(
     ("total", "line"), [(60, "training healthy: step 1/60"), (0, "training healthy: step 1")]
 )
-def test_an_unknown_length_is_not_made_up(total: int, line: str) -> None:
-    assert told([0.0, 1.0], total) == [line]
+def test_an_unknown_number_of_steps_is_left_out(total: int, line: str) -> None:
+    assert written([0.0, 1.0], total) == [line]

@@ -1,5 +1,5 @@
-"""The wheel, built here and installed into an environment of its own: what it holds, and what it
-does elsewhere."""
+"""The wheel, built and installed into an environment of its own: what it holds, and that it
+works there."""
 
 from __future__ import annotations
 
@@ -33,9 +33,8 @@ def test_the_wheel_holds_probes_and_nothing_else(wheel: Path) -> None:
     } <= held
 
 
-def test_the_plugin_is_called_by_the_name_of_its_module(wheel: Path) -> None:
-    """pytest takes a plugin that a conftest names and one that a distribution names for the same by
-    that alone."""
+def test_the_entry_point_has_the_name_of_the_module(wheel: Path) -> None:
+    """pytest then knows that a plugin in `pytest_plugins` and the installed one are the same."""
     with ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
         assert archive.read(name).decode().split("\n")[:2] == [
@@ -44,17 +43,17 @@ def test_the_plugin_is_called_by_the_name_of_its_module(wheel: Path) -> None:
         ]
 
 
-def test_it_is_the_wheel_that_is_tried(elsewhere: Elsewhere) -> None:
-    """And the specimen is not there."""
+def test_the_environment_uses_the_wheel(elsewhere: Elsewhere) -> None:
+    """The package `model` is not there."""
     code = (
         "import importlib.util, probes; print(importlib.util.find_spec('model'), probes.__file__)"
     )
     assert elsewhere.run("-c", code).stdout.startswith(f"None {elsewhere.python.parents[1]}")
 
 
-def test_idle_it_loads_nothing_writes_nothing_and_says_nothing(elsewhere: Elsewhere) -> None:
-    """In a project that never asks for it; the end of the session, where a page would be drawn,
-    included."""
+def test_in_a_project_without_experiments_the_plugin_does_nothing(elsewhere: Elsewhere) -> None:
+    """It loads neither NumPy nor pygal, and prints and writes nothing, also at the end of the
+    session."""
     elsewhere.write(
         conftest="import sys\ndef pytest_unconfigure():\n    print({'jinja2', 'numpy', 'pygal'} & set(sys.modules))\n",
         test_it="def test_it(pytestconfig): assert pytestconfig.pluginmanager.has_plugin('probes.plugin')\n",
@@ -75,7 +74,7 @@ def test_idle_it_loads_nothing_writes_nothing_and_says_nothing(elsewhere: Elsewh
 
 @pytest.mark.parametrize("conftest", ["pytest_plugins = ['probes.plugin']\n", ""])
 def test_a_conftest_may_name_the_plugin_as_well(elsewhere: Elsewhere, conftest: str) -> None:
-    """Loaded once either way; `run` is its fixture."""
+    """It is loaded once either way, and offers the fixture `run`."""
     elsewhere.write(conftest=conftest, test_it="def test_it(run): assert callable(run)\n")
     done = elsewhere.pytest("-q")
     assert (done.returncode, done.stderr) == (0, "")
@@ -83,7 +82,7 @@ def test_a_conftest_may_name_the_plugin_as_well(elsewhere: Elsewhere, conftest: 
 
 @pytest.fixture
 def logs(elsewhere: Elsewhere) -> Path:
-    """A loss that falls, and one that is lost on the way."""
+    """One log whose loss falls, and one whose loss becomes NaN."""
     folder, losses = elsewhere.project / "runs", curve(60)
     folder.mkdir()
     (folder / "good.csv").write_text(csv_of(step=range(60), loss=losses), encoding="utf-8")
@@ -93,8 +92,8 @@ def logs(elsewhere: Elsewhere) -> Path:
     return folder
 
 
-def test_diagnose_gives_a_red_and_a_green_item(elsewhere: Elsewhere, logs: Path) -> None:
-    """With the table of what the logs hold at the end."""
+def test_logs_are_tests_that_pass_and_fail(elsewhere: Elsewhere, logs: Path) -> None:
+    """The table at the end names the cause."""
     elsewhere.write(test_it=PASSES)
     done = elsewhere.pytest("-v", "--diagnose", "runs")
     assert re.findall(r"^(\S+::\S+) (\w+)", done.stdout, re.MULTILINE) == [
@@ -108,10 +107,10 @@ def test_diagnose_gives_a_red_and_a_green_item(elsewhere: Elsewhere, logs: Path)
 @pytest.mark.parametrize(
     ("log", "code", "said"), [("good", 0, "healthy"), ("bad", 1, "unhealthy: non-finite")]
 )
-def test_the_command_line_judges(
+def test_the_command_line_diagnoses(
     elsewhere: Elsewhere, logs: Path, log: str, code: int, said: str
 ) -> None:
-    """By its exit code."""
+    """The exit code is the verdict."""
     done = elsewhere.run("-m", "probes", "diagnose", f"runs/{log}.csv")
     assert (done.returncode, done.stderr) == (code, "")
     assert done.stdout.startswith(f"runs/{log}.csv: {said}")
@@ -125,7 +124,7 @@ def test_the_command_line_prints_the_reference_pages(elsewhere: Elsewhere) -> No
 
 
 def test_the_command_line_draws(elsewhere: Elsewhere, logs: Path) -> None:
-    """With the style that lies in the wheel."""
+    """With the style sheet in the wheel."""
     done = elsewhere.run("-m", "probes", "render", "runs", "-o", "page.html")
     assert (done.returncode, done.stdout, done.stderr) == (0, "page.html\n", "")
     style = (ROOT / "probes" / "report" / "templates" / "page.css").read_text(encoding="utf-8")
@@ -133,7 +132,7 @@ def test_the_command_line_draws(elsewhere: Elsewhere, logs: Path) -> None:
 
 
 def test_a_specimen_is_watched(elsewhere: Elsewhere) -> None:
-    """The example, copied: all that watching imports is asked for by the wheel."""
+    """A copy of the example. The wheel requires every package that watching imports."""
     shutil.copy(ROOT / "examples" / "mlp.py", elsewhere.project)
     done = elsewhere.run("mlp.py", "--out", ".")
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""What docs/your-own-run.md and the workflow tell a stranger to do does what they say, outside the
+"""The commands and examples of docs/your-own-run.md and of the workflow work outside of the
 repository."""
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def section(title: str) -> str:
 
 
 def blocks(kind: str, title: str) -> list[str]:
-    """The fenced blocks of a section, of one kind; those that show output are of the kind ""."""
+    """The fenced blocks of one kind in a section; blocks that show output have the kind ""."""
     return [
         text
         for label, text in re.findall(r"```(\w*)\n(.*?)```", section(title), re.DOTALL)
@@ -36,9 +36,9 @@ def blocks(kind: str, title: str) -> list[str]:
     ]
 
 
-def typed(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """The command as a shell takes it, with this environment's programs first, and as if outside
-    GitHub Actions."""
+def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a shell, with this environment's programs first and without the variables
+    of GitHub Actions."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -66,45 +66,45 @@ def written(code: str, folder: Path) -> None:
 
 
 @pytest.fixture
-def stranger(tmp_path: Path) -> Path:
-    """A folder with nothing but the logs that the page makes."""
+def new_project(tmp_path: Path) -> Path:
+    """A folder with only the logs that the page makes."""
     written(blocks("python", "In five minutes")[0], tmp_path)
     return tmp_path
 
 
-def test_from_nothing_to_a_red_build(stranger: Path) -> None:
-    """The command is the page's, and so are the lines at the end."""
+def test_a_new_project_gets_to_a_failed_build(new_project: Path) -> None:
+    """The command and the last lines of its output are the page's."""
     command = blocks("sh", "In five minutes")[1]
-    done = typed(command, stranger)
+    done = shell(command, new_project)
     (shown,) = blocks("", "In five minutes")
     assert shown in done.stdout
     assert (done.returncode, command) == (1, "pytest --diagnose runs/\n")
 
 
-def test_what_is_committed_is_judged_whenever_pytest_is_typed(stranger: Path) -> None:
-    """By the settings as they stand there; a cause that is not allowed is red."""
+def test_settings_in_the_project_judge_logs_in_every_session(new_project: Path) -> None:
+    """With the settings of the page. A cause that is not allowed fails."""
     (settings,) = blocks("toml", "In five minutes")
-    (stranger / "pyproject.toml").write_text(settings, encoding="utf-8")
-    done = typed("pytest", stranger)
+    (new_project / "pyproject.toml").write_text(settings, encoding="utf-8")
+    done = shell("pytest", new_project)
     assert (done.returncode, "1 failed, 1 passed" in done.stdout) == (1, True)
-    (stranger / "pyproject.toml").write_text(
+    (new_project / "pyproject.toml").write_text(
         settings.replace("overfit", "non-finite"), encoding="utf-8"
     )
-    assert typed("pytest", stranger).returncode == 0
+    assert shell("pytest", new_project).returncode == 0
 
 
-def test_a_test_of_ones_own_is_two_lines(stranger: Path) -> None:
-    """Green on the good log; on the bad one the diagnosis is what the assertion shows."""
+def test_a_test_of_your_own_is_two_lines(new_project: Path) -> None:
+    """It passes on the good log. On the bad one the assertion shows the diagnosis."""
     code = blocks("python", "In five minutes")[1]
-    (stranger / "test_run.py").write_text(code, encoding="utf-8")
-    assert typed("pytest test_run.py", stranger).returncode == 0
-    (stranger / "test_run.py").write_text(code.replace("good", "bad"), encoding="utf-8")
-    done = typed("pytest test_run.py", stranger)
+    (new_project / "test_run.py").write_text(code, encoding="utf-8")
+    assert shell("pytest test_run.py", new_project).returncode == 0
+    (new_project / "test_run.py").write_text(code.replace("good", "bad"), encoding="utf-8")
+    done = shell("pytest test_run.py", new_project)
     assert (done.returncode, "cause 1: non-finite" in done.stdout) == (1, True)
 
 
-def test_a_loop_of_ones_own_is_recorded(tmp_path: Path) -> None:
-    """To its end, healthy, and with more to judge than a log has."""
+def test_a_training_loop_of_your_own_is_recorded(tmp_path: Path) -> None:
+    """To its end, healthy, and with more signals than a log has."""
     (tmp_path / "runs").mkdir()
     written(blocks("python", "Your own loop")[0], tmp_path)
     record = Record.load(tmp_path / "runs" / "mine.jsonl")
@@ -122,10 +122,10 @@ def test_every_array_that_can_be_handed_over_is_on_the_page() -> None:
     assert [signal for signal in FORMULAS if f"`{signal}`" not in arrays_table()] == []
 
 
-def test_machines_with_checkouts_of_their_own_share_a_cache_and_a_page(
+def test_machines_with_separate_checkouts_share_a_cache_and_a_page(
     project: Project, tmp_path: Path
 ) -> None:
-    """The command of the page; workers in folders of their own stand in for the machines."""
+    """By the command of the page. Workers in separate folders stand in for machines."""
     project.tests(
         """
         import pytest
@@ -161,21 +161,20 @@ def test_machines_with_checkouts_of_their_own_share_a_cache_and_a_page(
     ]
 
 
-def test_the_workflow_runs(stranger: Path) -> None:
-    """Its steps but for what installs: the judging one is red, and what is kept at the end is
-    there."""
+def test_the_workflow_runs(new_project: Path) -> None:
+    """All steps but those that install. The step that judges fails, and the files to keep exist."""
     steps = WORKFLOW["jobs"]["diagnose"]["steps"]
     commands = [step["run"] for step in steps if "run" in step]
-    assert [typed(command, stranger).returncode for command in commands[1:]] == [1, 0]
+    assert [shell(command, new_project).returncode for command in commands[1:]] == [1, 0]
     (kept,) = (step["with"]["path"] for step in steps if "upload-artifact" in step.get("uses", ""))
     assert {"junit.xml", "diagnosis.json", "runs.html"} <= {
-        path.name for path in (stranger / kept).iterdir()
+        path.name for path in (new_project / kept).iterdir()
     }
 
 
-def test_the_workflow_keeps_what_there_is_when_it_is_red() -> None:
-    """Every step after the judging one runs whatever came of it; it is started by pushes, and by
-    pull requests."""
+def test_the_workflow_keeps_its_files_when_a_step_fails() -> None:
+    """Every step after the one that judges always runs. Pushes and pull requests start the
+    workflow."""
     steps = WORKFLOW["jobs"]["diagnose"]["steps"]
     judging = next(i for i, step in enumerate(steps) if "--diagnose" in step.get("run", ""))
     assert [step.get("if") for step in steps[judging + 1 :]] == ["always()", "always()"]
@@ -185,8 +184,8 @@ def test_the_workflow_keeps_what_there_is_when_it_is_red() -> None:
     ]  # YAML 1.1 takes the key `on` for a truth value
 
 
-def test_the_wheel_is_installed_by_the_name_it_is_built_with() -> None:
-    """On the page and in the workflow, of the version in pyproject.toml."""
+def test_the_wheel_is_installed_by_its_file_name() -> None:
+    """On the page and in the workflow, with the version of pyproject.toml."""
     version = re.search(
         r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE
     )

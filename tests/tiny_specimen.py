@@ -1,8 +1,7 @@
-"""The smallest thing that satisfies `probes.recording.protocols`: a linear regression trained by
-gradient descent.
+"""A linear regression that is trained by gradient descent: the smallest class that meets
+`probes.recording.protocols`.
 
-It is also copied into the projects on which the plugin's tests run pytest.
-"""
+Tests of the plugin copy this file into the projects on which they run pytest."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ STEPS = 24
 
 
 class TinySpecimen:
-    """y = x w. `lr` 0 learns nothing; at step `dies_at` the training raises."""
+    """Fits y = x w. With `lr` 0 it learns nothing; at step `dies_at` the training raises."""
 
     def __init__(self, lr: float = 0.1, dies_at: int | None = None) -> None:
         self.lr, self.dies_at = lr, dies_at
@@ -66,7 +65,8 @@ class TinySpecimen:
 
 
 def build(log: Path, **settings: Any) -> TinySpecimen:
-    """A specimen, and one more line in a file that counts how often one was built."""
+    """Make a specimen, and append a line to a file, so that tests can count how often one was
+    built."""
     with open(log, "a", encoding="utf-8") as file:
         file.write("built\n")
     return TinySpecimen(**settings)
