@@ -1,11 +1,11 @@
-"""A classifier in NumPy with a hand-written backward pass, watched: all that `probes.watch` asks of
-a training loop.
+"""A classifier in NumPy with a hand-written backward pass that `probes.watch` can train.
 
-    python examples/mlp.py                     trains; writes runs/mlp.jsonl and runs/mlp.html;
-                                               prints the diagnosis
+    python examples/mlp.py                     train; write runs/mlp.jsonl and runs/mlp.html;
+                                               print the diagnosis
     python examples/mlp.py --init-scale 100    the same, from weights that are far too large
 
-Three spiral arms in the plane, two hidden layers, momentum and a cosine schedule after a warmup.
+It learns three spiral arms in the plane, with two hidden layers, momentum, and a cosine schedule
+after a warmup.
 
     N points in a batch    I inputs and O outputs of a layer    K classes
 """
@@ -30,8 +30,7 @@ K, HIDDEN = 3, 32
 
 
 class Param:
-    """A parameter and its gradient. Whoever looks puts a hook here; it is called once the gradient
-    is filled."""
+    """A parameter and its gradient. `backward_hooks` are called once the gradient is filled."""
 
     def __init__(self, data: Array) -> None:
         self.data, self.grad = data, np.zeros_like(data)
@@ -44,8 +43,8 @@ class Param:
 
 
 class Layer:
-    """x [N, I] -> x W^T + b [N, O], through a ReLU except in the last. Hooks are called with what
-    comes out."""
+    """x [N, I] -> x W^T + b [N, O], then a ReLU except in the last layer. `forward_hooks` are called
+    with the output."""
 
     def __init__(
         self, rng: np.random.Generator, inputs: int, outputs: int, relu: bool, scale: float
@@ -74,7 +73,7 @@ class Layer:
 
 
 class Network:
-    """The layers, by the names they have in the record, and whether this is a training pass."""
+    """The layers, by their names in the record. `training` is True during a training pass."""
 
     def __init__(self, rng: np.random.Generator, scale: float) -> None:
         sizes = {"hidden1": (2, HIDDEN), "hidden2": (HIDDEN, HIDDEN), "out": (HIDDEN, K)}
@@ -84,7 +83,7 @@ class Network:
         self.training = False
 
     def loss(self, x: Array, y: Labels) -> tuple[float, Array]:
-        """Mean cross-entropy in nats, and its gradient by the logits [N, K]."""
+        """Mean cross-entropy in nats, and its gradient with respect to the logits [N, K]."""
         for layer in self.sites.values():
             x = layer.forward(x)
         shifted = x - x.max(axis=1, keepdims=True)
@@ -98,7 +97,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Step:
-    """What happened in one step (`probes.recording.protocols.Step`)."""
+    """One finished step, as `probes.recording.protocols.Step` describes it."""
 
     index: int
     loss: float
@@ -112,7 +111,7 @@ class Step:
 
 
 class Classifier:
-    """The specimen: `watch` asks it for its model, its parameters, its facts and its steps."""
+    """The specimen: `watch` uses its model, params, facts() and steps()."""
 
     def __init__(
         self, seed: int = 0, steps: int = 400, lr: float = 0.1, init_scale: float = 1.0
@@ -129,7 +128,7 @@ class Classifier:
         self.velocity = {name: np.zeros_like(param.data) for name, param in self.params.items()}
 
     def facts(self) -> dict[str, Any]:
-        """What the run is judged by besides its signals (docs/record.md)."""
+        """What detectors may use besides the signals (docs/record.md)."""
         matrices = {name: param.data for name, param in self.params.items() if param.data.ndim == 2}
         return {
             "vocab_size": K,
@@ -185,7 +184,7 @@ class Classifier:
 
 
 def spirals(rng: np.random.Generator, points: int) -> tuple[Array, Labels]:
-    """K arms that wind once around each other, and noise: x [points, 2], y [points]."""
+    """K spiral arms with noise: points x [points, 2], and their arms y [points]."""
     y = np.arange(points) % K
     radius = rng.uniform(0.2, 1, points)
     angle = 2 * pi * (radius + y / K) + 0.2 * rng.standard_normal(points)

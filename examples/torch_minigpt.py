@@ -1,9 +1,9 @@
-"""A plain PyTorch loop with a `Recorder` in it: a small GPT on the characters of made-up sentences.
+"""A plain PyTorch loop with a `Recorder`: a small GPT learns the characters of made-up sentences.
 
-python examples/torch_minigpt.py                        trains; writes runs/gpt.jsonl; prints the
+python examples/torch_minigpt.py                        train; write runs/gpt.jsonl; print the
                                                         diagnosis
-python examples/torch_minigpt.py --warmup 0 --lr 0.1    the same, at once at a rate that is far too
-                                                        high
+python examples/torch_minigpt.py --warmup 0 --lr 0.1    the same, from the first step at a rate that
+                                                        is far too high
 
 B rows    T positions    C d_model    H heads    V characters
 """
@@ -24,7 +24,7 @@ VISIBLE = torch.ones(T, T, dtype=torch.bool).tril()
 
 
 def sentences(count, rng):
-    """ "the old cat sees a dog." and the like."""
+    """Random sentences such as "the old cat sees a dog."."""
     nouns = ["cat", "dog", "bird", "child", "teacher", "farmer"]
     text = []
     for _ in range(count):
@@ -43,8 +43,8 @@ def sentences(count, rng):
 
 
 class Block(nn.Module):
-    """x [B, T, C] -> the same: causal attention, then an FFN, each behind a norm and added to the
-    stream."""
+    """x [B, T, C] -> the same shape: causal attention, then an FFN, each after a norm and added to
+    x."""
 
     def __init__(self):
         super().__init__()
@@ -54,7 +54,7 @@ class Block(nn.Module):
             nn.Linear(D_MODEL, D_MODEL, bias=False),
         )
         self.up, self.down = nn.Linear(D_MODEL, 4 * D_MODEL), nn.Linear(4 * D_MODEL, D_MODEL)
-        self.pattern = nn.Softmax(dim=-1)  # a module, so that a hook can see what comes out of it
+        self.pattern = nn.Softmax(dim=-1)  # a module, so that a hook can receive its output
 
     def forward(self, x):
         B = len(x)
@@ -84,21 +84,22 @@ class MiniGPT(nn.Module):
         return self.head(self.norm(x))
 
 
-def look(model, recorder):
-    """Hooks that hand what passes through the model over to the recorder, which reduces it at
-    once."""
+def attach(model, recorder):
+    """Attach hooks that hand outputs to the recorder, which reduces them at once."""
 
-    def see(module, training, hand_over):
+    def on_output(module, training, hand_over):
         module.register_forward_hook(
             lambda _, __, out: hand_over(out) if model.training == training else None
         )
 
-    see(model.embed, True, lambda out: recorder.activation("embed", out))
+    on_output(model.embed, True, lambda out: recorder.activation("embed", out))
     for name, block in model.blocks.named_children():
         site = f"blocks.{name}"
-        see(block, True, lambda out, site=site: recorder.activation(site, out))
-        see(block.up, False, lambda out, site=site: recorder.pre_activation(f"{site}.up", out))
-        see(
+        on_output(block, True, lambda out, site=site: recorder.activation(site, out))
+        on_output(
+            block.up, False, lambda out, site=site: recorder.pre_activation(f"{site}.up", out)
+        )
+        on_output(
             block.pattern,
             False,
             lambda out, site=site: recorder.attention(f"{site}.pattern", out, VISIBLE),
@@ -106,7 +107,7 @@ def look(model, recorder):
 
 
 def train(path, lr=1e-2, warmup=20, init_scale=1.0, seed=0):
-    """Train, and leave a record at `path`."""
+    """Train, write the record to `path`, and return it."""
     torch.manual_seed(seed)
     rng = random.Random(seed)
     text = sentences(800, rng)
@@ -135,7 +136,7 @@ def train(path, lr=1e-2, warmup=20, init_scale=1.0, seed=0):
     with Recorder(
         path, overwrite=True, provenance=provenance, **facts_of(len(characters), matrices)
     ) as recorder:
-        look(model, recorder)
+        attach(model, recorder)
         for step in range(STEPS):
             loss = loss_of(model, train_data, batch_at(train_data))
             optimizer.zero_grad()
@@ -161,7 +162,7 @@ def train(path, lr=1e-2, warmup=20, init_scale=1.0, seed=0):
 
 
 def facts_of(vocab_size, matrices):
-    """What a detector may know of the run besides its signals (docs/record.md)."""
+    """What detectors may use besides the signals (docs/record.md)."""
     return {
         "vocab_size": vocab_size,
         "total_steps": STEPS,
@@ -191,7 +192,8 @@ def loss_of(model, data, starts):
 
 @torch.no_grad()
 def evaluate(model, train_data, val_data):
-    """The whole validation split, and as much of the training split, in windows side by side."""
+    """Losses over the validation split, and over as much of the training split, in windows that do
+    not overlap."""
     model.eval()
     starts = torch.arange(0, len(val_data) - T, T)
     losses = {

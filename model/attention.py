@@ -1,5 +1,5 @@
-"""Causal self-attention with rotary positions: the one place where packed tokens are spread over
-rows and positions."""
+"""Causal self-attention with rotary positions. Only here are packed tokens spread over rows and
+positions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from model.params import Array
 Ids = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-SHORTEST = 0.75
-"""Rows are attended to together when the shortest is at least this share of the longest: little is
-spent on padding."""
+MIN_LENGTH_RATIO = 0.75
+"""Rows of a batch share one padded array while the shortest has at least this share of the longest
+one's tokens, so that little time is spent on padding."""
 
 
 class Rows(NamedTuple):
@@ -25,11 +25,9 @@ class Rows(NamedTuple):
     hold N tokens."""
 
     packed: slice  # where the N tokens stand among those of the batch
-    spread: Ids  # [B, T] the token at each place; padding repeats its row's last one, and is seen by nobody
-    places: Ids  # [N] index into the flattened [B, T]
-    visible: (
-        Bools  # [B, T, T] may this query see this key; padding is seen by nobody and sees nothing
-    )
+    spread: Ids  # [B, T] index of the token at each place; padding repeats the row's last token
+    places: Ids  # [N] index of each token's place in the flattened [B, T]
+    visible: Bools  # [B, T, T] whether a query may see a key; never for padding, as query or as key
 
     @staticmethod
     def of(start: int, lengths: Ids, mask: Mask) -> Rows:
@@ -52,12 +50,12 @@ Layout = tuple[Rows, ...]
 
 
 def layout_of(lengths: Ids, mask: Mask) -> Layout:
-    """The layout of rows of the given lengths, best sorted. `all-ones` lets every real token see
-    every real token."""
+    """Lay out rows of the given lengths; sorted lengths give the fewest groups. With the mask
+    `all-ones` every real token sees every real token of its row."""
     groups: list[Rows] = []
     begin = tokens = 0
     for end in range(1, len(lengths) + 1):
-        if end == len(lengths) or min(lengths[begin : end + 1]) < SHORTEST * max(
+        if end == len(lengths) or min(lengths[begin : end + 1]) < MIN_LENGTH_RATIO * max(
             lengths[begin : end + 1]
         ):
             groups.append(Rows.of(tokens, lengths[begin:end], mask))
@@ -65,9 +63,8 @@ def layout_of(lengths: Ids, mask: Mask) -> Layout:
     return tuple(groups)
 
 
-UNSHIFTED = 60.0
-"""Scores within +-60 need no shift before exp: e^60 times a row of any length this side of 10^12 is
-a float32."""
+MAX_UNSHIFTED_SCORE = 60.0
+"""Scores between -60 and 60 need no shift before exp: a sum of 10^12 terms of e^60 fits float32."""
 
 
 class AttentionPattern(Module):
@@ -78,9 +75,9 @@ class AttentionPattern(Module):
     """
 
     def forward(self, scores: Array, *, visible: Bools) -> tuple[Array, Array]:
-        if not max(scores.max(), -scores.min()) <= UNSHIFTED:
+        if not max(scores.max(), -scores.min()) <= MAX_UNSHIFTED_SCORE:
             scores -= scores.max(axis=-1, keepdims=True, where=visible[:, None], initial=-np.inf)
-            np.minimum(scores, 0, out=scores)  # hidden keys may lie above
+            np.minimum(scores, 0, out=scores)  # hidden keys may have larger scores
         pattern = np.exp(scores, out=scores)
         weight = self.buffer("visible", visible.shape, scores)
         weight[...] = visible
@@ -99,10 +96,10 @@ class AttentionPattern(Module):
 
 
 class Rotary:
-    """Turns each pair of a head's components by position * base^(-2i/D) (Su et al. 2021), as a
-    complex factor.
+    """Rotary positions (Su et al. 2021): turns each pair of a head's components by the angle
+    position * base^(-2i/D), as a product with a complex number.
 
-    The factor also scales, by D^(-1/4) in Q and in K, so that their product is the score over
+    That number also scales Q and K by D^(-1/4) each, so that their product is the score divided by
     sqrt(D)."""
 
     def __init__(self, n_heads: int, d_head: int, base: float, dtype: npt.DTypeLike) -> None:
@@ -114,8 +111,8 @@ class Rotary:
         self._turns = self._back = np.empty((0, len(self._frequencies)), self._complex)  # [T, C]
 
     def turn(self, qkv: Array, back: bool = False) -> None:
-        """Turn Q and K of [B, T, 3 C] in place, or `back` by the conjugate, as the backward pass
-        does."""
+        """Turn Q and K of [B, T, 3 C] in place. With `back` turn by the conjugate, as the backward
+        pass must."""
         T = qkv.shape[1]
         if len(self._turns) < T:
             angles = np.arange(2 * T)[:, None] * self._frequencies
@@ -126,13 +123,13 @@ class Rotary:
 
 
 class RowsCache(NamedTuple):
-    qkv: Array  # [3, B, H, T, D] Q and K turned
+    qkv: Array  # [3, B, H, T, D]; Q and K are turned
     pattern: Array  # [B, H, T, T]
 
 
 class AttentionCache(NamedTuple):
     layout: Layout
-    x: Array  # [N, C] what went into the projections
+    x: Array  # [N, C] input of the projections
     rows: list[RowsCache]
     context: Array  # [N, C]
 
@@ -156,7 +153,7 @@ class Attention(Module):
         return y, AttentionCache(layout, x, caches, context)
 
     def _attend(self, i: int, rows: Rows, qkv: Array, context: Array) -> RowsCache:
-        """Fills context [N, C] from Q, K and V together [N, 3 C], for the i-th group of rows."""
+        """Fill context [N, C] from Q, K and V side by side [N, 3 C], for the i-th group of rows."""
         padded = self._spread(f"qkv {i}", qkv, rows)
         self.rotary.turn(padded)
         q, k, v = by_head = self._by_head(padded, 3)
@@ -177,7 +174,7 @@ class Attention(Module):
         return self.qkv.backward(dqkv, x)
 
     def _attend_backward(self, rows: Rows, dcontext: Array, cache: RowsCache, dqkv: Array) -> None:
-        """Fills dqkv [N, 3 C] from dcontext [N, C]."""
+        """Fill dqkv [N, 3 C] from dcontext [N, C]."""
         (q, k, v), pattern = cache
         B, _, T, _ = q.shape
         (dmixed,) = self._by_head(self._spread("mixed", dcontext, rows), 1)
@@ -199,11 +196,11 @@ class Attention(Module):
         return np.take(packed, rows.spread, axis=0, out=padded, mode="clip")
 
     def _by_head(self, padded: Array, parts: int) -> Array:
-        """[B, T, parts H D] seen as [parts, B, H, T, D]."""
+        """View of [B, T, parts H D] as [parts, B, H, T, D]."""
         B, T, _ = padded.shape
         return padded.reshape(B, T, parts, self.n_heads, -1).transpose(2, 0, 3, 1, 4)
 
 
 def _pack(padded: Array, rows: Rows, out: Array) -> None:
-    """Padded [B, T, width] -> packed [N, width]: the reverse of spreading."""
+    """Padded [B, T, width] -> packed [N, width]: the inverse of `_spread`."""
     np.take(padded.reshape(-1, padded.shape[-1]), rows.places, axis=0, out=out, mode="clip")

@@ -1,5 +1,4 @@
-"""Sequences of the corpus, packed for the model: every token that is predicted, and nothing
-else."""
+"""Sequences of the corpus, packed for the model without padding."""
 
 from __future__ import annotations
 
@@ -19,12 +18,12 @@ _TOKENS = tuple(encode(sequence.text) for sequence in SEQUENCES)
 
 
 class Batch(NamedTuple):
-    """Rows of the corpus, packed one after the other. The first character of a row is never
-    predicted."""
+    """Rows of the corpus, packed one after the other. The first character of a row is not
+    predicted, and the last one is not read."""
 
     ids: Ids  # [B] indices into the corpus
     tokens: Ids  # [N] what the model reads
-    targets: Ids  # [N] what it is to predict there
+    targets: Ids  # [N] what it must predict there
     layout: Layout
 
     @staticmethod
@@ -39,11 +38,11 @@ class Batch(NamedTuple):
 
 
 def draw(train: Ids, batch_size: int, rng: np.random.Generator) -> Iterator[Ids]:
-    """Batches of row indices without end: a fresh order every epoch, its incomplete last batch left
-    out.
+    """Yield batches of row indices forever. Each epoch has a new random order, and its incomplete
+    last batch is left out.
 
-    Within a batch the shortest rows come first, which is what attention likes best and changes
-    nothing that is learned."""
+    Within a batch the shortest rows come first. That saves padding in attention and does not change
+    what is learned."""
     while True:
         order = rng.permutation(train)
         for start in range(0, len(order) - batch_size + 1, batch_size):
@@ -51,5 +50,5 @@ def draw(train: Ids, batch_size: int, rng: np.random.Generator) -> Iterator[Ids]
 
 
 def shortest_first(ids: Ids) -> Ids:
-    """The same rows by length, those of one length in the order of the corpus."""
+    """The rows sorted by length; rows of equal length are in the order of the corpus."""
     return np.array(sorted(ids.tolist(), key=lambda i: (len(_TOKENS[i]), i)))

@@ -1,4 +1,4 @@
-"""What a run is made of: a frozen tree of plain values.
+"""The config of a run: a frozen tree of plain values.
 
 The dimension legend, used for every shape in this package:
 
@@ -7,8 +7,8 @@ The dimension legend, used for every shape in this package:
     H  attention heads            D  width of one head, C / H
     F  d_ff, neurons in an FFN    V  vocabulary
 
-Two configs differ in named leaves: `diff(a, b)` lists them, `change(config, "optimizer.lr_max",
-3e-2)` makes one."""
+The values are called leaves and have dotted names. `diff(a, b)` lists the leaves in which two
+configs differ; `change(config, "optimizer.lr_max", 3e-2)` returns a config with one leaf changed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Leaf = str | int | float
 
 
 class ConfigError(ValueError):
-    """A config that cannot be trained; the message names the field, what it was and what it may
-    be."""
+    """A config that cannot be trained; the message gives the field, its value and the values that
+    are allowed."""
 
 
 def _check_types(section: object, prefix: str) -> None:
@@ -93,7 +93,7 @@ class Model:
             self.d_model // self.n_heads % 2 == 0,
             "model.n_heads",
             self.n_heads,
-            f"such that d_model / n_heads is even (rotary positions turn pairs); d_model = {self.d_model}",
+            f"a number for which d_model / n_heads is even (rotary positions turn pairs); d_model = {self.d_model}",
         )
         _require(self.vocab_size >= 2, "model.vocab_size", self.vocab_size, "at least 2")
         for name in ("rope_base", "norm_eps", "init_scale"):
@@ -104,8 +104,8 @@ class Model:
 class Data:
     batch_size: int = 32
     val_cells_per_class: int = 2
-    """Validation takes this many regular and as many irregular (verb, tense) cells of every
-    tense."""
+    """Number of regular, and of irregular, (verb, tense) cells of each tense in the validation
+    split."""
 
     def __post_init__(self) -> None:
         _check_types(self, "data")
@@ -128,7 +128,7 @@ class Optimizer:
     beta2: float = 0.95
     eps: float = 1e-8
     weight_decay: float = 0.1
-    """Decoupled; on matrices and the embedding only."""
+    """Decoupled, and applied to matrices and the embedding only."""
     clip_norm: float = 1.0
 
     def __post_init__(self) -> None:
@@ -149,7 +149,7 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Config:
-    """One training run. Equal configs train to equal bits on one machine (`model.train`)."""
+    """One training run. On one machine, equal configs train to equal bits (`model.train`)."""
 
     seed: int = 0
     steps: int = 120
@@ -180,7 +180,7 @@ HEALTHY = Config()
 
 
 def leaves(config: Config) -> dict[str, Leaf]:
-    """Every value of the tree by its dotted name, in declaration order."""
+    """All values of the tree by their dotted names, in the order of declaration."""
     flat: dict[str, Leaf] = {}
     for name, value in dataclasses.asdict(config).items():
         if isinstance(value, dict):
@@ -197,10 +197,10 @@ def diff(a: Config, b: Config) -> dict[str, tuple[Leaf, Leaf]]:
 
 
 def change(config: Config, name: str, value: Leaf) -> Config:
-    """The config with one leaf, named with dots, replaced.
+    """The config with one leaf changed.
 
-    Raises ConfigError when there is no such leaf (the nearest names are given) or the value is
-    impossible."""
+    Raises ConfigError for an unknown leaf, with the nearest names, and for a value that is not
+    allowed."""
     if name not in leaves(config):
         raise ConfigError(_unknown(name, leaves(config)))
     section, _, leaf = name.rpartition(".")
@@ -211,15 +211,16 @@ def change(config: Config, name: str, value: Leaf) -> Config:
 
 
 def from_dict(tree: Mapping[str, Any]) -> Config:
-    """The inverse of `dataclasses.asdict(config)`; what the tree leaves out keeps its default.
+    """The inverse of `dataclasses.asdict(config)`. Fields that the tree leaves out have their
+    defaults.
 
-    Raises ConfigError on an unknown key, a value of the wrong type or an impossible one.
+    Raises ConfigError for an unknown key, and for a value of the wrong type or that is not allowed.
     """
     sections = {"model": Model, "data": Data, "optimizer": Optimizer}
     known = leaves(Config())
     arguments: dict[str, Any] = {}
     if not isinstance(tree, Mapping):
-        raise ConfigError(f"config: the whole is {tree!r:.60}; it must be a table of fields")
+        raise ConfigError(f"config: {tree!r:.60} is not a table of fields")
     for key, value in tree.items():
         if "." in str(key):
             section, _, leaf = str(key).partition(".")

@@ -1,5 +1,5 @@
-"""The corpus: two verb tables become 320 rows, 640 character sequences and, from a seed, a split
-that leaks nothing.
+"""The corpus: two verb tables make 320 rows and 640 character sequences; a seed splits them so that
+training sees nothing of validation.
 
 A row pairs an English form with its Spanish one; a sequence is a row read in one direction, `él
 trabajó=he worked.` or `he worked=él trabajó.`. The two sides of the `=` are called halves."""
@@ -21,15 +21,15 @@ Direction = Literal["es-en", "en-es"]
 DIRECTIONS: tuple[Direction, ...] = ("es-en", "en-es")
 
 COMPOSITIONAL_TENSES = ("infinitive", "future_will", "future_going_to")
-"""Tenses whose English is a fixed phrase and the bare verb, so that irregular verbs follow the rule
-too."""
+"""Tenses whose English form is a fixed phrase and the base verb, so that irregular verbs are regular
+in them."""
 
 ALPHABET = " .=Iabcdefghijklmnopqrstuvwyzáéíóú"
-"""The symbols of the corpus; a character's id is its position. Written out, so that no change moves
-an id unseen."""
+"""The symbols of the corpus; the id of a character is its position here. The string is written out so
+that no change of the corpus can change an id unnoticed."""
 
 VOCAB_SIZE = 64
-"""Ids a model must offer. Those from len(ALPHABET) on stand for no character."""
+"""Number of ids of the model. Ids from len(ALPHABET) on stand for no character."""
 
 _IDS = {character: i for i, character in enumerate(ALPHABET)}
 
@@ -64,7 +64,7 @@ class Sequence:
 
 
 class Split(NamedTuple):
-    """Indices into SEQUENCES, ascending, int64; each sequence is on exactly one side."""
+    """Indices into SEQUENCES, ascending, int64. Each sequence is in exactly one of the two."""
 
     train: NDArray[np.int64]
     val: NDArray[np.int64]
@@ -99,7 +99,7 @@ _LINES = "".join(
     f"{sequence.row.id}\t{sequence.direction}\t{sequence.text}\n" for sequence in SEQUENCES
 )
 CORPUS_SHA256 = hashlib.sha256(_LINES.encode()).hexdigest()
-"""Of one line per sequence in order, `row id TAB direction TAB text`, in UTF-8."""
+"""Hash of the corpus: UTF-8 text with one line per sequence, `row id TAB direction TAB text`."""
 
 
 def encode(text: str) -> NDArray[np.int64]:
@@ -108,7 +108,7 @@ def encode(text: str) -> NDArray[np.int64]:
     for position, character in enumerate(text):
         if character not in _IDS:
             raise ValueError(
-                f"encode: {character!r} at position {position} of {text!r} is no symbol of the corpus; "
+                f"encode: {character!r} at position {position} of {text!r} is not a symbol of the corpus; "
                 f"the symbols are {ALPHABET!r}"
             )
     return np.array([_IDS[character] for character in text], dtype=np.int64)
@@ -120,16 +120,17 @@ def decode(ids: NDArray[np.int64]) -> str:
     for position, i in enumerate(ids):
         if not 0 <= i < len(ALPHABET):
             raise ValueError(
-                f"decode: id {i} at position {position} stands for no character; those that do are 0 to {len(_IDS) - 1}"
+                f"decode: id {i} at position {position} stands for no character; ids are 0 to {len(_IDS) - 1}"
             )
     return "".join(ALPHABET[i] for i in ids)
 
 
 def verb_token_mask(sequence: Sequence) -> NDArray[np.bool_]:
-    """Which predicted tokens spell the English verb form: the last English word and the stop,
-    Spanish to English only.
+    """Which predicted tokens spell the English verb form: the last English word and the full stop.
+    No token does in a sequence from English to Spanish.
 
-    Shape [len(text) - 1]; entry t is about text[t + 1], as the first character is never predicted.
+    Shape [len(text) - 1]. Entry t is about text[t + 1], because the first character is not
+    predicted.
     """
     predicted = np.arange(1, len(sequence.text))
     if sequence.direction == "en-es":
@@ -138,16 +139,16 @@ def verb_token_mask(sequence: Sequence) -> NDArray[np.bool_]:
 
 
 def normalise(half: str) -> str:
-    """Lower-cased and stripped of accents: two halves that differ only in these are one half to a
-    split."""
+    """The half in lower case and without accents. A split treats halves that differ only in these
+    as equal."""
     return "".join(
         c for c in unicodedata.normalize("NFD", half.lower()) if not unicodedata.combining(c)
     )
 
 
 def _connected() -> tuple[int, ...]:
-    """The group of each sequence: cells that share a normalised half, directly or over other cells,
-    are one group."""
+    """The group of each sequence. Cells that share a normalised half, directly or through other
+    cells, are in one group."""
     group = {row.cell: i for i, row in enumerate(ROWS)}
     first_with: dict[str, tuple[str, str]] = {}
     for row in ROWS:
@@ -162,16 +163,16 @@ def _connected() -> tuple[int, ...]:
 
 
 GROUPS = _connected()
-"""For each sequence the number of its group, the unit in which a split deals out (verb, tense)
-cells.
+"""For each sequence the number of its group. A split puts all (verb, tense) cells of a group on the
+same side.
 
-Of 120 cells, 106 are alone. The seven groups of two: watch and look (both mirar) in each of the six
-tenses, be and go (both fui) in the past simple. No group spans two tenses, or a regular and an
-irregular verb. """
+Of 120 cells, 106 are alone in their group. There are seven groups of two cells: watch and look (both
+mirar) in each of the six tenses, and be and go (both fui) in the past simple. No group has cells of
+two tenses, or of a regular and an irregular verb."""
 
 
 def _cells_by_group() -> tuple[Counter[tuple[str, bool]], ...]:
-    """For each group, how many cells it has of each (tense, regular or not)."""
+    """For each group, the number of its cells by (tense, whether the verb is regular)."""
     cells = {
         (group, *s.row.cell, s.row.regular) for s, group in zip(SEQUENCES, GROUPS, strict=True)
     }
@@ -186,14 +187,13 @@ _ALONE = Counter(kind for count in _CELLS if count.total() == 1 for kind in coun
 
 
 def split(seed: int, val_cells_per_class: int = 2) -> Split:
-    """Deals the groups out in random order: validation takes what still fits its quota, training
-    has the rest.
+    """Split the corpus: go through the groups in random order and put each one that still fits the
+    quota into validation, all others into training.
 
-    The quota is `val_cells_per_class` regular and as many irregular cells of every tense; a group
-    counts as many cells as it has, of whatever tense and class. Every draw fills it exactly: a cell
-    that is alone in its group is passed over only when its quota is full, and no quota exceeds the
-    number of such cells. The order is drawn from the raw PCG64 stream, which NumPy keeps fixed
-    between versions (NEP 19).
+    The quota is `val_cells_per_class` regular and as many irregular cells of each tense. It is always
+    filled exactly: a cell that is alone in its group is passed over only when its quota is full, and
+    no quota is larger than the number of such cells. The order is drawn from the raw PCG64 stream,
+    which NumPy does not change between versions (NEP 19).
 
     Raises ValueError when the quota is below 1 or above the number of cells that are alone.
     """

@@ -1,10 +1,10 @@
-"""The entropy ladder: how well can the next character be told from less and less? Exact, in nats
-per predicted token.
+"""The entropy ladder: the lowest loss that is possible with more and more context, in nats per
+predicted token. It is exact, and on any split
 
-    ln V >= unigram >= bigram >= floor        on one and the same split, whatever the split
+    ln V >= unigram >= bigram >= floor
 
-There is no start symbol: the first character of a sequence is given, every later one, the final
-stop included, is a predicted token. These are the very tokens a training loss is taken over."""
+There is no start symbol: the first character of a sequence is given, and every later one, also the
+final stop, is a predicted token. The training loss is a mean over the same tokens."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Mask = NDArray[np.bool_]
 
 ORDERS = range(1, 8)
 ALPHAS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-"""Candidates for what is added to every count: half-decades from next to nothing up to Laplace's
-one."""
+"""Candidates for the number that is added to every count, in steps of half a decade; 1 is Laplace's
+rule."""
 
 
 class Rungs(TypedDict):
-    """The ladder of one split: mean losses in nats per predicted token, and the number of those
+    """The ladder of one split: mean losses in nats per predicted token, and the number of these
     tokens."""
 
     uniform: float
@@ -36,7 +36,7 @@ class Rungs(TypedDict):
     ngram: float
     """The best add-alpha n-gram (`Ladder.ngram_n`), fitted on the training split."""
     class_baseline: float | None
-    """The same n-gram on the masked tokens only; None without masks."""
+    """The same n-gram on the tokens that the masks select; None without masks."""
     tokens: int
 
 
@@ -49,8 +49,8 @@ class Scores(TypedDict):
 
 
 class Ladder(TypedDict):
-    """Both splits' rungs; every n-gram by its order, as a string; and the order that does best on
-    validation."""
+    """The rungs of both splits; every n-gram by its order, as a string; and the order with the
+    lowest validation loss."""
 
     train: Rungs
     val: Rungs
@@ -60,22 +60,22 @@ class Ladder(TypedDict):
 
 def conditional_entropy(sequences: Iterable[Ids], context: int | None = None) -> float:
     """The lowest mean loss that any function of the last `context` characters can have on these
-    very tokens.
+    sequences, in nats per predicted token.
 
-    Nats per predicted token. 0 characters is the unigram entropy, 1 the bigram's; None is the whole
-    prefix: the floor. Near the start of a sequence, where there are fewer characters, the context
-    is all of them.
+    With 0 characters it is the unigram entropy, with 1 the bigram entropy, and with the whole prefix
+    (None) the floor. Near the start of a sequence, where there are fewer characters, the context is
+    all of them.
 
-    Proof. Let N tokens be predicted, c(h, x) of them being x after context h, with n(h) = sum_x
-    c(h, x) and p(x|h) = c(h, x) / n(h). Whatever the function q makes of its context, it gives one
-    distribution q(.|h) to all n(h) tokens after h, so its mean loss is
+    Proof. Of N predicted tokens, let c(h, x) be token x after context h; let n(h) = sum_x c(h, x)
+    and p(x|h) = c(h, x) / n(h). Any function q of the context gives the same distribution q(.|h) to
+    all n(h) tokens after h, so its mean loss is
 
         1/N sum_h sum_x c(h, x) (-ln q(x|h))  =  1/N sum_h n(h) [ H(p(.|h)) + KL(p(.|h) || q(.|h)) ]
 
     By Gibbs' inequality every KL >= 0, and = 0 exactly when q(.|h) = p(.|h). Hence the loss is at
     least 1/N sum_h n(h) H(p(.|h)), which is returned, and q = p attains it. With the whole prefix
-    as context this holds for every causal model, however it was trained and even on these tokens:
-    one that scores less has seen what it predicts.
+    as context this holds for every causal model, even for one that was trained on these tokens: a
+    model with a lower loss has seen what it predicts.
 
     Raises ValueError when nothing is predicted (no sequence of two characters or more).
     """
@@ -95,10 +95,10 @@ class NGram:
     """Counts of `train`, smoothed: p(x|h) = (c(h, x) + alpha) / (n(h) + alpha V), h being the last
     n - 1 characters.
 
-    n counts the predicted token. Nearer to the start than n - 1 characters, h is the whole prefix.
-    Being shorter than any context further on, it is counted apart: "to" at the start and "to" in
-    the middle are different contexts. There is no back-off; after a context never seen p is 1/V.
-    Source: add-alpha (Lidstone) smoothing."""
+    n includes the predicted token. Within the first n - 1 characters, h is the whole prefix. It is
+    shorter than any later context and counted separately: "to" at the start and "to" in the middle
+    are different contexts. There is no back-off; after a context that `train` does not have, p is
+    1/V. Source: add-alpha (Lidstone) smoothing."""
 
     def __init__(self, train: Iterable[Ids], n: int, alpha: float, vocab_size: int) -> None:
         self.n = n
@@ -111,12 +111,12 @@ class NGram:
     def fit(
         cls, train: Sequence[Ids], n: int, vocab_size: int, groups: Sequence[Hashable] | None = None
     ) -> NGram:
-        """The n-gram of `train` with the alpha of ALPHAS that predicts each group best from all the
-        others.
+        """The n-gram of `train` with the alpha of ALPHAS that predicts each group best from all
+        other groups.
 
-        Left in, a group would be predicted from itself and the smallest alpha would always win.
-        `groups` has a label for each sequence and should keep together what a split keeps together;
-        without it every sequence is alone.
+        If a group were predicted from itself, the smallest alpha would always be best. `groups` has
+        a label for each sequence; sequences that a split keeps together should have the same label.
+        Without it every sequence is a group.
 
         Raises ValueError when there are fewer than two groups, or not one label for each sequence.
         """
@@ -129,8 +129,7 @@ class NGram:
         return cls(train, n, _best_alpha(train, n, vocab_size, labels), vocab_size)
 
     def nll(self, sequences: Iterable[Ids]) -> NDArray[np.float64]:
-        """-ln p of every predicted token in nats, the sequences one after another, shape
-        [tokens]."""
+        """-ln p of every predicted token in nats, one sequence after another: [tokens]."""
         windows = list(_windows(sequences, self.n))
         seen = [self._windows[window] for window in windows]
         before = [self._contexts[window[:-1]] for window in windows]
@@ -167,8 +166,8 @@ def _smoothed_nll(
 
 
 def _windows(sequences: Iterable[Ids], n: float) -> Iterable[str]:
-    """Every predicted token as a string of code points: up to n - 1 characters of context, then
-    itself."""
+    """For every predicted token a string of code points: up to n - 1 characters of context, then
+    the token."""
     for sequence in sequences:
         text = "".join(map(chr, sequence.tolist()))
         for end in range(2, len(text) + 1):
@@ -191,15 +190,15 @@ def ladder(
     train_masks: Sequence[Mask] | None = None,
     val_masks: Sequence[Mask] | None = None,
 ) -> Ladder:
-    """Every rung for both splits, in plain values that can go into JSON.
+    """The ladder of both splits, in plain values that can be written as JSON.
 
-    A split's unigram, bigram and floor are conditional entropies of that split itself: no model
-    that sees only so much can score lower on it. The n-grams (n = 1..7) are fitted on train, their
-    alpha chosen there between `groups` (one label for each training sequence). The one that does
-    best on val is the baseline of both splits: being chosen on the very split it is compared on
-    makes it harder to beat. Masks mark predicted tokens, a bool array for each sequence.
+    The unigram, bigram and floor of a split are conditional entropies of that split: no model with
+    that context can have a lower loss on it. The n-grams (n = 1..7) are fitted on train, and so is
+    their alpha, by `groups` (one label for each training sequence). The n-gram with the lowest loss
+    on val is the baseline of both splits; because it is chosen on val, it is harder to beat there.
+    The masks select predicted tokens: one bool array for each sequence.
 
-    Raises ValueError where `conditional_entropy` and `NGram.fit` do.
+    Raises ValueError as `conditional_entropy` and `NGram.fit` do.
     """
     models = {n: NGram.fit(train, n, vocab_size, groups) for n in ORDERS}
     nlls = {n: (model.nll(train), model.nll(val)) for n, model in models.items()}

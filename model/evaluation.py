@@ -1,4 +1,4 @@
-"""Full-split losses, by verb class as well, out of one forward pass over every row."""
+"""Losses over whole splits, also by verb class, from one forward pass over every row."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ Ids = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 CHUNK_ROWS = 32
-"""Rows per forward pass, shortest rows first, so that little of attention is spent on padding."""
+"""Rows per forward pass. The shortest rows come first, so that little time is spent on padding."""
 
 
 class Evaluation:
     """Mean losses in nats per predicted token, for one split of the corpus and one mask.
 
-    Calling it returns train_loss and val_loss over all tokens, and over the tokens of panel 7 (the
-    last English word and the stop, Spanish to English) train_loss_by_class/<class>,
-    val_loss_by_class/<class> and, over the compositional tenses alone,
-    val_loss_by_class_compositional/<class>."""
+    Calling it returns
+
+        train_loss, val_loss                            over all tokens
+        train_loss_by_class/<class>                     over the tokens of `verb_token_mask`
+        val_loss_by_class/<class>                       the same
+        val_loss_by_class_compositional/<class>         the same, in COMPOSITIONAL_TENSES only
+
+    The classes are regular and irregular."""
 
     def __init__(self, split: Split, mask: Mask) -> None:
         self._chunks = {"train": _chunks(split.train, mask), "val": _chunks(split.val, mask)}
@@ -62,7 +66,7 @@ def _chunks(ids: Ids, mask: Mask) -> list[Batch]:
 
 
 def _groups(part: str, ids: Ids) -> dict[str, Bools]:
-    """Reported name -> which of the split's tokens it averages over."""
+    """Name of a loss -> which tokens of the split it is a mean over."""
     rows = [SEQUENCES[i] for i in ids]
     words = [verb_token_mask(row) for row in rows]
 

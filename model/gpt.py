@@ -1,5 +1,5 @@
-"""MiniGPT: a Pre-LN transformer with rotary positions and a head tied to the embedding. Wiring
-only."""
+"""MiniGPT: a Pre-LN transformer with rotary positions and a head tied to the embedding. This file
+connects the layers; `model.layers` and `model.attention` compute."""
 
 from __future__ import annotations
 
@@ -100,7 +100,8 @@ class Block(Module):
 
 
 class MiniGPT(Module):
-    """Tokens of a batch -> logits; `training` tells hooks a training pass from an evaluation."""
+    """Tokens of a batch [N] -> logits [N, V]. `training` is True during a training pass, which hooks
+    use to tell it from an evaluation."""
 
     def __init__(self, model: config.Model, params: Params) -> None:
         super().__init__()
@@ -135,7 +136,7 @@ class MiniGPT(Module):
         return self.cross_entropy(logits, targets)[0]
 
     def loss_and_gradient(self, tokens: Ids, targets: Ids, layout: Layout) -> float:
-        """Mean loss of a training batch, in nats per token; leaves its gradient in every
+        """Mean loss of a training batch, in nats per token; writes the gradient of every
         parameter."""
         self.training = True
         try:
@@ -148,7 +149,7 @@ class MiniGPT(Module):
 
     @property
     def sites(self) -> dict[str, Module]:
-        """Every module worth seeing, in the order of the forward pass."""
+        """Modules that can be hooked, in the order of the forward pass."""
         sites: dict[str, Module] = {"embed": self.embed}
         for i, block in enumerate(self.blocks):
             sites |= {

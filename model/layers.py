@@ -1,13 +1,14 @@
-"""Layers as pairs: `forward` returns its output and a cache, `backward` is the forward in reverse.
+"""Layers as pairs: `forward` returns its output and a cache, `backward` goes back through the same
+operations.
 
 Every module works on the N real tokens of a batch, packed without padding; only attention spreads
-them over [B, T]. The gradient of x is dx. A backward pass writes its parameters' gradients in place
-and returns dx. `Module` is where hooks fire: after a call, with the module, its arguments and its
-output. Dimension legend: `model.config`.
+them over [B, T]. The gradient of x is called dx. A backward pass writes the gradients of its
+parameters in place and returns dx. `Module` calls the hooks after each forward pass, with the
+module, its arguments and its output. Dimension legend: `model.config`.
 
-What a module returns lies in a buffer of its own, which its next call overwrites: at this size the
-page faults of fresh arrays would cost more than the arithmetic. Whoever wants to keep an output
-copies it. A backward pass may do its work in its cache and in dy, which nobody needs after it."""
+A module returns its output in a buffer that its next call overwrites, because the page faults of new
+arrays would cost more than the arithmetic. Copy an output to keep it. A backward pass may overwrite
+its cache and dy, which are not needed after it."""
 
 from __future__ import annotations
 
@@ -23,14 +24,13 @@ from model.params import Array, Param
 
 Ids = npt.NDArray[np.int64]
 
-GROWTH = 2
-"""A buffer that is too small grows by this factor, so that what it leaves behind is no more than it
-takes."""
+BUFFER_GROWTH = 2
+"""A buffer that is too small is replaced by one that is larger by this factor. All replaced buffers
+together are then no larger than the last one."""
 
 
 class Module:
-    """Something with a forward pass that can be watched; calling it runs `forward`, then every
-    hook."""
+    """A layer that can be hooked: calling it runs `forward`, then every hook."""
 
     forward_hooks: tuple[Callable[..., None], ...] = ()
 
@@ -47,13 +47,13 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward pass")
 
     def buffer(self, name: str, shape: tuple[int, ...], like: Array) -> Array:
-        """An array to be written, of the dtype of `like`: the same memory on every call, grown when
-        it is too small."""
+        """An uninitialised array of the dtype of `like`: the same memory on every call, or larger
+        memory when that is too small."""
         size = prod(shape)
         held = self._buffers.get(name)
         if held is None or held.size < size:
             held = self._buffers[name] = memory.empty(
-                size * GROWTH if held is not None else size, like.dtype
+                size * BUFFER_GROWTH if held is not None else size, like.dtype
             )
         return held[:size].reshape(shape)
 
@@ -71,8 +71,8 @@ class Embedding(Module):
         return y, tokens
 
     def backward(self, dy: Array, tokens: Ids) -> None:
-        """Adds to the gradient, which the tied head has begun; as a product with one-hot rows, in a
-        fixed order."""
+        """Add to the gradient that the tied head has written. The sum is a product with one-hot rows,
+        so that its order is fixed."""
         one_hot = self.buffer("one_hot", (len(tokens), len(self.weight.data)), dy)  # [N, V]
         one_hot[...] = 0
         one_hot[np.arange(len(tokens)), tokens] = 1
@@ -118,7 +118,8 @@ class TiedHead(Module):
         ), x
 
     def backward(self, dy: Array, x: Array) -> Array:
-        """Begins the table's gradient; the embedding adds its own share and declares it filled."""
+        """Write the head's part of the table's gradient. `Embedding.backward` adds its own part and
+        then calls the hooks."""
         np.matmul(dy.T, x, out=self.weight.grad)
         return np.matmul(dy, self.weight.data, out=self.buffer("dx", x.shape, x))
 
@@ -153,14 +154,14 @@ class LayerNorm(Module):
         self.shift.filled()
         dx = np.multiply(dy, self.scale.data, out=dy)
         along = np.vecdot(dx, xhat)[:, None] / xhat.shape[1]
-        dx -= _mean(dx)  # what moves the mean changes nothing
-        dx -= np.multiply(xhat, along, out=xhat)  # nor does what stretches the vector
+        dx -= _mean(dx)  # a change of the mean does not change the output
+        dx -= np.multiply(xhat, along, out=xhat)  # nor does a change of the length
         dx *= rstd
         return dx
 
 
 def _mean(x: Array) -> Array:
-    """Mean over the last axis, [N, C] -> [N, 1], as a product: faster by far than a reduction along
+    """Mean over the last axis, [N, C] -> [N, 1]. A product is much faster than a reduction along
     short rows."""
     mean: Array = (x @ np.ones(x.shape[1], x.dtype))[:, None] / x.shape[1]
     return mean
@@ -206,7 +207,7 @@ class Gelu(Module):
 
 class CrossEntropyCache(NamedTuple):
     exp: Array  # [N, V]
-    total: Array  # [N] its sum over the vocabulary
+    total: Array  # [N] sum of exp over the vocabulary
     targets: Ids  # [N]
 
 

@@ -1,9 +1,8 @@
-"""Memory for the arrays that a run works in: on cache lines of their own, in blocks that huge pages
-can back.
+"""Memory for the arrays of a run: each starts on a cache line, in blocks large enough for huge pages.
 
-A step is bound by memory as much as by arithmetic. An array that begins in the middle of a cache
-line costs two accesses for one, and a dozen megabytes of small pages do not fit the processor's
-table of them."""
+Memory limits the speed of a step as much as arithmetic does. An array that starts in the middle of a
+cache line costs two accesses instead of one, and the processor's page table (TLB) does not hold a
+dozen megabytes of small pages."""
 
 from __future__ import annotations
 
@@ -14,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 BLOCK = 8 << 20
-"""Bytes asked for at a time; NumPy asks the system for huge pages from 4 MiB on."""
+"""Bytes that are allocated at a time. NumPy requests huge pages for arrays of 4 MiB or more."""
 LINE = 64
-"""Bytes of a cache line, and of the widest vector register."""
+"""Bytes of a cache line and of the widest vector register."""
 
 _lock = Lock()
 _rest: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
 
 
 def empty(size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """An uninitialised array [size] that starts on a cache line; its block is freed with the last
+    """An uninitialised array [size] that starts on a cache line. Its block is freed with the last
     array in it."""
     global _rest
     nbytes = size * np.dtype(dtype).itemsize
@@ -37,7 +36,7 @@ def empty(size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
 
 
 def zeros(size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """The same, filled with zeros."""
+    """Like `empty`, filled with zeros."""
     array = empty(size, dtype)
     array[...] = 0
     return array

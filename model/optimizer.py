@@ -9,18 +9,17 @@ import numpy as np
 from model import config, memory
 from model.params import Array, Params
 
-SAFE_SQUARE = 1e-30
-"""Below it, squares of float32 entries may have been rounded to nothing (the smallest normal
-float32 is 1e-38)."""
+SMALLEST_SAFE_SQUARE = 1e-30
+"""A sum of squares below this may lack terms that were rounded to 0 in float32, whose smallest
+normal number is 1e-38."""
 
 
 def learning_rate(step: int, steps: int, optimizer: config.Optimizer) -> float:
-    """lr_max (step + 1) / warmup_steps while warming up, then a cosine that ends at lr_max *
+    """lr_max (step + 1) / warmup_steps during the warmup, then a cosine that ends at lr_max *
     lr_min_ratio.
 
-    The first step after the warmup and the last step of the warmup both run at lr_max; the run's
-    last step runs at the minimum. Source: Goyal et al. 2017 (warmup), Loshchilov and Hutter 2017
-    (cosine)."""
+    The last step of the warmup and the first step after it both have lr_max; the last step of the
+    run has the minimum. Source: Goyal et al. 2017 (warmup), Loshchilov and Hutter 2017 (cosine)."""
     if step < optimizer.warmup_steps:
         return optimizer.lr_max * (step + 1) / optimizer.warmup_steps
     progress = (step - optimizer.warmup_steps) / max(1, steps - 1 - optimizer.warmup_steps)
@@ -30,9 +29,9 @@ def learning_rate(step: int, steps: int, optimizer: config.Optimizer) -> float:
 
 def global_norm(flat_grad: Array) -> float:
     """L2 norm of the whole gradient, in float64 where its square leaves float32's range; NaN when
-    an entry is."""
+    an entry is NaN."""
     square = float(np.vdot(flat_grad, flat_grad))
-    if not SAFE_SQUARE < square < inf:
+    if not SMALLEST_SAFE_SQUARE < square < inf:
         wide = flat_grad.astype(np.float64)
         square = float(np.vdot(wide, wide))
     return sqrt(square)
@@ -42,7 +41,7 @@ class AdamW:
     """Adam with decoupled weight decay on matrices only (Kingma and Ba 2015; Loshchilov and Hutter
     2019).
 
-    `update` is the flat buffer of what the last step added to the parameters.
+    `update` is a flat buffer: what the last step added to the parameters.
     """
 
     def __init__(self, params: Params, optimizer: config.Optimizer) -> None:
@@ -54,7 +53,7 @@ class AdamW:
         self._count = 0
 
     def step(self, lr: float) -> float:
-        """Clip the gradient, update the parameters, and return the gradient's norm from before
+        """Clip the gradient, update the parameters, and return the norm of the gradient before
         clipping."""
         grad, update, scratch, c = self.params.flat_grad, self.update, self._scratch, self.config
         norm = global_norm(grad)

@@ -1,7 +1,7 @@
 """Parameters and their gradients, each kept in one flat buffer with a named view per tensor.
 
-One buffer makes clipping and AdamW a handful of passes over one array, and lets Q, K and V be one
-matrix product while each keeps its own name."""
+With one buffer, clipping and AdamW are a few passes over one array, and Q, K and V are computed by one
+matrix product although each is a parameter with its own name."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ import numpy.typing as npt
 from model import memory
 
 Array = npt.NDArray[Any]
-"""A floating-point array of the run's dtype; its shape stands in the comment or docstring beside
-it."""
+"""A floating-point array of the run's dtype; a comment or docstring beside it gives its shape."""
 
 
 class Param:
-    """One tensor: `data` (read-only; the optimizer writes the flat buffer), `grad`, and hooks on
-    the filled gradient.
+    """One parameter: `data` (read-only; the optimizer writes to the flat buffer), `grad`, and hooks
+    that are called once the gradient is filled.
 
-    `parts` are the parameters that a fused one, such as Q, K and V together, consists of.
+    A fused parameter, such as Q, K and V together, consists of `parts`.
     """
 
     def __init__(self, name: str, data: Array, grad: Array, parts: Sequence[Param] = ()) -> None:
@@ -32,7 +31,7 @@ class Param:
         self.backward_hooks: tuple[Callable[[Param, Array], None], ...] = ()
 
     def filled(self) -> None:
-        """Called by a backward pass once `grad` holds this step's gradient."""
+        """Call the hooks; a backward pass does this once `grad` holds the gradient of the step."""
         for part in self.parts:
             part.filled()
         for hook in self.backward_hooks:
@@ -40,12 +39,13 @@ class Param:
 
 
 class Params(Mapping[str, Param]):
-    """All parameters of a model by name, in the order given; matrices must come before vectors.
+    """All parameters of a model by name, in the given order; matrices must come before vectors.
 
-    flat       [n] the values, writable: for initialisation and the optimizer
+    flat       [n] the values, writable, for initialisation and the optimizer
     flat_grad  [n] the gradients
-    n_decayed  how many leading entries belong to matrices, which weight decay applies to
-    """
+    n_decayed  number of leading entries that belong to matrices; weight decay applies to these
+
+    Raises ValueError when a vector comes before a matrix."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: npt.DTypeLike) -> None:
         sizes = [prod(shape) for shape in shapes.values()]
@@ -72,15 +72,15 @@ class Params(Mapping[str, Param]):
         return len(self._params)
 
     def views(self, flat: Array) -> dict[str, Array]:
-        """A buffer shaped like `flat`, seen tensor by tensor."""
+        """Views of a buffer of the size of `flat`, one for each parameter."""
         return {
             name: flat[start : start + prod(self._shapes[name])].reshape(self._shapes[name])
             for name, start in self._offsets.items()
         }
 
     def fused(self, name: str, names: Sequence[str]) -> Param:
-        """Neighbouring matrices of equal width stacked into one: [sum of rows, columns], no
-        copy."""
+        """One parameter for neighbouring matrices of equal shape: [sum of rows, columns], without a
+        copy. Raises ValueError for other matrices."""
         parts = [self[part] for part in names]
         start, size = self._offsets[names[0]], sum(part.data.size for part in parts)
         columns = parts[0].data.shape[1]
@@ -94,7 +94,7 @@ class Params(Mapping[str, Param]):
 
 
 def read_only(array: Array) -> Array:
-    """A view of the array that refuses to be written."""
+    """A read-only view of the array."""
     view = array.view()
     view.flags.writeable = False
     return view

@@ -1,8 +1,8 @@
-"""The training loop, as a generator that does not know whether anybody is looking.
+"""The training loop, as a generator of steps. It does not depend on whether hooks are attached.
 
-Same machine, same package versions, same config: same bits. The seed alone decides split,
-initialisation and batches, and one BLAS thread does the products whenever a specimen trains, since
-two add up in another order."""
+The same config gives the same bits on the same machine with the same package versions. The seed
+alone decides the split, the initial weights and the batches. Training uses one BLAS thread, because
+two threads add in another order."""
 
 from __future__ import annotations
 
@@ -39,11 +39,13 @@ SCHEDULE = "warmup-cosine"
 
 @dataclass(frozen=True)
 class Step:
-    """One finished step. The views are read-only and are overwritten by the next step.
+    """One finished step. The arrays are read-only views, which the next step overwrites.
 
-    loss is the batch's, before the update; grad_norm is taken before clipping; updates are what was
-    added to the parameters; evaluation, at every `eval_every`-th step and the last, is taken after
-    the update."""
+    loss        mean loss of the batch, before the update
+    grad_norm   before clipping
+    updates     what was added to the parameters
+    evaluation  losses after the update, at every `eval_every`-th step and at the last one
+    """
 
     index: int
     loss: float
@@ -57,7 +59,7 @@ class Step:
 
 
 class Specimen:
-    """A MiniGPT with its data and its optimizer: what `build` makes and what can be watched."""
+    """A MiniGPT with its data and its optimizer, ready to train."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -74,7 +76,7 @@ class Specimen:
         self._started = False
 
     def steps(self) -> Iterator[Step]:
-        """Train to the end, one step at a time. Raises RuntimeError when this specimen was trained
+        """Train to the end and yield each step. Raises RuntimeError when this specimen was trained
         before."""
         if self._started:
             raise RuntimeError("this specimen has been trained; build another one to train again")
@@ -85,8 +87,7 @@ class Specimen:
             for flat in (self.params.flat, self.params.flat_grad, self._optimizer.update)
         )
         for index in range(self.config.steps):
-            # Set anew for each step and never held across a yield: runs that take turns must not
-            # undo one another's.
+            # Never held across a yield: runs that take turns would undo each other's limits.
             with threads.limit(limits=1, user_api="blas"):
                 batch = Batch.of(next(self._batches), self.config.model.attention_mask)
                 lr = learning_rate(index, self.config.steps, self.config.optimizer)
@@ -99,7 +100,7 @@ class Specimen:
         return (index + 1) % self.config.eval_every == 0 or index == self.config.steps - 1
 
     def loss_at(self, ids: npt.NDArray[np.int64]) -> float:
-        """Mean loss, in nats per predicted token, over the given rows of the corpus; leaves their
+        """Mean loss over the given rows of the corpus, in nats per predicted token; writes its
         gradient."""
         batch = Batch.of(ids, self.config.model.attention_mask)
         return self.model.loss_and_gradient(batch.tokens, batch.targets, batch.layout)
@@ -110,8 +111,8 @@ class Specimen:
         return self.model(batch.tokens, batch.layout)[0].copy()
 
     def facts(self) -> dict[str, Any]:
-        """What a detector may know besides the signals; nothing in it moves when a leaf that can go
-        wrong does."""
+        """What a detector may know besides the signals. No fact depends on a leaf that a break
+        changes."""
         config = self.config
         predicted = sum(len(SEQUENCES[i].text) - 1 for i in self.split.train) / len(
             self.split.train

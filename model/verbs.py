@@ -1,8 +1,7 @@
-"""Twenty verbs in two languages: the rule, and every exception spelled out.
+"""Twenty verbs in two languages: regular forms by rule, and all exceptions.
 
-Each table has one line per verb. What a line leaves out is regular and formed by rule; what it
-names is an exception. A named slot holds one word for all persons or three words, for I / you / he
-(yo / tú / él)."""
+Each table has one line per verb. Forms that a line leaves out are regular; forms that it gives are
+exceptions. A form is one word for all persons, or three words for I / you / he (yo / tú / él)."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ TENSES = (
 PERSONS = ("1sg", "2sg", "3sg")
 
 Forms = dict[str, tuple[str, ...]]
-"""Tense -> what is said in it: one form in the infinitive, three (as PERSONS) elsewhere."""
+"""Tense -> its forms: one in the infinitive, three (in the order of PERSONS) in other tenses."""
 
 
 class English(NamedTuple):
@@ -36,8 +35,8 @@ class English(NamedTuple):
 
 
 class Spanish(NamedTuple):
-    """A Spanish verb. `dative` verbs agree with the thing, not with the person: me gusta, te gusta,
-    le gusta."""
+    """A Spanish verb. A `dative` verb agrees with the thing rather than with the person: me gusta,
+    te gusta, le gusta."""
 
     infinitive: str
     present: str = ""
@@ -101,7 +100,7 @@ SPANISH = {
 
 
 def english_forms(verb: English) -> Forms:
-    """What I, you and he say of one English verb, pronoun included."""
+    """All forms of an English verb, with the pronouns I, you and he."""
     base = verb.base
     past = _spelled(verb.past) or (_past(base),) * 3
     participle = verb.participle or _past(base)
@@ -116,7 +115,7 @@ def english_forms(verb: English) -> Forms:
 
 
 def spanish_forms(verb: Spanish) -> Forms:
-    """What yo, tú and él say of one Spanish verb, pronoun included."""
+    """All forms of a Spanish verb, with the pronouns yo, tú and él."""
     infinitive = verb.infinitive
     present, past, participle = _spanish_rule(infinitive)
     participle = verb.participle or participle

@@ -47,8 +47,12 @@ def mean_by_reduction(x: Array) -> Array:
 
 
 OPTIMISATIONS = (
-    Optimisation("rows of about equal length attended to together", attention, "SHORTEST", 0.0),
-    Optimisation("softmax without a shift where none is needed", attention, "UNSHIFTED", -1.0),
+    Optimisation(
+        "rows of about equal length attended to together", attention, "MIN_LENGTH_RATIO", 0.0
+    ),
+    Optimisation(
+        "softmax without a shift where none is needed", attention, "MAX_UNSHIFTED_SCORE", -1.0
+    ),
     Optimisation("arrays on cache lines, in blocks for huge pages", memory, "empty", np.empty),
     Optimisation("means over short rows as products", layers, "_mean", mean_by_reduction),
 )

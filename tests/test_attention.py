@@ -1,11 +1,10 @@
-"""Attention by groups of rows: the softmax at any scale, what padding may reach, which rows go
-together."""
+"""Attention by groups of rows: the softmax at any scale, padding, and the grouping of rows."""
 
 import numpy as np
 import pytest
 
 from model import HEALTHY, build
-from model.attention import SHORTEST, UNSHIFTED, AttentionPattern, layout_of
+from model.attention import MAX_UNSHIFTED_SCORE, MIN_LENGTH_RATIO, AttentionPattern, layout_of
 from model.batches import draw
 from model.corpus import SEQUENCES
 
@@ -13,7 +12,7 @@ CAUSAL = np.tri(6, dtype=np.bool_)[None]  # [B, T, T]
 
 
 def softmax(scores, visible):
-    """The textbook's, over visible keys alone, in float64."""
+    """The softmax over visible keys by its definition, in float64."""
     wide = np.where(visible[:, None], scores.astype(np.float64), -np.inf)
     exp = np.exp(wide - wide.max(axis=-1, keepdims=True))
     return exp / exp.sum(axis=-1, keepdims=True)
@@ -25,9 +24,11 @@ def scores_up_to(largest):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("largest", [1.0, 0.99 * UNSHIFTED, 1.01 * UNSHIFTED, 1e4, 1e30])
-def test_weights_are_the_softmax_over_visible_keys_whatever_the_scale(largest):
-    """With a shift or without one, in float32, and without a warning."""
+@pytest.mark.parametrize(
+    "largest", [1.0, 0.99 * MAX_UNSHIFTED_SCORE, 1.01 * MAX_UNSHIFTED_SCORE, 1e4, 1e30]
+)
+def test_weights_are_the_softmax_over_visible_keys_at_any_scale(largest):
+    """With and without a shift, in float32, and without a warning."""
     scores = scores_up_to(largest)
     expected = softmax(scores, CAUSAL)
     weights, _ = AttentionPattern()(scores.copy(), visible=CAUSAL)
@@ -35,24 +36,24 @@ def test_weights_are_the_softmax_over_visible_keys_whatever_the_scale(largest):
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_hidden_key_far_above_the_visible_ones_takes_no_weight():
-    """Its score neither overflows nor decides the shift."""
+def test_hidden_key_with_a_large_score_has_no_weight():
+    """Its score does not overflow and does not affect the shift."""
     scores = np.full((1, 1, 6, 6), -1000, np.float32)
     scores[..., 5] = 1000
     weights, _ = AttentionPattern()(scores.copy(), visible=CAUSAL)
     np.testing.assert_allclose(weights, softmax(scores, CAUSAL), atol=1e-6)
 
 
-def test_a_query_that_sees_nothing_has_no_weights():
-    """Padding attends to nobody, and is no NaN."""
+def test_query_without_visible_keys_has_weights_of_zero():
+    """Padding attends to no key, and its weights are not NaN."""
     visible = CAUSAL.copy()
     visible[:, 4:] = False
     weights, _ = AttentionPattern()(scores_up_to(1.0), visible=visible)
     assert not weights[:, :, 4:].any()
 
 
-def test_a_nan_in_one_row_does_not_reach_another_through_padding():
-    """What fills a shorter row up is its own, so that a value that is not finite is found where it
+def test_nan_in_one_row_does_not_reach_another_through_padding():
+    """A row is padded with its own tokens, so a value that is not finite stays in the row where it
     arose."""
     specimen = build(HEALTHY)
     specimen.params.views(specimen.params.flat)["embed.weight"][40] = np.nan
@@ -69,8 +70,8 @@ def test_a_nan_in_one_row_does_not_reach_another_through_padding():
     ("lengths", "groups"),
     [([30, 30], 1), ([24, 30], 1), ([10, 30], 2), ([10, 11, 30, 31, 32], 2), ([7], 1)],
 )
-def test_rows_are_attended_to_together_when_they_are_of_about_equal_length(lengths, groups):
-    """Little is spent on padding, and every token has its place in one group."""
+def test_rows_of_about_equal_length_are_in_one_group(lengths, groups):
+    """Little time is spent on padding, and every token has a place in exactly one group."""
     layout = layout_of(np.array(lengths), "causal")
     assert len(layout) == groups
     assert [rows.packed.start for rows in layout] == [
@@ -80,11 +81,11 @@ def test_rows_are_attended_to_together_when_they_are_of_about_equal_length(lengt
     assert layout[-1].packed.stop == sum(lengths)
     for rows in layout:
         own = rows.visible.any(axis=-1).sum(axis=-1)
-        assert own.min() >= SHORTEST * own.max()
+        assert own.min() >= MIN_LENGTH_RATIO * own.max()
 
 
-def test_batches_come_shortest_row_first():
-    """Which is what makes groups of them."""
+def test_rows_of_a_batch_are_sorted_by_length():
+    """So that rows of about equal length are neighbours."""
     batches = draw(build(HEALTHY).split.train, 32, np.random.default_rng(0))
     for _ in range(3):
         lengths = [len(SEQUENCES[i].text) for i in next(batches)]

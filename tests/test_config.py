@@ -1,4 +1,5 @@
-"""A config that cannot be trained says which field, what it was and what it may be."""
+"""A config that cannot be trained is refused with the field, its value and the values that are
+allowed."""
 
 import dataclasses
 from typing import Any
@@ -57,10 +58,8 @@ SHORT = change(change(HEALTHY, "eval_every", 3), "steps", 120)
 
 
 @pytest.mark.parametrize(("field", "value", "allowed"), IMPOSSIBLE)
-def test_an_impossible_value_is_refused_with_field_value_and_what_is_allowed(
-    field: str, value: Any, allowed: str
-) -> None:
-    """Three things a reader needs to mend a config, in one message."""
+def test_impossible_value_is_refused(field: str, value: Any, allowed: str) -> None:
+    """The message gives the field, the value and what is allowed."""
     with pytest.raises(ConfigError) as refused:
         change(SHORT, field, value)
     message = str(refused.value)
@@ -69,13 +68,13 @@ def test_an_impossible_value_is_refused_with_field_value_and_what_is_allowed(
     )
 
 
-def test_every_field_of_the_config_is_refused_with_some_value() -> None:
-    """No leaf is without a rule: the table above reaches each of them."""
+def test_every_field_has_values_that_are_refused() -> None:
+    """The table above has each leaf of the config."""
     assert {field for field, _, _ in IMPOSSIBLE} == set(leaves(HEALTHY))
 
 
-def test_the_healthy_config_has_the_published_shape() -> None:
-    """The sizes from which 103,680 parameters follow."""
+def test_healthy_config_has_the_published_sizes() -> None:
+    """They give 103,680 parameters."""
     model = HEALTHY.model
     assert (model.d_model, model.n_heads, model.n_layers, model.d_ff, model.vocab_size) == (
         64,
@@ -86,19 +85,19 @@ def test_the_healthy_config_has_the_published_shape() -> None:
     )
 
 
-def test_a_config_is_a_frozen_value() -> None:
-    """Nobody can change a config under a run that was built from it."""
+def test_config_cannot_be_changed() -> None:
+    """A run and its config cannot come apart."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         HEALTHY.model.init_scale = 100.0  # type: ignore[misc]
 
 
-def test_equal_configs_differ_in_nothing() -> None:
-    """The difference of a config with its copy is empty."""
+def test_equal_configs_have_no_difference() -> None:
+    """`diff` of a config and its copy is empty."""
     assert diff(HEALTHY, from_dict(dataclasses.asdict(HEALTHY))) == {}
 
 
 def test_diff_names_each_leaf_with_both_values() -> None:
-    """What changed, from what, to what."""
+    """The value in the first config, then the value in the second."""
     other = change(change(SHORT, "model.init_scale", 100.0), "seed", 7)
     assert diff(SHORT, other) == {"seed": (SHORT.seed, 7), "model.init_scale": (1.0, 100.0)}
 
@@ -107,8 +106,8 @@ def test_diff_names_each_leaf_with_both_values() -> None:
     st.sampled_from(sorted(leaves(HEALTHY))),
     st.sampled_from([1, 2, 4, 8, 0.5, 1e-3, "all-ones", "float64"]),
 )
-def test_change_moves_exactly_the_leaf_it_names(field: str, value: Any) -> None:
-    """Whatever leaf is changed to whatever it may be, no other leaf moves."""
+def test_change_changes_one_leaf_only(field: str, value: Any) -> None:
+    """For any leaf and any value that it may have."""
     try:
         other = change(SHORT, field, value)
     except ConfigError:
@@ -122,7 +121,7 @@ def test_change_moves_exactly_the_leaf_it_names(field: str, value: Any) -> None:
     warmup=st.integers(0, 120),
     mask=st.sampled_from(["causal", "all-ones"]),
 )
-def test_a_config_survives_the_way_through_a_dict(seed: int, warmup: int, mask: Any) -> None:
+def test_config_is_the_same_after_it_was_a_dict(seed: int, warmup: int, mask: Any) -> None:
     """`from_dict` is the inverse of `dataclasses.asdict`."""
     config = Config(
         seed=seed,
@@ -134,7 +133,7 @@ def test_a_config_survives_the_way_through_a_dict(seed: int, warmup: int, mask: 
     assert from_dict(dataclasses.asdict(config)) == config
 
 
-def test_what_a_dict_leaves_out_keeps_its_default() -> None:
+def test_fields_that_a_dict_leaves_out_have_their_defaults() -> None:
     """An empty dict is the default config."""
     assert from_dict({"model": {"d_ff": 128}}) == dataclasses.replace(
         Config(), model=Model(d_ff=128)
@@ -156,27 +155,27 @@ def test_what_a_dict_leaves_out_keeps_its_default() -> None:
         ({"model": 3}, "model is 3; it must be a table of model's fields"),
     ],
 )
-def test_an_unknown_key_is_refused_with_the_nearest_known_one(tree: Any, hint: str) -> None:
-    """Nothing in a dict is ignored."""
+def test_unknown_key_is_refused_with_the_nearest(tree: Any, hint: str) -> None:
+    """No key of a dict is ignored."""
     with pytest.raises(ConfigError) as refused:
         from_dict(tree)
     assert hint in str(refused.value)
 
 
-def test_a_dict_that_is_none_is_refused() -> None:
-    """A file that held a list is not a config."""
-    with pytest.raises(ConfigError, match="must be a table of fields"):
+def test_value_that_is_not_a_dict_is_refused() -> None:
+    """For example a list, from a file."""
+    with pytest.raises(ConfigError, match="is not a table of fields"):
         from_dict([("seed", 1)])  # type: ignore[arg-type]
 
 
-def test_a_section_given_as_a_dict_is_refused_by_name() -> None:
-    """A section is a dataclass; a dict in its place would fail much later."""
+def test_section_that_is_a_dict_is_refused() -> None:
+    """Otherwise it would fail much later."""
     with pytest.raises(ConfigError, match=r"model is .* it must be a Model section"):
         Config(model={"d_model": 64})  # type: ignore[arg-type]
 
 
-def test_change_refuses_a_field_that_does_not_exist() -> None:
-    """With the nearest that does."""
+def test_change_refuses_an_unknown_field() -> None:
+    """The message gives the nearest field."""
     with pytest.raises(
         ConfigError, match=r"no field 'warmup_steps'; did you mean 'optimizer\.warmup_steps'"
     ):

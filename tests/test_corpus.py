@@ -1,4 +1,5 @@
-"""The corpus says what the languages say, and no split lets validation be copied from training."""
+"""The corpus has the forms of both languages, and no split lets a model copy validation from
+training."""
 
 import unicodedata
 from collections import Counter, defaultdict
@@ -118,8 +119,7 @@ def english_words(verb, tense):
 class TestForms:
     @pytest.mark.parametrize("verb", [verb.base for verb in ENGLISH])
     def test_english_inflections_agree_with_lemminflect(self, verb):
-        """Third person, past and participle of every verb are ones that an independent library
-        gives."""
+        """An independent library gives the same third person, past and participle of every verb."""
         ours = {
             "VBZ": {english_words(verb, "present_simple")[2]},
             "VBD": set(english_words(verb, "past_simple")),
@@ -129,7 +129,7 @@ class TestForms:
             tag: set() for tag in ours
         }
 
-    def test_first_and_second_person_are_the_bare_verb_but_for_be(self):
+    def test_first_and_second_person_are_the_base_verb_except_for_be(self):
         """I work, you work; I am, you are."""
         said = {verb.base: english_words(verb.base, "present_simple")[:2] for verb in ENGLISH}
         assert said == {verb.base: [verb.base] * 2 for verb in ENGLISH} | {"be": ["am", "are"]}
@@ -148,24 +148,24 @@ class TestForms:
             ),
         ],
     )
-    def test_an_english_verb_is_said_in_full(self, tense, forms):
-        """Pronoun, auxiliaries and verb of every tense."""
+    def test_english_forms_have_pronoun_and_auxiliaries(self, tense, forms):
+        """In every tense."""
         assert [row.english for row in ROWS if row.cell == ("study", tense)] == forms
 
     def test_be_agrees_with_its_person(self):
-        """The only verb whose past does, and whose first person is not its base."""
+        """No other verb has a past that agrees, or a first person that is not its base."""
         assert english_words("be", "past_simple") == ["was", "were", "was"]
         assert english_words("be", "present_simple") == ["am", "are", "is"]
 
-    def test_every_spanish_form_is_as_written_out(self):
-        """All 320 Spanish forms equal the table in this file."""
+    def test_every_spanish_form_is_as_in_the_table(self):
+        """All 320 forms equal the table in this file."""
         ours = defaultdict(lambda: defaultdict(list))
         for row in ROWS:
             ours[row.verb][row.tense].append(row.spanish)
         assert ours == spanish_table()
 
     def test_twelve_verbs_are_regular_and_eight_are_not(self):
-        """The classes whose learning is compared."""
+        """These are the classes whose learning is compared."""
         assert (
             " ".join(verb.base for verb in ENGLISH if not verb.regular)
             == "be have do go come see eat write"
@@ -175,7 +175,7 @@ class TestForms:
 
 class TestRowsAndSequences:
     def test_there_are_320_rows_and_640_sequences(self):
-        """20 infinitives and 20 x 5 x 3 finite forms, read both ways."""
+        """20 infinitives and 20 x 5 x 3 finite forms, in both directions."""
         assert (len(ROWS), len(SEQUENCES)) == (320, 640)
 
     def test_ids_are_unique_and_name_verb_tense_and_person(self):
@@ -184,20 +184,20 @@ class TestRowsAndSequences:
         assert len(set(ids)) == 320
         assert {"work.past_simple.3sg", "work.infinitive", "be.future_going_to.1sg"} <= set(ids)
 
-    def test_a_row_is_read_in_both_directions(self):
-        """Index 2 x row is Spanish to English, the next one English to Spanish."""
+    def test_row_is_read_in_both_directions(self):
+        """Index 2 * row is Spanish to English, and the next one English to Spanish."""
         number = [row.id for row in ROWS].index("work.past_simple.3sg")
         there, back = SEQUENCES[2 * number : 2 * number + 2]
         assert (there.text, there.direction) == ("él trabajó=he worked.", "es-en")
         assert (back.text, back.direction) == ("he worked=él trabajó.", "en-es")
         assert there.row is back.row is ROWS[number]
 
-    def test_a_sequence_carries_its_place(self):
+    def test_sequence_knows_its_index(self):
         """Indices run from 0 to 639."""
         assert [sequence.index for sequence in SEQUENCES] == list(range(640))
 
-    def test_the_longest_sequence_has_42_characters(self):
-        """And the mean has about 24."""
+    def test_longest_sequence_has_42_characters(self):
+        """The mean has about 24."""
         assert (
             max(SEQUENCES, key=lambda s: len(s.text)).text
             == "tú vas a escuchar=you are going to listen."
@@ -205,14 +205,14 @@ class TestRowsAndSequences:
         assert max(len(s.text) for s in SEQUENCES) == 42
         assert np.mean([len(s.text) for s in SEQUENCES]) == pytest.approx(24, abs=1)
 
-    def test_the_corpus_is_the_one_whose_hash_is_pinned(self):
-        """A changed form, id or order is a changed corpus, and has to be meant."""
+    def test_hash_of_the_corpus_is_pinned(self):
+        """A changed form, id or order makes another corpus, which must be intended."""
         assert CORPUS_SHA256 == "5fc224cfd9a131f53f0db1e1179ac8a3593c6fea157ab4f5870b18aa6903e156"
 
 
 class TestAlphabet:
-    def test_it_is_exactly_the_symbols_of_the_corpus(self):
-        """Sorted, without repeats, and it leaves ids to spare."""
+    def test_alphabet_is_exactly_the_symbols_of_the_corpus(self):
+        """Sorted, without repeats, and with ids to spare."""
         assert "".join(sorted({c for s in SEQUENCES for c in s.text})) == ALPHABET
         assert len(ALPHABET) < VOCAB_SIZE == 64
 
@@ -221,14 +221,14 @@ class TestAlphabet:
         assert [decode(encode(s.text)) for s in SEQUENCES] == [s.text for s in SEQUENCES]
         assert encode("to be").dtype == np.int64
 
-    def test_an_unknown_character_is_named_with_its_text(self):
-        """And with its place."""
+    def test_error_for_an_unknown_character_gives_text_and_position(self):
+        """And lists the symbols."""
         with pytest.raises(ValueError, match="'ñ' at position 2 of 'mañana'"):
             encode("mañana")
 
     @pytest.mark.parametrize("unused", [len(ALPHABET), 63, -1])
-    def test_an_id_without_a_character_is_named(self, unused):
-        """Padding ids stand for nothing."""
+    def test_error_for_an_id_without_a_character_gives_the_id(self, unused):
+        """Ids beyond the alphabet stand for no character."""
         with pytest.raises(ValueError, match=f"id {unused} at position 1"):
             decode(np.array([0, unused]))
 
@@ -251,8 +251,8 @@ class TestSplit:
             pytest.param(lambda s: [s.text], id="whole-sequence"),
         ],
     )
-    def test_nothing_of_validation_occurs_in_training(self, splits, parts):
-        """Not even in other case or without accents, on 200 seeds."""
+    def test_no_half_of_validation_occurs_in_training(self, splits, parts):
+        """Not even in another case or without accents, on 200 seeds."""
         said = [{stripped(part) for part in parts(sequence)} for sequence in SEQUENCES]
         leaks = {
             seed: set().union(*(said[i] for i in train)) & set().union(*(said[i] for i in val))
@@ -260,8 +260,8 @@ class TestSplit:
         }
         assert not any(leaks.values())
 
-    def test_every_sequence_is_on_exactly_one_side(self, splits):
-        """Both sides are ascending and together they are the corpus."""
+    def test_every_sequence_is_in_exactly_one_split(self, splits):
+        """Both are ascending, and together they are the corpus."""
         for train, val in splits.values():
             assert sorted([*train, *val]) == list(range(640))
             assert (np.diff(train) > 0).all()
@@ -269,28 +269,28 @@ class TestSplit:
 
     @pytest.mark.parametrize("per_class", [1, 2, 3, 4, 6])
     def test_validation_has_exactly_its_quota_of_every_tense_and_class(self, per_class):
-        """So many regular and so many irregular cells of each tense, whatever pairs were drawn."""
+        """The quota of regular and irregular cells of each tense, whatever groups were drawn."""
         quota = {(tense, regular): per_class for tense in TENSES for regular in (True, False)}
         for seed in SEEDS:
             held_out = cells(split(seed, per_class).val)
             assert Counter((tense, regular) for _, tense, regular in held_out) == quota
 
     def test_validation_holds_24_whole_cells(self, splits):
-        """Two of each class and tense: 64 rows, 128 sequences, and no cell is on both sides."""
+        """Two of each class and tense: 64 rows, 128 sequences. No cell is in both splits."""
         for train, val in splits.values():
             assert len(cells(val)) == 24
             assert not cells(val) & cells(train)
             assert (len(train), len(val)) == (512, 128)
 
     def test_every_tense_has_both_classes_in_training(self, splits):
-        """What is held out can be learned from its like."""
+        """What is held out can be learned from similar cells."""
         kinds = {(tense, regular) for tense in TENSES for regular in (True, False)}
         for train, _ in splits.values():
             assert {(tense, regular) for _, tense, regular in cells(train)} == kinds
 
     def test_cells_that_share_a_half_are_one_group(self):
-        """watch and look are both mirar, I was and I went are both yo fui; nothing else is
-        shared."""
+        """watch and look are both mirar; I was and I went are both yo fui. No other cells share a
+        half."""
         together = defaultdict(set)
         for sequence, group in zip(SEQUENCES, GROUPS, strict=True):
             together[group].add(sequence.row.cell)
@@ -301,21 +301,21 @@ class TestSplit:
         assert len(together) == 113
 
     def test_halves_are_compared_without_case_and_accents(self):
-        """Should two halves ever differ in nothing else, their cells travel together."""
+        """Cells whose halves differ only in these would be in one group."""
         assert normalise("Él trabajó") == "el trabajo" == normalise("el trabajo")
 
-    def test_pairs_are_held_out_too(self, splits):
-        """Some seeds validate on watch and look, some on be and go in the past."""
+    def test_groups_of_two_cells_are_held_out_too(self, splits):
+        """On some seeds watch and look are in validation, on some be and go in the past."""
         drawn = set().union(*(cells(val) for _, val in splits.values()))
         assert {("watch", "infinitive", True), ("be", "past_simple", False)} <= drawn
         assert len(drawn) == 120
 
-    def test_the_same_seed_splits_the_same_way(self, splits):
-        """Asked twice, answered once."""
+    def test_same_seed_gives_the_same_split(self, splits):
+        """In two calls."""
         assert all((split(seed).val == val).all() for seed, (_, val) in splits.items())
 
-    def test_seed_0_splits_as_it_always_did(self, splits):
-        """Pinned, so that another NumPy cannot deal other cells out of the same seed unseen."""
+    def test_split_of_seed_0_is_pinned(self, splits):
+        """Another version of NumPy must not change the splits."""
         held_out = {
             tense: " ".join(sorted(v for v, t, _ in cells(splits[0].val) if t == tense))
             for tense in TENSES
@@ -329,13 +329,13 @@ class TestSplit:
             "future_going_to": "eat go play want",
         }
 
-    def test_different_seeds_split_differently(self, splits):
-        """200 seeds, 200 splits."""
+    def test_different_seeds_give_different_splits(self, splits):
+        """200 seeds give 200 splits."""
         assert len({val.tobytes() for _, val in splits.values()}) == 200
 
     @pytest.mark.parametrize("impossible", [0, -1, 7])
-    def test_an_impossible_quota_is_an_error(self, impossible):
-        """Beyond six, a pair might have to be torn apart."""
+    def test_impossible_quota_is_an_error(self, impossible):
+        """Above six, a group of two cells might have to be split."""
         with pytest.raises(
             ValueError, match=f"val_cells_per_class is {impossible}; it must be 1 to 6"
         ):
@@ -355,19 +355,19 @@ class TestVerbTokens:
             pytest.param("he worked=él trabajó.", "", id="English to Spanish"),
         ],
     )
-    def test_they_are_the_last_english_word_and_the_stop(self, text, marked):
-        """Spanish to English only; entry t is about the character after t."""
+    def test_verb_tokens_are_the_last_english_word_and_the_stop(self, text, marked):
+        """From Spanish to English only; entry t is about the character after t."""
         mask = verb_token_mask(BY_TEXT[text])
         assert "".join(c for c, belongs in zip(text[1:], mask, strict=True) if belongs) == marked
         assert mask.dtype == np.bool_
 
-    def test_half_of_all_sequences_have_some(self):
-        """All that end in English, none that end in Spanish."""
+    def test_half_of_all_sequences_have_verb_tokens(self):
+        """All that end in English, and none that end in Spanish."""
         assert all(verb_token_mask(s).any() == (s.direction == "es-en") for s in SEQUENCES)
 
-    def test_compositional_tenses_end_in_the_bare_verb(self):
-        """There an irregular verb is as regular as any; in the other tenses some verb differs from
-        its base."""
+    def test_compositional_tenses_end_in_the_base_verb(self):
+        """In these tenses irregular verbs are regular; in every other tense the form of some verb
+        differs from its base."""
         bare = {
             tense: all(english_words(v.base, tense)[0] == v.base for v in ENGLISH)
             for tense in TENSES

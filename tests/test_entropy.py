@@ -1,4 +1,4 @@
-"""The entropy ladder is exact: equal to what a pencil finds, and no predictor gets below it."""
+"""The entropy ladder is exact: it equals results by hand, and no predictor has a lower loss."""
 
 import json
 import math
@@ -32,7 +32,8 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 class Predictor:
-    """A table of logits, a row for each context that occurs; starts as the observed frequencies."""
+    """A table of logits with a row for each context that occurs; it starts at the observed
+    frequencies."""
 
     def __init__(self, sequences, context, vocab_size):
         tokens = Counter()
@@ -60,7 +61,7 @@ class Predictor:
 
 @pytest.fixture(scope="module", params=["train", "val"])
 def real(request):
-    """A side of a real split: its optimal predictor and its floor."""
+    """One side of a real split: its best predictor and its floor."""
     sequences = [ENCODED[i] for i in getattr(split(0), request.param)]
     return Predictor(sequences, None, VOCAB_SIZE), conditional_entropy(sequences)
 
@@ -81,17 +82,17 @@ class TestByHand:
             pytest.param(["0001"], 3, 0.0, id="three characters of context know the place"),
         ],
     )
-    def test_conditional_entropy_is_what_a_pencil_finds(self, texts, context, expected):
+    def test_conditional_entropy_is_the_result_by_hand(self, texts, context, expected):
         """In nats per predicted token; the first character of a sequence is not predicted."""
         assert conditional_entropy(ids(*texts), context) == pytest.approx(expected, abs=1e-15)
 
     def test_nothing_to_predict_is_an_error(self):
-        """There is no mean over no token."""
+        """There is no mean over zero tokens."""
         with pytest.raises(ValueError, match="no token is predicted"):
             conditional_entropy(ids("0", "1"))
 
-    def test_yo_fui_cannot_be_told_apart(self):
-        """I was or I went: the one fork, after `yo fui=I w`, costs ln 2 in either sequence."""
+    def test_yo_fui_has_two_translations(self):
+        """I was or I went: this choice, after `yo fui=I w`, costs ln 2 in both sequences."""
         texts = ["yo fui=I was.", "yo fui=I went."]
         predicted = sum(len(text) - 1 for text in texts)
         assert conditional_entropy([encode(text) for text in texts]) == pytest.approx(
@@ -100,16 +101,16 @@ class TestByHand:
 
 
 class TestNothingScoresBelow:
-    def test_the_observed_frequencies_attain_the_floor(self, real):
-        """Equality at the optimum, to 1e-12."""
+    def test_observed_frequencies_attain_the_floor(self, real):
+        """To 1e-12."""
         predictor, floor = real
         assert predictor.loss() == pytest.approx(floor, abs=1e-12)
 
     @settings(max_examples=20)
     @given(seed=seeds, size=sizes, mixed=st.booleans())
-    def test_no_step_away_from_the_optimum_gains_on_a_real_split(self, real, seed, size, mixed):
-        """Steps of 1e-6 to 1 in random directions, with and without a share of the uniform
-        distribution."""
+    def test_no_change_of_the_best_predictor_lowers_its_loss(self, real, seed, size, mixed):
+        """On a real split: steps of 1e-6 to 1 in random directions, with and without a share of the
+        uniform distribution."""
         predictor, floor = real
         loss = predictor.loss(
             predictor.random_direction(seed, size), uniform=size / 2 if mixed else 0.0
@@ -118,14 +119,14 @@ class TestNothingScoresBelow:
         assert loss > floor or size < 1e-4
 
     @given(corpus=corpora, context=contexts, seed=seeds, size=sizes)
-    def test_no_step_away_from_the_optimum_gains_on_any_corpus(self, corpus, context, seed, size):
-        """Nor for a predictor that sees only a few characters."""
+    def test_no_change_lowers_the_loss_on_any_corpus(self, corpus, context, seed, size):
+        """Also for a predictor that sees only a few characters."""
         predictor, lowest = Predictor(corpus, context, 4), conditional_entropy(corpus, context)
         assert predictor.loss() == pytest.approx(lowest, abs=1e-12)
         assert predictor.loss(predictor.random_direction(seed, size)) >= lowest - 1e-12
 
     @given(corpus=corpora)
-    def test_more_context_never_costs(self, corpus):
+    def test_more_context_never_raises_the_entropy(self, corpus):
         """ln V >= unigram >= bigram >= ... >= floor on any corpus."""
         rungs = [math.log(4), *(conditional_entropy(corpus, k) for k in (0, 1, 2, 3, None))]
         assert all(low <= high + 1e-12 for high, low in pairwise(rungs))
@@ -145,8 +146,8 @@ class TestNGram:
             ),
         ],
     )
-    def test_its_probabilities_are_what_a_pencil_finds(self, n, text, expected):
-        """Fitted on 012 and 011, alpha 0.5, four symbols."""
+    def test_ngram_probabilities_are_the_results_by_hand(self, n, text, expected):
+        """Fitted on 012 and 011 with alpha 0.5 and four symbols."""
         model = NGram(ids("012", "011"), n, alpha=0.5, vocab_size=4)
         assert np.exp(-model.nll(ids(text))) == pytest.approx(expected)
 
@@ -156,21 +157,21 @@ class TestNGram:
         alpha=st.sampled_from(ALPHAS),
         prefix=st.text("0123", min_size=1),
     )
-    def test_its_probabilities_sum_to_one(self, corpus, n, alpha, prefix):
-        """After any prefix, seen or not."""
+    def test_ngram_probabilities_sum_to_one(self, corpus, n, alpha, prefix):
+        """After any prefix, whether it occurs in training or not."""
         model = NGram(corpus, n, alpha, vocab_size=4)
         following = [math.exp(-model.nll(ids(prefix + x))[-1]) for x in "0123"]
         assert sum(following) == pytest.approx(1, abs=1e-12)
 
-    def test_the_tokens_of_all_sequences_come_one_after_another(self):
-        """One value for each predicted token."""
+    def test_nll_has_one_value_per_predicted_token(self):
+        """For all sequences, one after another."""
         model = NGram(ids("012", "011"), 2, alpha=0.5, vocab_size=4)
         apart = [model.nll(ids(text)) for text in ("012", "01", "3333")]
         assert model.nll(ids("012", "01", "3333")).tolist() == np.concatenate(apart).tolist()
 
     @given(corpus=corpora, n=st.integers(1, 4), labels=st.data())
-    def test_alpha_is_the_best_of_leaving_each_group_out(self, corpus, n, labels):
-        """Counting a group out equals fitting without it."""
+    def test_alpha_is_the_best_when_each_group_is_left_out(self, corpus, n, labels):
+        """Subtracting the counts of a group equals fitting without it."""
         others = st.lists(st.integers(0, 2), min_size=len(corpus) - 2, max_size=len(corpus) - 2)
         groups = [0, 1, *labels.draw(others)]
         scores = dict.fromkeys(ALPHAS, 0.0)
@@ -183,8 +184,8 @@ class TestNGram:
         assert scores[fitted.alpha] == pytest.approx(min(scores.values()), abs=1e-9)
         assert fitted.nll(corpus).tolist() == NGram(corpus, n, fitted.alpha, 4).nll(corpus).tolist()
 
-    def test_groups_that_repeat_themselves_do_not_vouch_for_small_alphas(self):
-        """Every sequence occurs twice: seen apart, little smoothing is best; held out together,
+    def test_repeated_sequences_in_a_group_do_not_favour_a_small_alpha(self):
+        """Every sequence occurs twice. In separate groups little smoothing is best, in one group
         much."""
         train = ids("01", "01", "02", "02")
         assert NGram.fit(train, 2, 4).alpha == min(ALPHAS)
@@ -192,7 +193,7 @@ class TestNGram:
 
     @pytest.mark.parametrize("groups", [["a", "a"], ["a", "b", "c"]])
     def test_alpha_cannot_be_chosen_within_one_group_or_without_labels(self, groups):
-        """The message counts both."""
+        """The message counts groups and labels."""
         with pytest.raises(
             ValueError, match=f"{len(groups)} labels in {len(set(groups))} groups for 2 sequences"
         ):
@@ -218,7 +219,7 @@ def real_ladder():
 
 class TestLadder:
     @pytest.mark.parametrize("side", ["train", "val"])
-    def test_its_rungs_descend(self, real_ladder, side):
+    def test_rungs_descend(self, real_ladder, side):
         """uniform > unigram > bigram > floor, and the best n-gram lies between uniform and
         floor."""
         rungs = real_ladder[side]
@@ -227,16 +228,16 @@ class TestLadder:
         assert rungs["bigram"] > rungs["ngram"] > rungs["floor"]
 
     @pytest.mark.parametrize("seed", range(5))
-    def test_floors_and_baseline_are_where_they_were_measured(self, seed):
-        """Seeds 0-99 gave 0.190-0.194, 0.129-0.143 and 1.20-1.45 nats; a change of corpus or split
-        moves them."""
+    def test_floors_and_baseline_are_in_the_measured_ranges(self, seed):
+        """Seeds 0-99 gave 0.190-0.194, 0.129-0.143 and 1.20-1.45 nats. Another corpus or split
+        would change them."""
         rungs = ladder_of(seed)
         assert 0.189 < rungs["train"]["floor"] < 0.195
         assert 0.125 < rungs["val"]["floor"] < 0.145
         assert 1.15 < rungs["val"]["ngram"] < 1.5
 
-    def test_the_best_order_is_the_lowest_on_validation(self, real_ladder):
-        """And its scores are the baseline of both sides."""
+    def test_best_order_has_the_lowest_validation_loss(self, real_ladder):
+        """Its losses are the baseline of both splits."""
         best = min(real_ladder["ngrams"].items(), key=lambda item: item[1]["val"])
         assert str(real_ladder["ngram_n"]) == best[0]
         assert {side: real_ladder[side]["ngram"] for side in ("train", "val")} == {
@@ -244,20 +245,20 @@ class TestLadder:
         }
         assert list(real_ladder["ngrams"]) == list("1234567")
 
-    def test_an_order_scores_no_lower_on_training_than_its_context_allows(self, real_ladder):
-        """The n-gram is a function of n - 1 characters, so their conditional entropy bounds it."""
+    def test_ngram_loss_is_at_least_the_entropy_of_its_context(self, real_ladder):
+        """An n-gram is a function of n - 1 characters."""
         train = [ENCODED[i] for i in split(0).train]
         for n, scores in real_ladder["ngrams"].items():
             assert scores["train"] >= conditional_entropy(train, int(n) - 1)
 
-    def test_tokens_are_all_characters_but_the_first(self, real_ladder):
-        """The final stop included."""
+    def test_tokens_are_all_characters_except_the_first(self, real_ladder):
+        """With the final stop."""
         train, val = split(0)
         assert real_ladder["train"]["tokens"] == sum(len(SEQUENCES[i].text) - 1 for i in train)
         assert real_ladder["val"]["tokens"] == sum(len(SEQUENCES[i].text) - 1 for i in val)
 
-    def test_the_class_baseline_is_the_best_ngram_on_the_masked_tokens(self, real_ladder):
-        """The verb forms are harder than the mean token."""
+    def test_class_baseline_is_the_best_ngram_on_the_masked_tokens(self, real_ladder):
+        """Verb forms have a higher loss than the mean token."""
         train, val = split(0)
         model = NGram.fit(
             [ENCODED[i] for i in train],
@@ -270,12 +271,12 @@ class TestLadder:
         assert real_ladder["val"]["class_baseline"] > real_ladder["val"]["ngram"]
 
     def test_without_masks_there_is_no_class_baseline(self):
-        """None rather than a number that means something else."""
+        """It is None, not a number with another meaning."""
         bare = ladder(ids("012", "011"), ids("013"), 4)
         assert bare["train"]["class_baseline"] is bare["val"]["class_baseline"] is None
 
     def test_no_alpha_depends_on_validation(self, real_ladder):
-        """Another validation split, the same alphas and the same scores on training."""
+        """Another validation split gives the same alphas and the same training losses."""
         train, val = split(0)
         shuffled = [np.random.default_rng(0).permutation(ENCODED[i]) for i in val]
         other = ladder(
@@ -288,10 +289,10 @@ class TestLadder:
             )
             assert other["ngrams"][n]["val"] != scores["val"]
 
-    def test_it_survives_json(self, real_ladder):
-        """Plain values only, and string keys."""
+    def test_ladder_can_be_written_as_json(self, real_ladder):
+        """It has only plain values and string keys."""
         assert json.loads(json.dumps(real_ladder, allow_nan=False)) == real_ladder
 
-    def test_it_is_the_same_every_time(self, real_ladder):
-        """To the bit: a record carries it."""
+    def test_ladder_is_the_same_every_time(self, real_ladder):
+        """To the bit, because records contain it."""
         assert ladder_of(0) == real_ladder

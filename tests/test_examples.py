@@ -1,5 +1,4 @@
-"""The examples do what they show: the NumPy classifier here, the PyTorch loop in
-test_torch_example.py."""
+"""The examples do what they show. The PyTorch loop is tested in test_torch_example.py."""
 
 from __future__ import annotations
 
@@ -12,10 +11,10 @@ from examples.mlp import Classifier, main
 from probes import Record, diagnose
 
 
-def test_the_classifier_trains_to_a_healthy_record_and_a_page(
+def test_classifier_trains_to_a_healthy_record_and_a_page(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every signal that such a network has is there, at every layer and matrix."""
+    """Its record has every signal that such a network has, at every layer and matrix."""
     assert main(["--out", str(tmp_path)]) == 0
     record = Record.load(tmp_path / "mlp.jsonl")
     assert (record.complete, len(record.steps), diagnose(record).verdict) == (True, 400, "healthy")
@@ -35,18 +34,18 @@ def test_the_classifier_trains_to_a_healthy_record_and_a_page(
     assert "mlp" in (tmp_path / "mlp.html").read_text(encoding="utf-8")
 
 
-def test_the_classifier_with_huge_weights_is_caught(
+def test_classifier_with_huge_weights_is_diagnosed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By its exit code and by name."""
+    """The exit code is 1, and the cause is named."""
     assert main(["--out", str(tmp_path), "--init-scale", "100"]) == 1
     (cause,) = diagnose(Record.load(tmp_path / "mlp.jsonl")).causes
     assert (cause.name, cause.certain_since) == ("bad-init", 0)
     assert "cause 1: bad-init" in capsys.readouterr().out
 
 
-def test_the_classifiers_backward_pass_is_right() -> None:
-    """Along a random direction the gradient foretells how the loss changes."""
+def test_backward_pass_of_the_classifier_is_correct() -> None:
+    """Along a random direction the gradient predicts the change of the loss."""
     specimen, h = Classifier(), 1e-6
     rng = np.random.default_rng(1)
     network, params = specimen.model, specimen.params.values()

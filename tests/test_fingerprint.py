@@ -1,4 +1,4 @@
-"""A fingerprint changes with anything a run depends on, and with nothing else."""
+"""A fingerprint changes with everything that a run depends on, and with nothing else."""
 
 import ast
 import os
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
-    """The package's folder, copied; fingerprints are taken of the copy."""
+    """A copy of the package's folder, whose fingerprints are computed."""
     folder = tmp_path / "model"
     shutil.copytree(
         Path(MODULE.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__")
@@ -32,7 +32,7 @@ def copy(tmp_path, monkeypatch):
 
 
 def another(leaf):
-    """A valid value that is not HEALTHY's."""
+    """A valid value that differs from HEALTHY's."""
     value = leaves(HEALTHY)[leaf]
     if isinstance(value, str):
         return {"causal": "all-ones", "float32": "float64"}[value]
@@ -40,15 +40,16 @@ def another(leaf):
 
 
 def test_every_leaf_of_the_config_changes_the_fingerprint():
-    """And each in its own way."""
+    """No two leaves give the same fingerprint."""
     configs = [HEALTHY, *(change(HEALTHY, leaf, another(leaf)) for leaf in leaves(HEALTHY))]
     assert len({fingerprint(config) for config in configs}) == len(leaves(HEALTHY)) + 1
 
 
 def test_any_byte_of_any_source_changes_the_fingerprint(copy):
-    """One bit of the first, the middle and the last byte of every file, the length kept."""
+    """One bit of the first, the middle and the last byte of every file; the length stays the
+    same."""
     before, unnoticed = fingerprint(HEALTHY), []
-    for source in sorted(set(copy.glob("*.py")) - {copy / name for name in MODULE.CHOOSES_CONFIGS}):
+    for source in sorted(set(copy.glob("*.py")) - {copy / name for name in MODULE.NOT_HASHED}):
         content = source.read_bytes()
         for place in (0, len(content) // 2, len(content) - 1):
             spoiled = bytearray(content)
@@ -59,18 +60,18 @@ def test_any_byte_of_any_source_changes_the_fingerprint(copy):
     assert unnoticed == []
 
 
-def test_what_only_chooses_configs_changes_no_fingerprint(copy):
-    """A deadline that moves trains nothing again."""
+def test_files_that_only_define_configs_are_not_hashed(copy):
+    """A changed deadline does not train a run again."""
     before = fingerprint(HEALTHY)
-    for name in MODULE.CHOOSES_CONFIGS:
+    for name in MODULE.NOT_HASHED:
         (copy / name).write_bytes(b"")
     assert fingerprint(HEALTHY) == before
 
 
-def test_nothing_that_trains_imports_what_only_chooses_configs(copy):
-    """Or a change there would go unnoticed."""
-    trains = [source for source in copy.glob("*.py") if source.name not in MODULE.CHOOSES_CONFIGS]
-    left_out = {f"model.{name.removesuffix('.py')}" for name in MODULE.CHOOSES_CONFIGS} | {
+def test_files_that_train_do_not_import_those_that_are_not_hashed(copy):
+    """Otherwise a change there could change a run without its fingerprint."""
+    trains = [source for source in copy.glob("*.py") if source.name not in MODULE.NOT_HASHED]
+    left_out = {f"model.{name.removesuffix('.py')}" for name in MODULE.NOT_HASHED} | {
         "model.__init__"
     }
     imported = {
@@ -84,7 +85,7 @@ def test_nothing_that_trains_imports_what_only_chooses_configs(copy):
     assert imported & left_out == set()
 
 
-def test_a_source_of_another_name_changes_the_fingerprint(copy):
+def test_renamed_file_changes_the_fingerprint(copy):
     """A module is imported by its name."""
     before = fingerprint(HEALTHY)
     (copy / "verbs.py").rename(copy / "verbs_.py")
@@ -92,7 +93,7 @@ def test_a_source_of_another_name_changes_the_fingerprint(copy):
 
 
 def test_equal_sources_and_configs_have_one_fingerprint(copy):
-    """Wherever the package lies, and whichever object the config is."""
+    """Wherever the package is, and for every equal config."""
     of_copy = fingerprint(replace(HEALTHY, seed=7))
     shutil.rmtree(copy)
     shutil.copytree(ROOT / "model", copy, ignore=shutil.ignore_patterns("__pycache__"))
@@ -100,8 +101,8 @@ def test_equal_sources_and_configs_have_one_fingerprint(copy):
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
-def test_another_process_takes_the_same_fingerprint(hash_seed):
-    """A cache that was filled yesterday is found again."""
+def test_another_process_computes_the_same_fingerprint(hash_seed):
+    """So that it finds what an earlier process cached."""
     code = "from model import HEALTHY, fingerprint; print(fingerprint(HEALTHY))"
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     output = subprocess.run(

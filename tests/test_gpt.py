@@ -1,4 +1,4 @@
-"""The wiring of MiniGPT: how many parameters, what sees what, what padding may do."""
+"""MiniGPT as a whole: its parameters, its mask, and its padding."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ SHORT, LONG = (
 
 @pytest.fixture
 def double():
-    """HEALTHY in float64, where equal means equal to rounding."""
+    """HEALTHY in float64, where equal values are equal up to rounding."""
     return build(change(HEALTHY, "model.dtype", "float64"))
 
 
@@ -27,8 +27,8 @@ def test_minigpt_has_exactly_103680_parameters():
     assert build(HEALTHY).params.flat.size == 103_680
 
 
-def test_parameters_of_every_tensor_are_named_once_and_cover_the_buffer():
-    """Named views neither overlap nor leave a gap."""
+def test_parameters_cover_the_buffer_exactly_once():
+    """The named views neither overlap nor leave a gap."""
     params = build(HEALTHY).params
     for number, view in enumerate(params.views(params.flat).values()):
         view[...] = number
@@ -45,8 +45,8 @@ def test_initial_matrices_have_xavier_scale():
     assert ratios == pytest.approx([1.0] * len(ratios), rel=0.05)
 
 
-def test_init_scale_multiplies_every_matrix_and_nothing_else():
-    """The one leaf of a bad initialisation."""
+def test_init_scale_multiplies_matrices_only():
+    """Every matrix, and no vector."""
     healthy, scaled = (
         build(HEALTHY).params,
         build(change(HEALTHY, "model.init_scale", 100.0)).params,
@@ -64,10 +64,10 @@ def logits_of_first_row(specimen, tokens, lengths, mask):
 
 
 @pytest.mark.parametrize(("mask", "moves"), [("causal", False), ("all-ones", True)])
-def test_a_later_token_moves_an_earlier_prediction_only_without_the_causal_mask(
+def test_later_token_changes_an_earlier_prediction_only_without_the_causal_mask(
     mask, moves, double
 ):
-    """The leak is the mask's and nobody else's."""
+    """Only the mask decides whether the future leaks."""
     tokens = np.arange(12)
     changed = tokens.copy()
     changed[-1] = 30
@@ -75,8 +75,9 @@ def test_a_later_token_moves_an_earlier_prediction_only_without_the_causal_mask(
     assert (not np.allclose(before, after, atol=1e-12)) is moves
 
 
-def test_no_score_is_large_enough_to_be_seen_through_the_causal_mask():
-    """Weights a hundred times too large, float32: no earlier logit moves by a single bit."""
+def test_causal_mask_holds_for_huge_scores():
+    """With weights that are a hundred times too large, in float32, no earlier logit changes by a
+    single bit."""
     specimen = build(change(HEALTHY, "model.init_scale", 100.0))
     tokens = np.arange(12)
     changed = tokens.copy()
@@ -89,7 +90,8 @@ def test_no_score_is_large_enough_to_be_seen_through_the_causal_mask():
 
 @pytest.mark.parametrize("mask", ["causal", "all-ones"])
 def test_padding_is_never_attended_to(mask, double):
-    """A row predicts the same alone as beside a row three times as long, under either mask."""
+    """Under either mask, the logits of a row are the same alone and beside a row of three times its
+    length."""
     tokens, other = np.arange(10), np.arange(30)
     alone = logits_of_first_row(double, tokens, [10], mask)
     beside = logits_of_first_row(double, np.concatenate([tokens, other]), [10, 30], mask)
@@ -97,7 +99,7 @@ def test_padding_is_never_attended_to(mask, double):
 
 
 def test_padding_never_counts_in_the_loss(double):
-    """The loss of a batch is the mean over its real tokens, as if each row had been alone."""
+    """The loss of a batch is the mean over its real tokens, as if each row were alone."""
     both = Batch.of(np.array([SHORT, LONG]), "causal")
     alone = [
         double.model.token_losses(*Batch.of(np.array([i]), "causal")[1:]).copy()
@@ -108,7 +110,7 @@ def test_padding_never_counts_in_the_loss(double):
 
 
 def test_rotary_positions_make_scores_depend_on_distance_alone(double):
-    """The same Q and K, both moved along by five positions, give the same product."""
+    """The same Q and K, both shifted by five positions, have the same product."""
     rotary, token = (
         double.model.blocks[0].attn.rotary,
         np.random.default_rng(0).standard_normal(3 * 64),
@@ -121,8 +123,8 @@ def test_rotary_positions_make_scores_depend_on_distance_alone(double):
 
 
 def test_rotary_positions_scale_scores_by_the_root_of_the_width_of_a_head(double):
-    """Q and K carry half of 1 / sqrt(d_head) each; at position 0 nothing is turned, and V is left
-    alone."""
+    """Q and K are scaled by d_head^(-1/4) each. At position 0 they are not turned, and V is never
+    changed."""
     qkv = np.random.default_rng(0).standard_normal((1, 1, 3 * 64))
     turned = qkv.copy()
     double.model.blocks[0].attn.rotary.turn(turned)
@@ -132,7 +134,8 @@ def test_rotary_positions_scale_scores_by_the_root_of_the_width_of_a_head(double
 
 @pytest.mark.parametrize("offset", [0.0, 1e4, -1e4])
 def test_loss_is_stable_for_huge_logits(offset):
-    """Adding a constant to all logits changes nothing, and a certain right answer costs nothing."""
+    """A constant added to all logits changes nothing, and a correct prediction with certainty has a
+    loss of 0."""
     logits = np.full((1, 64), offset)
     logits[0, 5] += 1000
     losses, _ = CrossEntropy()(logits, np.array([5]))
@@ -140,19 +143,19 @@ def test_loss_is_stable_for_huge_logits(offset):
 
 
 def test_weight_decay_covers_matrices_only():
-    """The decayed slice of the buffer ends where the vectors begin."""
+    """The slice of the buffer that decays ends where the vectors begin."""
     params = build(HEALTHY).params
     assert params.n_decayed == sum(p.data.size for p in params.values() if p.data.ndim == 2)
 
 
 def test_vectors_before_matrices_are_refused():
-    """Weight decay is one slice; an order that would spoil it is an error."""
+    """Weight decay is applied to one slice, which must hold all matrices."""
     with pytest.raises(ValueError, match="matrices must come before vectors"):
         Params({"bias": (3,), "weight": (3, 3)}, "float32")
 
 
 def test_q_k_and_v_share_one_buffer_and_keep_their_names():
-    """Writing through the fused gradient is writing each named one."""
+    """Writing to the fused gradient writes to each of the three."""
     specimen = build(HEALTHY)
     fused = specimen.model.blocks[0].attn.qkv.weight
     fused.grad[...] = np.arange(3).repeat(64)[:, None]
@@ -161,7 +164,7 @@ def test_q_k_and_v_share_one_buffer_and_keep_their_names():
     ] == [0, 1, 2]
 
 
-def test_parameters_refuse_to_be_written_through_their_views():
-    """Only the optimizer, which owns the flat buffer, moves a weight."""
+def test_parameters_are_read_only_views():
+    """Only the optimizer, which has the flat buffer, changes a weight."""
     with pytest.raises(ValueError, match="read-only"):
         build(HEALTHY).params["embed.weight"].data[0, 0] = 1.0

@@ -31,8 +31,8 @@ def specimen(request):
 
 
 def relative_error(specimen, name):
-    """|projected gradient - finite difference| over their size, along one random direction of one
-    tensor."""
+    """Difference between the projected gradient and the finite difference, divided by their size,
+    along one random direction of one tensor."""
     view = specimen.params.views(specimen.params.flat)[name]
     direction = np.random.default_rng(1).standard_normal(view.shape)
     start = view.copy()
@@ -50,14 +50,14 @@ def relative_error(specimen, name):
 
 @pytest.mark.parametrize("name", list(param_shapes(HEALTHY.model)))
 def test_gradient_of_every_tensor_agrees_with_finite_differences(specimen, name):
-    """A wrong backward can train better than a right one; only this check tells."""
+    """A wrong backward pass may train well, so no loss curve replaces this check."""
     assert relative_error(specimen, name) <= TOLERANCE
 
 
-def test_check_sees_a_layernorm_backward_without_its_mean_and_projection_terms(
+def test_check_finds_a_layernorm_backward_without_its_mean_and_projection_terms(
     specimen, monkeypatch
 ):
-    """The fault that no loss curve shows: upstream of it the check is off by far more than its
+    """No loss curve shows this fault. Upstream of it the check fails by far more than its
     tolerance."""
 
     def wrong(self, dy, cache):

@@ -20,7 +20,7 @@ def test_every_array_starts_on_a_cache_line(dtype):
 
 
 def test_no_two_arrays_share_memory():
-    """Each keeps the values that were written to it."""
+    """Each array keeps the values that were written to it."""
     arrays = [memory.zeros(size, "float32") for size in range(1, 40)]
     for number, array in enumerate(arrays):
         assert not array.any()
@@ -28,13 +28,13 @@ def test_no_two_arrays_share_memory():
     assert all((array == number + 1).all() for number, array in enumerate(arrays))
 
 
-def test_an_array_may_be_larger_than_a_block():
-    """It gets a block of its own."""
+def test_array_may_be_larger_than_a_block():
+    """It gets its own block."""
     assert memory.zeros(2 * memory.BLOCK // 4, "float32").nbytes == 2 * memory.BLOCK
 
 
-def test_a_block_is_freed_with_the_last_array_in_it():
-    """So a process that trains many runs does not grow."""
+def test_block_is_freed_with_the_last_array_in_it():
+    """A process that trains many runs does not grow."""
     array = memory.empty(2 * memory.BLOCK, "uint8")
     block = array
     while block.base is not None:

@@ -1,4 +1,4 @@
-"""AdamW, the schedule and clipping, against their formulas written out."""
+"""AdamW, the schedule and clipping, compared with their formulas."""
 
 from dataclasses import replace
 
@@ -13,32 +13,32 @@ from model.params import Params
 OPTIMIZER = Optimizer(lr_max=0.02, warmup_steps=15)
 
 
-def test_warmup_rises_linearly_from_its_first_fraction_to_the_peak():
+def test_warmup_rises_linearly_to_the_peak():
     """lr(s) = lr_max (s + 1) / warmup_steps."""
     rates = [learning_rate(s, 120, OPTIMIZER) for s in range(15)]
     assert rates == pytest.approx([0.02 * (s + 1) / 15 for s in range(15)])
 
 
 def test_cosine_starts_at_the_peak_and_ends_at_a_tenth_of_it():
-    """The run's last step runs at the minimum, exactly."""
+    """The last step of the run has exactly the minimum."""
     assert learning_rate(15, 120, OPTIMIZER) == pytest.approx(0.02)
     assert learning_rate(119, 120, OPTIMIZER) == pytest.approx(0.002)
 
 
 def test_cosine_is_half_way_down_in_the_middle():
-    """Half of the way between peak and minimum at half of the decay."""
+    """In the middle of the decay the rate is in the middle between peak and minimum."""
     assert learning_rate(15 + 52, 120, OPTIMIZER) == pytest.approx(0.011)
 
 
-def test_without_warmup_the_first_step_runs_at_the_peak():
-    """Missing warmup keeps the cosine."""
+def test_without_warmup_the_first_step_has_the_peak_rate():
+    """The cosine is the same as with a warmup."""
     cold = replace(OPTIMIZER, warmup_steps=0)
     assert learning_rate(0, 120, cold) == pytest.approx(0.02)
     assert learning_rate(119, 120, cold) == pytest.approx(0.002)
 
 
 def reference_adamw(weight, grads, optimizer, lr, decay):
-    """AdamW in float64, one line a formula."""
+    """AdamW in float64, one line per formula."""
     m = v = np.zeros_like(weight)
     for count, grad in enumerate(grads, start=1):
         g = grad * min(1.0, optimizer.clip_norm / np.linalg.norm(grad))
@@ -54,7 +54,7 @@ def reference_adamw(weight, grads, optimizer, lr, decay):
 )
 @pytest.mark.parametrize("size", [0.01, 10.0], ids=["unclipped", "clipped"])
 def test_adamw_follows_its_formulas(shape, decay, size):
-    """Five steps, with and without clipping; a matrix decays, a vector does not."""
+    """Five steps, with and without clipping. A matrix decays, a vector does not."""
     rng = np.random.default_rng(0)
     params = Params({"w": shape}, "float64")
     params.flat[...] = rng.standard_normal(24)
@@ -68,14 +68,14 @@ def test_adamw_follows_its_formulas(shape, decay, size):
 
 
 def test_reported_norm_is_the_one_before_clipping():
-    """A norm of 50 is recorded as 50, however hard it is clipped."""
+    """A norm of 50 is reported as 50, although it is clipped."""
     params = Params({"w": (25,)}, "float64")
     params.flat_grad[...] = 10.0
     assert AdamW(params, OPTIMIZER).step(0.02) == pytest.approx(50.0)
 
 
 def test_update_is_what_was_added_to_the_parameters():
-    """The record's update/weight ratio rests on it."""
+    """The signal update_weight_ratio depends on it."""
     params = Params({"w": (5, 5)}, "float64")
     params.flat[...] = 1.0
     params.flat_grad[...] = np.linspace(-1, 1, 25)
@@ -86,24 +86,24 @@ def test_update_is_what_was_added_to_the_parameters():
 
 
 def test_norm_of_a_gradient_whose_square_overflows_float32_is_finite():
-    """1e25 squared is no float32, yet the norm of such a gradient is 2e25."""
+    """The square of 1e25 does not fit float32; the norm of this gradient is 2e25."""
     assert global_norm(np.full(4, 1e25, np.float32)) == pytest.approx(2e25)
 
 
 @pytest.mark.parametrize(("value", "expected"), [(np.nan, np.isnan), (np.inf, np.isposinf)])
-def test_norm_of_a_gradient_that_is_not_finite_says_so(value, expected):
-    """Nothing is hidden by the wider arithmetic."""
+def test_norm_of_a_gradient_that_is_not_finite_is_not_finite(value, expected):
+    """Arithmetic in float64 does not hide it."""
     assert expected(global_norm(np.array([1.0, value], np.float32)))
 
 
-def test_zero_gradient_moves_a_vector_not_at_all():
-    """No division by a zero norm."""
+def test_zero_gradient_does_not_change_a_vector():
+    """There is no division by a norm of zero."""
     params = Params({"b": (3,)}, "float64")
     params.flat[...] = 1.0
     AdamW(params, OPTIMIZER).step(0.02)
     assert params.flat.tolist() == [1.0, 1.0, 1.0]
 
 
-def test_norm_of_a_gradient_whose_square_vanishes_in_float32_is_not_zero():
-    """1e-25 squared is no float32 either."""
+def test_norm_of_a_gradient_whose_square_underflows_in_float32_is_not_zero():
+    """The square of 1e-25 is 0 in float32."""
     assert global_norm(np.full(100, 1e-25, np.float32)) == pytest.approx(1e-24)

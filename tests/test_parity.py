@@ -21,8 +21,8 @@ TOLERANCE = 1e-10
 
 
 def rotate(x):
-    """Rotary positions by the definition: interleaved pairs, one rotation matrix each. [T, H, D] ->
-    the same."""
+    """Rotary positions by the definition: one rotation matrix for each interleaved pair. [T, H, D]
+    -> the same."""
     T, _, D = x.shape
     angles = torch.arange(T)[:, None] * HEALTHY.model.rope_base ** (-torch.arange(0, D, 2) / D)
     cos, sin = angles.cos()[:, None], angles.sin()[:, None]
@@ -66,8 +66,8 @@ class Twin:
 
 @pytest.fixture(scope="module", params=["causal", "all-ones"])
 def pair(request):
-    """Ours and torch's, with the same random weights, biases and scales included, after one forward
-    and backward."""
+    """MiniGPT and the model in PyTorch with the same random weights, biases and scales, after one
+    forward and one backward pass."""
     torch.set_default_dtype(torch.float64)
     config = change(
         change(HEALTHY, "model.dtype", "float64"), "model.attention_mask", request.param
@@ -83,7 +83,7 @@ def pair(request):
 
 
 def test_logits_agree_with_torch(pair):
-    """Largest difference of any logit, relative to the largest logit."""
+    """By the largest difference of any logit, relative to the largest logit."""
     ours, _, logits, _ = pair
     assert np.abs(ours.logits(ROWS) - logits).max() / np.abs(logits).max() <= TOLERANCE
 
@@ -95,7 +95,7 @@ def test_loss_agrees_with_torch(pair):
 
 
 def test_every_gradient_agrees_with_torch(pair):
-    """Tensor by tensor, largest difference relative to the tensor's largest entry."""
+    """For each tensor by the largest difference, relative to its largest entry."""
     ours, twin, _, _ = pair
     ours.loss_at(ROWS)
     errors = {

@@ -1,4 +1,4 @@
-"""The PyTorch loop that hands over what it has at hand: sound, and spoiled on purpose."""
+"""The PyTorch loop records all signals that it has, healthy and with a fault."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ torch = pytest.importorskip(
 
 @pytest.fixture(scope="module")
 def example() -> Any:
-    """In single precision and on one thread, whatever other tests have set and however busy the
-    machine is."""
+    """In single precision and on one thread, whatever other tests have set."""
     from examples import torch_minigpt
 
     before = torch.get_default_dtype(), torch.get_num_threads()
@@ -30,21 +29,21 @@ def example() -> Any:
 
 @pytest.fixture(scope="module")
 def sound(example: Any, tmp_path_factory: pytest.TempPathFactory) -> Record:
-    """The loop as it stands, by its command line."""
+    """The record of the example's command line."""
     folder = tmp_path_factory.mktemp("runs")
     assert example.main(["--out", str(folder)]) == 0
     return Record.load(folder / "gpt.jsonl")
 
 
-def test_the_loop_leaves_a_healthy_record(sound: Record) -> None:
-    """All is judged but what needs to know how well the past foretells the next character."""
+def test_loop_leaves_a_healthy_record(sound: Record) -> None:
+    """Every detector judges it except those that need the entropy ladder."""
     diagnosis = diagnose(sound)
     assert (sound.complete, len(sound.steps), diagnosis.verdict) == (True, 160, "healthy")
     assert set(diagnosis.not_judged) == {"floor", "stuck-heads"}
     assert sound.column("val_loss")[-1] < 1.0
 
 
-def test_the_loop_hands_over_every_signal(sound: Record) -> None:
+def test_loop_records_every_signal(sound: Record) -> None:
     """At its three layers, ten matrices, two FFNs and eight heads."""
     assert {name: len(table.sites) for name, table in sound.tables.items()} == {
         "loss": 1,
@@ -63,18 +62,16 @@ def test_the_loop_hands_over_every_signal(sound: Record) -> None:
     }
 
 
-def test_the_gradients_that_are_handed_over_are_those_before_clipping(
-    example: Any, sound: Record
-) -> None:
-    """A part of the whole that PyTorch's clipping measures, and at times larger than what that
-    leaves."""
+def test_recorded_gradients_are_those_before_clipping(example: Any, sound: Record) -> None:
+    """Each is at most the norm that PyTorch's clipping measures, and at times larger than the
+    clipped norm."""
     layers = (sound.tables["grad_norm_by_layer"].values ** 2).sum(axis=1) ** 0.5
     assert (layers < sound.column("grad_norm")).all()
     assert layers.max() > example.CLIP_NORM
 
 
-def test_the_loop_without_warmup_at_a_high_rate_is_caught(example: Any, tmp_path: Path) -> None:
-    """Two steps tell; it ends at three times the validation loss."""
+def test_loop_without_warmup_at_a_high_rate_is_diagnosed(example: Any, tmp_path: Path) -> None:
+    """Within two steps; it ends at three times the validation loss."""
     assert example.main(["--out", str(tmp_path), "--warmup", "0", "--lr", "0.1"]) == 1
     record = Record.load(tmp_path / "gpt.jsonl")
     first = diagnose(record).causes[0]

@@ -1,4 +1,4 @@
-"""The training loop: its bits, its batches, its evaluations, and what it says about itself."""
+"""The training loop: its bits, its batches, its evaluations, its facts and its provenance."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ TRAIN_AND_HASH = "from tests.test_train import SHORT, Trained; print(Trained(SHO
 
 
 class Trained:
-    """A run to its end, and what came of it."""
+    """A run that was trained to its end, and its steps."""
 
     def __init__(self, config):
         self.specimen = build(config)
@@ -43,18 +43,18 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def trained():
-    """SHORT to its end; not to be trained or written to."""
+    """SHORT, trained to its end. Tests must not train or change it."""
     return Trained(SHORT)
 
 
 def test_same_config_trains_to_the_same_bits_in_one_process(trained):
-    """Nothing leaks from one run into the next."""
+    """No state is carried from one run to the next."""
     assert Trained(SHORT).digest == trained.digest
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_same_config_trains_to_the_same_bits_in_another_process(trained, threads):
-    """Whatever number of BLAS threads the environment asks for, the code trains on one."""
+    """Training uses one BLAS thread, whatever the environment sets."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
     output = subprocess.run(
         [sys.executable, "-c", TRAIN_AND_HASH],
@@ -68,7 +68,7 @@ def test_same_config_trains_to_the_same_bits_in_another_process(trained, threads
 
 
 def test_seed_decides_split_initialisation_and_batches():
-    """Two seeds share none of the three."""
+    """Two seeds have none of the three in common."""
     a, b = build(SHORT), build(replace(SHORT, seed=8))
     # Places within the split, so that another order is told from the same order of another split.
     first_a, first_b = (
@@ -79,8 +79,8 @@ def test_seed_decides_split_initialisation_and_batches():
     assert first_a != first_b
 
 
-def test_an_epoch_holds_no_row_twice():
-    """Drawn without replacement; a new epoch comes in a new order."""
+def test_epoch_holds_no_row_twice():
+    """Rows are drawn without replacement, and each epoch has a new order."""
     rows = np.arange(100)
     batches = list(islice(draw(rows, 32, np.random.default_rng(0)), 6))
     first, second = np.concatenate(batches[:3]), np.concatenate(batches[3:])
@@ -90,19 +90,19 @@ def test_an_epoch_holds_no_row_twice():
 
 @pytest.fixture(scope="module")
 def epoch():
-    """An epoch of 17 batches of 30 rows out of 512: who trained, and the rows of each batch."""
+    """An epoch of 17 batches of 30 rows out of 512: the specimen, and the rows of each batch."""
     specimen = build(change(replace(SHORT, steps=17, eval_every=17), "data.batch_size", 30))
     return specimen, [step.batch_ids for step in specimen.steps()]
 
 
 def test_batches_are_drawn_from_the_training_split_only(epoch):
-    """No validation row is ever trained on."""
+    """No validation row is trained on."""
     specimen, batches = epoch
     assert set(np.concatenate(batches).tolist()) <= set(specimen.split.train.tolist())
 
 
-def test_first_character_is_read_and_never_predicted():
-    """A batch predicts every character of its rows but the first."""
+def test_first_character_is_not_predicted():
+    """A batch predicts all other characters of its rows."""
     batch = Batch.of(np.array([5, 9]), "causal")
     rows = [encode(SEQUENCES[i].text) for i in (5, 9)]
     assert batch.tokens.tolist() == np.concatenate([row[:-1] for row in rows]).tolist()
@@ -110,7 +110,7 @@ def test_first_character_is_read_and_never_predicted():
 
 
 def row_by_row(specimen, ids, wanted):
-    """Mean loss over the chosen tokens, each row on its own."""
+    """Mean loss over the chosen tokens, one row at a time."""
     losses = []
     for i in ids:
         sequence = SEQUENCES[i]
@@ -121,7 +121,7 @@ def row_by_row(specimen, ids, wanted):
 
 
 def test_evaluation_is_the_mean_over_every_token_of_the_split():
-    """One packed pass gives what row by row gives."""
+    """One packed pass gives the same as one row at a time."""
     specimen = build(SHORT)
     evaluation = specimen.evaluate(specimen.model)
     every = row_by_row(specimen, specimen.split.val, lambda s: np.ones(len(s.text) - 1, bool))
@@ -129,7 +129,7 @@ def test_evaluation_is_the_mean_over_every_token_of_the_split():
 
 
 def test_class_losses_are_means_over_verb_words_of_that_class():
-    """The last English word and the stop, Spanish to English, of irregular rows."""
+    """The last English word and the full stop of irregular rows, from Spanish to English."""
     specimen = build(SHORT)
     evaluation = specimen.evaluate(specimen.model)
     irregular = [i for i in specimen.split.val if not SEQUENCES[i].row.regular]
@@ -138,8 +138,8 @@ def test_class_losses_are_means_over_verb_words_of_that_class():
 
 
 @pytest.mark.parametrize(("name", "regular"), [("regular", True), ("irregular", False)])
-def test_compositional_class_losses_are_means_over_the_compositional_tenses_alone(name, regular):
-    """The same words, in rows whose English is a fixed phrase and the bare verb."""
+def test_compositional_class_losses_are_means_over_the_compositional_tenses(name, regular):
+    """The same words, in rows whose English is a fixed phrase and the base verb."""
     specimen = build(SHORT)
     evaluation = specimen.evaluate(specimen.model)
     rows = {i: SEQUENCES[i].row for i in specimen.split.val}
@@ -153,7 +153,7 @@ def test_compositional_class_losses_are_means_over_the_compositional_tenses_alon
 
 
 def test_evaluations_come_at_their_cadence_and_after_the_last_step(trained):
-    """8 steps, every 3: after steps 2, 5 and the last."""
+    """Eight steps with an evaluation every 3: after steps 2 and 5, and after the last."""
     assert [i for i, (_, _, evaluation) in enumerate(trained.losses) if evaluation is not None] == [
         2,
         5,
@@ -162,13 +162,13 @@ def test_evaluations_come_at_their_cadence_and_after_the_last_step(trained):
 
 
 def test_evaluation_describes_the_parameters_after_the_update(trained):
-    """Evaluating again after the last step gives the same numbers."""
+    """Another evaluation after the last step gives the same numbers."""
     _, _, last = trained.losses[-1]
     assert dict(last) == dict(trained.specimen.evaluate(trained.specimen.model))
 
 
-def test_views_of_a_step_refuse_to_be_written():
-    """Who looks at parameters, gradients or updates cannot change them."""
+def test_views_of_a_step_are_read_only():
+    """A caller cannot change parameters, gradients or updates."""
     step = next(build(SHORT).steps())
     for views in (step.params, step.grads, step.updates):
         with pytest.raises(ValueError, match="read-only"):
@@ -176,7 +176,7 @@ def test_views_of_a_step_refuse_to_be_written():
 
 
 def test_training_a_specimen_twice_is_refused(trained):
-    """A second pass would start from trained weights and look like a first."""
+    """The second training would start from trained weights."""
     with pytest.raises(RuntimeError, match="build another one"):
         next(trained.specimen.steps())
 
@@ -189,20 +189,20 @@ def test_training_a_specimen_twice_is_refused(trained):
         ("model.attention_mask", "all-ones"),
     ],
 )
-def test_no_leaf_that_can_go_wrong_is_a_fact(leaf, value):
-    """Detectors are never told the answer: facts stay the same to the letter."""
+def test_facts_do_not_depend_on_leaves_that_a_break_changes(leaf, value):
+    """Detectors do not see the answer."""
     assert build(change(SHORT, leaf, value)).facts() == build(SHORT).facts()
 
 
-def test_tokens_per_batch_is_what_the_batches_of_an_epoch_predict_on_average(epoch):
-    """All 17 of them."""
+def test_tokens_per_batch_is_the_mean_over_an_epoch(epoch):
+    """Over all 17 batches."""
     specimen, batches = epoch
     predicted = [len(Batch.of(ids, "causal").targets) for ids in batches]
     assert specimen.facts()["tokens_per_batch"] == pytest.approx(np.mean(predicted), rel=0.02)
 
 
 def test_provenance_names_every_leaf_of_the_config():
-    """A record says exactly what was trained."""
+    """The record says exactly what was trained."""
     config = build(SHORT).provenance()["config"]
     assert sum(len(v) if isinstance(v, dict) else 1 for v in config.values()) == len(leaves(SHORT))
 
@@ -214,13 +214,13 @@ def test_provenance_names_every_leaf_of_the_config():
         ("data.batch_size", 4000, "data.batch_size is 4000; it must be at most 512"),
     ],
 )
-def test_config_that_the_corpus_cannot_serve_is_refused(leaf, value, message):
-    """What only the corpus can know is checked when the specimen is built."""
+def test_config_that_does_not_fit_the_corpus_is_refused(leaf, value, message):
+    """When the specimen is built, because the config does not know the corpus."""
     with pytest.raises(ConfigError, match=message):
         build(change(HEALTHY, leaf, value))
 
 
-def test_logits_are_the_callers_to_keep():
+def test_logits_are_a_copy():
     """A later pass does not overwrite them."""
     specimen = build(SHORT)
     kept = specimen.logits(np.array([0]))
@@ -230,7 +230,7 @@ def test_logits_are_the_callers_to_keep():
 
 
 def test_runs_that_take_turns_train_to_the_bits_they_have_alone(trained):
-    """One that was begun first ends first: it must not give the other its threads back half-way."""
+    """The run that started first ends first, and must not raise the other's thread limit."""
     first, second = build(replace(SHORT, seed=3)), build(SHORT)
     first_steps, second_steps = first.steps(), second.steps()
     next(first_steps)
@@ -242,8 +242,8 @@ def test_runs_that_take_turns_train_to_the_bits_they_have_alone(trained):
     assert second.params.flat.tobytes() == trained.flat.tobytes()
 
 
-def test_training_takes_one_blas_thread_and_gives_the_others_back_between_steps():
-    """Whoever computes between two steps has what the environment allows."""
+def test_training_limits_blas_to_one_thread_during_steps_only():
+    """Between two steps the caller has the threads that the environment allows."""
     with threadpool_limits(limits=2, user_api="blas"):
         specimen, inside = build(SHORT), []
         with Inspector(specimen.model, specimen.params) as inspector:
