@@ -52,13 +52,11 @@ class SessionReport:
         self._failures = dict(self._reports.failures)
         self.partial = [*reasons, *self._missing()]
         self._runs = self._ordered_runs(train)
-        experiment_runs = [
-            *(self._with_tests(run.judged) for run in self._runs),
-            *(self._with_tests(self._remains(one)) for one in self._failures.values()),
-        ]
-        self._draw(experiment_runs)
+        remains = [self._remains(failure) for failure in self._failures.values()]
+        self._draw(remains)
+        experiment_runs = [*(run.judged for run in self._runs), *remains]
         logs = [log.run for _, log in sorted(self._reports.logs.items())]
-        self._judged = [*experiment_runs, *logs]
+        self._judged = [*map(self._as_shown, experiment_runs), *logs]
         self._write_document()
         self._write_summary()
 
@@ -110,7 +108,7 @@ class SessionReport:
         names = dict.fromkeys([*self._session.experiments, *runs])
         return [run for name in names if (run := runs.get(name))]
 
-    def _with_tests(self, run: AnyRun) -> AnyRun:
+    def _as_shown(self, run: AnyRun) -> AnyRun:
         """The run as outputs show it: with its tests, and with its path relative to the root."""
         path = self._paths.in_document(Path(run.path)) if run.path else None
         return replace(run, path=path, tests=self._reports.tests.get(run.name, {}))
@@ -133,22 +131,27 @@ class SessionReport:
 
     # Output files
 
-    def _draw(self, runs: Sequence[AnyRun]) -> None:
-        """Draw the dashboard of the experiments, if it is not off. Of trainings that did not finish
-        only those that failed are drawn, not those that were interrupted."""
-        page, failures = self._paths.page, self._failures
+    def _draw(self, remains: Sequence[AnyRun]) -> None:
+        """Draw the dashboard of the experiments, if it is not off.
+
+        remains  what trainings that did not finish have recorded; drawn if the training failed, but
+                 not if it was interrupted
+        """
+        page = self._paths.page
         if page is None:
             return
         drawable: list[JudgedRun] = []
-        for run in runs:
-            if isinstance(run, JudgedRun) and (not run.error or failures[run.name].how == "failed"):
-                what = f"the record of {run.name} cannot be read back"
-                drawable += filter(None, [self._attempt(what, partial(self._with_rows, run))])
+        for run in self._runs:
+            what = f"the record of {run.name} cannot be read back"
+            drawable += filter(None, [self._attempt(what, partial(self._with_rows, run))])
+        for left in remains:
+            if isinstance(left, JudgedRun) and self._failures[left.name].how == "failed":
+                drawable.append(left)
         if not drawable:
             return
         failed = [
             f"{one.name} failed in training: {one.reason}."
-            for one in failures.values()
+            for one in self._failures.values()
             if one.how == "failed"
         ]
         reasons = [f"Partial page: {'; '.join(self.partial)}."] if self.partial else []
@@ -164,15 +167,14 @@ class SessionReport:
         if self._attempt(f"no dashboard at {page}", draw):
             self._written["dashboard"] = page
 
-    def _with_rows(self, run: JudgedRun) -> JudgedRun:
+    def _with_rows(self, run: Run) -> JudgedRun:
         """The run with the rows of its record, which are read from its file when another process
-        judged it."""
-        file = {one.name: one.path for one in self._runs}.get(run.name)
-        if file is None or run.error or run.name in self._session.runs:
-            return run
+        judged the run."""
+        if run.name in self._session.runs:
+            return run.judged
         from probes.record import Record
 
-        return replace(run, record=Record.load(file))
+        return replace(run.judged, record=Record.load(run.path))
 
     def _write_document(self) -> None:
         path = self._paths.document
