@@ -43,8 +43,8 @@ class Param:
 
 
 class Layer:
-    """x [N, I] -> x W^T + b [N, O], then a ReLU except in the last layer. `forward_hooks` are called
-    with the output."""
+    """x [N, I] -> x W^T + b [N, O], then a ReLU except in the last layer. `forward_hooks` are
+    called with the output."""
 
     def __init__(
         self, rng: np.random.Generator, inputs: int, outputs: int, relu: bool, scale: float

@@ -8,7 +8,8 @@ The dimension legend, used for every shape in this package:
     F  d_ff, neurons in an FFN    V  vocabulary
 
 The values are called leaves and have dotted names. `diff(a, b)` lists the leaves in which two
-configs differ; `change(config, "optimizer.lr_max", 3e-2)` returns a config with one leaf changed."""
+configs differ; `change(config, "optimizer.lr_max", 3e-2)` returns a config with one leaf
+changed."""
 
 from __future__ import annotations
 
@@ -93,7 +94,8 @@ class Model:
             self.d_model // self.n_heads % 2 == 0,
             "model.n_heads",
             self.n_heads,
-            f"a number for which d_model / n_heads is even (rotary positions turn pairs); d_model = {self.d_model}",
+            "a number for which d_model / n_heads is even (rotary positions turn pairs); "
+            f"d_model = {self.d_model}",
         )
         _require(self.vocab_size >= 2, "model.vocab_size", self.vocab_size, "at least 2")
         for name in ("rope_base", "norm_eps", "init_scale"):
@@ -225,7 +227,8 @@ def from_dict(tree: Mapping[str, Any]) -> Config:
         if "." in str(key):
             section, _, leaf = str(key).partition(".")
             raise ConfigError(
-                f"config: {key!r} is dotted; write it as a table, {{{section!r}: {{{leaf!r}: {value!r}}}}}"
+                f"config: {key!r} is dotted; "
+                f"write it as a table, {{{section!r}: {{{leaf!r}: {value!r}}}}}"
             )
         if key in sections:
             if not isinstance(value, Mapping):

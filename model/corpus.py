@@ -21,12 +21,12 @@ Direction = Literal["es-en", "en-es"]
 DIRECTIONS: tuple[Direction, ...] = ("es-en", "en-es")
 
 COMPOSITIONAL_TENSES = ("infinitive", "future_will", "future_going_to")
-"""Tenses whose English form is a fixed phrase and the base verb, so that irregular verbs are regular
-in them."""
+"""Tenses whose English form is a fixed phrase and the base verb, so that irregular verbs are
+regular in them."""
 
 ALPHABET = " .=Iabcdefghijklmnopqrstuvwyzáéíóú"
-"""The symbols of the corpus; the id of a character is its position here. The string is written out so
-that no change of the corpus can change an id unnoticed."""
+"""The symbols of the corpus; the id of a character is its position here. The string is written out
+so that no change of the corpus can change an id unnoticed."""
 
 VOCAB_SIZE = 64
 """Number of ids of the model. Ids from len(ALPHABET) on stand for no character."""
@@ -108,8 +108,8 @@ def encode(text: str) -> NDArray[np.int64]:
     for position, character in enumerate(text):
         if character not in _IDS:
             raise ValueError(
-                f"encode: {character!r} at position {position} of {text!r} is not a symbol of the corpus; "
-                f"the symbols are {ALPHABET!r}"
+                f"encode: {character!r} at position {position} of {text!r} "
+                f"is not a symbol of the corpus; the symbols are {ALPHABET!r}"
             )
     return np.array([_IDS[character] for character in text], dtype=np.int64)
 
@@ -120,7 +120,8 @@ def decode(ids: NDArray[np.int64]) -> str:
     for position, i in enumerate(ids):
         if not 0 <= i < len(ALPHABET):
             raise ValueError(
-                f"decode: id {i} at position {position} stands for no character; ids are 0 to {len(_IDS) - 1}"
+                f"decode: id {i} at position {position} stands for no character; "
+                f"ids are 0 to {len(_IDS) - 1}"
             )
     return "".join(ALPHABET[i] for i in ids)
 
@@ -166,9 +167,9 @@ GROUPS = _connected()
 """For each sequence the number of its group. A split puts all (verb, tense) cells of a group on the
 same side.
 
-Of 120 cells, 106 are alone in their group. There are seven groups of two cells: watch and look (both
-mirar) in each of the six tenses, and be and go (both fui) in the past simple. No group has cells of
-two tenses, or of a regular and an irregular verb."""
+Of 120 cells, 106 are alone in their group. There are seven groups of two cells: watch and look
+(both mirar) in each of the six tenses, and be and go (both fui) in the past simple. No group has
+cells of two tenses, or of a regular and an irregular verb."""
 
 
 def _cells_by_group() -> tuple[Counter[tuple[str, bool]], ...]:
@@ -190,10 +191,10 @@ def split(seed: int, val_cells_per_class: int = 2) -> Split:
     """Split the corpus: go through the groups in random order and put each one that still fits the
     quota into validation, all others into training.
 
-    The quota is `val_cells_per_class` regular and as many irregular cells of each tense. It is always
-    filled exactly: a cell that is alone in its group is passed over only when its quota is full, and
-    no quota is larger than the number of such cells. The order is drawn from the raw PCG64 stream,
-    which NumPy does not change between versions (NEP 19).
+    The quota is `val_cells_per_class` regular and as many irregular cells of each tense. It is
+    always filled exactly: a cell that is alone in its group is passed over only when its quota is
+    full, and no quota is larger than the number of such cells. The order is drawn from the raw
+    PCG64 stream, which NumPy does not change between versions (NEP 19).
 
     Raises ValueError when the quota is below 1 or above the number of cells that are alone.
     """

@@ -62,9 +62,9 @@ def conditional_entropy(sequences: Iterable[Ids], context: int | None = None) ->
     """The lowest mean loss that any function of the last `context` characters can have on these
     sequences, in nats per predicted token.
 
-    With 0 characters it is the unigram entropy, with 1 the bigram entropy, and with the whole prefix
-    (None) the floor. Near the start of a sequence, where there are fewer characters, the context is
-    all of them.
+    With 0 characters it is the unigram entropy, with 1 the bigram entropy, and with the whole
+    prefix (None) the floor. Near the start of a sequence, where there are fewer characters, the
+    context is all of them.
 
     Proof. Of N predicted tokens, let c(h, x) be token x after context h; let n(h) = sum_x c(h, x)
     and p(x|h) = c(h, x) / n(h). Any function q of the context gives the same distribution q(.|h) to
@@ -123,8 +123,9 @@ class NGram:
         labels = range(len(train)) if groups is None else groups
         if len(labels) != len(train) or len(set(labels)) < 2:
             raise ValueError(
-                f"n-gram: {len(labels)} labels in {len(set(labels))} groups for {len(train)} sequences; "
-                "alpha is chosen between groups: it takes one label for each sequence, and two groups or more"
+                f"n-gram: {len(labels)} labels in {len(set(labels))} groups "
+                f"for {len(train)} sequences; alpha is chosen between groups: "
+                "give one label for each sequence, and two groups or more"
             )
         return cls(train, n, _best_alpha(train, n, vocab_size, labels), vocab_size)
 

@@ -100,8 +100,8 @@ class Block(Module):
 
 
 class MiniGPT(Module):
-    """Tokens of a batch [N] -> logits [N, V]. `training` is True during a training pass, which hooks
-    use to tell it from an evaluation."""
+    """Tokens of a batch [N] -> logits [N, V]. `training` is True during a training pass, which
+    hooks use to tell it from an evaluation."""
 
     def __init__(self, model: config.Model, params: Params) -> None:
         super().__init__()

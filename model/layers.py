@@ -6,9 +6,9 @@ them over [B, T]. The gradient of x is called dx. A backward pass writes the gra
 parameters in place and returns dx. `Module` calls the hooks after each forward pass, with the
 module, its arguments and its output. Dimension legend: `model.config`.
 
-A module returns its output in a buffer that its next call overwrites, because the page faults of new
-arrays would cost more than the arithmetic. Copy an output to keep it. A backward pass may overwrite
-its cache and dy, which are not needed after it."""
+A module returns its output in a buffer that its next call overwrites, because the page faults of
+new arrays would cost more than the arithmetic. Copy an output to keep it. A backward pass may
+overwrite its cache and dy, which are not needed after it."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ class Embedding(Module):
         return y, tokens
 
     def backward(self, dy: Array, tokens: Ids) -> None:
-        """Add to the gradient that the tied head has written. The sum is a product with one-hot rows,
-        so that its order is fixed."""
+        """Add to the gradient that the tied head has written. The sum is a product with one-hot
+        rows, so that its order is fixed."""
         one_hot = self.buffer("one_hot", (len(tokens), len(self.weight.data)), dy)  # [N, V]
         one_hot[...] = 0
         one_hot[np.arange(len(tokens)), tokens] = 1

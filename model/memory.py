@@ -1,7 +1,8 @@
-"""Memory for the arrays of a run: each starts on a cache line, in blocks large enough for huge pages.
+"""Memory for the arrays of a run: each starts on a cache line, in blocks large enough for huge
+pages.
 
-Memory limits the speed of a step as much as arithmetic does. An array that starts in the middle of a
-cache line costs two accesses instead of one, and the processor's page table (TLB) does not hold a
+Memory limits the speed of a step as much as arithmetic does. An array that starts in the middle of
+a cache line costs two accesses instead of one, and the processor's page table (TLB) does not hold a
 dozen megabytes of small pages."""
 
 from __future__ import annotations

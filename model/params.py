@@ -1,7 +1,7 @@
 """Parameters and their gradients, each kept in one flat buffer with a named view per tensor.
 
-With one buffer, clipping and AdamW are a few passes over one array, and Q, K and V are computed by one
-matrix product although each is a parameter with its own name."""
+With one buffer, clipping and AdamW are a few passes over one array, and Q, K and V are computed by
+one matrix product although each is a parameter with its own name."""
 
 from __future__ import annotations
 

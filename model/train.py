@@ -166,12 +166,13 @@ def build(config: Config) -> Specimen:
 def _fits_the_corpus(config: Config, n_train: int) -> None:
     if config.model.vocab_size < len(ALPHABET):
         raise ConfigError(
-            f"config: model.vocab_size is {config.model.vocab_size}; it must be at least {len(ALPHABET)}, "
-            "the symbols of the corpus"
+            f"config: model.vocab_size is {config.model.vocab_size}; "
+            f"it must be at least {len(ALPHABET)}, the symbols of the corpus"
         )
     if config.data.batch_size > n_train:
         raise ConfigError(
-            f"config: data.batch_size is {config.data.batch_size}; it must be at most {n_train}, the training rows"
+            f"config: data.batch_size is {config.data.batch_size}; "
+            f"it must be at most {n_train}, the training rows"
         )
 
 

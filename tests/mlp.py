@@ -1,5 +1,4 @@
-"""A specimen that shares nothing with MiniGPT: a two-layer classifier of points, in forty lines of
-NumPy."""
+"""A specimen that shares no code with MiniGPT: a two-layer classifier of points."""
 
 from types import SimpleNamespace
 
@@ -82,7 +81,13 @@ class MLP:
                 param.data += updates[name]
             evaluation = {"train_loss": self.loss()} if index % 3 == 2 else None
             yield SimpleNamespace(
-                index=index, loss=loss, lr=self.lr, grad_norm=norm, batch_ids=range(64), updates=updates,
+                index=index,
+                loss=loss,
+                lr=self.lr,
+                grad_norm=norm,
+                batch_ids=range(64),
                 params={name: p.data for name, p in self.params.items()},
-                grads={name: p.grad for name, p in self.params.items()}, evaluation=evaluation,
-            )  # fmt: skip
+                grads={name: p.grad for name, p in self.params.items()},
+                updates=updates,
+                evaluation=evaluation,
+            )

@@ -141,7 +141,7 @@ DAMAGED = {
     '{"sites": {"activation": ["a", "a"]}}': "must be a list of different names",
     '{"sites": {"activation": "ab"}}': "must be a list of different names",
     '{"sites": {"activations": ["a"]}}': "did you mean 'activation'",
-    '{"sites": {"activation": ["a", "b"]}}\n{"step": 1, "activation": [1]}': "1 values, and 2 sites",
+    '{"sites": {"activation": ["a", "b"]}}\n{"step": 1, "activation": [1]}': "1 values, 2 sites",
     '{"end": {"complete": true}}\n{"step": 1, "loss": 4.1}': "there is a line after the end",
 }
 

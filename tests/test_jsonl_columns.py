@@ -23,7 +23,8 @@ def read(*lines):
 
 @pytest.fixture
 def path(tmp_path):
-    """Fifty steps with signals of the run and of sites, whole numbers, and signals of evaluations."""
+    """Fifty steps with signals of the run and of sites, whole numbers, and signals of
+    evaluations."""
     path, rng = tmp_path / "run.jsonl", np.random.default_rng(0)
     with Recorder(path, provenance={"name": "run"}, vocab_size=64) as recorder:
         for step in range(0, 100, 2):

@@ -157,7 +157,8 @@ SCALARS = [2, np.int64(2), np.float32(2), np.float64(2), np.array(2.0), np.float
 
 @pytest.mark.parametrize("two", SCALARS, ids=lambda two: type(two).__name__)
 def test_value_may_be_any_scalar(path: Path, two: Any) -> None:
-    """Of Python, of NumPy, or an array without axes. On disk and in memory it is the same float64."""
+    """Of Python, of NumPy, or an array without axes. On disk and in memory it is the same
+    float64."""
     with Recorder(path) as recorder:
         recorder.log(np.int64(0), loss=two, activation={"a": two})  # type: ignore[arg-type]
     read = Record.load(path)

@@ -372,9 +372,7 @@ def test_value_that_is_not_a_tensor_is_not_converted(value: Any) -> None:
 def test_number_is_logged_within_its_budget(benchmark: Any, tmp_path: Path, scalars: int) -> None:
     """Median time of a row that is written to disk, divided by the numbers in it."""
     if benchmark.disabled:
-        pytest.skip(
-            "benchmarks are off here, as under pytest-xdist: run this test on its own, in one process"
-        )
+        pytest.skip("benchmarks are off here, as under pytest-xdist: run this test in one process")
     names, steps = ("loss", "lr", "grad_norm", "train_loss", "val_loss")[:scalars], count()
     with Recorder(tmp_path / "run.jsonl") as recorder:
 

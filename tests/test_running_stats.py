@@ -22,8 +22,8 @@ def two_pass(values: list[float]) -> tuple[float, float]:
 
 
 def variance_tolerance(values: list[float]) -> float:
-    """The error that rounding of the mean may cause: n eps kappa with kappa = rms / std (Chan, Golub
-    and LeVeque 1983)."""
+    """The error that rounding of the mean may cause: n eps kappa with kappa = rms / std (Chan,
+    Golub and LeVeque 1983)."""
     mean, variance = two_pass(values)
     rms = sqrt(mean * mean + variance)
     return (

@@ -32,7 +32,8 @@ def test_every_matrix_of_the_specimen_agrees_with_svd_along_a_run():
 
 
 def test_warm_start_needs_fewer_iterations_than_a_cold_one(monkeypatch):
-    """The second estimate takes two: one for the value, and one to see that it no longer changes."""
+    """The second estimate takes two: one for the value, and one to see that it no longer
+    changes."""
     matrix, norm, counts = np.random.default_rng(0).standard_normal((64, 64)), SpectralNorm(), []
     qr = np.linalg.qr
     for _ in range(2):

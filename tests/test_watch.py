@@ -1,4 +1,5 @@
-"""watch(): trains any specimen to the end with hooks attached, and writes the record step by step."""
+"""watch(): trains any specimen to the end with hooks attached, and writes the record step by
+step."""
 
 from dataclasses import replace
 
@@ -78,7 +79,8 @@ def test_on_step_is_called_after_every_step():
 
 
 def test_run_that_dies_leaves_what_came_before(tmp_path):
-    """The specimen raises after ten steps: ten rows on disk, marked incomplete, and no hook left."""
+    """The specimen raises after ten steps: ten rows on disk, marked incomplete, and no hook
+    left."""
     mlp = MLP()
     steps = mlp.steps()
 

@@ -155,7 +155,7 @@ def _by_site(name: str, reading: Json, layouts: Mapping[str, list[str]]) -> Json
     if not isinstance(reading, list) or name not in layouts:
         return reading
     if len(reading) != len(layouts[name]):
-        raise RecordError(f"{name} has {len(reading)} values, and {len(layouts[name])} sites")
+        raise RecordError(f"{name} has {len(reading)} values, {len(layouts[name])} sites")
     return dict(zip(layouts[name], reading, strict=True))
 
 

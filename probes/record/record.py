@@ -129,8 +129,8 @@ class Record:
         return replace(self, provenance={}, stopped=None)
 
     def prefix(self, step: int) -> Record:
-        """The rows up to and including `step`. The record is marked incomplete when that leaves rows
-        out."""
+        """The rows up to and including `step`. The record is marked incomplete when that leaves
+        rows out."""
         rows = int(np.searchsorted(self.steps, step, side="right"))
         if rows == len(self.steps):
             return self

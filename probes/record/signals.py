@@ -16,8 +16,8 @@ from probes.common.text import did_you_mean
 Scope = Literal["run", "layer", "matrix", "head", "class", "site", "batch"]
 Cadence = Literal["step", "evaluation"]
 Reading = float | Mapping[str, float] | Sequence[float] | npt.NDArray[Any] | None
-"""What one row holds of a signal: one value, a value per site, a value per position, or None when it
-was not measured."""
+"""What one row holds of a signal: one value, a value per site, a value per position, or None when
+it was not measured."""
 
 
 class UnknownSignalError(KeyError):
@@ -56,12 +56,14 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "train_loss", NATS, "run", "evaluation",
-        "mean of -ln p(target) over every predicted token of the training split, after the step's update",
+        "mean of -ln p(target) over every predicted token of the training split, "
+        "after the step's update",
         "cross-entropy",
     ),
     Signal(
         "val_loss", NATS, "run", "evaluation",
-        "mean of -ln p(target) over every predicted token of the validation split, after the step's update",
+        "mean of -ln p(target) over every predicted token of the validation split, "
+        "after the step's update",
         "cross-entropy",
     ),
     Signal(
@@ -116,12 +118,14 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "dead_fraction", "1", "layer", "evaluation",
-        "fraction of an FFN's neurons whose pre-activation is below -3 on every real token of the evaluation",
+        "fraction of an FFN's neurons whose pre-activation is below -3 "
+        "on every real token of the evaluation",
         "GELU(-3) = -0.004: the neuron passes neither signal nor gradient",
     ),
     Signal(
         "attention_entropy", "1", "head", "evaluation",
-        "mean over queries of the attention's entropy divided by ln(visible keys), first position left out",
+        "mean over queries of the attention's entropy divided by ln(visible keys), "
+        "first position left out",
         "Zhai et al. 2023 (entropy collapse)",
     ),
     Signal(

@@ -1,1 +1,2 @@
-"""Makes records: `watch` trains a specimen with hooks attached, `Recorder` serves any other loop."""
+"""Makes records: `watch` trains a specimen with hooks attached, `Recorder` serves any other
+loop."""

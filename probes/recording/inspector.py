@@ -1,8 +1,8 @@
 """Attaches hooks to a model, and removes them without leaving a trace.
 
 It works with any module that has a tuple of `forward_hooks` and any parameter that has a tuple of
-`backward_hooks` (`probes.recording.protocols`). A hook receives read-only views, so it cannot change
-the training. It must copy what it wants to keep."""
+`backward_hooks` (`probes.recording.protocols`). A hook receives read-only views, so it cannot
+change the training. It must copy what it wants to keep."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What a specimen must offer to be watched. Any object with these attributes can be watched; it need
-not inherit from anything."""
+"""What a specimen must offer to be watched. Any object with these attributes can be watched; it
+need not inherit from anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Records a training run: the numbers that a loop logs, and signals of the arrays that it hands over.
+"""Records a training run: the numbers that a loop logs, and signals of the arrays that it hands
+over.
 
 On disk a record is one JSON line per step, written before the next step begins, so that a line
 survives the process however it ends. Clock, process and host are written to a sidecar file beside

@@ -16,8 +16,8 @@ import numpy.typing as npt
 class Welford:
     """Running count, mean and sum of squared deviations (`m2`) of the finite values so far.
 
-    Values that are not finite are only counted, in `nonfinite`: one NaN in the mean would make every
-    later mean NaN."""
+    Values that are not finite are only counted, in `nonfinite`: one NaN in the mean would make
+    every later mean NaN."""
 
     n: int = 0
     mean: float = 0.0

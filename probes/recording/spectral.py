@@ -1,5 +1,5 @@
-"""Largest singular value of a matrix by power iteration, which starts from the singular vectors that
-it found the last time.
+"""Largest singular value of a matrix by power iteration, which starts from the singular vectors
+that it found the last time.
 
 It iterates a block of vectors rather than one (Halko, Martinsson and Tropp 2011). The warm vectors
 follow a matrix that changes a little; the fresh random ones find a direction that has become larger
@@ -31,8 +31,8 @@ class SpectralNorm:
         self._rng = np.random.default_rng(0)
 
     def __call__(self, name: str, matrix: npt.NDArray[Any]) -> float:
-        """Estimate for `matrix` [m, n], called `name`; NaN when it holds a value that is not finite,
-        0 when all values are 0."""
+        """Estimate for `matrix` [m, n], called `name`; NaN when it holds a value that is not
+        finite, 0 when all values are 0."""
         largest = float(np.abs(matrix).max(initial=0.0))
         if largest == 0 or not np.isfinite(largest):
             return 0.0 if largest == 0 else float("nan")

@@ -21,8 +21,8 @@ from probes.recording.protocols import Specimen, Step
 from probes.recording.recorder import Recorder
 
 StopRule = Callable[[Callable[[], Record]], str | None]
-"""Is called after every evaluation with a function that returns the record so far. Returns the cause
-to stop for, or None."""
+"""Is called after every evaluation with a function that returns the record so far. Returns the
+cause to stop for, or None."""
 
 LOG = logging.getLogger("probes")
 
@@ -35,7 +35,8 @@ def watch(
     on_step: Callable[[int, int], None] | None = None,
     stop_rule: StopRule | None = None,
 ) -> Record:
-    """Train a specimen and return its record. With a path, the record is written there step by step.
+    """Train a specimen and return its record. With a path, the record is written there step by
+    step.
 
     `on_step(step, total_steps)` is called after every step. The run ends early once `stop_rule`
     returns a cause; `record.stopped` then holds the cause and the number of steps saved. An
