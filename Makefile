@@ -1,8 +1,8 @@
-# make         set up, run the experiments, print where the dashboard is
-# make test    set up, pass all tests
+# make            set up, run the experiments, print where the dashboard is
+# make test       set up, check style and types, run all tests
+# make parity     compare the specimen with PyTorch and run the PyTorch example, in their own environment
+# make bench      measure what steps, recording and the suite cost; takes minutes on an idle machine
 # make calibrate  train many runs per condition and publish how often the diagnosis is right; takes hours
-# make parity  the specimen against PyTorch, and the PyTorch example, in an environment of its own
-# make bench   what it costs, beside what it is compared with; takes minutes on a machine that does nothing else
 
 PYTHON ?= python3
 VENV   := .venv
@@ -11,7 +11,7 @@ PARITY := .venv-parity
 
 # The longest training first, so that the two workers finish together.
 EXPERIMENTS := test_overfit.py test_breaks.py test_healthy.py
-WORKERS     := --dist loadfile --no-loadscope-reorder
+WORKERS     := --dist loadfile --no-loadscope-reorder --benchmark-disable
 # Benchmarks need a process of their own: with workers beside them they are skipped.
 OVERHEAD    := $(BIN)/python -m pytest -k "recording_costs or within_its_budget" --dashboard off --diagnosis-json off
 

@@ -1,4 +1,4 @@
-"""This repository's own experiments, offered to the plugin as any project would offer its own."""
+"""Offers this repository's experiments to the plugin, in the way any project offers its own."""
 
 from __future__ import annotations
 
@@ -29,18 +29,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         type=seed,
         default=TEST_SEED,
-        help="run the experiments on another seed, a whole number from 0 (default: %(default)s)",
+        help="train the experiments with another seed, a whole number from 0 (default: %(default)s)",
     )
-    group = parser.getgroup("blind", "name three runs without being told (docs/blind.md)")
+    group = parser.getgroup(
+        "blind", "the blind exercise: diagnose runs without their names (docs/blind.md)"
+    )
     group.addoption(
-        "--blind", action="store_true", help="train and draw them for reports/blind; runs no test"
+        "--blind",
+        action="store_true",
+        help="train the runs and draw them in reports/blind; runs no test",
     )
     group.addoption(
         "--reveal", action="store_true", help="score reports/blind/diagnoses.toml; runs no test"
     )
     parser.addini(
         "overhead_budget",
-        "what looking may add to a step, as a share of the bare step",
+        "the time that recording may add to a step, as a share of the bare step",
         type="float",
     )
 
@@ -62,7 +66,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """The blind exercise takes the place of the tests; docs/blind.md tells how it goes."""
+    """Run the blind exercise instead of the tests (docs/blind.md)."""
     option = config.option
     if not (option.blind or option.reveal) or option.help:
         return None
@@ -79,8 +83,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 
 def draw_blind(config: pytest.Config) -> list[str]:
-    """Draw a round and say what to do next. Raises UsageError for an option that would have no
-    effect."""
+    """Draw a round, and return the lines that say what to do next.
+
+    Raises UsageError for an option that would have no effect."""
     from exercise.draw import draw, instructions, status_line
 
     option = config.option
@@ -92,7 +97,8 @@ def draw_blind(config: pytest.Config) -> list[str]:
     }
     if clashes := [name for name, is_given in given.items() if is_given]:
         raise pytest.UsageError(
-            f"--blind does not go with {', '.join(clashes)}: it trains all breaks in one process on a seed drawn by lot"
+            f"--blind does not go with {', '.join(clashes)}: it trains all breaks in one process "
+            "with a random seed"
         )
     builds = {brk.cause: partial(seeded, brk) for brk in BREAKS.values()}
     folder = config.rootpath / BLIND
@@ -107,7 +113,7 @@ def reveal(config: pytest.Config) -> list[str]:
 
 
 def seeded(brk: Break | None, seed: int) -> Specimen:
-    """HEALTHY on a seed, spoiled or as it is."""
+    """A specimen of HEALTHY with this seed, changed by the break if one is given."""
     config = replace(HEALTHY, seed=seed)
     return build(brk.apply(config) if brk else config)
 
@@ -118,9 +124,8 @@ def pytest_configure(config: pytest.Config) -> None:
         # takes longer than to run the experiments from the cache.
         config.args = [path for path in config.args if path != "tests"]
     if config.option.collectonly:
-        config.option.warn_unused_snapshots = (
-            True  # where no test runs, no snapshot is used: that is no failure
-        )
+        # No test runs, so every snapshot is unused. That must not fail the session.
+        config.option.warn_unused_snapshots = True
 
 
 @pytest.fixture
