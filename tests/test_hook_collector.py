@@ -188,6 +188,22 @@ def test_outputs_of_a_training_pass_are_used_once(second):
     assert set(second["nonfinite_count"]) == {"loss", *(f"{layer}.grad" for layer in LAYERS)}
 
 
+def test_activation_covers_all_micro_batches_of_a_step():
+    """Two training passes, of three rows and of one, are one batch of four rows."""
+    specimen, outputs = build(SHORT), []
+    with Inspector(specimen.model, specimen.params) as inspector:
+        collected = collector(specimen, inspector)
+        step = next(specimen.steps())
+        collected.forget()
+        inspector.register_output("norm", hook=lambda output: outputs.append(output.copy()))
+        specimen.loss_at(np.array([0, 1, 2]))
+        specimen.loss_at(np.array([3]))
+        readings = collected.readings(step)
+    assert readings["activation"]["norm"] == pytest.approx(
+        np.abs(np.concatenate(outputs)).mean(), rel=1e-5
+    )
+
+
 def test_layer_with_a_parameter_that_is_not_trained_has_no_gradient_norm():
     """The norm of some parameters is not the layer's norm. The other layers have theirs, and the
     gradients that there are are counted."""
