@@ -21,7 +21,8 @@ def run() -> int:
     if sys.stdout is None:
         return UNREADABLE
     # NumPy reads these variables when it is loaded, which happens in main(). A diagnosis multiplies
-    # no large matrices, and starting one BLAS thread per core takes a third of NumPy's loading time.
+    # no large matrices, and starting one BLAS thread per core takes a third of the time of loading
+    # NumPy.
     for variable in BLAS_THREAD_VARIABLES:
         os.environ.setdefault(variable, "1")
     try:

@@ -69,8 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m probes",
         description="Diagnose, draw and explain records and logs of training runs.",
-        epilog="exit codes: 0 all healthy, 1 some run is unhealthy, 2 a path cannot be read, 3 some run cannot be "
-        "judged, 4 usage; over several paths 2 beats 1 beats 3 beats 0",
+        epilog="exit codes: 0 all healthy, 1 some run is unhealthy, 2 a path cannot be read, "
+        "3 some run cannot be judged, 4 usage; over several paths 2 beats 1 beats 3 beats 0",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     diagnosing = commands.add_parser("diagnose", help="print a verdict per path")

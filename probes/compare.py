@@ -145,7 +145,8 @@ def regressed(record: Record, baseline: Record, tolerance: float = DEFAULT_TOLER
             or "neither has a signal of these"
         )
         raise ValueError(
-            f"the runs have nothing that can be compared, of {', '.join((*LOSSES, *HEALTH_SIGNALS))} ({reasons})"
+            "the runs have nothing that can be compared, of "
+            f"{', '.join((*LOSSES, *HEALTH_SIGNALS))} ({reasons})"
         )
     found += _nonfinite(record, baseline)
     found.sort(key=lambda difference: -difference.ratio)
@@ -272,8 +273,10 @@ def _smooth(values: Column) -> Column:
 
 
 def _health(name: str, signal: str, grid: _Grid, tolerance: float) -> Iterator[Difference]:
-    """A signal whose geometric mean over time is larger or smaller. Of dead neurons the living share
-    is compared, and only a smaller one is worse."""
+    """A signal whose geometric mean over time is larger or smaller.
+
+    For dead neurons the share that lives is compared, and only a smaller one is worse.
+    """
     lives = signal == "dead_fraction"
     ours, theirs = (
         (1 - grid.values, 1 - grid.baseline)

@@ -39,8 +39,10 @@ from tiny_specimen import build
 
 def offer(name, group="rest", fingerprint="1", remedies=None, **settings):
     log = Path(__file__).parent / f"{{name}}.builds"
-    apply = remedies is not None and (lambda cause: build(Path("remedied"), **{{**settings, **remedies[cause]}}))
-    return {{name: Experiment(partial(build, log, **settings), fingerprint, group, apply or None)}}
+    def heal(cause):
+        return build(Path("remedied"), **{{**settings, **remedies[cause]}})
+    apply = None if remedies is None else heal
+    return {{name: Experiment(partial(build, log, **settings), fingerprint, group, apply)}}
 
 def pytest_probes_experiments(config):
     return {offers}

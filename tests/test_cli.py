@@ -64,7 +64,8 @@ def test_a_healthy_path_is_one_line_and_its_remarks(capsys: Printed) -> None:
     )
     assert remarks == [
         "  remark: lr starts at its peak: 0.02 at step 0",
-        "  remark: still falling at its end: by 1.5 in the second half of the log, by 1.5 in the first",
+        "  remark: still falling at its end: by 1.5 in the second half of the log, "
+        "by 1.5 in the first",
     ]
 
 
@@ -101,7 +102,7 @@ def test_a_run_that_cannot_be_judged_says_why(capsys: Printed) -> None:
         ),
         (
             "notes.txt",
-            "notes.txt is of no format that is known here (a record of probes, Hugging Face trainer state, ",
+            "notes.txt is of no format that is known here (a record of probes, Hugging Face",
         ),
         (
             "empty.json",
@@ -316,7 +317,8 @@ def test_a_diagnosis_loads_only_what_it_needs(folder: Path) -> None:
     (folder / "log.csv").write_text(csv_of(step=range(60), loss=curve(60), lr=[0.1] * 60))
     code = (
         "import sys, os; from probes.__main__ import run; code = run(); "
-        f"print(code, os.environ['OPENBLAS_NUM_THREADS'], [m for m in {NOT_NEEDED} if m in sys.modules])"
+        f"loaded = [name for name in {NOT_NEEDED} if name in sys.modules]; "
+        "print(code, os.environ['OPENBLAS_NUM_THREADS'], loaded)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "diagnose", str(folder / "log.csv")],
@@ -457,7 +459,7 @@ def test_map_reads_a_column_of_any_name(folder: Path, capsys: Printed) -> None:
         ("val_los=x", "--map: there is no signal 'val_los'; did you mean 'val_loss'"),
         (
             "activation=x",
-            "--map: signal 'activation' has one value per layer; a column can only be a signal with",
+            "--map: signal 'activation' has one value per layer; a column can only be a signal",
         ),
         ("loss", "--map: 'loss' is no SIGNAL=COLUMN, such as val_loss=my_metric"),
         ("=x", "--map: '=x' is no SIGNAL=COLUMN"),

@@ -68,9 +68,9 @@ def test_a_run_is_no_worse_than_itself() -> None:
     result = regressed(BASELINE, BASELINE, 1e-6)
     assert not result
     assert result.compared == (
-        "loss", "val_loss", "grad_norm", "activation at embed", "activation at block", "update_weight_ratio at up",
-        "dead_fraction at ffn",
-    )  # fmt: skip
+        *("loss", "val_loss", "grad_norm", "activation at embed", "activation at block"),
+        *("update_weight_ratio at up", "dead_fraction at ffn"),
+    )
     assert result.not_compared == {}
 
 

@@ -52,7 +52,7 @@ def test_the_schema_is_a_schema() -> None:
     ],
 )
 def test_every_diagnosis_is_valid_by_the_schema(record: Record) -> None:
-    """Values that are not finite, findings at sites, a stopped run, records with hardly any rows."""
+    """Values that are not finite, findings at sites, a stopped run, records with hardly a row."""
     run = judged(record)
     written = entry(run)
     assert (written["verdict"], written["complete"]) == (run.diagnosis.verdict, record.complete)

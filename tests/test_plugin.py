@@ -78,7 +78,8 @@ def test_an_unknown_experiment_is_an_error_that_lists_the_known_ones(
     result.stdout.fnmatch_lines(
         [
             ">*run('helthy')*",
-            "E*no experiment 'helthy'; pytest_probes_experiments offers healthy, stuck; did you mean 'healthy'?",
+            "E*no experiment 'helthy'; pytest_probes_experiments offers healthy, stuck; "
+            "did you mean 'healthy'?",
         ]
     )
     result.stdout.no_fnmatch_line("*session.py*")
@@ -238,7 +239,7 @@ def test_a_training_that_fails_says_where_its_partial_record_is(project: Project
         ),
         (
             "return [1]",
-            "*conftest.py returned [[]1], a list; it must return a dict from names to probes.Experiment",
+            "*conftest.py returned [[]1], a list; it must return a dict from names to probes.Exp*",
         ),
         ("pass", "*conftest.py returned None, a NoneType; it must return a dict*"),
         ("return {'a': 3}", "*conftest.py: 'a' is 3, a int; it must return a dict*"),

@@ -94,7 +94,8 @@ import pytest
 def pytest_runtest_makereport(item):
     report = yield
     if report.failed:
-        report.extras = [{"name": "", "format_type": "html", "content": "mine", "mime_type": None, "extension": None}]
+        extra = dict.fromkeys(["mime_type", "extension"])
+        report.extras = [{"name": "", "format_type": "html", "content": "mine", **extra}]
     return report
 """
     )

@@ -125,7 +125,8 @@ def test_a_process_that_dies_in_training_releases_the_lock(folder: Path) -> None
     code = (
         "import os, sys; from pathlib import Path; from probes import Experiment;"
         "from probes.plugin.run_cache import Store;"
-        "Store(Path(sys.argv[1]), 'today').fetch('tiny', Experiment(lambda: os._exit(9), '1', 'rest'))"
+        "experiment = Experiment(lambda: os._exit(9), '1', 'rest');"
+        "Store(Path(sys.argv[1]), 'today').fetch('tiny', experiment)"
     )
     root = Path(__file__).parent.parent
     died = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=root, check=False)

@@ -28,8 +28,8 @@ def test_the_word_selects_the_tests_of_its_file() -> None:
 
 
 def test_the_word_selects_no_test_in_this_folder(request: pytest.FixtureRequest) -> None:
-    """With this word the conftest.py of the root does not collect this folder. Names are compared as
-    `-k` does it, for all tests that this session has collected."""
+    """The root's conftest.py relies on it, and does not collect this folder for the word. Names are
+    compared as `-k` does it, for all tests that this session has collected."""
     folder = ROOT / "tests"
     items = [item for item in request.session.items if item.path.is_relative_to(folder)]
     names = {node.name for item in items for node in item.listchain() if node.name != ROOT.name}

@@ -55,8 +55,10 @@ def test_in_a_project_without_experiments_the_plugin_does_nothing(elsewhere: Els
     """It loads neither NumPy nor pygal, and prints and writes nothing, also at the end of the
     session."""
     elsewhere.write(
-        conftest="import sys\ndef pytest_unconfigure():\n    print({'jinja2', 'numpy', 'pygal'} & set(sys.modules))\n",
-        test_it="def test_it(pytestconfig): assert pytestconfig.pluginmanager.has_plugin('probes.plugin')\n",
+        conftest="import sys\ndef pytest_unconfigure():\n"
+        "    print({'jinja2', 'numpy', 'pygal'} & set(sys.modules))\n",
+        test_it="def test_it(pytestconfig):\n"
+        "    assert pytestconfig.pluginmanager.has_plugin('probes.plugin')\n",
     )
     done = elsewhere.pytest("-q")
     assert (
@@ -65,7 +67,7 @@ def test_in_a_project_without_experiments_the_plugin_does_nothing(elsewhere: Els
         done.returncode,
         elsewhere.files(),
     ) == (
-        ".                                                                        [100%]\n1 passed in ...\nset()\n",
+        f".{' ' * 72}[100%]\n1 passed in ...\nset()\n",
         "",
         0,
         ["conftest.py", "test_it.py"],

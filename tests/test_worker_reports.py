@@ -78,14 +78,16 @@ def test_without_a_cache_workers_share_a_folder(project: Project) -> None:
 
 def test_a_worker_does_not_clear_the_cache_another_trains_into(project: Project) -> None:
     project.tests(
-        "def test_it(pytestconfig, run): assert run('healthy') and not pytestconfig.option.cacheclear"
+        "def test_it(pytestconfig, run):\n"
+        "    assert run('healthy') and not pytestconfig.option.cacheclear"
     )
     project.run_on_workers("--cache-clear", workers=1).assert_outcomes(passed=1)
 
 
 def test_a_worker_that_crashes_fails_the_session(project: Project) -> None:
     project.tests(
-        "import os\ndef test_dies(run): run('healthy'); os._exit(0)\ndef test_lives(run): run('stuck')"
+        "import os\ndef test_dies(run): run('healthy'); os._exit(0)\n"
+        "def test_lives(run): run('stuck')"
     )
     result = project.run_on_workers()
     result.stdout.fnmatch_lines(["worker gw? went down: *"])
@@ -106,7 +108,8 @@ def pytest_sessionfinish(session):
 """
     )
     project.tests(
-        "import pytest\n@pytest.mark.parametrize('n', range(4))\ndef test_it(run, n): run('healthy')"
+        "import pytest\n@pytest.mark.parametrize('n', range(4))\n"
+        "def test_it(run, n): run('healthy')"
     )
     result = project.run_on_workers("--max-worker-restart=0")
     result.stdout.fnmatch_lines(["worker gw0 went down: *"])
@@ -181,7 +184,8 @@ def test_a_session_that_lost_no_report_says_nothing(project: Project, args: list
 
 def test_a_session_that_stops_at_a_failure_has_lost_no_report(project: Project) -> None:
     project.tests(
-        "import pytest\n@pytest.mark.parametrize('n', range(9))\ndef test_it(run, n): assert not run('stuck')"
+        "import pytest\n@pytest.mark.parametrize('n', range(9))\n"
+        "def test_it(run, n): assert not run('stuck')"
     )
     result = project.run_on_workers("-x", workers=1)
     result.stdout.no_fnmatch_line("*never reported*")

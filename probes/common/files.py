@@ -28,7 +28,7 @@ def write_atomically(path: Path, content: str) -> Path:
 
 
 def _umask() -> int:
-    """The process's mask for new files, which mkstemp ignores. The only way to read it is to set it."""
+    """The process's mask for new files, which mkstemp ignores. To read it, one has to set it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,5 +1,5 @@
-"""The pytest plugin: an experiment trains once per session, tests assert on its run, and the session
-ends with a dashboard. Logs can be tests as well.
+"""The pytest plugin: an experiment trains once per session, tests assert on its run, and the end of
+the session draws a dashboard. Logs can be tests as well.
 
 In a project that neither offers experiments nor asks for logs, the plugin does nothing. The hooks
 here are short; what they do is in the modules of this folder.

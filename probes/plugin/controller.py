@@ -18,8 +18,8 @@ from probes.plugin.session_report import SessionReport
 from probes.plugin.worker_reports import ExpectedTests, TestReports
 
 WORKER_SESSION, WORKER_LOGS = "probes_session", "probes_logs"
-"""Keys of xdist's `workerinput`: the identifier of the session, and the logs to collect. All workers
-must collect the same logs, even if a new one appears meanwhile."""
+"""Keys of xdist's `workerinput`: the identifier of the session, and the logs to collect. All
+workers must collect the same logs, even if a new one appears meanwhile."""
 FINISHED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 """Exit codes of a session that ran all its tests."""
 

@@ -88,7 +88,8 @@ def offered(config: Any) -> dict[str, Experiment]:
         for name, experiment in _checked(who, results[0] if results else None).items():
             if name in offered_by:
                 raise OfferError(
-                    f"{HOOK}: {name!r} is offered twice, by {offered_by[name]} and by {who}; rename one"
+                    f"{HOOK}: {name!r} is offered twice, by {offered_by[name]} and by {who}; "
+                    "rename one"
                 )
             offered_by[name], experiments[name] = who, experiment
     return experiments
@@ -103,12 +104,13 @@ def _checked(who: str, offer: object) -> dict[str, Experiment]:
     for name, experiment in offer.items():
         if not isinstance(name, str) or not VALID_NAME.fullmatch(name):
             raise OfferError(
-                f"{HOOK} in {who} names an experiment {name!r}; a name is made of letters, digits, '.', '_' and '-' "
-                "and begins with a letter or a digit"
+                f"{HOOK} in {who} names an experiment {name!r}; a name is made of letters, digits, "
+                "'.', '_' and '-' and begins with a letter or a digit"
             )
         if not isinstance(experiment, Experiment):
             raise OfferError(
-                f"{HOOK} in {who}: {name!r} is {experiment!r}, a {type(experiment).__name__}; {EXPECTED}"
+                f"{HOOK} in {who}: {name!r} is {experiment!r}, a {type(experiment).__name__}; "
+                f"{EXPECTED}"
             )
     return offer
 
@@ -119,13 +121,12 @@ def find(experiments: Mapping[str, Experiment], name: str) -> Experiment:
         return experiments[name]
     if not experiments:
         raise UnknownExperimentError(
-            f"no experiment {name!r}: the project offers none. Implement {HOOK}(config) in a conftest.py; "
-            "it returns a dict from names to probes.Experiment"
+            f"no experiment {name!r}: the project offers none. Implement {HOOK}(config) in a "
+            "conftest.py; it returns a dict from names to probes.Experiment"
         )
+    known = f"no experiment {name!r}; {HOOK} offers {', '.join(experiments)}"
     hint = did_you_mean(str(name), experiments, most=1)
-    raise UnknownExperimentError(
-        f"no experiment {name!r}; {HOOK} offers {', '.join(experiments)}{'; ' if hint else ''}{hint}"
-    )
+    raise UnknownExperimentError(f"{known}; {hint}" if hint else known)
 
 
 def reference(experiments: Mapping[str, Experiment]) -> str | None:

@@ -19,12 +19,14 @@ RUN_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--dashboard": {
         "metavar": "PATH",
         "dest": "probes_dashboard",
-        "help": "where to draw the runs that tests used; `off` draws nothing (default: from the ini file)",
+        "help": "where to draw the runs that tests used; `off` draws nothing "
+        "(default: from the ini file)",
     },
     "--diagnosis-json": {
         "metavar": "PATH",
         "dest": "probes_diagnosis_json",
-        "help": "where to write all diagnoses as JSON; `off` writes nothing (default: from the ini file)",
+        "help": "where to write all diagnoses as JSON; `off` writes nothing "
+        "(default: from the ini file)",
     },
 }
 LOG_OPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -33,7 +35,8 @@ LOG_OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "action": "extend",
         "default": [],
         "metavar": "PATH",
-        "help": "judge logs, or the logs in folders; tests run as well only if they are named before this option",
+        "help": "judge logs, or the logs in folders; tests run as well only if they are named "
+        "before this option",
     },
     "--diagnose-strict": {"action": "store_true", "help": "a log that cannot be judged fails"},
     "--diagnose-map": {
@@ -68,7 +71,7 @@ LIST_SETTINGS: Mapping[str, str] = {
 
 
 class SettingError(ValueError):
-    """An option or an ini setting has a wrong value; the message names it and says what is right."""
+    """An option or an ini setting has a wrong value; the message names it and the right ones."""
 
 
 def add_options(parser: Any) -> None:
@@ -194,7 +197,7 @@ def log_rules(config: Config, found: Sequence[str] | None = None) -> LogRules:
 
 
 def _logs_at(given: str, start: Path) -> list[Path]:
-    """The file at a path, or the logs in the folder there. Raises SettingError when there are none."""
+    """The file at a path, or the logs in the folder there. Raises SettingError for none."""
     path = Path(os.path.abspath(start / given))
     advice = "give logs or folders of them; what else is to run stands before --diagnose"
     if not given or not os.path.exists(path):

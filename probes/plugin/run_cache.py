@@ -1,7 +1,7 @@
 """The cache of trained runs: a folder of finished records that all processes of a session share.
 
 The name of a record holds a key over everything that decides its content (`cache_key`), so a
-changed model or recorder never gets an old record. The folder may hold, for an experiment `healthy`:
+changed model or recorder never gets an old record. For an experiment `healthy` the folder may hold:
 
     healthy-<key>.jsonl           the finished record; it is moved here in one step
     healthy-<key>.sidecar.json    the seconds its training took, and the session that trained it
@@ -10,7 +10,8 @@ changed model or recorder never gets an old record. The folder may hold, for an 
                                   does not try again
     healthy.lock                  locked while a process looks up, trains or removes a record
 
-Old records of an experiment are removed when it is looked up (`MIN_KEPT_KEYS`, `MIN_UNUSED_SECONDS`).
+When an experiment is looked up, its old records are removed (`MIN_KEPT_KEYS`,
+`MIN_UNUSED_SECONDS`).
 """
 
 from __future__ import annotations
@@ -254,7 +255,8 @@ def open_store(
             return Store(folder, session, retrain)
     except OSError as error:
         warn(
-            f"records cannot be kept in pytest's cache ({error}); those of this session go to {temporary}"
+            f"records cannot be kept in pytest's cache ({error}); "
+            f"those of this session go to {temporary}"
         )
         return Store(temporary, session, retrain, cache_folder)
 

@@ -1,4 +1,4 @@
-"""The end of a session, in the controller: the files that are written and the lines that are shown."""
+"""The end of a session, in the controller: the files that it writes and the lines that it shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the plugin shows on the terminal: lines as text and markup, and the progress of a training."""
+"""The output on the terminal: lines as text and markup, and the progress of a training."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What a test used and left, carried by its reports to the process that reports the session.
 
 That process, the controller, may run the tests itself or hand them to the workers of pytest-xdist.
-A worker's report arrives only when all its attributes are JSON-able builtins; with a NumPy scalar in
-it, it is lost. So one attribute holds everything, as a string of JSON. Unlike `user_properties`, it
+A worker's report arrives only when all its attributes are builtin types; a report with a NumPy
+scalar is lost. So one attribute holds everything, as a string of JSON. Unlike `user_properties`, it
 is not printed into JUnit XML.
 """
 

@@ -23,10 +23,13 @@ VERSION = 1
 def entry(run: AnyRun) -> dict[str, Any]:
     """The entry of one run. A run without a diagnosis has the same keys, with empty values."""
     written: dict[str, Any] = {
-        "name": run.name, "kind": run.kind, "path": run.path, "verdict": None, "cause": None, "headline": "",
-        "reason": "", "alarm": False, "margin": None, "first_step": None, "remedy": "", "remarks": [], "causes": [],
-        "findings": [], "judged": [], "not_judged": {}, "complete": None, "stopped": None, "reader": None,
-        "error": run.error, "allowed": run.allowed, "outcome": run.outcome, "tests": dict(run.tests),
+        "name": run.name, "kind": run.kind, "path": run.path,
+        "verdict": None, "cause": None, "headline": "", "reason": "", "alarm": False,
+        "margin": None, "first_step": None, "remedy": "", "remarks": [],
+        "causes": [], "findings": [], "judged": [], "not_judged": {},
+        "complete": None, "stopped": None, "reader": None,
+        "error": run.error, "allowed": run.allowed, "outcome": run.outcome,
+        "tests": dict(run.tests),
     }  # fmt: skip
     if isinstance(run, UnreadRun):
         return written

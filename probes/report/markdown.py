@@ -1,4 +1,4 @@
-"""The summary of a test session in GitHub's Markdown: one table row per run, unhealthy runs first."""
+"""The summary of a test session in GitHub's Markdown: a row for each run, unhealthy ones first."""
 
 from __future__ import annotations
 
