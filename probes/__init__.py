@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from probes.compare import regressed
-    from probes.diagnosis.diagnose import diagnose
+    from probes.diagnosis.diagnose import Diagnosis, diagnose
     from probes.plugin.experiments import Experiment
     from probes.readers import read
     from probes.record import Record, RecordError
-    from probes.recording.inspector import Inspector
+    from probes.recording.inspector import HookHandle, Inspector
     from probes.recording.protocols import Specimen
     from probes.recording.recorder import Recorder
     from probes.report.html import render
 
 __all__ = [
+    "Diagnosis",
     "Experiment",
+    "HookHandle",
     "Inspector",
     "Record",
     "RecordError",
@@ -36,7 +38,9 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Diagnosis": "probes.diagnosis.diagnose",
     "Experiment": "probes.plugin.experiments",
+    "HookHandle": "probes.recording.inspector",
     "Inspector": "probes.recording.inspector",
     "Record": "probes.record",
     "RecordError": "probes.record",
