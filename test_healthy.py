@@ -148,7 +148,7 @@ def test_both_classes_are_learned_on_training_rows_regular_first(record):
 
 
 def test_healthy_diagnosis_is_the_one_on_file(healthy, snapshot):
-    """Verdict, causes, findings and judged detectors are as in the snapshot."""
+    """Verdict, causes and findings are as in the snapshot, and every detector judged."""
     assert healthy.diagnosis.summary() == snapshot
 
 

@@ -36,12 +36,11 @@ def test_a_sound_run_is_healthy() -> None:
 def test_a_healthy_diagnosis_lists_the_detectors_that_judged_and_the_others() -> None:
     """Healthy never claims more than what was looked at."""
     diagnosis = diagnose(hand_made({"loss": sound()["loss"]}))
-    of_loss_alone = ("non-finite", "loss-zero", "at-ln-k", "loss-spike", "divergence")
-    assert (diagnosis.verdict, diagnosis.judged, sorted(diagnosis.not_judged)) == (
-        "healthy",
-        of_loss_alone,
-        sorted(detector.name for detector in DETECTORS if detector.name not in of_loss_alone),
-    )
+    assert diagnosis.verdict == "healthy"
+    assert {"non-finite", "divergence", "loss-spike"} <= set(diagnosis.judged)
+    assert diagnosis.not_judged["overfitting"] == "val_loss was not recorded"
+    names = sorted(detector.name for detector in DETECTORS)
+    assert sorted((*diagnosis.judged, *diagnosis.not_judged)) == names
 
 
 def test_a_loss_that_does_not_fall_is_not_healthy() -> None:

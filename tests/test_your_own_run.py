@@ -72,12 +72,17 @@ def new_project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def without_counts(output: str) -> str:
+    """The page shows how many detectors there were when it was written."""
+    return re.sub(r"\d+ of \d+ detectors", "some detectors", output)
+
+
 def test_a_new_project_gets_to_a_failed_build(new_project: Path) -> None:
     """The command and the last lines of its output are the page's."""
     command = blocks("sh", "In five minutes")[1]
     done = shell(command, new_project)
     (shown,) = blocks("", "In five minutes")
-    assert shown in done.stdout
+    assert without_counts(shown) in without_counts(done.stdout)
     assert (done.returncode, command) == (1, "pytest --diagnose runs/\n")
 
 

@@ -148,8 +148,9 @@ class Diagnosis:
         )
 
     def summary(self) -> dict[str, Any]:
-        """What is the same on every machine, in builtins: verdict, causes, detectors, and the
-        symptom, site, limit and source of the findings. A repeated finding is listed once."""
+        """What is the same on every machine, in builtins: verdict, causes, what could not be
+        judged, and the symptom, site, limit and source of the findings. A repeated finding is
+        listed once."""
         findings = dict.fromkeys(
             tuple(getattr(f, name) for name in SUMMARY_FIELDS) for f in self.findings
         )
@@ -157,7 +158,6 @@ class Diagnosis:
             "verdict": self.verdict,
             "causes": [cause.name for cause in self.causes],
             "findings": [dict(zip(SUMMARY_FIELDS, values, strict=True)) for values in findings],
-            "judged": list(self.judged),
             "not_judged": dict(self.not_judged),
             "reason": self.reason,
         }
