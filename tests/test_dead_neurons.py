@@ -11,7 +11,7 @@ def from_step(begin: int, before: float, after: float) -> list[float]:
 
 
 def test_it_fires_once_for_each_layer_with_more_than_half_silent() -> None:
-    """At the first evaluation that shows it."""
+    """Each finding is at the first evaluation that shows it."""
     fractions = {"a": from_step(7, 0.5, 0.51), "b": from_step(9, 0.0, 1.0), "c": [0.5] * STEPS}
     assert symptoms(DETECTOR, thorough(dead_fraction=fractions)) == [
         ("dead-neurons", "a", 7),

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from probes.diagnosis.detectors.divergence import (
-    ABOVE,
-    BACK,
-    CLIMBS,
+    ABOVE_START,
+    BACK_AT_START,
+    CLIMB_AT_END,
     DETECTOR,
     ENDS_ABOVE_START,
     ENDS_HIGH,
-    EXPLODES,
-    THREW,
+    EXPLOSION,
+    THROWN_AT_START,
 )
 from probes.record import Record, Table
 from testing.faults import rows_of
@@ -31,7 +31,7 @@ def noise(points: int = N, seed: int = 0) -> Array:
 
 
 def record_of(losses: Array) -> Record:
-    """A record of a loss alone, made at once."""
+    """A record of a loss alone, built from its arrays."""
     return Record(
         {}, np.arange(len(losses)), {"loss": Table(("",), np.asarray(losses, dtype=float)[:, None])}
     )
@@ -50,18 +50,19 @@ def learned(t: Array = T) -> Array:
 THROWN = np.r_[1.4, 12, 10, 14, 7, 7, np.full(N - 6, 1.6)] + np.r_[0, 0.05 * noise(N - 1)]
 LOST = np.where(T < 0.5, learned(), 4.0) + 0.1 * noise()
 HIGH = {
-    "climbs above its start": (2 + 3 * T**2 + 0.1 * noise(), ABOVE),
-    "thrown by the first updates": (THROWN, THREW),
-    "explodes at the end": (np.r_[learned()[:-5], 1e3 * np.ones(5)], EXPLODES),
-    "lost for good": (LOST, BACK),
-    "climbs back": (learned() + 3 * np.maximum(0, T - 0.5) ** 0.5 + 0.1 * noise(), CLIMBS),
+    "climbs above its start": (2 + 3 * T**2 + 0.1 * noise(), ABOVE_START),
+    "thrown by the first updates": (THROWN, THROWN_AT_START),
+    "explodes at the end": (np.r_[learned()[:-5], 1e3 * np.ones(5)], EXPLOSION),
+    "lost for good": (LOST, BACK_AT_START),
+    "climbs back": (learned() + 3 * np.maximum(0, T - 0.5) ** 0.5 + 0.1 * noise(), CLIMB_AT_END),
 }
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize(("losses", "source"), HIGH.values(), ids=HIGH)
 def test_it_fires_on_a_loss_that_ends_high(losses: Array, source: str, scale: float) -> None:
-    """In any unit, and at the last step, since only the end of a run shows it."""
+    """It fires in any unit. The finding is at the last step, since only the end of a run shows
+    it."""
     first = found(DETECTOR, record_of(scale * losses))[0]
     assert (first.symptom, first.step, first.source) == (ENDS_HIGH.name, N - 1, source)
     assert 0 < first.strength < 5
@@ -80,7 +81,7 @@ def test_a_loss_above_its_start_is_a_symptom_of_its_own(losses: Array, symptoms:
 
 
 def test_the_onset_is_where_the_high_end_begins() -> None:
-    """The first segment from which on all was lost."""
+    """The onset is the first step of the segment from which on all that was learned stays lost."""
     assert [f.onset for f in found(DETECTOR, record_of(LOST))] == [N // 2]
 
 
@@ -92,8 +93,8 @@ def test_the_onset_is_where_the_high_end_begins() -> None:
     ],
 )
 def test_it_does_not_depend_on_the_length_of_the_log(name: str, points: int) -> None:
-    """A training is read at more or fewer places. Twenty noisy points are too few to show that much
-    was learned, so only the ascent is tried with them."""
+    """The same training is logged at more or fewer points. Twenty noisy points are too few to show
+    that much was learned, so only the ascent is tried with twenty."""
     losses = np.array([row["loss"] for row in rows_of(name)])
     at = np.linspace(0, len(losses) - 1, points).astype(int)
     assert ENDS_HIGH.name in [f.symptom for f in found(DETECTOR, record_of(losses[at]))]
@@ -119,7 +120,7 @@ BACK_AGAIN: dict[str, Callable[[Array], Array]] = {
 def test_it_stays_quiet_on_a_loss_that_comes_back(
     shape: Callable[[Array], Array], tails: float, seed: int
 ) -> None:
-    """With noise of a tenth, Gaussian or with heavy tails."""
+    """The noise has a scale of 0.1, and is Gaussian or has heavy tails."""
     rng = np.random.default_rng(seed)
     drawn = rng.standard_normal(N) if np.isinf(tails) else rng.standard_t(tails, N)
     assert sources(shape(T) + 0.1 * drawn) == []
@@ -129,7 +130,7 @@ def test_it_stays_quiet_on_a_loss_that_comes_back(
     "name", ["high-peak", "fine-tuned", "resumed", "killed-and-resumed", "restarts"]
 )
 def test_it_stays_quiet_wherever_a_training_is_cut(name: str) -> None:
-    """Some cuts fall into a bump that has not come back yet."""
+    """Some cuts fall into a rise from which the loss has not come back yet."""
     losses = np.array([row["loss"] for row in rows_of(name)])
     assert [cut for cut in range(20, len(losses), 20) if sources(losses[:cut])] == []
 
@@ -147,7 +148,7 @@ def test_it_stays_quiet_on_noise_smoothed_by_a_running_mean(points: int) -> None
 
 @pytest.mark.parametrize("seed", range(5))
 def test_it_stays_quiet_on_a_spike_at_the_very_end(seed: int) -> None:
-    """Three high points in a last segment of five are for the spike detector."""
+    """Three high points in a last segment of five are a spike, which another detector finds."""
     losses = learned(np.arange(20) / 20) + 0.02 * noise(20, seed)
     losses[-3:] += 4.0
     assert sources(losses) == []
@@ -170,9 +171,9 @@ def test_it_stays_quiet_when_a_single_limit_is_missed(losses: Array) -> None:
 
 def test_nonfinite_points_are_ignored() -> None:
     """The points before them are judged."""
-    assert sources(np.r_[LOST, np.full(20, np.nan)]) == [BACK]
+    assert sources(np.r_[LOST, np.full(20, np.nan)]) == [BACK_AT_START]
 
 
 def test_it_cannot_judge_fewer_than_twenty_points() -> None:
-    """They cannot be cut into four segments of five."""
+    """Fewer points cannot be cut into four segments of five."""
     assert why_not(DETECTOR, record_of(np.ones(19))) == "19 finite points of loss; 20 are needed"

@@ -30,8 +30,8 @@ def noisy_run(loss: np.ndarray, norm: np.ndarray) -> Record:
     )
 
 
-def called(loss: np.ndarray, norm: np.ndarray) -> bool:
-    """Whether such a record has a finding."""
+def has_finding(loss: np.ndarray, norm: np.ndarray) -> bool:
+    """Whether a record of this loss and this norm has a finding."""
     return bool(found(DETECTOR, noisy_run(loss, norm)))
 
 
@@ -48,47 +48,48 @@ def test_it_fires_on_a_norm_that_grows_before_the_loss_does(scale: float) -> Non
 @pytest.mark.parametrize(("times", "fires"), [(6, False), (20, True)])
 def test_it_needs_a_growth_of_ten_times(times: float, fires: bool) -> None:
     """The norms of sound runs grow by a factor of about five."""
-    assert called(LATE, times**TIME) == fires
+    assert has_finding(LATE, times**TIME) == fires
 
 
 def test_it_stays_quiet_when_the_loss_falls() -> None:
     """Weights sharpen in healthy runs too."""
     falls = 0.3 + np.exp(-5 * TIME)
-    assert not called(falls, 100**TIME)
+    assert not has_finding(falls, 100**TIME)
     assert diagnose(noisy_run(falls, 100**TIME)).verdict == "healthy"
 
 
 def test_it_stays_quiet_on_a_norm_that_rises_with_the_loss() -> None:
-    """The loss is then the reason of the growth."""
+    """The loss is then the reason why the norm grows."""
     climbs = 1.0 + 99 * TIME
-    assert called(LATE, 100**TIME)
-    assert not called(climbs, climbs)
+    assert has_finding(LATE, 100**TIME)
+    assert not has_finding(climbs, climbs)
 
 
 @pytest.mark.parametrize("outliers", [1, 9])
 def test_it_stays_quiet_on_outlying_norms(outliers: int) -> None:
-    """Outliers of a thousand times the other norms, spread over the run or all in one place."""
+    """The outliers are a thousand times the other norms. Some are next to each other, others are
+    spread over the run."""
     norms = np.ones(POINTS)
     norms[100 : 100 + outliers] = 1e3
     norms[200 : 200 + 40 * outliers : 40] = 1e3
-    assert not called(LATE, norms)
+    assert not has_finding(LATE, norms)
 
 
 @pytest.mark.parametrize(("points", "fires"), [(30, False), (90, True)])
 def test_it_needs_three_high_segments_of_twenty(points: int, fires: bool) -> None:
-    """The norm has trebled, and is thirtyfold for a while."""
+    """The norm rises to three times its lowest level, and for a while to thirty times."""
     norms = np.where(TIME < 0.3, 1.0, 3.0)
     norms[250 : 250 + points] = 30.0
-    assert called(LATE, norms) == fires
+    assert has_finding(LATE, norms) == fires
 
 
 def test_a_loss_that_is_higher_by_less_than_its_noise_has_not_risen() -> None:
     """A rise of 5 % before the norm grows does not count as a rise of the loss."""
-    assert called(LATE + 0.05 * (TIME > 0.05), 100**TIME)
+    assert has_finding(LATE + 0.05 * (TIME > 0.05), 100**TIME)
 
 
 def test_it_stays_quiet_on_few_norms_with_much_noise() -> None:
-    """Twenty norms with a deviation of a factor of ten: their segments differ by chance."""
+    """The segments of twenty norms that vary by a factor of ten differ by chance."""
     rng = np.random.default_rng(0)
     losses = list(LATE[19::20])
     norms = [list(np.exp(2.3 * rng.standard_normal(20))) for _ in range(200)]
@@ -100,7 +101,7 @@ def test_it_stays_quiet_on_few_norms_with_much_noise() -> None:
 
 def test_it_stays_quiet_on_norms_written_after_clipping() -> None:
     """Clipped norms show no growth."""
-    assert not called(LATE, np.minimum(100**TIME, 1.0))
+    assert not has_finding(LATE, np.minimum(100**TIME, 1.0))
 
 
 def test_it_cannot_judge_a_few_norms() -> None:
@@ -117,14 +118,14 @@ def rows_of(decay: float, lr: float) -> list[Row]:
 
 
 def record_of_network(every: int = 1, decay: float = 0.0, lr: float = 0.1) -> Record:
-    """Every so-many-th row of such a training."""
+    """A record that holds one of every `every` rows of that training."""
     rows = rows_of(decay, lr)[every - 1 :: every]
     return hand_made({name: [row[name] for row in rows] for name in ("loss", "grad_norm")})
 
 
 @pytest.mark.parametrize("every", [1, 10])
 def test_weight_decay_of_the_wrong_sign_explodes(every: int) -> None:
-    """It is named first, and the divergence that follows from it after it."""
+    """The explosion is named first, and then the divergence that follows from it."""
     causes = [suspect.name for suspect in diagnose(record_of_network(every, decay=-0.05)).causes]
     assert causes[0] == "exploding-gradients"
     assert "diverged" in causes
@@ -132,7 +133,7 @@ def test_weight_decay_of_the_wrong_sign_explodes(every: int) -> None:
 
 @pytest.mark.parametrize("every", [1, 10])
 def test_an_update_of_the_wrong_sign_diverges(every: int) -> None:
-    """The norm grows two hundredfold, but not before the loss."""
+    """The norm grows to two hundred times its lowest level, but not before the loss rises."""
     record = record_of_network(every, lr=-0.003)
     assert found(DETECTOR, record) == []
     assert diagnose(record).cause == "diverged"

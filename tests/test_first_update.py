@@ -40,7 +40,7 @@ def test_it_stays_quiet_just_below_the_limit_and_at_later_updates() -> None:
 
 
 def test_a_rate_that_starts_at_its_peak_is_reported_beside_a_large_update() -> None:
-    """It is known at the second step, at which a warmup would have raised the rate."""
+    """The finding is at the second step, at which a warmup would have raised the rate."""
     record = thorough(update_weight_ratio=first_ratio(up=0.4), lr=FALLING)
     assert symptoms(DETECTOR, record) == [
         ("first-update-large", "up", 0),
@@ -55,7 +55,7 @@ def test_a_rate_that_starts_at_its_peak_alone_is_not_reported() -> None:
 
 @pytest.mark.parametrize("lr", [RISING, None, [0.01, None, *[0.02] * 38], [0.0] * STEPS])
 def test_a_rate_that_rises_or_is_not_known_is_not_reported(lr: Any) -> None:
-    """It was not recorded, is 0, or is higher at the next point."""
+    """The rate was not recorded, is 0, or is higher at the next point."""
     record = thorough(update_weight_ratio=first_ratio(up=0.4), lr=lr)
     assert [symptom for symptom, _, _ in symptoms(DETECTOR, record)] == ["first-update-large"]
 
@@ -71,16 +71,19 @@ def test_a_fan_in_too_large_for_a_float_does_not_count() -> None:
     ("fan_in", "reason"),
     [
         (None, "the record does not state fan_in"),
-        (64, "the record states fan_in as 64, which is no object"),
-        ({"other": 64}, "update_weight_ratio was recorded for no matrix whose fan_in is stated"),
+        (64, "the record states fan_in as 64, which is not an object"),
+        (
+            {"other": 64},
+            "update_weight_ratio was not recorded for any matrix whose fan_in is stated",
+        ),
         (
             {"up": 0, "down": "256"},
-            "update_weight_ratio was recorded for no matrix whose fan_in is stated",
+            "update_weight_ratio was not recorded for any matrix whose fan_in is stated",
         ),
     ],
 )
 def test_it_cannot_judge_without_the_fan_in_of_some_matrix(fan_in: Any, reason: str) -> None:
-    """The fan-in is missing, unusable, or of other matrices."""
+    """The fan-in is missing, unusable, or stated for other matrices."""
     assert (
         why_not(DETECTOR, hand_made({"update_weight_ratio": first_ratio(up=0.4)}, fan_in=fan_in))
         == reason

@@ -12,7 +12,7 @@ TRAIN_FLOOR, VAL_FLOOR = LADDER["train"]["floor"], LADDER["val"]["floor"]
 
 
 def ending_at(value: float) -> list[float]:
-    """A loss that falls to 1.6 and takes a value at the last evaluation."""
+    """A loss that falls to 1.6 and has the given value at the last evaluation."""
     return [*[4.6 - 3.0 * i / STEPS for i in range(STEPS - 1)], value]
 
 
@@ -30,7 +30,7 @@ def test_it_stays_quiet_at_the_floor(split: str, floor: float) -> None:
 
 
 def test_it_stays_quiet_on_a_batch_loss_below_every_floor() -> None:
-    """A batch is a sample and may be below the floor honestly."""
+    """A batch is only a sample, so its loss may be below the floor without any fault."""
     assert found(DETECTOR, thorough(loss=ending_at(0.001))) == []
 
 

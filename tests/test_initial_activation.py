@@ -11,7 +11,7 @@ from tests.records import STEPS, thorough
 
 @pytest.mark.parametrize("scale", [10.1, 13_000.0, inf])
 def test_it_fires_above_ten_and_names_the_largest_layer(scale: float) -> None:
-    """At step 0."""
+    """The finding is at step 0."""
     record = thorough(
         activation={
             "embed": [0.1] * STEPS,
@@ -28,7 +28,7 @@ def test_it_stays_quiet_just_below_the_limit_and_at_later_steps() -> None:
 
 
 def test_it_cannot_judge_what_was_not_recorded() -> None:
-    """Neither without activations nor without those of step 0."""
+    """No activation was recorded, or none at step 0."""
     assert why_not(DETECTOR, thorough(activation=None)) == "activation was not recorded"
     late = {"blocks.0": [None, *[1.0] * (STEPS - 1)]}
     assert (

@@ -33,7 +33,7 @@ def test_it_fires_outside_its_band(norm: float, symptom: str) -> None:
 
 @pytest.mark.parametrize("norm", [9.9, 0.11, 3.0])
 def test_it_stays_quiet_inside_its_band(norm: float) -> None:
-    """Both edges and a usual start."""
+    """Both edges of the band and a usual start are inside."""
     assert found(DETECTOR, first_grad_norm(norm)) == []
 
 
@@ -54,6 +54,6 @@ def test_it_does_not_look_at_later_steps() -> None:
     ],
 )
 def test_it_says_why_it_cannot_judge(record: Record, reason: str) -> None:
-    """The norm of step 0 is missing; or the vocabulary is, without which the loss need not be a
-    mean cross-entropy."""
+    """The norm at step 0 or the vocabulary is missing. Without a vocabulary the loss may be
+    something else than a mean cross-entropy."""
     assert why_not(DETECTOR, record) == reason

@@ -34,7 +34,7 @@ def test_it_fires_outside_its_band(loss: float, symptom: str) -> None:
 
 @pytest.mark.parametrize("loss", [LN_V + 1.19, LN_V - 0.49, 4.67])
 def test_it_stays_quiet_inside_its_band(loss: float) -> None:
-    """Both edges and a usual start."""
+    """Both edges of the band and a usual start are inside."""
     assert found(DETECTOR, first_loss(loss)) == []
 
 
@@ -49,7 +49,7 @@ def test_the_finding_holds_the_loss_and_its_limit() -> None:
 
 
 def test_it_does_not_look_at_later_steps() -> None:
-    """A loss that jumps later is for other detectors."""
+    """Other detectors find a loss that jumps later."""
     assert found(DETECTOR, changed(loss=[4.2, 90.0, *sound()["loss"][2:]])) == []
 
 
@@ -90,7 +90,7 @@ def test_no_stated_scale_widens_the_band(scale: dict[str, Any]) -> None:
             hand_made({"loss": [4.2, 4.1]}, steps=[50, 51], **FACTS),
             "loss was first measured at step 50, not at step 0",
         ),
-        (first_loss(inf), "loss at step 0 is infinite, which says nothing of its scale"),
+        (first_loss(inf), "loss at step 0 is infinite, which says nothing about its scale"),
     ],
 )
 def test_it_says_why_it_cannot_judge(record: Record, reason: str) -> None:

@@ -29,7 +29,7 @@ def run(loss: np.ndarray, norm: np.ndarray) -> Record:
     return hand_made({"loss": list(loss), "grad_norm": list(norm)})
 
 
-def called(loss: np.ndarray, norm: np.ndarray) -> bool:
+def has_finding(loss: np.ndarray, norm: np.ndarray) -> bool:
     """Whether such a record has a finding."""
     return bool(found(DETECTOR, run(loss, norm)))
 
@@ -47,29 +47,29 @@ def test_it_fires_on_a_norm_that_becomes_0(after: float, scale: float) -> None:
 def test_it_needs_five_zeros(zeros: int, fires: bool) -> None:
     """Fewer zeros may come from batches without a target."""
     at = POINTS - zeros
-    assert called(then(LOSS, 1.4, at), then(NORM, 0.0, at)) == fires
+    assert has_finding(then(LOSS, 1.4, at), then(NORM, 0.0, at)) == fires
 
 
 def test_it_stays_quiet_on_a_norm_that_is_nearly_0() -> None:
     """A converged regression on a full batch gets there, at whatever loss its noise leaves."""
-    assert not called(then(LOSS, 0.8), then(NORM, 1e-16))
+    assert not has_finding(then(LOSS, 0.8), then(NORM, 1e-16))
 
 
 def test_it_stays_quiet_on_a_norm_that_comes_back() -> None:
     """The norm must be 0 at the last point."""
-    assert not called(then(LOSS, 1.4), np.r_[then(NORM, 0.0)[:-1], 1.0])
+    assert not has_finding(then(LOSS, 1.4), np.r_[then(NORM, 0.0)[:-1], 1.0])
 
 
 def test_it_stays_quiet_when_the_norm_is_measured_every_eighth_step() -> None:
     """As with accumulated gradients; the log happens to end on seven zeros."""
     measured = np.where(np.arange(POINTS) % 8 == 0, NORM, 0.0)[:96]
-    assert not called(LOSS[:96], measured)
+    assert not has_finding(LOSS[:96], measured)
 
 
 def test_it_stays_quiet_on_a_loss_that_goes_on_falling() -> None:
     """Gradients arrive then, and the trainer does not measure the norm."""
     falls = 3 - np.arange(POINTS) / 50 + 0.01 * RNG.standard_normal(POINTS)
-    assert not called(falls, then(NORM, 0.0))
+    assert not has_finding(falls, then(NORM, 0.0))
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,15 @@ def test_it_stays_quiet_on_a_loss_that_goes_on_falling() -> None:
 def test_it_stays_quiet_on_a_loss_that_falls_from_higher_or_by_a_step(since: np.ndarray) -> None:
     """On new data it falls from a higher level; after the rate is lowered it falls by a step."""
     noise = 0.01 * RNG.standard_normal(40)
-    assert not called(np.r_[LOSS[:DIES], since + noise], then(NORM, 0.0))
+    assert not has_finding(np.r_[LOSS[:DIES], since + noise], then(NORM, 0.0))
 
 
 @pytest.mark.parametrize("zeros", [1, 40])
 def test_it_stays_quiet_on_a_loss_of_0(zeros: int) -> None:
     """There is nothing left to learn."""
-    assert not called(np.r_[then(LOSS, 1.4)[: POINTS - zeros], np.zeros(zeros)], then(NORM, 0.0))
+    assert not has_finding(
+        np.r_[then(LOSS, 1.4)[: POINTS - zeros], np.zeros(zeros)], then(NORM, 0.0)
+    )
 
 
 @pytest.mark.parametrize(("after", "fires"), [(0.8, False), (1.4, True)])
@@ -93,12 +95,12 @@ def test_with_rounded_norms_the_loss_must_rise(after: float, fires: bool) -> Non
     norms = np.round(0.5 * 0.95 ** np.arange(POINTS), 2)
     norms = then(norms, 0.0)
     assert norms[DIES - 1] > 0
-    assert called(then(LOSS, after), norms) == fires
+    assert has_finding(then(LOSS, after), norms) == fires
 
 
 def test_it_stays_quiet_on_norms_that_are_infinite_until_they_are_0() -> None:
     """Mixed precision overflows from the first step on, which another detector judges."""
-    assert not called(LOSS, then(np.full(POINTS, inf), 0.0))
+    assert not has_finding(LOSS, then(np.full(POINTS, inf), 0.0))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The detectors in order of precedence, and the symptoms they find. One file holds one fault: its
+"""The detectors in order of precedence, and the symptoms they find. Each file holds one fault: its
 symptoms, its limits and the function that looks for them."""
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ from probes.diagnosis.detectors import (
 
 
 def symptoms_by_name(detectors: Iterable[Detector]) -> Mapping[str, Symptom]:
-    """Name -> symptom, for all that the detectors can find. Raises ValueError when two detectors or
+    """All symptoms that the detectors can find, by name. Raises ValueError when two detectors or
     two symptoms share a name."""
     detector_names: set[str] = set()
     symptoms: dict[str, Symptom] = {}
@@ -67,6 +67,6 @@ SYMPTOMS: Mapping[str, Symptom] = symptoms_by_name(DETECTORS)
 
 
 def sentence_of(finding: Finding, language: Language = "en") -> str:
-    """A finding in a sentence; "" when its symptom is not one of SYMPTOMS."""
+    """The sentence that describes a finding; "" when its symptom is not one of SYMPTOMS."""
     symptom = SYMPTOMS.get(finding.symptom)
     return symptom.sentence_for(finding, language) if symptom else ""

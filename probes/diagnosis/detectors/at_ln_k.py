@@ -1,10 +1,10 @@
-"""A loss that rests at ln K for a small K: the score of a model of K balanced classes that knows
-nothing of its input.
+"""Finds a loss that rests at ln K for a small K. A model of K balanced classes scores ln K when it
+knows nothing of its input.
 
-Either the model does not learn, or there is nothing to learn. No vocabulary need be stated: a loss
-that is flat from first to last lies so near to one of the levels by chance once or twice in a
-hundred times, and one that fell and came to rest, once in two hundred. When a vocabulary is stated,
-only its own level counts."""
+Either the model does not learn, or there is nothing to learn. The vocabulary need not be stated. By
+chance, a loss that is flat from first to last lies this close to one of the levels in one or two of
+a hundred runs, and a loss that fell and came to rest in one of two hundred. When a vocabulary is
+stated, only its own level counts."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ from probes.diagnosis.curves import MIN_SEGMENT_POINTS, Curve, rounding_step
 from probes.diagnosis.evidence import Evidence
 
 CLASS_COUNTS = range(2, 11)
-"""Values of K that are tried when no vocabulary is stated. All distances from ln K below are shares
-of 1 / K, which is about the distance to the next level."""
+"""The values of K to try when no vocabulary is stated. All distances from ln K below are shares of
+1 / K, which is about the distance to the next level."""
 MAX_MEAN_ABOVE, MAX_MEAN_BELOW = 0.015, 0.01
-"""Distance of the mean from ln K. Above, because the noise of the updates keeps even such a model a
-little off; below, because classes are never quite balanced. Of the levels from 0.1 to 3 this covers
-1.7 %."""
+"""Largest distance of the mean loss above and below ln K. A mean above ln K is allowed because the
+noise of the updates keeps even such a model slightly off. A mean below is allowed because classes
+are never exactly balanced. The two limits cover 1.7 % of the levels from 0.1 to 3."""
 MAX_REST_ABOVE, MAX_REST_BELOW = 0.002, 0.005
-"""The same for the second half of a loss that came down to ln K. Of the levels from 0.1 to 3 this
-covers 0.5 %, and the loss of a model that knows something of its input is hardly ever as flat."""
+"""Largest distance of the mean above and below ln K in the second half of a loss that came down to
+ln K. The two limits cover 0.5 % of the levels from 0.1 to 3. The loss of a model that knows
+something of its input is hardly ever so flat."""
 MAX_TRAIN_DISTANCE = 0.05
-"""The same for a training loss beside a validation loss that is at ln K throughout. It is measured
-on fewer rows and under dropout."""
+"""Largest distance of the training loss from ln K when the validation loss is at ln K throughout.
+This limit is wider because the training loss is measured on fewer rows and under dropout."""
 MAX_SEGMENT_ERRORS = 4.0
-"""Standard errors by which a segment may lie farther off. Of 16,000 segments one does, and there
-are 20."""
+"""A segment may lie farther off by this many of its standard errors. Of 16,000 segments, one
+exceeds that by chance, and a loss has 20 segments."""
 MIN_BATCH_ROWS = 8
-"""Rows behind a point of the loss at least. A model whose logits are off by s lies s^2 / 2 above
-ln K, and its loss on one row varies by s. So MAX_MEAN_ABOVE also bounds the noise, far below that
-of a model that knows something."""
+"""Each point of the loss is taken to be a mean over at least this many rows. The mean loss of a
+model whose logits are off by s lies s^2 / 2 above ln K, and its loss on one row varies by s. So
+MAX_MEAN_ABOVE also limits the noise, to far less than that of a model that knows something of its
+input."""
 AT_LN_K = Symptom(
     name="loss-at-ln-k",
     quantity="loss at rest",
@@ -44,21 +46,21 @@ AT_LN_K = Symptom(
     view=ViewKey.LOSS,
     worse="above",
     criterion=(
-        "loss at ln K, for a K from 2 to 10 or for the stated vocabulary: training loss from first"
-        " to last; or its second half after it came down; or validation loss from first to last "
-        "with training loss near"
+        "loss at ln K, for a K from 2 to 10 or for the stated vocabulary: the training loss from "
+        "first to last; or its second half, after it came down to that level; or the validation "
+        "loss from first to last, with the training loss near that level"
     ),
     source=(
-        "within 1.5 % of the distance to the next such level, as a flat loss lies by chance once "
-        "in sixty times"
+        "within 1.5 % of the distance to the next such level; by chance, one flat loss in sixty "
+        "lies so close"
     ),
     sentence={
-        "en": "The loss rests at {observed}. A model that knows nothing of its input scores that."
+        "en": "The loss rests at {observed}, the score of a model that knows nothing of its input."
     },
 )
-SOURCE_OF_REST = (
-    "within 0.2 % of the distance to the next such level, as a loss that came to rest lies by "
-    "chance once in 200 times"
+SOURCE_OF_SECOND_HALF = (
+    "within 0.2 % of the distance to the next such level; by chance, one loss in 200 comes to rest "
+    "so close"
 )
 SOURCE_OF_VALIDATION = (
     "within 1.5 % of the distance to the next such level, and the training loss within 5 %"
@@ -81,7 +83,7 @@ def judge(evidence: Evidence) -> list[Finding]:
                     float(segments.level[-1]),
                     site=signal,
                     limit=log(k) - MAX_REST_BELOW / k,
-                    source=SOURCE_OF_REST,
+                    source=SOURCE_OF_SECOND_HALF,
                     onset=int(segments.first_step[len(segments.level) // 2]),
                 )
             ]
@@ -104,7 +106,7 @@ def _class_counts(evidence: Evidence) -> range:
 
 
 def _is_throughout(curve: Curve, k: int, rounding: float) -> bool:
-    """Whether a loss is at ln K from first to last."""
+    """Whether a loss is at ln K from its first point to its last."""
     values, segments = curve.values, curve.segments
     above, below = MAX_MEAN_ABOVE / k, MAX_MEAN_BELOW / k
     if not -below <= float(values.mean()) - log(k) <= above:
@@ -139,12 +141,13 @@ def _came_down(loss: Curve, k: int, rounding: float) -> bool:
 
 
 def _validation_agrees(val: Curve, k: int) -> bool:
-    """Whether the second half of validation loss is at ln K, where there is any."""
+    """Whether the second half of the validation loss is at ln K. True when there is no validation
+    loss."""
     return not len(val) or abs(_late_level(val) - log(k)) <= MAX_MEAN_ABOVE / k
 
 
 def _late_level(curve: Curve) -> float:
-    """The median of the second half."""
+    """The median of the second half of a curve."""
     return float(median(curve.values[len(curve) // 2 :]))
 
 

@@ -1,5 +1,5 @@
-"""Neurons of a feed-forward layer that are silent on every token of an evaluation. They pass no
-signal and receive no gradient."""
+"""Finds layers in which most feed-forward neurons are silent on every token of an evaluation. Such
+neurons pass no signal and receive no gradient."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEAD = Symptom(
     worse="above",
     limit=MAX_DEAD_FRACTION,
     criterion="more than half of a layer's neurons silent on every token of an evaluation",
-    source="half of the layer's width is lost then; healthy runs measured at 0",
+    source="beyond this, half of the layer's width is lost; healthy runs measured at 0",
     sentence={"en": "In {site}, a share of {observed} of all neurons is silent on every token."},
 )
 

@@ -1,9 +1,10 @@
-"""A loss that ends high: above where it began, or back there although much had been learned.
+"""Finds a loss that ends high: above where it began, or back where it began although much had been
+learned.
 
-The end of the run decides. It must be high for long and by much, which excludes two harmless
-rises: a bump after a warmup or a resumption comes back, and a task that gets harder by a step lifts
-the loss by a part of its level. All levels are medians of segments (`probes.diagnosis.curves`), so
-no single point and no outliers decide."""
+Only the end of the run is judged. The loss must be high for long and by much, which excludes two
+harmless rises. After a warmup or a resumption the loss may rise, but it comes down again. When the
+task becomes harder at some step, the loss rises, but only by a part of its level. All levels are
+medians of segments (`probes.diagnosis.curves`), so no single point and no outliers decide."""
 
 from __future__ import annotations
 
@@ -18,74 +19,92 @@ from probes.diagnosis.evidence import Evidence
 from probes.record import Column
 
 MIN_RELATIVE_RISE = 0.5
-"""Rise above the start level, as a share of that level, for a loss that ends above its start.
-Harder data and a rate that is warmed up again lift a loss less."""
+"""A loss that ends above its start must have risen by this share of its start level. Harder data
+and a learning rate that is warmed up again raise a loss less."""
 MIN_RISE_OR_LEARNED_SIGMAS = 2.0
-"""Standard deviations of a single point that the rise, or what was learned, must exceed."""
+"""The rise, or what was learned, must exceed this many standard deviations of a single point."""
 MIN_RISE_Z = 3.0
-"""Standard errors of a rise along the whole run (`fall_z`)."""
+"""The rise along the whole run must be at least this many standard errors (`fall_z`)."""
 MIN_TURN_DOWN_Z = 3.0
-"""Standard errors of a fall along the last half, from which a loss has turned down."""
+"""A loss that falls by more than this many standard errors along its last half has turned down."""
 MIN_FINAL_SHARE_OF_PEAK = 0.25
-"""Share of its highest rise at which a loss must end. One that ends lower has turned down."""
+"""A loss that ends below this share of its highest rise has already turned down, so it is not
+diverging."""
 END_SHARE = 0.25
-"""Share of the run, at its end, over which the loss must be high."""
+"""The loss must be high over this last part of the run, given as a share of the run."""
 MIN_RELATIVE_LEARNED = 0.1
-"""Share of its start level by which a loss must have fallen for much to be lost. A smoothed loss
+"""Much was learned if the loss fell by more than this share of its start level. A smoothed loss
 varies by less."""
 MIN_LEARNED_ERRORS = 3.0
-"""Standard errors of the levels by which it must have fallen."""
+"""Much was learned only if the loss also fell by more than this many standard errors of its
+levels."""
 MIN_SHARE_LOST = 0.9
-"""Share of what was learned that a loss which is back at its start has lost."""
+"""A loss that is back where it began has lost more than this share of what was learned."""
 MIN_SHARE_OF_HIGH_POINTS = 0.8
-"""Share of the points of the end that must have lost half of what was learned. A spike just before
-the end has fewer."""
+"""At least this share of the points in the last part of the run must have lost half of what was
+learned. A spike just before the end has fewer such points."""
 MIN_SHARE_CLIMBED_THROUGHOUT, MIN_SHARE_CLIMBED = 0.25, 0.5
-"""Share of what was learned that a loss which climbs to its end has lost over the whole end, and in
-its last segment."""
+"""A loss that climbs to its end has lost more than the first share of what was learned in every
+segment of the last part of the run, and more than the second share in its last segment."""
 MIN_CLIMB_Z = 6.0
-"""Standard errors of that climb (`fall_z`). Harder data make a step, not a climb."""
+"""That climb must be at least this many standard errors (`fall_z`). Harder data make the loss step
+up, not climb."""
 MIN_THROWN_FACTOR = 3.0
-"""Times its first value to which the first updates must throw a loss that then stays above it."""
+"""The first updates must raise a loss to more than this many times its first value. The loss must
+then stay above that first value."""
 MAX_RELATIVE_NOISE = 0.1
-"""Noise over level at the end of such a loss, up to which its first value alone says where it
-began."""
+"""Noise over level, at the end of a loss that the first updates raised. Up to this limit its first
+value alone shows where it began."""
 MIN_EXPLOSION_FACTOR = 10.0
-"""Times the largest loss before that each of the last points must be. Neither outliers nor data do
-that."""
+"""Each of the last points of an explosion must be more than this many times the largest loss before
+them. Neither outliers nor data raise a loss so far."""
 MIN_EXPLODED_POINTS = 3
-"""Points of such an explosion at least. They are a quarter of the log at most, since a longer one
-shows in the segments."""
-ABOVE = "ends half its level above where it began, and has not turned down"
-BACK = "back where it began for a quarter of the run, all that was learned lost"
-EXPLODES = "its last three points and more at ten times all before"
-CLIMBS = "half of what was learned lost on a climb of a quarter of the run, to its end"
-THREW = "thrown to three times its first value by the first updates, and never below it again"
+"""An explosion has at least this many points. It has at most a quarter of the log, since a longer
+one shows in the segments."""
+# Criteria for a training loss that ends high. Each finding has as its source the criterion it meets.
+ABOVE_START = "ends above where it began by half of that level, and has not turned down"
+BACK_AT_START = (
+    "is back where it began for the last quarter of the run: all that was learned is lost"
+)
+EXPLOSION = "ends with three or more points that are ten times as high as all points before"
+CLIMB_AT_END = (
+    "climbs for the last quarter of the run and has lost half of what was learned at its end"
+)
+THROWN_AT_START = (
+    "is thrown to three times its first value by the first updates, and stays above that value"
+)
 ENDS_HIGH = Symptom(
     name="loss-ends-high",
-    quantity="height of the training loss at its end, as its source says",
+    quantity="height of the training loss at its end, in the measure that the source names",
     unit="ratio",
     view=ViewKey.LOSS,
     worse="above",
-    criterion="training loss " + "; or ".join((ABOVE, THREW, EXPLODES, BACK, CLIMBS)),
-    source="a bump after a warmup comes back, and harder data lift the loss by less",
+    criterion="training loss "
+    + "; or ".join((ABOVE_START, THROWN_AT_START, EXPLOSION, BACK_AT_START, CLIMB_AT_END)),
+    source="after a warmup the loss comes down again, and harder data raise it by less",
     sentence={"en": "The loss rises from step {onset} on and ends high: what was learned is lost."},
 )
 ENDS_ABOVE_START = Symptom(
     name="loss-ends-above-start",
-    quantity="height of the training loss at its end, as its source says",
+    quantity="height of the training loss at its end, in the measure that the source names",
     unit="ratio",
     view=ViewKey.LOSS,
     worse="above",
-    criterion="training loss " + "; or ".join((ABOVE, THREW, EXPLODES)),
-    source="a model that no gradient reaches is as bad as at its start, and no worse",
+    criterion="training loss " + "; or ".join((ABOVE_START, THROWN_AT_START, EXPLOSION)),
+    source="a model that no gradient reaches returns to its start and does not exceed it",
     sentence={"en": "The loss ends above where it began: training made the model worse."},
 )
 
 
 class HighEnd(NamedTuple):
-    """How high a loss ends, in the unit of its limit. `above_start`: whether that is above where it
-    began."""
+    """How high a loss ends.
+
+    above_start   whether the loss ends above where it began
+    observed      how high it ends, in the unit of `limit`
+    limit         the height above which a loss ends high
+    source        the criterion that the loss meets
+    onset         the step at which its high end begins
+    """
 
     above_start: bool
     observed: float
@@ -107,8 +126,8 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 
 def high_end(evidence: Evidence) -> HighEnd | None:
-    """How high the training loss ends; None when it does not end high. Raises CannotJudgeError for
-    too few points."""
+    """How high the training loss ends; None when it does not end high. Raises CannotJudgeError when
+    there are too few points."""
     loss = evidence.training_loss()
     for rule in (_above_start, _thrown, _explodes, _back_at_start, _climbs):
         if end := rule(loss):
@@ -117,7 +136,8 @@ def high_end(evidence: Evidence) -> HighEnd | None:
 
 
 def _above_start(loss: Curve) -> HighEnd | None:
-    """A loss that ends above its start: by how many times as much as is needed."""
+    """The end of a loss that is above its start; None for other losses. The observed value is the
+    rise over the rise that is needed."""
     segments, start = loss.segments, loss.start_level
     lowest = float(segments.level.min())
     needed = max(
@@ -126,17 +146,20 @@ def _above_start(loss: Curve) -> HighEnd | None:
         MIN_RISE_OR_LEARNED_SIGMAS * segments.noise[0],
     )
     rises = segments.level - start
-    high_throughout_end = (rises[_end_begins(segments) :] > needed).all()
+    high_throughout_end = (rises[_first_end_segment(segments) :] > needed).all()
     if not high_throughout_end or rises[-1] < MIN_FINAL_SHARE_OF_PEAK * rises.max():
         return None
     if loss.fall_z > -MIN_RISE_Z or _turned_down(loss.values):
         return None
     observed = float(rises[-1] / needed) if needed else np.inf
-    return HighEnd(True, observed, 1.0, ABOVE, _first_step_of_high_end(segments, rises > needed))
+    return HighEnd(
+        True, observed, 1.0, ABOVE_START, _first_step_of_high_end(segments, rises > needed)
+    )
 
 
 def _thrown(loss: Curve) -> HighEnd | None:
-    """A loss that the first updates threw far above its first value, where it stays."""
+    """The end of a loss that the first updates raised far above its first value and that stays
+    above it; None for other losses."""
     first, segments = float(loss.values[0]), loss.segments
     half = len(segments.level) // 2
     if (
@@ -153,12 +176,13 @@ def _thrown(loss: Curve) -> HighEnd | None:
     ):
         return None
     return HighEnd(
-        True, float(early / first), MIN_THROWN_FACTOR, THREW, int(segments.first_step[0])
+        True, float(early / first), MIN_THROWN_FACTOR, THROWN_AT_START, int(segments.first_step[0])
     )
 
 
 def _explodes(loss: Curve) -> HighEnd | None:
-    """A loss whose last points are far above all before, but too few to show in a segment."""
+    """The end of a loss whose last points are far above all points before, but too few to show in a
+    segment; None for other losses."""
     losses, count = loss.values, len(loss)
     largest_before = np.maximum.accumulate(np.abs(losses))[:-1]
     smallest_from_here = np.minimum.accumulate(losses[::-1])[::-1][1:]
@@ -170,13 +194,14 @@ def _explodes(loss: Curve) -> HighEnd | None:
     if not times.size or times.max() <= MIN_EXPLOSION_FACTOR:
         return None
     onset = loss.steps[first + 1 + int(np.argmax(times > MIN_EXPLOSION_FACTOR))]
-    return HighEnd(True, float(times.max()), MIN_EXPLOSION_FACTOR, EXPLODES, int(onset))
+    return HighEnd(True, float(times.max()), MIN_EXPLOSION_FACTOR, EXPLOSION, int(onset))
 
 
 def _back_at_start(loss: Curve) -> HighEnd | None:
-    """A loss that has lost what it had learned for good: the share that is lost at its end."""
+    """The end of a loss that has lost for good what it had learned; None for other losses. The
+    observed value is the share that is lost at its end."""
     segments, shares = loss.segments, _shares_lost(loss)
-    end = _end_begins(segments)
+    end = _first_end_segment(segments)
     if shares is None or end <= segments.level.argmin() or shares[end:].min() <= MIN_SHARE_LOST:
         return None
     halfway = (float(segments.level.min()) + loss.start_level) / 2
@@ -184,13 +209,14 @@ def _back_at_start(loss: Curve) -> HighEnd | None:
     if np.mean(end_points > halfway) < MIN_SHARE_OF_HIGH_POINTS:
         return None
     onset = _first_step_of_high_end(segments, shares > MIN_SHARE_LOST)
-    return HighEnd(False, float(median(shares[end:])), MIN_SHARE_LOST, BACK, onset)
+    return HighEnd(False, float(median(shares[end:])), MIN_SHARE_LOST, BACK_AT_START, onset)
 
 
 def _climbs(loss: Curve) -> HighEnd | None:
-    """A loss that is losing what it had learned up to its end: the share that is lost by then."""
+    """The end of a loss that climbs to its end and loses what it had learned; None for other
+    losses. The observed value is the share that is lost by then."""
     segments, shares = loss.segments, _shares_lost(loss)
-    end, low = _end_begins(segments), int(segments.level.argmin())
+    end, low = _first_end_segment(segments), int(segments.level.argmin())
     if (
         shares is None
         or end <= low
@@ -203,13 +229,13 @@ def _climbs(loss: Curve) -> HighEnd | None:
     if fall_z(since_lowest) > -needed or _turned_down(since_lowest):
         return None
     return HighEnd(
-        False, float(shares[-1]), MIN_SHARE_CLIMBED, CLIMBS, int(segments.first_step[low + 1])
+        False, float(shares[-1]), MIN_SHARE_CLIMBED, CLIMB_AT_END, int(segments.first_step[low + 1])
     )
 
 
 def _shares_lost(loss: Curve) -> Column | None:
-    """Share of what was learned, from the start to the lowest segment, that each segment has lost:
-    [B]. None where little was learned."""
+    """For each segment, the share that it has lost of what was learned from the start to the lowest
+    segment: [B]. None when little was learned."""
     segments, error = loss.segments, loss.level_error
     low = int(segments.level.argmin())
     learned = loss.start_level - float(segments.level[low])
@@ -224,8 +250,8 @@ def _shares_lost(loss: Curve) -> Column | None:
     return shares
 
 
-def _end_begins(segments: Segments) -> int:
-    """The first of the segments that are the end of the run."""
+def _first_end_segment(segments: Segments) -> int:
+    """Index of the first segment in the last part of the run (END_SHARE)."""
     return len(segments.level) - max(1, round(END_SHARE * len(segments.level)))
 
 

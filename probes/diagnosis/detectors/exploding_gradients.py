@@ -1,8 +1,8 @@
-"""A gradient norm that grows by an order of magnitude over many points, before a loss that ends
-high rises.
+"""Finds a gradient norm that grows by an order of magnitude over many points before the loss rises,
+in a run whose loss ends high.
 
-A single outlying norm does not count. A growth that does no harm does not count either, since
-weights sharpen in healthy runs. Where the norm rises only with the loss, the loss is the reason: a
+A single outlying norm does not count. Growth that does no harm does not count either, since weights
+sharpen in healthy runs. When the norm rises only together with the loss, the loss is the reason: a
 model that is far off has a large gradient."""
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from probes.diagnosis.detectors.divergence import high_end
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
 MIN_GROWTH = 10.0
-"""Norm over its lowest level. In healthy runs, sharpening, and weights that decay under a falling
-rate, raise the norm by a factor of about five."""
+"""Norm over its lowest level. In healthy runs the norm grows by a factor of about five, because
+weights sharpen or because they decay under a falling learning rate."""
 MIN_GROWN_SEGMENTS = 3
-"""Segments, of twenty, that must be so high; in a short log a quarter of its segments."""
+"""This many of the twenty segments must be so high. A short log has fewer segments; a quarter of
+them must be so high."""
 MIN_GROWTH_BEFORE_LOSS = 2.0
-"""Norm over its lowest level while the loss was no higher than at its start."""
+"""Norm over its lowest level that must be reached while the loss is no higher than at its start."""
 MIN_GROWTH_ERRORS = 4.0
-"""Standard errors of the logarithm of the norm that either growth must exceed."""
+"""Each of the two growths must exceed this many standard errors of the logarithm of the norm."""
 RISING = Symptom(
     name="grad-norm-rising",
     quantity="gradient norm over its lowest level",
@@ -32,8 +33,8 @@ RISING = Symptom(
     worse="above",
     limit=MIN_GROWTH,
     criterion=(
-        "gradient norm ten times its lowest level in three twentieths of the run and twice that "
-        "level before the loss rose, and a loss that ends high"
+        "the loss ends high, and the gradient norm is ten times its lowest level in three "
+        "twentieths of the run and twice that level before the loss rose"
     ),
     source="in healthy runs the norm grows by a factor of about five",
     sentence={

@@ -1,10 +1,10 @@
-"""Relative change of what a layer computes, caused by the first update: at most about 1 in a run
-that starts well.
+"""Finds a first update that changes the output of a layer too much. The relative change is at most
+about 1 in a run that starts well.
 
 Adam's first update has the same size, lr, in every entry, whatever the gradient is. It moves each
-output of a matrix with fan-in n by at most the sum of n such entries, while the output itself is a
-sum of n weights of random sign. The ratio of the two is (update norm / weight norm) * sqrt(n). At
-1, the first batch may undo the whole initialisation."""
+output of a matrix with fan-in n by at most the sum of n such entries. The output itself is a sum of
+n weights of random sign. The ratio of the two is (update norm / weight norm) * sqrt(n). At a ratio
+of 1, the first batch may undo the whole initialisation."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.evidence import CannotJudgeError, Evidence, finite_number
 
 MAX_RELATIVE_CHANGE = 2.0
-"""At 1 a missing warmup has no measurable cost. At 2 it raises the final train loss by 8 % or more
-on every choosing seed (docs/why.md, sweep of lr_max: 5e-3 and 1e-2)."""
+"""Largest relative change of an output. At 1, a missing warmup has no measurable cost. At 2, it
+raises the final train loss by 8 % or more on every seed on which limits are chosen (docs/why.md,
+sweep of lr_max: 5e-3 and 1e-2)."""
 LARGE = Symptom(
     name="first-update-large",
     quantity="relative change of a layer's output by the first update",
@@ -25,27 +26,27 @@ LARGE = Symptom(
     worse="above",
     limit=MAX_RELATIVE_CHANGE,
     criterion=(
-        "first update changes a layer's output by more than twice itself, measured as "
+        "first update changes a layer's output by more than twice its size, measured as "
         "update/weight ratio times the root of the fan-in"
     ),
     source=(
-        "at 1 the first batch may undo the initialisation; at 2 it raises the final loss on every "
-        "choosing seed"
+        "a change of 1 may undo the initialisation; a change of 2 raises the final loss on every "
+        "seed on which limits are chosen"
     ),
     sentence={
         "en": (
-            "The first update changes the output of {site} by {observed} times itself. Up to "
-            "{limit} times does little harm."
+            "The first update changes the output of {site} by {observed} times its size. A "
+            "change of up to {limit} times does little harm."
         )
     },
 )
 AT_PEAK = Symptom(
     name="lr-starts-at-peak",
-    quantity="first learning rate, against the second",
+    quantity="first learning rate, compared with the second",
     unit="learning rate",
     view=ViewKey.RATE,
     worse="above",
-    criterion=f"second learning rate no higher than the first, beside {LARGE.name}",
+    criterion=f"second learning rate no higher than the first, in a run with {LARGE.name}",
     source="a warmup raises the learning rate from the first step to the second",
     sentence={"en": "The learning rate starts at its peak, {observed}: there is no warmup."},
 )
@@ -55,7 +56,7 @@ def judge(evidence: Evidence) -> list[Finding]:
     change, site = max(_relative_changes(evidence))
     if not change > MAX_RELATIVE_CHANGE:
         return []
-    # A rate that starts at its peak supports the finding. By itself it is no fault.
+    # A rate that starts at its peak supports the finding. It is no fault by itself.
     return [LARGE.found(0, change, site=site), *_starts_at_peak(evidence)]
 
 
@@ -63,7 +64,9 @@ def _relative_changes(evidence: Evidence) -> list[tuple[float, str]]:
     """Relative change of each matrix's output by the first update, with the matrix's name."""
     fan_in = evidence.fact("fan_in")
     if not isinstance(fan_in, Mapping):
-        raise CannotJudgeError(f"the record states fan_in as {fan_in!r:.60}, which is no object")
+        raise CannotJudgeError(
+            f"the record states fan_in as {fan_in!r:.60}, which is not an object"
+        )
     counts = {
         site: count
         for site in evidence.sites("update_weight_ratio")
@@ -73,7 +76,7 @@ def _relative_changes(evidence: Evidence) -> list[tuple[float, str]]:
     }
     if not counts:
         raise CannotJudgeError(
-            "update_weight_ratio was recorded for no matrix whose fan_in is stated"
+            "update_weight_ratio was not recorded for any matrix whose fan_in is stated"
         )
     return [
         (evidence.at_start("update_weight_ratio", site) * sqrt(count), site)

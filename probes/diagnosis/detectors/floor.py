@@ -1,9 +1,9 @@
-"""Loss over a whole split below the entropy floor of that split: no model that sees only the past
-can score so well.
+"""Finds a loss over a whole split that is below the entropy floor of that split. No model that sees
+only the past can score so well.
 
-The floor is the mean conditional entropy of the next token given the whole prefix. It is a bound by
-Gibbs' inequality, not an estimate (`docs/record.md`, fact `ladder`). The loss of a batch may be
-below it honestly, since a batch is a sample."""
+The floor is the mean conditional entropy of the next token given the whole prefix. By Gibbs'
+inequality it is a bound, not an estimate (`docs/record.md`, fact `ladder`). The loss of a single
+batch may be below it without any fault, since a batch is only a sample."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
 SPLITS = ("train", "val")
 FLOAT32_SLACK = 1e-5
-"""Nats by which a mean of float32 losses may miss an exact bound."""
+"""A mean of float32 losses may miss an exact bound by this many nats."""
 BELOW_FLOOR = Symptom(
     name="loss-below-floor",
     quantity="loss over a whole split",

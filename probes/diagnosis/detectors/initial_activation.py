@@ -1,8 +1,9 @@
-"""Scale of the output of each layer at step 0, which is of the order of 1 at any depth.
+"""Finds a layer whose output is too large at step 0. Its scale should be of the order of 1 at any
+depth.
 
-A residual stream starts at the scale of the embedding. Each sublayer is fed by a LayerNorm, has
-weights at Xavier scale and adds a variance of about 1. After L blocks the scale is of the order of
-sqrt(2 L), so a scale of 10 would take fifty blocks."""
+A residual stream starts at the scale of the embedding. The input of each sublayer is normalised by
+a LayerNorm and its weights are at Xavier scale, so it adds a variance of about 1. After L blocks
+the scale is of the order of sqrt(2 L). A scale of 10 would take fifty blocks."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Norm of the first gradient, before clipping, which is of the order of 1 for a loss that is a mean
-over tokens."""
+"""Finds a first gradient whose norm is outside the usual band. For a loss that is a mean over
+tokens, the norm before clipping is of the order of 1."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ SMALL = Symptom(
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    # The band holds for a mean cross-entropy of a model trained from scratch. Only a record that
-    # states a vocabulary is known to be of one.
+    # The band holds for the mean cross-entropy of a model that is trained from scratch. Only a
+    # record that states a vocabulary is known to hold such a loss.
     evidence.number("vocab_size")
     norm = evidence.at_start("grad_norm")
     if norm > MAX_NORM:

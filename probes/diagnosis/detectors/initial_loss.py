@@ -1,11 +1,11 @@
-"""Loss at step 0 against the loss of a model that knows nothing: ln V plus what the spread of its
-logits costs.
+"""Finds a loss at step 0 that a model that knows nothing would not have. Such a model scores ln V
+plus a cost for the spread of its logits.
 
 Independent logits of variance s^2 cost s^2 / 2 nats on top of ln V, the mean of ln sum exp over
 Gaussian logits. Tied logits at Xavier initialisation have s^2 = 2 d_model / (V + d_model), which is
-at most 2, so an honest start lies within 1 nat above ln V. The band adds 0.2 nats for the variation
-between draws, and reaches 0.5 nats below ln V for lucky labels. It does not depend on any recorded
-or configured scale."""
+at most 2, so a sound start lies within 1 nat above ln V. The band adds 0.2 nats for the variation
+between draws, and reaches 0.5 nats below ln V for labels that happen to be likely. It does not
+depend on any recorded or configured scale."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ LOW = Symptom(
 def judge(evidence: Evidence) -> list[Finding]:
     ln_v, loss = evidence.uniform_loss(), evidence.at_start("loss")
     if not isfinite(loss):
-        raise CannotJudgeError("loss at step 0 is infinite, which says nothing of its scale")
+        raise CannotJudgeError("loss at step 0 is infinite, which says nothing about its scale")
     if loss > ln_v + MAX_ABOVE_LN_V:
         return [HIGH.found(0, loss, limit=ln_v + MAX_ABOVE_LN_V)]
     if loss < ln_v - MAX_BELOW_LN_V:
