@@ -88,8 +88,10 @@ def build(copy: Path, built: Path) -> Path:
 
 
 def install(wheel: Path, home: Path) -> Path:
-    """Make an environment with the wheel and only the packages that it requires, which are links
-    to the installed ones. Return its Python."""
+    """Make an environment with the wheel and only the packages that it requires; return its Python.
+
+    pip installs the wheel by its name. The other packages are links to the installed ones.
+    """
     venv.create(home, symlinks=True)
     python = home / "bin" / "python"
     (packages,) = home.glob("lib/*/site-packages")
@@ -97,17 +99,7 @@ def install(wheel: Path, home: Path) -> Path:
     for found in dependencies(asking).values():
         for top in {file.parts[0] for file in found.files or ()} - {"..", "__pycache__"}:
             (packages / top).symlink_to(str(found.locate_file(top)))
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "install",
-        "--quiet",
-        "--no-index",
-        "--no-deps",
-        wheel,
-    ]
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps"]
+    pip += ["--no-index", "--find-links", wheel.parent, "probes"]
     subprocess.run(pip, check=True)
     return python
