@@ -1,8 +1,8 @@
-"""Compare a run with an earlier one of its kind: is it worse, in which signal, and since when?
+"""Compares a run with an earlier one, the baseline: its final loss, its learning speed and the
+levels of its signals.
 
-Three things are compared: the level at which a loss ends, the speed of learning, and the level of
-signals that show the health of a run. Both runs are put on one grid of steps, so their lengths and
-cadences may differ. A signal that only one run has is not compared, and the result says so.
+Both runs are reduced to medians on one grid of steps, so they may differ in length and in how often
+they logged. A signal that only one of them has is listed as not compared.
 """
 
 from __future__ import annotations
@@ -18,35 +18,39 @@ from probes.common.text import printable
 from probes.record import Column, Record, Steps
 
 DEFAULT_TOLERANCE = 0.5
-"""By how much a run may be worse, relative to the baseline. Runs of one config with different seeds
-never differ by more in anything that is compared here (`studies/compare.py`, seeds 0-9)."""
-LOSSES = ("loss", "train_loss", "val_loss")
+"""The default tolerance, relative. It is the smallest one tried at which no two runs of one config
+with different seeds differ by more (`studies/compare.py`, seeds 0-9)."""
+LOSS_SIGNALS = ("loss", "train_loss", "val_loss")
 HEALTH_SIGNALS = ("grad_norm", "activation", "update_weight_ratio", "dead_fraction")
-MAX_CELLS = 50
-"""Cells of the grid: narrow enough to name a step, wide enough to average out the noise of
-batches."""
+"""Signals whose level over the whole run is compared."""
+MAX_GRID_CELLS = 50
+"""The grid has at most this many cells. They are narrow enough to tell at which step a run becomes
+worse, and wide enough to remove the noise of single batches."""
 MIN_POINTS = 5
-"""A signal with fewer points in either run is not compared."""
+"""A signal is compared only if both runs have at least this many points, and as many grid cells in
+which both are finite."""
 FALL_FRACTIONS = (0.5, 0.75)
-"""Speed of learning is compared at the steps where these fractions of the baseline's fall are
-reached."""
-END_SHARE = 0.1
-"""The last tenth of the grid, and at least MIN_END_CELLS cells, is the end of a loss."""
-MIN_END_CELLS = 3
-SMALLEST_LEVEL = 1e-12
-"""Relative to the larger level. Smaller values are raised to it, so that a 0 has a logarithm."""
+"""Fractions of the baseline's fall in loss. For each, the steps at which the two runs have reached
+it are compared."""
+TAIL_FRACTION = 0.1
+"""The final loss is the mean over the last cells of the grid: this fraction of them."""
+MIN_TAIL_CELLS = 3
+"""The final loss is the mean of at least this many cells."""
+RELATIVE_FLOOR = 1e-12
+"""Smaller values are raised to this fraction of a reference level, so that a signal that is 0 can
+be a divisor and has a logarithm."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing in which the run is worse.
+    """One quantity in which the run is worse than the baseline.
 
-    signal    name of the signal, with its site if it has one
-    what      the property that was compared
-    step      the step at which the runs part
-    observed  the value of the run
-    baseline  the value of the baseline
-    ratio     how many times worse, above 1
+    signal    name of the signal, followed by " at " and the site if it has one
+    what      the quantity that was compared, such as "level at the end"
+    step      the step from which the run is worse; None if there is no such step
+    observed  the quantity in the run; infinity for a step that it never reached
+    baseline  the same quantity in the baseline
+    ratio     the factor by which the run is worse, above 1
     """
 
     signal: str
@@ -57,24 +61,27 @@ class Difference:
     ratio: float
 
     def __str__(self) -> str:
-        by = "beyond measure" if self.ratio == inf else f"{self.ratio:.3g} times"
-        parting = "" if self.step is None else f", parting at step {self.step}"
-        values = f"{_text(self.observed)}, baseline {_text(self.baseline)}"
-        return f"{printable(self.signal)}: {self.what} {values}, worse by {by}{parting}"
+        factor = (
+            "infinitely worse" if self.ratio == inf else f"worse by a factor of {self.ratio:.3g}"
+        )
+        start = "" if self.step is None else f", starting at step {self.step}"
+        values = f"{_format_value(self.observed)}, baseline {_format_value(self.baseline)}"
+        return f"{printable(self.signal)}: {self.what} {values}, {factor}{start}"
 
 
-def _text(value: float) -> str:
-    """The value, or "never" for a step that was not reached, which is infinity."""
+def _format_value(value: float) -> str:
+    """The value as text: "never" for infinity, which stands for a step that was not reached."""
     return "never" if value == inf else f"{value:.4g}"
 
 
 @dataclass(frozen=True)
 class Regression:
-    """The result of comparing two runs; true when the run is worse than the baseline.
+    """The result of comparing a run with a baseline. It is true if the run is worse.
 
-    differences   everything in which it is worse by more than the tolerance, the worst first
-    compared      signals, with their sites
-    not_compared  signal -> why it was not compared
+    differences   quantities in which the run is worse by more than the tolerance, the worst first
+    compared      names of the compared signals, with their sites
+    not_compared  signal, with its site -> the reason why it was not compared
+    tolerance     the relative tolerance that was applied
     """
 
     differences: tuple[Difference, ...]
@@ -86,7 +93,7 @@ class Regression:
         return bool(self.differences)
 
     def __repr__(self) -> str:
-        """One line, which pytest shows for a failed assertion."""
+        """One line. pytest shows it when `assert not regressed(...)` fails."""
         if not self.differences:
             return f"<no regression in {len(self.compared)} signals>"
         more = f"; and {len(self.differences) - 1} more" if len(self.differences) > 1 else ""
@@ -114,41 +121,42 @@ class Regression:
 def regressed(record: Record, baseline: Record, tolerance: float = DEFAULT_TOLERANCE) -> Regression:
     """Compare a run with an earlier one, signal by signal, over the steps that both have.
 
-    tolerance  by how much the run may be worse, relative to the baseline: a higher loss, a fraction
-               of the baseline's fall reached later, a larger or smaller level of a signal, fewer
-               living neurons
+    tolerance  by how much a quantity may be worse, relative to the baseline. A higher final loss is
+               worse, a later step at which a fraction of the baseline's fall is reached, a larger
+               or smaller level of a signal, and a smaller share of living neurons.
 
-    Raises ValueError when the tolerance is not above 0, and when no signal can be compared.
+    Raises ValueError if the tolerance is not a finite number above 0, and if no signal can be
+    compared.
     """
     if not 0 < tolerance < inf:
         raise ValueError(
-            f"tolerance is {tolerance}; it must be above 0, as 0.5 for half as much again"
+            f"tolerance is {tolerance}; it must be a finite number above 0, such as 0.5 for 50 %"
         )
     found: list[Difference] = []
     compared: list[str] = []
     not_compared: dict[str, str] = {}
-    for signal, site in _places(record, baseline):
+    for signal, site in _signals_and_sites(record, baseline):
         name = f"{signal} at {site}" if site else signal
-        both = _grid(record, baseline, signal, site)
-        if isinstance(both, str):
-            not_compared[name] = both
+        grid = _common_grid(record, baseline, signal, site)
+        if isinstance(grid, str):
+            not_compared[name] = grid
             continue
         compared.append(name)
         found += (
-            _losses(name, both, tolerance)
-            if signal in LOSSES
-            else _health(name, signal, both, tolerance)
+            _compare_loss(name, grid, tolerance)
+            if signal in LOSS_SIGNALS
+            else _compare_level(name, signal, grid, tolerance)
         )
     if not compared:
         reasons = (
             "; ".join(f"{name}: {why}" for name, why in not_compared.items())
-            or "neither has a signal of these"
+            or "neither run has any of these signals"
         )
         raise ValueError(
-            "the runs have nothing that can be compared, of "
-            f"{', '.join((*LOSSES, *HEALTH_SIGNALS))} ({reasons})"
+            "the runs have nothing that can be compared; one of these signals is needed in both: "
+            f"{', '.join((*LOSS_SIGNALS, *HEALTH_SIGNALS))} ({reasons})"
         )
-    found += _nonfinite(record, baseline)
+    found += _compare_nonfinite(record, baseline)
     found.sort(key=lambda difference: -difference.ratio)
     return Regression(tuple(found), tuple(compared), not_compared, tolerance)
 
@@ -158,32 +166,32 @@ def regressed(record: Record, baseline: Record, tolerance: float = DEFAULT_TOLER
 
 @dataclass(frozen=True)
 class _Grid:
-    """Two series on the cells of one grid; only cells in which both have values.
+    """A signal of both runs on one grid of steps, in the n cells in which both have finite values.
 
-    steps     [n] middle of each cell
-    first     [n] first step of each cell
-    values    [n] median of the run in each cell
-    baseline  [n] median of the baseline in each cell
+    middles   the middle of each cell, a step: [n]
+    starts    the first whole step of each cell: [n]
+    observed  median of the run's values in each cell: [n]
+    baseline  median of the baseline's values in each cell: [n]
     """
 
-    steps: Column
-    first: Column
-    values: Column
+    middles: Column
+    starts: Column
+    observed: Column
     baseline: Column
 
 
-def _places(record: Record, baseline: Record) -> Iterator[tuple[str, str]]:
-    """Each signal and site that one of the runs has, losses first."""
-    for signal in (*LOSSES, *HEALTH_SIGNALS):
+def _signals_and_sites(record: Record, baseline: Record) -> Iterator[tuple[str, str]]:
+    """Each compared signal and site that at least one of the runs has, the losses first."""
+    for signal in (*LOSS_SIGNALS, *HEALTH_SIGNALS):
         yield from (
             (signal, site)
             for site in dict.fromkeys([*record.sites(signal), *baseline.sites(signal)])
         )
 
 
-def _grid(record: Record, baseline: Record, signal: str, site: str) -> _Grid | str:
-    """A signal of both runs on the grid of their common steps, or the reason why it cannot be
-    compared."""
+def _common_grid(record: Record, baseline: Record, signal: str, site: str) -> _Grid | str:
+    """The signal of both runs on one grid over the steps that both have. If it cannot be compared,
+    the reason, as text."""
     series = []
     for whose, run in (("the run", record), ("the baseline", baseline)):
         if site not in run.sites(signal):
@@ -194,7 +202,7 @@ def _grid(record: Record, baseline: Record, signal: str, site: str) -> _Grid | s
     fewest = min(len(steps) for steps, _ in series)
     if fewest < MIN_POINTS:
         return f"{fewest} points over the steps that both have; {MIN_POINTS} are needed"
-    edges = np.linspace(start, end, min(MAX_CELLS, fewest) + 1)
+    edges = np.linspace(start, end, min(MAX_GRID_CELLS, fewest) + 1)
     ours, theirs = (_medians(steps, values, edges) for steps, values in series)
     both = np.isfinite(ours) & np.isfinite(theirs)
     if both.sum() < MIN_POINTS:
@@ -205,7 +213,13 @@ def _grid(record: Record, baseline: Record, signal: str, site: str) -> _Grid | s
 
 
 def _medians(steps: Steps, values: Column, edges: Column) -> Column:
-    """The median of the values in each cell: [cells]; NaN for an empty cell."""
+    """The median of the values in each cell, NaN for an empty cell.
+
+    steps, values  increasing steps and the value at each: [m], [m]
+    edges          borders of the n cells: [n + 1]
+
+    Returns [n].
+    """
     cells = np.clip(np.searchsorted(edges, steps, side="right") - 1, 0, len(edges) - 2)
     bounds = np.searchsorted(cells, np.arange(len(edges)))
     with np.errstate(invalid="ignore"):
@@ -215,90 +229,102 @@ def _medians(steps: Steps, values: Column, edges: Column) -> Column:
 # What is compared
 
 
-def _losses(name: str, grid: _Grid, tolerance: float) -> Iterator[Difference]:
-    """A loss that ends higher, and one that falls more slowly."""
-    cells = max(MIN_END_CELLS, round(END_SHARE * len(grid.steps)))
-    ends = [float(np.mean(values[-cells:])) for values in (grid.values, grid.baseline)]
-    if ends[1] > 0 and ends[0] > (1 + tolerance) * ends[1]:
-        step = _parting(
-            grid, grid.values / np.maximum(grid.baseline, SMALLEST_LEVEL * ends[1]), tolerance
-        )
-        yield Difference(name, "level at the end", step, ends[0], ends[1], ends[0] / ends[1])
+def _compare_loss(name: str, grid: _Grid, tolerance: float) -> Iterator[Difference]:
+    """Yield a difference if the loss ends higher than the baseline's, and one if it falls later.
+
+    If the run is late at several of FALL_FRACTIONS, only the one with the largest ratio is yielded.
+    """
+    tail = max(MIN_TAIL_CELLS, round(TAIL_FRACTION * len(grid.middles)))
+    end, base_end = (float(np.mean(v[-tail:])) for v in (grid.observed, grid.baseline))
+    if base_end > 0 and end > (1 + tolerance) * base_end:
+        ratios = grid.observed / np.maximum(grid.baseline, RELATIVE_FLOOR * base_end)
+        step = _first_worse_step(grid, ratios, tolerance)
+        yield Difference(name, "level at the end", step, end, base_end, end / base_end)
     late = [
         difference
-        for f in FALL_FRACTIONS
-        for difference in _late(name, grid, f, ends[1], tolerance)
+        for fraction in FALL_FRACTIONS
+        for difference in _compare_speed(name, grid, fraction, base_end, tolerance)
     ]
     yield from sorted(late, key=lambda difference: -difference.ratio)[:1]
 
 
-def _late(
-    name: str, grid: _Grid, fraction: float, end: float, tolerance: float
+def _compare_speed(
+    name: str, grid: _Grid, fraction: float, base_end: float, tolerance: float
 ) -> Iterator[Difference]:
-    """A run that reaches a fraction of the baseline's fall later than the tolerance allows.
+    """Yield a difference if the run reaches a fraction of the baseline's fall later than tolerated.
 
-    Not compared where the curve is so flat that a loss which is higher by the tolerance alone would
-    reach the level late or never.
+    Only a level above `base_end * (1 + tolerance)**2` is compared; `base_end` is the final loss of
+    the baseline. A run whose loss is higher by the tolerance at every step still reaches such a
+    level. Closer to the end, the curve is so flat that a small difference in level is a large one
+    in time.
     """
-    ours, theirs = _smooth(grid.values), _smooth(grid.baseline)
-    target = theirs[0] - fraction * (theirs[0] - end)
-    if not target > end * (1 + tolerance) ** 2 > 0:
+    ours, theirs = _smooth(grid.observed), _smooth(grid.baseline)
+    target = theirs[0] - fraction * (theirs[0] - base_end)
+    if not target > base_end * (1 + tolerance) ** 2 > 0:
         return
-    reached, expected = _crossing(grid.steps, ours, target), _crossing(grid.steps, theirs, target)
-    origin = grid.first[0]
+    reached = _first_step_at_level(grid.middles, ours, target)
+    expected = _first_step_at_level(grid.middles, theirs, target)
+    origin = grid.starts[0]
     ratio = float((reached - origin) / max(expected - origin, 1.0))
-    if ratio > 1 + tolerance and reached - expected > grid.steps[1] - grid.steps[0]:
+    # The grid cannot resolve a delay of less than one cell.
+    if ratio > 1 + tolerance and reached - expected > grid.middles[1] - grid.middles[0]:
         what = f"step at which {fraction:.0%} of the baseline's fall is made (to {target:.4g})"
         yield Difference(name, what, int(expected), reached, expected, ratio)
 
 
-def _crossing(steps: Column, values: Column, target: float) -> float:
-    """The step at which a curve first reaches a level, interpolated between cells; infinity when it
-    never does."""
-    below = np.flatnonzero(values <= target)
+def _first_step_at_level(steps: Column, values: Column, level: float) -> float:
+    """The first step at which a curve is at or below a level, interpolated linearly between cells.
+
+    Infinity if it never is.
+    """
+    below = np.flatnonzero(values <= level)
     if not below.size:
         return inf
     at = int(below[0])
     if at == 0:
         return float(steps[0])
-    share = (values[at - 1] - target) / (values[at - 1] - values[at])
+    share = (values[at - 1] - level) / (values[at - 1] - values[at])
     return float(steps[at - 1] + share * (steps[at] - steps[at - 1]))
 
 
 def _smooth(values: Column) -> Column:
-    """The median of each cell and its two neighbours, so that one noisy cell reaches no level."""
+    """The median of each cell and its two neighbours, so that a dip in one cell does not count as a
+    level that was reached: [n] -> [n]."""
     padded = np.concatenate([values[:1], values, values[-1:]])
     middle: Column = np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0)
     return middle
 
 
-def _health(name: str, signal: str, grid: _Grid, tolerance: float) -> Iterator[Difference]:
-    """A signal whose geometric mean over time is larger or smaller.
+def _compare_level(name: str, signal: str, grid: _Grid, tolerance: float) -> Iterator[Difference]:
+    """Yield a difference if the geometric mean of a signal over time differs from the baseline's.
 
-    For dead neurons the share that lives is compared, and only a smaller one is worse.
+    A level may differ in either direction. For `dead_fraction`, the share of living neurons is
+    compared instead, and only a smaller share counts as worse.
     """
-    lives = signal == "dead_fraction"
+    is_dead_fraction = signal == "dead_fraction"
     ours, theirs = (
-        (1 - grid.values, 1 - grid.baseline)
-        if lives
-        else (np.abs(grid.values), np.abs(grid.baseline))
+        (1 - grid.observed, 1 - grid.baseline)
+        if is_dead_fraction
+        else (np.abs(grid.observed), np.abs(grid.baseline))
     )
-    least = SMALLEST_LEVEL * max(float(np.max(ours)), float(np.max(theirs)))
+    least = RELATIVE_FLOOR * max(float(np.max(ours)), float(np.max(theirs)))
     if not least > 0:
         return  # both are 0 throughout
     ours, theirs = np.maximum(ours, least), np.maximum(theirs, least)
-    ratios = theirs / ours if lives else np.maximum(ours / theirs, theirs / ours)
-    levels = [exp(float(np.mean(np.log(values)))) for values in (ours, theirs)]
-    ratio = levels[1] / levels[0] if lives else exp(abs(log(levels[0] / levels[1])))
+    ratios = theirs / ours if is_dead_fraction else np.maximum(ours / theirs, theirs / ours)
+    level, base_level = (exp(float(np.mean(np.log(values)))) for values in (ours, theirs))
+    ratio = base_level / level if is_dead_fraction else exp(abs(log(level / base_level)))
     if ratio > 1 + tolerance:
-        what = "share of living neurons" if lives else "level over time"
-        yield Difference(name, what, _parting(grid, ratios, tolerance), levels[0], levels[1], ratio)
+        what = "share of living neurons" if is_dead_fraction else "level over time"
+        step = _first_worse_step(grid, ratios, tolerance)
+        yield Difference(name, what, step, level, base_level, ratio)
 
 
-def _nonfinite(record: Record, baseline: Record) -> Iterator[Difference]:
-    """A run whose first value that is not finite comes earlier than the baseline's.
+def _compare_nonfinite(record: Record, baseline: Record) -> Iterator[Difference]:
+    """Yield a difference if the run has a non-finite value before the baseline has one.
 
-    The other comparisons do not see it, because a series ends there.
+    Steps after the end of the baseline are not compared. The other comparisons miss such a value,
+    because they use only the cells in which both runs are finite.
     """
     ours, theirs = _first_nonfinite(record), _first_nonfinite(baseline)
     if ours < theirs and ours <= (baseline.steps[-1] if len(baseline.steps) else inf):
@@ -306,20 +332,24 @@ def _nonfinite(record: Record, baseline: Record) -> Iterator[Difference]:
 
 
 def _first_nonfinite(record: Record) -> float:
-    """The first step at which any value was not finite; infinity when all were."""
-    counts = (record.series("nonfinite_count", s) for s in record.sites("nonfinite_count"))
+    """The first step at which any value was not finite; infinity if all values are finite."""
+    counts = (record.series("nonfinite_count", site) for site in record.sites("nonfinite_count"))
     first = [steps[values > 0][:1] for steps, values in counts]
     return min((float(step) for found in first for step in found), default=inf)
 
 
-def _parting(grid: _Grid, ratios: Column, tolerance: float) -> int:
-    """The first step of the stretch in which the run is worse by more than the tolerance.
+def _first_worse_step(grid: _Grid, ratios: Column, tolerance: float) -> int:
+    """The first step of the stretch of cells in which the run is worse by more than the tolerance.
 
-    It is the stretch with the largest number of worse cells minus other cells: the maximum subarray
-    of +1 and -1 (Bentley 1984, "Programming Pearls: algorithm design techniques").
+    ratios  how many times worse the run is in each cell: [n]
+
+    A cell scores 1 if the run is worse by more than the tolerance there, else -1. The stretch is
+    the sequence of neighbouring cells with the largest sum of scores, so a single spike and a
+    single good cell change little. It is a maximum subarray (Bentley 1984, "Programming Pearls:
+    algorithm design techniques").
     """
     sums = np.cumsum(np.where(ratios > 1 + tolerance, 1, -1))
     before = np.minimum.accumulate(np.concatenate([[0], sums[:-1]]))
     last = int(np.argmax(sums - before))
     first = int(np.argmin(np.concatenate([[0], sums[:last]])))
-    return int(grid.first[first])
+    return int(grid.starts[first])

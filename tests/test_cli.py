@@ -98,15 +98,15 @@ def test_a_run_that_cannot_be_judged_says_why(capsys: Printed) -> None:
         ),
         (
             "folder",
-            "folder holds no log of a format that is known here (a record of probes, Hugging Face",
+            "folder holds no log in a known format (a record of probes, Hugging Face",
         ),
         (
             "notes.txt",
-            "notes.txt is of no format that is known here (a record of probes, Hugging Face",
+            "notes.txt is not in a known format (a record of probes, Hugging Face",
         ),
         (
             "empty.json",
-            "empty.json is of no format that is known here (a record of probes, Hugging Face",
+            "empty.json is not in a known format (a record of probes, Hugging Face",
         ),
         ("nul\0byte", "nul\N{REPLACEMENT CHARACTER}byte: embedded null byte"),
     ],
@@ -285,7 +285,7 @@ def test_the_module_runs_as_a_program(folder: Path) -> None:
     assert (
         done.returncode,
         "bad-init" in done.stdout,
-        "notes.txt is of no format" in done.stderr,
+        "notes.txt is not in a known format" in done.stderr,
     ) == (2, True, True)
     assert "Traceback" not in done.stderr
 
@@ -459,11 +459,11 @@ def test_map_reads_a_column_of_any_name(folder: Path, capsys: Printed) -> None:
         ("val_los=x", "--map: there is no signal 'val_los'; did you mean 'val_loss'"),
         (
             "activation=x",
-            "--map: signal 'activation' has one value per layer; a column can only be a signal",
+            "--map: signal 'activation' has one value per layer; a column can only be mapped to a signal",
         ),
-        ("loss", "--map: 'loss' is no SIGNAL=COLUMN, such as val_loss=my_metric"),
-        ("=x", "--map: '=x' is no SIGNAL=COLUMN"),
-        ("lr=", "--map: 'lr=' is no SIGNAL=COLUMN"),
+        ("loss", "--map: 'loss' is not of the form SIGNAL=COLUMN, such as val_loss=my_metric"),
+        ("=x", "--map: '=x' is not of the form SIGNAL=COLUMN"),
+        ("lr=", "--map: 'lr=' is not of the form SIGNAL=COLUMN"),
     ],
 )
 @pytest.mark.parametrize("command", [["diagnose"], ["render", "-o", "page.html"]])

@@ -209,7 +209,7 @@ def test_a_level_that_is_never_reached_is_infinitely_worse() -> None:
     assert (first.observed, first.ratio) == (inf, inf)
     assert "50% of the baseline's fall is made (to 2.4" in str(first)
     assert "never, baseline 22" in str(first)
-    assert "worse by beyond measure, parting at step 22" in str(first)
+    assert "infinitely worse, starting at step 22" in str(first)
     assert (second.what, second.ratio) == ("level at the end", pytest.approx(4, rel=0.05))
 
 
@@ -295,13 +295,13 @@ def test_a_failed_assertion_names_the_signal_the_step_and_the_ratio() -> None:
     with pytest.raises(AssertionError) as failure:
         assert not regressed(worse, BASELINE)
     assert "<val_loss: level at the end 2.4" in str(failure.value)
-    assert "baseline 1.205, worse by 2 times, parting at step 120; and 1 more>" in str(
+    assert "baseline 1.205, worse by a factor of 2, starting at step 120; and 1 more>" in str(
         failure.value
     )
     lines = str(regressed(worse, BASELINE)).splitlines()
     assert lines[0] == f"worse than the baseline by more than {DEFAULT_TOLERANCE:.0%}"
     assert lines[2].startswith(
-        "  grad_norm: level over time 1.6, baseline 1, worse by 1.6 times, parting at step 0"
+        "  grad_norm: level over time 1.6, baseline 1, worse by a factor of 1.6, starting at step 0"
     )
     assert lines[3].startswith("compared: val_loss, grad_norm, ")
     assert lines[4] == "not compared: loss: the run does not have it"

@@ -116,7 +116,10 @@ def test_an_unread_run_is_the_same_after_json() -> None:
 
 def test_a_file_that_cannot_be_read_becomes_a_run_with_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
-    for text, reason in ((None, "cannot be opened"), ("the loss was 4\n", "is of no format")):
+    for text, reason in (
+        (None, "cannot be opened"),
+        ("the loss was 4\n", "is not in a known format"),
+    ):
         if text:
             path.write_text(text, encoding="utf-8")
         run = judge_file(path, "notes", {})

@@ -179,7 +179,7 @@ def test_a_log_that_cannot_be_read_is_an_error_with_its_reason(logs: Project) ->
     result = logs.run("--diagnose", "out", "notes.txt")
     result.assert_outcomes(passed=1, failed=1, errors=2)
     result.stdout.fnmatch_lines(
-        ["*ERROR at setup of notes.txt*", "unreadable: *notes.txt is of no format that is kn*"]
+        ["*ERROR at setup of notes.txt*", "unreadable: *notes.txt is not in a known format*"]
     )
     result.stdout.fnmatch_lines(["out/cut.json * unreadable *"])
     result.stdout.no_fnmatch_line("*.py:*")
@@ -322,7 +322,7 @@ def test_a_column_is_read_as_the_signal_that_the_option_names(logs: Project) -> 
 
 
 @pytest.mark.parametrize(
-    ("pair", "said"), [("loss", "'loss' is no SIGNAL=COLUMN*"), ("los=x", "*'loss'*")]
+    ("pair", "said"), [("loss", "'loss' is not of the form SIGNAL=COLUMN*"), ("los=x", "*'loss'*")]
 )
 def test_a_wrong_mapping_is_an_error(logs: Project, pair: str, said: str) -> None:
     """With the nearest name."""

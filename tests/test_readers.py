@@ -57,7 +57,7 @@ def test_a_folder_with_several_logs_is_refused_with_their_names(tmp_path: Path) 
 def test_a_folder_without_logs_is_refused_with_the_known_formats(tmp_path: Path) -> None:
     with pytest.raises(
         RecordError,
-        match=r"holds no log of a format that is known here \(.*\); give the log itself",
+        match=r"holds no log in a known format \(.*\); give the path of the log itself",
     ):
         read(tmp_path)
 

@@ -121,7 +121,7 @@ def test_parts_are_not_added_when_the_loss_is_there(tmp_path: Path) -> None:
 def test_losses_that_are_not_known_as_parts_are_not_added(tmp_path: Path, parts: list[str]) -> None:
     """The losses of the two networks of a GAN have no meaningful sum."""
     columns = {f"train/{part}_loss": [1.0] for part in parts}
-    with pytest.raises(RecordError, match="has no column that is known here"):
+    with pytest.raises(RecordError, match="has no column with a known name"):
         read(written(tmp_path, csv_of(step=[1], **columns)))
 
 
@@ -203,7 +203,7 @@ def test_a_log_without_known_columns_is_refused_with_what_to_do(tmp_path: Path) 
     """There would be nothing to judge."""
     with pytest.raises(
         RecordError,
-        match="has no column that is known here, only step, energy; name one, such as --map",
+        match="has no column with a known name, only step, energy; map a column to a signal, for example",
     ):
         read(written(tmp_path, csv_of(step=[0], energy=[1.0])))
 

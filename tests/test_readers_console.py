@@ -208,7 +208,7 @@ def test_a_loss_that_is_not_finite_is_an_observation(tmp_path: Path, spelled: st
 def test_other_lines_are_not_taken_for_losses(tmp_path: Path, line: str) -> None:
     """Parts of a loss, words, versions, durations, and text with NUL characters."""
     text = "".join(line.format(i=i, loss=2.5 - i / 100) + "\n" for i in range(40))
-    with pytest.raises(RecordError, match="a printed log lines that name a loss"):
+    with pytest.raises(RecordError, match="a printed log needs lines that name a loss"):
         read(written(tmp_path, text))
 
 

@@ -54,7 +54,7 @@ def test_blanks_may_be_the_delimiter(tmp_path: Path) -> None:
 
 def test_two_lines_of_prose_are_no_table(tmp_path: Path) -> None:
     """They have as many words as each other, but no name that is known."""
-    with pytest.raises(RecordError, match="of no format that is known here"):
+    with pytest.raises(RecordError, match="is not in a known format"):
         read(written(tmp_path, "results of run\nabout 12 hours\n"))
 
 

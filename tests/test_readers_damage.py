@@ -22,7 +22,7 @@ from testing.logs import (
 )
 
 LOGS = (KERAS, KERAS_HISTORY, LIGHTNING, TRAINER_LOG, TRAINER_STATE)
-UNKNOWN = "is of no format that is known here"
+UNKNOWN = "is not in a known format"
 
 REFUSED = {
     "{}": UNKNOWN,
@@ -61,8 +61,8 @@ REFUSED = {
     '[{"loss": 1.0} {"loss": 2.0}]': "is cut off or damaged: Expecting ',' delimiter: line 1",
     '[{"loss": 1.0}, {"loss": ': "is cut off or damaged: Expecting value: line 1 column 26",
     '[{"a": ' + "[" * 100_000: "is cut off or damaged: ",
-    '[{"loss": 1.0}, {"loss": "\xff"}]': "is cut off or damaged: it is no UTF-8 text",
-    '{"loss": [4.0, 3.0], "lr": [0.1]}': "'lr' has 1 values and 'loss' 2; all lists must be of one",
+    '[{"loss": 1.0}, {"loss": "\xff"}]': "is cut off or damaged: it is not UTF-8 text",
+    '{"loss": [4.0, 3.0], "lr": [0.1]}': "'lr' has 1 values and 'loss' 2; all lists must have the same length",
     '{"loss": [4.0, 3.0': "is cut off or damaged: Expecting",
     '{"loss": [4.0, "high"]}': "entry 2: column 'loss' holds 'high'; it must be a number",
     '{"a":\n"b\\": [1, 2"}': "is an object without a list of values",

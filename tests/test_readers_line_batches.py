@@ -37,7 +37,7 @@ def test_a_line_that_is_too_long_is_never_held_in_memory(
 
 def test_a_line_that_is_no_text_is_refused_with_its_number(tmp_path: Path) -> None:
     """Only in a last line without its newline it counts as cut."""
-    with pytest.raises(RecordError, match="log, line 3 is damaged: it is no UTF-8 text"):
+    with pytest.raises(RecordError, match="log, line 3 is damaged: it is not UTF-8 text"):
         read(written(tmp_path, b"step,loss\n0,4.0\n1,\xff\n2,3.0\n"))
     assert points(read(written(tmp_path, b"step,loss\n0,4.0\n1,\xff")), "loss") == {0: 4.0}
 

@@ -115,7 +115,7 @@ def test_a_file_without_a_whole_event_is_refused(tmp_path: Path, kept: int) -> N
     """The message names its path."""
     path = events(tmp_path, SCALARS)
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(RecordError, match=r"tfevents.* is damaged: none of its events is whole"):
+    with pytest.raises(RecordError, match=r"tfevents.* is damaged: none of its events is complete"):
         read(path)
 
 
@@ -206,7 +206,7 @@ def test_without_the_package_the_error_says_what_to_install(
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     assert cli.main(["diagnose", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert f"{path} is a file of TensorBoard events, which takes a package to read: " in error
+    assert f"{path} is a file of TensorBoard events; install the package that reads them: " in error
     assert 'pip install "probes[tensorboard]"' in error
 
 

@@ -57,7 +57,7 @@ def test_the_last_entry_may_come_before_the_last_step(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [TRAINER_STATE, json.dumps(HISTORY)])
 def test_a_cut_file_is_refused_with_the_place(tmp_path: Path, text: str) -> None:
     """The trainer writes the file in one piece, so a cut file is a copy that failed."""
-    with pytest.raises(RecordError, match=r"log is cut off or damaged: .*line .*whole file"):
+    with pytest.raises(RecordError, match=r"log is cut off or damaged: .*line .*complete file"):
         read(written(tmp_path, text[: text.index("eval_runtime")]))
 
 

@@ -1,1 +1,1 @@
-"""Small helpers that every other part may use."""
+"""Small helper functions that every other part of the package may use."""

@@ -1,7 +1,8 @@
 """Small functions on arrays.
 
-They return what np.unique and np.median return. Those import numpy.ma when they are called, which
-takes a tenth of the time in which the command line starts, reads a short log and diagnoses it.
+They return the same values as np.unique and np.median. Those two import numpy.ma when they are
+called. That import takes a tenth of the time in which the command line starts, reads a short log
+and diagnoses it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def distinct(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
 def median(values: npt.NDArray[Any]) -> Any:
     """The median over the last axis: [..., n] -> [...], a scalar for [n].
 
-    NaN where any value is NaN, and for n = 0.
+    The median is NaN where any value is NaN, and where there are no values (n = 0).
     """
     count = values.shape[-1]
     if count == 0:

@@ -1,4 +1,4 @@
-"""Writing output files so that a reader never sees half of one."""
+"""Writes output files in one step, so that no reader sees a partly written file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 def write_atomically(path: Path, content: str) -> Path:
     """Write UTF-8 text in one step: a reader sees the old file or the new one, never a part.
 
-    Makes missing folders. The file gets the permissions that a newly created file would have.
-    After an exception no draft is left. Raises OSError when the file cannot be written.
+    Creates missing folders. The file gets the permissions of a newly created file. The text is
+    first written to a draft in the same folder, which is removed after an exception. Returns the
+    path. Raises OSError if the file cannot be written.
     """
     import tempfile  # slow to load, and many commands write no file
 
@@ -28,7 +29,10 @@ def write_atomically(path: Path, content: str) -> Path:
 
 
 def _umask() -> int:
-    """The process's mask for new files, which mkstemp ignores. To read it, one has to set it."""
+    """The permissions that the process denies to new files; mkstemp ignores them.
+
+    Python can read this mask only by setting it, so it is set to 0 for a moment.
+    """
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""Markdown tables."""
+"""Writes Markdown tables."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table: head, rule and rows.
+    """The lines of a Markdown table: the head, a horizontal rule and the rows.
 
-    A bar in a cell is escaped, and line breaks become spaces, so a cell cannot end its column or
-    its row.
+    A vertical bar in a cell is escaped and a line break becomes a space, so that the text of a cell
+    cannot start another column or row.
     """
     cells = [head, ["---"] * len(head), *rows]
-    return [f"| {' | '.join(map(_cell, row))} |" for row in cells]
+    return [f"| {' | '.join(map(_escape_cell, row))} |" for row in cells]
 
 
-def _cell(text: str) -> str:
+def _escape_cell(text: str) -> str:
     return " ".join(text.splitlines()).replace("|", r"\|")

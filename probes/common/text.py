@@ -1,19 +1,19 @@
-"""Text from logs and file names made safe to print, and suggestions for misspelt names."""
+"""Makes text from logs and file names safe to print, and suggests names for misspelt ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-MAX_NAME = 120
-"""Characters of a name that are shown unless the caller has room for more."""
+MAX_NAME_LENGTH = 120
+"""Characters after which `one_line` cuts a text, unless the caller sets another limit."""
 
 
 def printable(text: str) -> str:
-    """The text with every character replaced that is not printable, such as ESC or a line break.
+    """The text with each character that is not printable replaced by U+FFFD.
 
-    A name from a log can then neither control a terminal nor fake a line of output. Lone
-    surrogates and marks that change the direction of writing are replaced as well, so that the
-    result can stand in XML.
+    Without control characters such as ESC and line breaks, a name from a log can neither control a
+    terminal nor fake a line of output. Lone surrogates, which XML does not allow, and marks that
+    change the writing direction are replaced as well.
     """
     if text.isprintable():
         return text
@@ -22,23 +22,25 @@ def printable(text: str) -> str:
     )
 
 
-def one_line(value: object, longest: int = MAX_NAME) -> str:
-    """The value as one line of printable text, cut with an ellipsis after `longest` characters.
+def one_line(value: object, max_length: int = MAX_NAME_LENGTH) -> str:
+    """The value as one line of printable text, cut with an ellipsis after `max_length` characters.
 
-    Any white space becomes a single space. Markup is not escaped: that is left to the template or
-    to the SVG writer.
+    Each run of white space becomes a single space. Markup is not escaped; the HTML template or the
+    SVG writer does that.
     """
     line = " ".join(str(value).split())
-    return printable(line if len(line) <= longest else line[: longest - 1] + "…")
+    return printable(line if len(line) <= max_length else line[: max_length - 1] + "…")
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "", most: int = 2) -> str:
-    """A question that offers the known names nearest to `name`, or `otherwise` when none is near.
+    """A question that suggests at most `most` known names similar to `name`.
+
+    Returns `otherwise` if no known name is similar.
 
     >>> did_you_mean("los", ["loss", "lr"])
     "did you mean 'loss'?"
     """
-    import difflib  # only an error needs it: a command that succeeds starts without it
+    import difflib  # imported here because only error messages need it
 
-    near = difflib.get_close_matches(name, list(known), n=most, cutoff=0.5)
-    return f"did you mean {' or '.join(map(repr, near))}?" if near else otherwise
+    similar = difflib.get_close_matches(name, list(known), n=most, cutoff=0.5)
+    return f"did you mean {' or '.join(map(repr, similar))}?" if similar else otherwise

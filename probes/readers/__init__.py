@@ -1,7 +1,8 @@
-"""Reads the log of a training, in any known format, as a Record.
+"""Reads the log of a training run, in any known format, as a Record.
 
-A format is one module of this package; `probes.readers.discover.FORMATS` lists them and
-docs/logs.md describes them."""
+Each format is one module of this package. `probes.readers.discover.FORMATS` lists the modules, and
+docs/logs.md describes the formats.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from probes.readers.discover import format_of, formats, head_of, is_record, logs
 from probes.record import Record, RecordError
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-"""The first bytes of the text that Git LFS puts in place of a large file."""
+"""The first bytes of the text file by which Git LFS replaces a large file."""
 
 
 def read(path: str | Path, mapping: Mapping[str, str] | None = None) -> Record:
@@ -24,10 +25,12 @@ def read(path: str | Path, mapping: Mapping[str, str] | None = None) -> Record:
     path     a record of this package, or a log of any known format
     mapping  signal -> column, for columns whose names are not known or should be read differently
 
-    The record's provenance says under "reader" how the log was read. Raises RecordError for a file
-    of no known format, a damaged file, a mapping that does not fit and a folder with no log or
-    several; UnknownSignalError for a signal in the mapping that does not exist; OSError when the
-    file cannot be opened."""
+    The entry "reader" of the record's provenance describes how the log was read.
+
+    Raises RecordError for a file in an unknown format, a damaged file, a mapping that does not fit
+    the log, and a folder that holds no log or several; UnknownSignalError if the mapping names a
+    signal that does not exist; OSError if the file cannot be opened.
+    """
     path = Path(path)
     if path.is_dir():
         return _read_file(_only_log(path), mapping or {})
@@ -38,10 +41,13 @@ def read(path: str | Path, mapping: Mapping[str, str] | None = None) -> Record:
 
 
 def read_stream(stream: BinaryIO, name: str, mapping: Mapping[str, str] | None = None) -> Record:
-    """Read a log that can be read only once, such as standard input; errors call it `name`.
+    """Read a log that can be read only once, such as standard input.
 
-    Raises what `read` raises."""
-    # Most commands read files and need neither module, which take time to import.
+    name  used in error messages in place of a path
+
+    Raises the same errors as `read`.
+    """
+    # These modules take time to import, and most commands, which read files, do not need them.
     from shutil import copyfileobj
     from tempfile import TemporaryDirectory
 
@@ -58,7 +64,8 @@ def read_stream(stream: BinaryIO, name: str, mapping: Mapping[str, str] | None =
 def find(folder: str | Path) -> list[Path]:
     """The logs in a folder and below it, sorted, recognised by content.
 
-    Hidden files and folders, links to folders and the sidecars of records are left out."""
+    Hidden files and folders, links to folders and the sidecar files of records are left out.
+    """
     return logs_in(Path(folder))
 
 
@@ -69,13 +76,13 @@ def _read_file(path: Path, mapping: Mapping[str, str]) -> Record:
     form = format_of(head)
     if head.startswith(LFS_POINTER):
         raise RecordError(
-            f"{path} is the pointer that Git LFS puts in place of a file; fetch the file itself "
-            "with `git lfs pull`"
+            f"{path} is only the pointer that Git LFS puts in place of a file; fetch the file "
+            "itself with `git lfs pull`"
         )
     if form is None:
         raise RecordError(
-            f"{path} is of no format that is known here ({_known_formats()}); a table needs a line "
-            "of column names, a printed log lines that name a loss"
+            f"{path} is not in a known format ({_known_formats()}); a table needs a line of column "
+            "names, and a printed log needs lines that name a loss"
         )
     return build(form, path, mapping)
 
@@ -84,8 +91,8 @@ def _only_log(folder: Path) -> Path:
     found = find(folder)
     if not found:
         raise RecordError(
-            f"{folder} holds no log of a format that is known here ({_known_formats()}); "
-            "give the log itself"
+            f"{folder} holds no log in a known format ({_known_formats()}); "
+            "give the path of the log itself"
         )
     if len(found) > 1:
         names = ", ".join(str(path.relative_to(folder)) for path in found[:10])

@@ -1,7 +1,7 @@
-"""The contract between a log format and the rest of the reader: `Format`, `Row` and `Block`.
+"""The interface of a log format: `Format`, `Row` and `Block`.
 
-A format turns a file into pieces. A piece is a `Block`, many rows stored by column, or a single
-`Row`. Long logs are read in blocks, so that no object is made for every row.
+A format turns a file into pieces. A piece is either a `Block`, which stores many rows by column, or
+a single `Row`. Long logs are read in blocks, because an object for every row would be slow.
 
 A format module has one public object, `FORMAT`, and is listed in `probes.readers.discover.FORMATS`.
 """
@@ -24,12 +24,12 @@ Kind = Literal["point", "summary", "totals", "cut"]
 class Row(NamedTuple):
     """One row of a log.
 
-    number  its line in the file, or its place in the list of entries; counted from 1
-    cells   column -> what the cell holds; None where nothing was measured
+    number  the line of the row in the file, or its position among the entries; counted from 1
+    cells   column -> content of the cell; None if nothing was measured
     kind    "point": a point of the curves.
-            "summary": what Hugging Face's trainer writes at the end of a run, with mean values.
-            "totals": a statement about the run that stands beside its rows, such as `max_steps`.
-            "cut": the file ends in the middle of this row, whose cells are not known.
+            "summary": the summary of the run that Hugging Face's trainer writes at its end.
+            "totals": facts about the whole run, such as `max_steps`, stored beside the rows.
+            "cut": the file ends in the middle of this row, so its cells are not known.
     """
 
     number: int
@@ -40,8 +40,8 @@ class Row(NamedTuple):
 class Block(NamedTuple):
     """Several rows of kind "point", stored by column.
 
-    numbers  the number of each row, as in `Row`
-    columns  column -> one cell per row, None where nothing was measured
+    numbers  the number of each row, as in `Row`: [n]
+    columns  column -> one cell per row, None if nothing was measured: [n]
     """
 
     numbers: Sequence[int]
@@ -57,20 +57,21 @@ Piece = Block | Row
 
 @dataclass(frozen=True)
 class Format:
-    """One way of writing a log.
+    """A file format of logs.
 
-    name            as it appears in messages and in the provenance of a record
-    recognises      whether a file that begins with these bytes (the first 64 KiB) is of this format
-    pieces          yields everything in a file, in order. Where the file is damaged, it raises
-                    RecordError after it has yielded what comes before.
-    unit            what a row is called in messages: "line", "entry" or "event"
+    name            the name in messages and in the provenance of a record
+    recognises      function: the first 64 KiB of a file -> whether the file is in this format
+    pieces          function: path -> the pieces of the file, in order. If the file is damaged, it
+                    yields the pieces before the damage and then raises RecordError.
+    unit            the word for a row in messages: "line", "entry" or "event"
 
-    The other fields are for the search of a folder, which must not take every file for a log:
+    The other fields restrict which files the search of a folder accepts as logs:
 
-    suffixes        of the file names that are considered; None: any name
-    min_loss_rows   how many rows with a loss the beginning of the file must have
-    search_by_keys  look for the name of a loss among the JSON keys in those first bytes instead of
-                    reading rows: the file would have to be loaded whole before its first row
+    suffixes        accepted suffixes of file names; None accepts any name
+    min_loss_rows   minimum number of rows with a loss at the beginning of the file
+    search_by_keys  whether to look for the name of a loss among the JSON keys of the first 64 KiB,
+                    instead of reading rows. It is for formats that yield no row until the whole
+                    file is loaded.
     """
 
     name: str
@@ -83,31 +84,32 @@ class Format:
 
 
 class PackageMissingError(RecordError):
-    """The format needs a package that is not installed; the message says how to install it."""
+    """A package that a format needs is not installed. The message says how to install it."""
 
 
 def is_summary(cells: Mapping[str, Cell]) -> bool:
     """Whether a row is the summary that Hugging Face's trainer writes at the end of a run.
 
-    Its `train_loss` is the mean over the run, so it is no point of the loss curve.
+    The `train_loss` of a summary is the mean over the run, so it is not a point of the loss curve.
     """
     return cells.get("train_runtime") is not None
 
 
 def row_of(number: int, cells: Mapping[str, Cell]) -> Row:
-    """A row of kind "summary" if its cells are a summary, else of kind "point"."""
+    """A row of kind "summary" if `is_summary(cells)`, else a row of kind "point"."""
     return Row(number, cells, "summary" if is_summary(cells) else "point")
 
 
 ROWS_PER_BLOCK = 2048
 MAX_BLOCK_CELLS = 1_048_576
-"""Cells in a block at most. When every row has other columns, most cells of a block are empty."""
+"""Maximum number of cells in a block. The limit matters if every row has other columns: then most
+cells of a block are empty."""
 
 
 def blocks_from_rows(rows: Iterable[Row]) -> Iterator[Piece]:
-    """The same rows in the same order, with neighbouring points joined into blocks.
+    """The rows in their order, with consecutive rows of kind "point" joined into blocks.
 
-    When `rows` raises ValueError, the rows before it are yielded first.
+    If `rows` raises ValueError, the rows before the error are yielded before it is raised again.
     """
     numbers: list[int] = []
     points: list[Mapping[str, Cell]] = []
@@ -130,9 +132,12 @@ def blocks_from_rows(rows: Iterable[Row]) -> Iterator[Piece]:
 def blocks_from_points(
     numbers: Sequence[int], points: Sequence[Mapping[str, Cell]]
 ) -> Iterator[Block]:
-    """One block of these points, or several when one would exceed MAX_BLOCK_CELLS.
+    """The points as one block, or as several if one would have more than MAX_BLOCK_CELLS cells.
 
-    Objects within a point become columns, as `flat` describes.
+    numbers  the number of each point, as in `Row`: [n]
+    points   the cells of each point: [n]
+
+    JSON objects within a point become columns, as `flat` describes.
     """
     columns = dict.fromkeys(chain.from_iterable(points))
     if len(points) > 1 and len(points) * len(columns) > MAX_BLOCK_CELLS:
@@ -149,19 +154,22 @@ def blocks_from_points(
 
 
 MAX_DEPTH = 3
-"""How many objects within each other are made part of a row; deeper ones are dropped."""
+"""Nesting depth up to which objects within a row are read; deeper objects are dropped."""
 WRAPPERS = frozenset({"metrics", "history", "logs", "log", "data", "values", "scalars", "stats"})
-"""Names of inner objects that only group the cells of a row, so that a cell keeps its own name.
+"""Names of inner objects that only group the cells of a row: a cell in one keeps its own name.
 
-Within any other object, such as `best` or `val_metrics`, a cell means something else, so its path
-becomes its name."""
+In any other inner object, such as `best` or `val_metrics`, a cell has another meaning than the cell
+of the same name in the row. Its name is therefore its path, such as `best/loss`."""
 
 
 def flat(cells: Mapping[str, Cell], depth: int = MAX_DEPTH) -> dict[str, Cell]:
-    """A row whose inner objects are replaced by their cells.
+    """The cells of a row, with each inner object replaced by the cells in it.
 
-    A cell of an inner object is named by its path, `best/loss`; within one of WRAPPERS by its own
-    name, unless another cell there has that name already.
+    cells  column -> content of the cell; an inner object is a dict
+    depth  how many levels of inner objects are read; deeper ones are dropped
+
+    The name of a cell of an inner object is its path, such as `best/loss`. In one of WRAPPERS the
+    cell keeps its own name, unless the row already has a cell of that name.
     """
     found: dict[str, Cell] = {}
     for name, cell in cells.items():

@@ -1,4 +1,4 @@
-"""Builds a Record from a log in two passes: the first finds its columns, the second reads them."""
+"""Builds a Record from a log in two passes: the first finds the columns, the second reads them."""
 
 from __future__ import annotations
 
@@ -26,18 +26,23 @@ from probes.readers.series import SeriesMerger, bucket_size
 from probes.record import Column, Record, RecordError, Steps, Table, read_only
 from probes.record.signals import BY_NAME
 
-T = TypeVar("T")
+Value = TypeVar("Value")
 MAX_CELLS_KEPT = 1_000_000
-"""Cells of a log that are kept from the first pass for the second. A larger log is read twice."""
+"""If a log has at most this many cells, they are kept in memory between the two passes. The file of
+a larger log is read twice."""
 MAX_SUMMARY_NOTES = 10
-"""Summary rows that are reported one by one."""
+"""Number of notes after which no further summary row is noted."""
 
 
 def build(form: Format, path: Path, mapping: Mapping[str, str]) -> Record:
-    """Read a log of a known format; `mapping` is signal -> column, from the caller.
+    """Read a log of a known format.
 
-    Raises RecordError where the log is damaged or does not fit the mapping, UnknownSignalError for
-    a signal that does not exist."""
+    form     the format of the log
+    mapping  signal -> column, as the user wants it; other columns are mapped by their names
+
+    Raises RecordError if the log is damaged or the mapping does not fit it, UnknownSignalError if
+    the mapping names a signal that does not exist.
+    """
     scan, kept, cells = ColumnScan(), list[Piece](), 0
     for piece in form.pieces(path):
         scan.add(piece)
@@ -53,13 +58,13 @@ def build(form: Format, path: Path, mapping: Mapping[str, str]) -> Record:
     if scan.filled and not columns.signals:
         names = ", ".join(list(scan.filled)[:20])
         raise RecordError(
-            f"{path} has no column that is known here, only {names}; "
-            "name one, such as --map loss=COLUMN"
+            f"{path} has no column with a known name, only {names}; "
+            "map a column to a signal, for example with --map loss=COLUMN"
         )
-    reading = _SecondPass(form, path, columns, scan)
+    second_pass = _SecondPass(form, path, columns, scan)
     for piece in kept if cells <= MAX_CELLS_KEPT else form.pieces(path):
-        reading.add(_with_sums(piece, columns.sums))
-    return reading.record()
+        second_pass.add(_with_sums(piece, columns.sums))
+    return second_pass.record()
 
 
 def _cell_count(piece: Piece) -> int:
@@ -75,7 +80,10 @@ def _packed(piece: Piece) -> Piece:
 
 
 def _with_sums(piece: Piece, sums: Mapping[str, Sequence[str]]) -> Piece:
-    """A block with one more column for each sum whose parts it has: name of the sum -> parts."""
+    """The piece, with one more column for each sum of which it has all parts.
+
+    sums  name of the column to add -> names of the columns whose sum it is
+    """
     if not isinstance(piece, Block):
         return piece
     added = {}
@@ -87,8 +95,10 @@ def _with_sums(piece: Piece, sums: Mapping[str, Sequence[str]]) -> Piece:
 
 
 def _sum(cells: Sequence[Cell]) -> Cell:
-    """The sum of the cells. If one is not a number, return it, so that a gap stays a gap and an
-    error can show what the cell holds."""
+    """The sum of the cells. If a cell is not a number, that cell itself.
+
+    A gap (None) thus stays a gap, and an error message can show a cell that holds something else.
+    """
     for cell in cells:
         if isinstance(cell, bool) or not isinstance(cell, int | float):
             return cell
@@ -97,7 +107,18 @@ def _sum(cells: Sequence[Cell]) -> Cell:
 
 @dataclass
 class _SecondPass:
-    """Reads the pieces of a log by its column mapping, as whole blocks where that is possible."""
+    """Reads the pieces of a log by its column mapping, as whole blocks where that is possible.
+
+    form               the format of the log
+    columns            which column is read as which signal
+    scan               the result of the first pass
+    cut                whether the log ends in the middle of a row
+    last_step          the last value of the step column; None if there was none
+    positions          number of points read so far, if the position of a row is its step
+    rows_without_step  number of rows that have values but no step
+    totals             the different planned numbers of steps that the log states, at most 2
+    notes              what the user should know about single rows, one sentence each
+    """
 
     form: Format
     path: Path
@@ -124,7 +145,8 @@ class _SecondPass:
     def _add_block(self, block: Block) -> bool:
         """Add a block if all its rows have a step, its steps increase and its signals are numbers.
 
-        Returns whether it was added."""
+        Returns whether the block was added.
+        """
         for column in self.columns.totals:
             for cell in block.columns.get(column, ()):
                 self._note_total(cell)
@@ -183,8 +205,8 @@ class _SecondPass:
             self.merger.add(step, values, where)
 
     def _checked(
-        self, read: Callable[[Cell], T | None], row: Row, column: str, where: str
-    ) -> T | None:
+        self, read: Callable[[Cell], Value | None], row: Row, column: str, where: str
+    ) -> Value | None:
         cell = row.cells.get(column)
         try:
             return read(cell)
@@ -194,8 +216,10 @@ class _SecondPass:
             ) from error
 
     def _note_totals(self, row: Row) -> None:
-        """Note the planned total that a row of totals or a summary states, and the step at which it
-        was written."""
+        """Note the planned number of steps and the last step that a row states.
+
+        row  a row of kind "totals" or "summary"
+        """
         if self.columns.step_column is None or self.columns.counted != STEP:
             return
         for column, cell in row.cells.items():
@@ -208,7 +232,7 @@ class _SecondPass:
                 return
 
     def _note_total(self, cell: Cell) -> None:
-        # Once two totals differ, neither is the plan, so a third one changes nothing.
+        # If two totals differ, none of them is used, so a third one need not be kept.
         if isinstance(cell, int | float) and 0 < cell < 2**63 and len(self.totals) < 2:
             self.totals.add(int(cell))
 
@@ -227,13 +251,13 @@ class _SecondPass:
             "ignored": list(self.columns.ignored),
             "stitched": [*self.columns.notes, *self.merger.notes(), *self.notes],
         }
-        # The planned total counts only if the log states a single one and its steps stay below.
+        # The planned total is used only if the log states a single one and no step exceeds it.
         total = next(iter(self.totals)) if len(self.totals) == 1 else None
         if total is not None and self.last_step is not None and self.last_step > total:
             total = None
         facts = {"total_steps": total, "objective": objective(self.scan.filled)}
         facts = {name: value for name, value in facts.items() if value is not None}
-        # Steps may be counted from 0 or from 1.
+        # Steps may be counted from 0 or from 1, so the last step is total - 1 or total.
         ended = total is None or self.last_step is None or self.last_step >= total - 1
         return record_of(series, facts, {"reader": reader}, complete=ended and not self.cut)
 
@@ -244,11 +268,16 @@ def record_of(
     provenance: Mapping[str, Any],
     complete: bool,
 ) -> Record:
-    """A record of signals with one value per step: signal -> increasing steps and values, ([n],
-    [n]).
+    """A record of signals with one value per step.
 
-    A value that is not finite is counted in `nonfinite_count`, since NaN in a table means "not
-    measured"."""
+    series      signal -> its increasing steps and its values: ([n], [n]); n may differ by signal
+    facts       the facts about the run, such as `total_steps`
+    provenance  where the record comes from and how it was read
+    complete    whether the run reached its planned end and the log is not cut
+
+    A value that is not finite is also counted in `nonfinite_count`, because NaN in a table means
+    "not measured".
+    """
     all_steps = [np.empty(0, dtype=np.int64), *(own_steps for own_steps, _ in series.values())]
     steps = distinct(np.concatenate(all_steps))
     tables = {}

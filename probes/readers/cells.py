@@ -1,7 +1,7 @@
-"""What a cell of a log says: a number, that nothing was measured, or something else.
+"""Interprets the cells of a log: a cell holds a number, "not measured", or something else.
 
-The first functions read one cell. The others read a whole column at once, which is faster, and
-give up with None as soon as one cell needs a closer look.
+The first functions read one cell. The other functions read a whole column at once, which is faster.
+They return None if any cell is of a type that has to be read by itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from probes.record import Column, Steps
 
 NOT_MEASURED = frozenset({"", "null", "none", "na", "n/a", "-"})
-"""Words, in small letters, that stand for "not measured"."""
+"""Texts, in lower case, that mean "not measured"."""
 NONFINITE_WORDS = {
     "nan": nan, "+nan": nan, "-nan": nan,
     "inf": inf, "+inf": inf, "infinity": inf, "+infinity": inf,
@@ -30,9 +30,9 @@ Cell = Any
 
 
 def number(cell: Cell) -> float | None:
-    """The number in a cell, or None when nothing was measured.
+    """The number in a cell, or None if nothing was measured.
 
-    Raises ValueError for anything else, such as a word or a truth value.
+    Raises ValueError for any other content, such as a word or a truth value.
     """
     if cell is None or type(cell) is float:
         return cell
@@ -55,10 +55,10 @@ _TENSOR = re.compile(r"\s*tensor\(\[?([^,\[\])]+)\]?(?:, \w+=[^,)]+)*\)\s*")
 
 
 def _number_in_text(text: str) -> float | str:
-    """The number that a text spells, else the text itself.
+    """The number that is written in a text, or the text itself if it is not a number.
 
-    A program that cannot write NumPy's numbers as JSON writes them as text, and a tensor that was
-    not converted is written as `tensor(2.5, device='cuda:0')`.
+    Programs that cannot write NumPy's numbers as JSON write them as text. A tensor that was not
+    converted to a number is written as `tensor(2.5, device='cuda:0')`.
     """
     tensor = _TENSOR.fullmatch(text)
     digits = tensor[1] if tensor else text
@@ -69,9 +69,9 @@ def _number_in_text(text: str) -> float | str:
 
 
 def whole_number(cell: Cell) -> int | None:
-    """The whole number in a cell, such as 100 or 100.0, or None when nothing was measured.
+    """The whole number in a cell, such as 100 or 100.0, or None if nothing was measured.
 
-    Raises ValueError for anything else.
+    Raises ValueError for any other content.
     """
     value = number(cell)
     if value is None:
@@ -90,14 +90,14 @@ def is_number(cell: Cell) -> bool:
 
 
 def is_empty(cell: Cell) -> bool:
-    """Whether a cell says that nothing was measured."""
+    """Whether a cell means that nothing was measured."""
     return cell is None or (isinstance(cell, str) and cell.strip().lower() in NOT_MEASURED)
 
 
 def numbers_in(cells: Sequence[Cell]) -> tuple[Steps, Column] | None:
-    """The positions of the numbers in a column and the numbers themselves: ([n], [n]).
+    """The positions of the numbers in a column, and the numbers: ([n], [n]).
 
-    None when a cell holds anything but a number or None, or a number that does not fit 64 bits.
+    None if any cell is neither a number nor None, or holds a number that does not fit 64 bits.
     """
     types = set(map(type, cells))
     if not types <= {float, int, NoneType}:
@@ -113,7 +113,10 @@ def numbers_in(cells: Sequence[Cell]) -> tuple[Steps, Column] | None:
 
 
 def whole_numbers_in(cells: Sequence[Cell]) -> Steps | None:
-    """A column as whole numbers of 64 bits; None unless every cell holds one, all of one type."""
+    """A column as whole numbers of 64 bits: [n].
+
+    None if any cell is not such a number, or if the cells are partly int and partly float.
+    """
     types = set(map(type, cells))
     try:
         if types == {int}:
@@ -129,9 +132,10 @@ def whole_numbers_in(cells: Sequence[Cell]) -> Steps | None:
 
 
 def packed(cells: Sequence[Cell]) -> Sequence[Cell]:
-    """A column of floats, or of whole numbers, as an array of 8 bytes per cell; any other as it is.
+    """A column that takes less memory: only floats, or only ints, become an array.
 
-    A list takes an object of 24 bytes or more and a pointer for each number.
+    An array takes 8 bytes per number; a list takes a pointer and an object of at least 24 bytes.
+    Any other column is returned as it is.
     """
     types = set(map(type, cells))
     try:

@@ -1,6 +1,7 @@
-"""Which column of a log is read as which signal, and what counts its steps.
+"""Decides which column of a log is read as which signal, and what counts the steps.
 
-Decided once for a log, after the first pass over its columns."""
+The decision is made once for each log, after the first pass over its columns.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +30,12 @@ POSITION = "position"
 class ColumnMapping:
     """How the columns of one log are read.
 
-    step_column  the column that counts steps; None when the position of a row does
+    step_column  the column that counts the steps; None if the position of a row is its step
     counted      what is counted: "step", "epoch" or "position"
     signals      column -> signal
-    totals       columns that state how many steps are planned
+    totals       the columns that state how many steps are planned
     ignored      the other columns
-    sums         column that is made as the sum of others -> those: a loss logged in parts
+    sums         name of a column to add -> the columns whose sum it is, for a loss logged in parts
     notes        what the user should know about these choices, one sentence each
     """
 
@@ -48,15 +49,19 @@ class ColumnMapping:
 
 
 def mapping_of(pairs: Iterable[str]) -> dict[str, str]:
-    """Signal -> column, from texts of the form SIGNAL=COLUMN.
+    """The mapping signal -> column that is given by texts of the form SIGNAL=COLUMN.
 
-    Raises RecordError for a text of another form, for a signal that is given twice and for one that
-    has several values per step; UnknownSignalError, with the nearest names, for an unknown one."""
+    Raises RecordError for a text of another form, for a signal that is given twice and for a signal
+    with several values per step; UnknownSignalError, which suggests similar names, for a signal
+    that does not exist.
+    """
     mapping: dict[str, str] = {}
     for pair in pairs:
         signal, equals, column = pair.partition("=")
         if not (signal and equals and column):
-            raise RecordError(f"{pair!r:.60} is no SIGNAL=COLUMN, such as val_loss=my_metric")
+            raise RecordError(
+                f"{pair!r:.60} is not of the form SIGNAL=COLUMN, such as val_loss=my_metric"
+            )
         if signal in mapping:
             raise RecordError(
                 f"{signal} is given two columns, {mapping[signal]!r:.60} and {column!r:.60}"
@@ -67,11 +72,12 @@ def mapping_of(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def how_it_was_read(reader: object, columns: bool) -> list[str]:
-    """Lines that tell the user how a log was read: the notes, and with `columns` also the format,
-    what became of each column and what was ignored.
+    """Lines that tell the user how a log was read.
 
-    `reader` is the entry "reader" of a record's provenance. A record may come from anywhere, so the
-    entry may be of any type; what does not fit is left out."""
+    reader   the entry "reader" of a record's provenance. A record may come from anywhere, so this
+             may be of any type; parts of an unexpected type are left out.
+    columns  whether to list the format and the columns, mapped and ignored, before the notes
+    """
     if not isinstance(reader, Mapping):
         return []
     lines = []
@@ -89,11 +95,14 @@ def how_it_was_read(reader: object, columns: bool) -> list[str]:
 
 
 def map_columns(scan: ColumnScan, mapping: Mapping[str, str]) -> ColumnMapping:
-    """Decide how every column is read. The caller's mapping (signal -> column) goes before the
-    table of names.
+    """Decide how every column is read.
 
-    Raises UnknownSignalError for a signal that does not exist, RecordError for one that has several
-    values per step and for a column that the log does not have."""
+    scan     the result of the first pass
+    mapping  signal -> column, from the user; it takes precedence over the table of names
+
+    Raises UnknownSignalError for a signal that does not exist, RecordError for a signal with
+    several values per step and for a column that the log does not have.
+    """
     given: dict[str, str] = {}
     for signal, column in mapping.items():
         _check_signal(signal)
@@ -126,12 +135,15 @@ def map_columns(scan: ColumnScan, mapping: Mapping[str, str]) -> ColumnMapping:
 
 
 def _step_column(free: list[str], scan: ColumnScan) -> tuple[str | None, str]:
-    """The column that counts steps and what it counts: the fullest column named like a step, else
-    the epochs if they can, else none."""
-    able = [column for column in free if scan.reason_against(column) is None]
+    """The column that counts the steps, and what it counts.
+
+    Of the columns named like a step, the one with the most values is taken. Without one, the epochs
+    are taken if they can count the steps, and otherwise the positions of the rows.
+    """
+    candidates = [column for column in free if scan.why_not_steps(column) is None]
     ranked = [
         (-scan.filled[column], place, column)
-        for column in able
+        for column in candidates
         if (place := rank(column, STEP)) is not None
     ]
     if ranked:
@@ -141,7 +153,7 @@ def _step_column(free: list[str], scan: ColumnScan) -> tuple[str | None, str]:
 
 
 def _signals_by_name(free: Iterable[str], given: Mapping[str, str]) -> dict[str, str]:
-    """Column -> signal by the table of names, for signals that the caller did not give."""
+    """Column -> signal by the table of names, for the signals that the user did not map."""
     found: dict[str, str] = {}
     for signal in NAMES:
         if signal in (STEP, EPOCH, TOTAL) or signal in given.values():
@@ -157,8 +169,10 @@ def _signals_by_name(free: Iterable[str], given: Mapping[str, str]) -> dict[str,
 
 
 def _losses_in_parts(free: Iterable[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Name of a sum -> the loss that it is and its parts; {} when the training loss is not logged
-    in parts."""
+    """Name of a sum -> the signal that it is (a loss) and the columns of its parts.
+
+    Empty if the training loss is not logged in parts.
+    """
     found = {}
     for signal, split in (("loss", "train"), ("val_loss", "val")):
         if parts := loss_parts(free, split):
@@ -167,9 +181,9 @@ def _losses_in_parts(free: Iterable[str]) -> dict[str, tuple[str, tuple[str, ...
 
 
 def _note_on_steps(free: Iterable[str], counted: str, scan: ColumnScan) -> Iterator[str]:
-    """Why rows are counted although a column is named like a step."""
+    """A note that says why rows are counted although a column is named like a step."""
     if counted == POSITION:
-        reasons = ((column, scan.reason_against(column)) for column in free)
+        reasons = ((column, scan.why_not_steps(column)) for column in free)
         for column, reason in reasons:
             if reason:
                 yield f"{column!r:.60} {reason}, so rows are counted instead"
@@ -177,13 +191,16 @@ def _note_on_steps(free: Iterable[str], counted: str, scan: ColumnScan) -> Itera
 
 
 def _notes_on_runs(signals: Mapping[str, str], ignored: Iterable[str]) -> Iterator[str]:
-    """Which columns were passed over that differ from one that was read by the name of a run."""
+    """Notes on tables with one column per run: which run was read, and how to read another.
+
+    Such columns have the same name after the name of their run.
+    """
     same_name: dict[str, list[str]] = {}
     for column in ignored:
         same_name.setdefault(normalized(column), []).append(column)
     for column, signal in signals.items():
         if others := same_name.get(normalized(column)):
-            from shlex import quote  # rarely needed, and not free to import
+            from shlex import quote  # rarely needed and slow to import
 
             yield (
                 f"of {len(others) + 1} columns for {signal}, only {column!r:.60} was read; "
@@ -195,13 +212,13 @@ def _check_signal(signal: str) -> None:
     if signal != STEP and known(signal).scope != "run":
         raise RecordError(
             f"signal {signal!r} has one value per {known(signal).scope}; "
-            "a column can only be a signal with one value per step"
+            "a column can only be mapped to a signal with one value per step"
         )
 
 
 def _check_column(column: str, columns: Iterable[str]) -> None:
     names = list(columns)
     if column not in names:
-        has = f"it has {', '.join(names[:20]) or 'none at all'}"
+        has = f"it has {', '.join(names[:20]) or 'no columns'}"
         hint = did_you_mean(column, names, otherwise=has)
         raise RecordError(f"the log has no column {column!r:.60}, which the mapping names ({hint})")

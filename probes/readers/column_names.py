@@ -1,4 +1,4 @@
-"""Which column of a log holds which signal: one table of the names that trainers use."""
+"""The table of the column names that trainers use for each signal, and functions to search it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from functools import lru_cache
 from probes.record import REINFORCEMENT
 
 STEP, EPOCH, TOTAL = "step", "epoch", "total_steps"
-"""Roles of columns that are no signals: they count steps, count epochs, or state how many steps are
-planned."""
+"""Roles of columns that are not signals: they count steps, count epochs, or state how many steps
+are planned."""
 LOSSES = frozenset({"loss", "train_loss", "val_loss"})
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -54,11 +54,11 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "optim_total_grad_norm", "grad_2_0_norm_total", "norm",
     ),
 }  # fmt: skip
-"""Role (a signal, STEP, EPOCH or TOTAL) -> names of its columns, normalized, the best name first;
-`*` stands for any characters.
+"""Role (a signal, STEP, EPOCH or TOTAL) -> the normalized names of its columns, the best name
+first. `*` stands for zero or more characters.
 
-A name may stand in two rows. The mapping gives it to the first row that still needs a column, so
-`train_loss` is the batch loss of a log that has no `loss`, and else the loss of the full split."""
+A name may be listed for two roles. The first role that has no column yet takes it: `train_loss` is
+the batch loss in a log without a `loss`, and otherwise the loss of the full training split."""
 
 POLICY_NAMES = (
     "reward", "rewards", "*_reward", "*_rewards", "rewards_*", "*reward_mean", "*rewards_mean",
@@ -67,34 +67,36 @@ POLICY_NAMES = (
     "*policy_gradient_loss", "*approx_kl*", "clip_fraction", "*_clip_fraction", "*clipfrac*",
     "objective_kl",
 )  # fmt: skip
-"""Names that only a log of policy learning has."""
+"""Column names that occur only in logs of policy learning."""
 POLICY_HINTS = (
     ("kl", "*_kl"),
     ("value_loss", "*_value_loss", "vf_loss", "*_vf_loss"),
     ("advantage*", "*_advantage*"),
     ("entropy_loss", "train_entropy_loss", "losses_entropy_loss"),
 )
-"""Names that a log of policy learning has as well, a row per quantity. Two quantities are needed:
-distillation and autoencoders log a `kl` alone."""
+"""Column names that also occur in other logs, one row per quantity. A log counts as policy learning
+if it has at least two of these quantities: distillation and autoencoders, for example, log only
+`kl`."""
 PREFERENCE_NAMES = (
     "*rewards_chosen", "*rewards_rejected", "*rewards_margins", "*rewards_accuracies",
     "margin", "train_margin", "eval_margin",
 )  # fmt: skip
 """Names of preference learning (Rafailov et al. 2023) and of reward models (TRL logs a
-`mean_reward` and a `margin`). They log rewards, but their loss is an ordinary one."""
+`mean_reward` and a `margin`). Such runs log rewards, but minimise an ordinary loss."""
 YOLO_PARTS = ("box", "obj", "cls", "dfl", "seg", "pose", "kobj", "angle")
-"""Parts of YOLO's loss. Its log holds each part times its weight; YOLO minimises their sum."""
+"""Parts of YOLO's loss. YOLO logs each part multiplied by its weight and minimises their sum."""
 RUN_SEPARATOR = " - "
-"""Stands between the name of a run and the name of a column."""
+"""Separates the name of a run from the name of a column."""
 CACHED_NAMES = 10_000
+"""Number of column names for which the results of a function are cached."""
 
 
 @lru_cache(maxsize=CACHED_NAMES)
 def normalized(column: str) -> str:
-    """A column's name as the table writes it: `train/loss`, ` Train Loss ` and `train.loss` are
-    `train_loss`.
+    """A column's name in the spelling of NAMES.
 
-    The name of a run in front is dropped: Weights & Biases exports `bright-fog-1 - train/loss`.
+    `train/loss`, ` Train Loss ` and `train.loss` become `train_loss`. The name of a run before the
+    name of the column is dropped: Weights & Biases exports `bright-fog-1 - train/loss`.
     """
     name = column.rpartition(RUN_SEPARATOR)[2]
     letters = (letter if letter.isalnum() else "_" for letter in name.strip().lower())
@@ -103,23 +105,25 @@ def normalized(column: str) -> str:
 
 @lru_cache(maxsize=CACHED_NAMES)
 def role(column: str) -> str | None:
-    """The first row of NAMES that has the column's name; None when no row has it."""
+    """The first role in NAMES that lists the column's name; None if no role does."""
     return next((role for role in NAMES if rank(column, role) is not None), None)
 
 
 def rank(column: str, role: str) -> int | None:
-    """The position of the column's name in its row of NAMES, 0 being the best; None when the row
-    does not have it."""
+    """The position of the column's name among the names of a role, 0 for the best name.
+
+    None if the name is not among them.
+    """
     name = normalized(column)
     places = (place for place, pattern in enumerate(NAMES[role]) if matches(name, pattern))
     return next(places, None)
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Whether a name fits a pattern, in which `*` stands for any characters, or none.
+    """Whether a name matches a pattern, in which `*` stands for zero or more characters.
 
-    `fnmatch` would compile a regular expression for each pattern, which takes longer than reading
-    a small log.
+    `fnmatch` is not used: it compiles a regular expression for each pattern, which takes longer
+    than reading a small log.
     """
     if "*" not in pattern:
         return name == pattern
@@ -136,11 +140,12 @@ def matches(name: str, pattern: str) -> bool:
 
 
 def loss_parts(columns: Iterable[str], split: str) -> list[str]:
-    """The columns that hold the parts of a split's loss, such as YOLO's `train/box_loss` and
-    `train/cls_loss`; [] when there is only one.
+    """The columns with the parts of YOLO's loss, such as `train/box_loss` and `train/cls_loss`.
 
-    Also [] when any of them is no part of YOLO's loss: the losses of the two networks of a GAN, for
-    example, have no meaningful sum.
+    split  "train" or "val", the beginning of the normalized names
+
+    Empty if there is only one such column, or if the split has any other partial loss. The losses
+    of the two networks of a GAN, for example, have no meaningful sum.
     """
     found = [column for column in columns if matches(normalized(column), f"{split}_*_loss")]
     known = {f"{split}_{part}_loss" for part in YOLO_PARTS}
@@ -148,8 +153,10 @@ def loss_parts(columns: Iterable[str], split: str) -> list[str]:
 
 
 def objective(columns: Iterable[str]) -> str | None:
-    """REINFORCEMENT when the columns show that a policy was trained, so that rules for a loss mean
-    nothing; else None."""
+    """The objective of the run, as far as its columns show it.
+
+    REINFORCEMENT if a policy was trained, so that rules about a loss do not apply; else None.
+    """
     names = [normalized(column) for column in columns]
     hints = sum(_any_matches(names, patterns) for patterns in POLICY_HINTS)
     policy = _any_matches(names, POLICY_NAMES) or hints >= 2

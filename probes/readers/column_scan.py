@@ -1,4 +1,4 @@
-"""The first pass over a log: which columns it has, and which of them can count its steps."""
+"""The first pass over a log: finds its columns, and which of them can count its steps."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from probes.readers.column_names import EPOCH, LOSSES, STEP, role
 from probes.record import Column
 
 MAX_COLUMNS = 10_000
-"""Columns that are listed. Later names are dropped, so that a log with new names in every row does
-not fill the memory."""
+"""Maximum number of columns that are read. Further ones are dropped, so that a log with new names
+in every row does not fill the memory."""
 
 
 @dataclass
 class StepColumn:
-    """How the values of a column that is named like a step count develop.
+    """How the values of a column that is named like a step change from row to row.
 
-    last_value, last_epoch  in the last row so far
-    rises                   its value has risen from one row to the next
-    falls_with_epoch        its value has fallen where the epoch rose
-    falls_otherwise         its value has fallen elsewhere, as after a resumed run
-    epoch_rises             the epoch has risen
-    excess_fractions        number of fractional values minus number of whole ones
+    last_value        the value in the last row so far
+    last_epoch        the epoch in the last row so far
+    rises             whether the value has risen between two rows
+    falls_with_epoch  whether the value has fallen between two rows between which the epoch rose
+    falls_otherwise   whether the value has fallen between other rows, as it does in a resumed run
+    epoch_rises       whether the epoch has risen between two rows
+    excess_fractions  number of fractional values minus number of whole values
     """
 
     last_value: float = -np.inf
@@ -37,7 +38,7 @@ class StepColumn:
     excess_fractions: int = 0
 
     def extend(self, values: Column, epochs: Column) -> None:
-        """Add the values of more rows and the epochs beside them (NaN: no epoch): [n], [n]."""
+        """Add more rows: their values, and their epochs (NaN if a row has none): [n], [n]."""
         self.excess_fractions += 2 * int((values != np.trunc(values)).sum()) - len(values)
         values = np.concatenate([[self.last_value], values])
         epochs = np.concatenate([[self.last_epoch], epochs])
@@ -45,38 +46,41 @@ class StepColumn:
         new_epoch = epochs[1:] > epochs[:-1]
         self.falls_with_epoch |= bool((fell & new_epoch).any())
         self.falls_otherwise |= bool((fell & ~new_epoch).any())
-        # The first row only looks as if it rose: both start at minus infinity.
+        # In the first row, value and epoch do not rise, although both start at minus infinity.
         self.rises |= bool((rose & np.isfinite(values[:-1])).any())
         self.epoch_rises |= bool((new_epoch & np.isfinite(epochs[:-1])).any())
         self.last_value, self.last_epoch = float(values[-1]), float(epochs[-1])
 
     @property
     def restarts_each_epoch(self) -> bool:
+        """Whether the value falls, and only where a new epoch begins."""
         return self.falls_with_epoch and not self.falls_otherwise
 
     @property
     def is_constant(self) -> bool:
-        """Whether its value never changes although the epoch does: it may say how many steps an
-        epoch has."""
+        """Whether the value never changes although the epoch does.
+
+        Such a column may state the number of steps in an epoch.
+        """
         changes = self.rises or self.falls_with_epoch or self.falls_otherwise
         return self.epoch_rises and not changes
 
     @property
     def is_fractional(self) -> bool:
-        """Whether most values are fractions, for example of an epoch."""
+        """Whether most values are not whole numbers, for example because they count epochs."""
         return self.excess_fractions > 0
 
 
 @dataclass
 class ColumnScan:
-    """What the first pass has found so far.
+    """The result of the first pass so far.
 
-    filled          column -> in how many points it holds something
-    numeric         columns whose first entry is a number
-    points          how many points of the curves there are
+    filled            column -> number of points in which it is not empty
+    numeric           columns whose first entry is a number
+    points            number of points of the curves
     epochs_can_count  whether epochs can count the steps: no column is named like a step, epochs are
-                    whole numbers, and none has the same loss twice
-    step_columns    columns named like a step -> how their values develop in rows with a loss
+                      whole numbers, and each loss occurs at most once in an epoch
+    step_columns      column named like a step -> how its values change between rows with a loss
     """
 
     filled: dict[str, int] = field(default_factory=dict)
@@ -88,9 +92,10 @@ class ColumnScan:
     _losses_in_epoch: set[str] = field(default_factory=set)
 
     def add(self, piece: Piece) -> None:
-        """Add a piece of the log; only blocks hold points.
+        """Add a piece of the log. Pieces that are not blocks are skipped, as they hold no points.
 
-        A block is added as a whole unless a column is new or the epochs have to be compared."""
+        A block is added as a whole unless it has a new column or its epochs have to be compared.
+        """
         if not isinstance(piece, Block):
             return
         self._add_step_columns(piece)
@@ -105,9 +110,11 @@ class ColumnScan:
             if count:
                 self.filled[name] += count
 
-    def reason_against(self, column: str) -> str | None:
-        """Why a column that is named like a step does not count the steps of the run, as the end of
-        a sentence; None when it may."""
+    def why_not_steps(self, column: str) -> str | None:
+        """The reason why a column that is named like a step does not count the steps of the run.
+
+        It completes a sentence that begins with the column's name. None if there is no reason.
+        """
         found = self.step_columns.get(column)
         if found is None:
             return None
@@ -118,25 +125,27 @@ class ColumnScan:
         return "holds fractions" if found.is_fractional else None
 
     def _add_step_columns(self, block: Block) -> None:
-        """Follow the step columns in rows with a loss: in rows of an evaluation, the same column
-        may count something else."""
+        """Add the rows with a loss to the columns that are named like a step.
+
+        In other rows, such as those of an evaluation, the same column may count something else.
+        """
         epochs = np.full(len(block.numbers), np.nan)
         has_loss = np.zeros(len(block.numbers), dtype=bool)
         step_columns = {}
         for name, cells in block.columns.items():
-            what = role(name)
-            if what in (EPOCH, STEP, *LOSSES) and (found := numbers_in(cells)):
+            column_role = role(name)
+            if column_role in (EPOCH, STEP, *LOSSES) and (found := numbers_in(cells)):
                 positions, values = found
-                if what == EPOCH:
+                if column_role == EPOCH:
                     epochs[positions] = values
-                elif what == STEP:
+                elif column_role == STEP:
                     step_columns[name] = found
                 else:
                     has_loss[positions] = True
         for name, (positions, values) in step_columns.items():
-            counted = has_loss[positions]
+            in_loss_row = has_loss[positions]
             column = self.step_columns.setdefault(name, StepColumn())
-            column.extend(values[counted], epochs[positions[counted]])
+            column.extend(values[in_loss_row], epochs[positions[in_loss_row]])
 
     def _add_row(self, row: Row) -> None:
         self.points += 1
@@ -152,12 +161,12 @@ class ColumnScan:
                     self.epochs_can_count &= role(column) != STEP
             self.filled[column] += 1
         if self.epochs_can_count:
-            self.epochs_can_count = self._epoch_counts(row)
+            self.epochs_can_count = self._epoch_is_new(row)
 
-    def _epoch_counts(self, row: Row) -> bool:
-        """Whether a row has a whole epoch in which none of its losses has appeared before."""
+    def _epoch_is_new(self, row: Row) -> bool:
+        """Whether a row has a whole epoch in which none of the row's losses occurred before."""
         roles = {column: role(column) for column, cell in row.cells.items() if cell is not None}
-        epochs = [column for column, what in roles.items() if what == EPOCH]
+        epochs = [column for column, its_role in roles.items() if its_role == EPOCH]
         if not epochs:
             return False
         try:
@@ -168,7 +177,7 @@ class ColumnScan:
             return False
         if epoch != self._epoch:
             self._epoch, self._losses_in_epoch = epoch, set()
-        losses = {column for column, what in roles.items() if what in LOSSES}
+        losses = {column for column, its_role in roles.items() if its_role in LOSSES}
         repeated = losses & self._losses_in_epoch
         self._losses_in_epoch |= losses
         return not repeated

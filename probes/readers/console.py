@@ -1,7 +1,7 @@
-r"""What a training prints: the log of a job, from which the lines that name a loss are read.
+r"""The printed output of a training run: the lines that name a loss are read.
 
-No two programs print alike, so a line is read by what they have in common, a name in front of its
-number:
+Every program prints in its own form. What the forms have in common is a name in front of each
+number, so a line is read by that:
 
     {'loss': 2.3, 'epoch': 0.1}
     iter 100: loss 2.3, time 12ms
@@ -32,22 +32,25 @@ from probes.readers.column_names import (
 )
 from probes.readers.line_batches import BOM, batches
 
-MIN_ROWS = 3
-"""Lines with a loss that a search of a folder asks for: notes and results name losses as well."""
-SUFFIXES = frozenset({"", ".log", ".txt", ".out", ".err", ".stdout", ".stderr"})
-"""Files that a search of a folder considers: source code names losses and numbers as well."""
+MIN_LOSS_LINES = 3
+"""A search of a folder accepts only files with at least this many lines with a loss, because notes
+and reports of results name a few losses as well."""
+LOG_SUFFIXES = frozenset({"", ".log", ".txt", ".out", ".err", ".stdout", ".stderr"})
+"""A search of a folder considers only files with one of these suffixes, because source code names
+losses and numbers as well."""
 ROW_SIGNALS = LOSSES | {"lr", "grad_norm"}
-"""A line that has one of these is a row."""
+"""A line with a number for one of these signals is a row."""
 MAX_NAME_LENGTH = 100
-"""Characters in front of a number in which its name is looked for."""
+"""The name of a number is searched in at most this many characters in front of it."""
 
 _MAY_HOLD_A_ROW = re.compile(r"loss|epoch|\blr\b|learning|norm", re.IGNORECASE)
 _OVERWRITTEN = re.compile(r"[\r\b]+")
-"""A progress bar returns to the beginning of its line and writes over it."""
+"""Control characters with which a progress bar goes back in its line to overwrite it."""
 _NOISE = re.compile(
     r"\x1b\[[0-9;]*[A-Za-z]|\b(?:tensor|np\.float\d+)\(|(?<=\w)\((?:train|val|test|eval)\)"
 )
-"""Colours, the type around a number, and the mode of a program behind a word: `loss(train)`."""
+"""Text to skip: codes for colours, the type around a number (`tensor(2.5)`), and the mode of a
+program behind a name (`loss(train)`)."""
 _NUMBER = re.compile(
     r"(?<![\w.])[-+]?(?:(?:\d++\.?+\d*+|\.\d++)(?:e[-+]?\d++)?|nan|inf(?:inity)?)(?![\w.]*\w)",
     re.IGNORECASE,
@@ -60,7 +63,7 @@ _SPLIT = re.compile(
 
 
 def recognises(head: bytes) -> bool:
-    """A line names a loss and its number."""
+    """Whether any line has the name of a loss and its number."""
     if b"\0" in head:
         return False
     lines = head.removeprefix(BOM).decode(errors="replace").split("\n")
@@ -68,10 +71,11 @@ def recognises(head: bytes) -> bool:
 
 
 def pieces(path: Path) -> Iterator[Piece]:
-    """One row per line with a loss, a learning rate or a gradient norm. A last line without its
-    newline is cut.
+    """One row per line with a loss, a learning rate or a gradient norm.
 
-    Raises RecordError for a line that is no text."""
+    A last line without its newline is a row of kind "cut". Raises RecordError for a line that is
+    not text.
+    """
     yield from blocks_from_rows(_all_rows(path))
 
 
@@ -83,11 +87,14 @@ def _all_rows(path: Path) -> Iterator[Row]:
 
 
 def _rows(first: int, lines: list[str], counts: dict[str, float]) -> Iterator[Row]:
-    """The rows in some lines. A row without an epoch or a step gets the last one before it.
+    """The rows in some lines. A row without an epoch or a step gets the last one printed before it.
 
-    An epoch is often printed on a line of its own, and an evaluation follows the step that it
-    belongs to. A step is only remembered from a row: elsewhere it may be a setting. `counts` holds
-    the last epoch and step and is updated."""
+    first   number of the first line
+    counts  the last epoch and the last step, by the names EPOCH and STEP; it is updated
+
+    An epoch is often printed on a line of its own, and an evaluation after the step that it belongs
+    to. A step is only remembered if its line is a row: in other lines it may be a setting.
+    """
     for number, line in enumerate(lines, first):
         if not _MAY_HOLD_A_ROW.search(line):
             continue
@@ -102,22 +109,22 @@ def _rows(first: int, lines: list[str], counts: dict[str, float]) -> Iterator[Ro
 
 
 def _last_state(line: str) -> dict[str, float]:
-    """The cells of a line. Where a progress bar overwrote it, the last state with any cells."""
+    """The cells of a line. If a progress bar overwrote the line, its last state with any cells."""
     is_overwritten = "\r" in line or "\b" in line
     states = reversed(_OVERWRITTEN.split(line)) if is_overwritten else [line]
     return next((cells for state in states if (cells := _cells(state))), {})
 
 
 def _cells(text: str) -> dict[str, float]:
-    """Name -> the first number with that name. Steps and epochs are named STEP and EPOCH."""
+    """Name -> the first number with that name. The step and the epoch are named STEP and EPOCH."""
     cells: dict[str, float] = {}
     steps: list[tuple[int, float]] = []
     for name, value in _named_numbers(_NOISE.sub(" ", text)):
-        what = role(name)
-        if what == STEP:
+        its_role = role(name)
+        if its_role == STEP:
             steps += [(_step_rank(name), value)] if value.is_integer() else []
         else:
-            cells.setdefault(EPOCH if what == EPOCH else name, value)
+            cells.setdefault(EPOCH if its_role == EPOCH else name, value)
     return cells | ({STEP: min(steps)[1]} if steps else {})
 
 
@@ -127,7 +134,10 @@ def _step_rank(name: str) -> int:
 
 
 def _named_numbers(text: str) -> Iterator[tuple[str, float]]:
-    """The numbers in a text that have a name. A `loss` behind `val` or `test` gets that prefix."""
+    """Name and value of each number in a text that has a name.
+
+    A `loss` after a word for an evaluation, such as `val` or `test`, gets the prefix `val_`.
+    """
     end = 0
     splits = [(word.start(), word[0].lower().startswith("train")) for word in _SPLIT.finditer(text)]
     for found in _NUMBER.finditer(text):
@@ -148,4 +158,4 @@ def _named_numbers(text: str) -> Iterator[tuple[str, float]]:
         yield name, float(found[0])
 
 
-FORMAT = Format("printed lines", recognises, pieces, "line", SUFFIXES, MIN_ROWS)
+FORMAT = Format("printed lines", recognises, pieces, "line", LOG_SUFFIXES, MIN_LOSS_LINES)

@@ -1,5 +1,7 @@
-"""CSV with a line of names: Lightning's sparse `metrics.csv`, Keras' `CSVLogger` and plain tables,
-with commas, semicolons, tabs or blanks."""
+"""CSV with a header line, such as Lightning's sparse `metrics.csv` and Keras' `CSVLogger`.
+
+The delimiter is a comma, a semicolon, a tab or blanks.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,14 @@ from probes.record import RecordError
 
 DELIMITERS = ",;\t"
 BLANK = " "
-"""The delimiter of a line of names that has none of DELIMITERS: any number of blanks."""
+"""The delimiter if the header has none of DELIMITERS. Any number of blanks separates two cells."""
 
 
 def recognises(head: bytes) -> bool:
-    """A line of names, then a line with as many cells and a number among them.
+    """Whether the file begins with a header and a line with as many cells, one of them a number.
 
-    The line of names alone is enough when it has a known name and a delimiter."""
+    A header without a line below it is enough if it has a known name and a delimiter.
+    """
     lines = first_lines(head)
     if not lines or lines[0].lstrip()[:1] in "{[":
         return False
@@ -34,7 +37,7 @@ def recognises(head: bytes) -> bool:
     if len(lines) == 1:
         return known and delimiter != BLANK
     if delimiter == BLANK and len(names) > 1 and not known:
-        return False  # prose of as many words in two lines
+        return False  # prose, two lines of which happen to have as many words
     cells = [_cell(text) for text in _split(lines[1], delimiter)]
     cut = len(cells) < len(names) and head.count(b"\n") == 1
     repeated = lines[1] == lines[0]
@@ -42,9 +45,12 @@ def recognises(head: bytes) -> bool:
 
 
 def pieces(path: Path) -> Iterator[Piece]:
-    """One row per line. A last line without its newline is cut, since its last number may be.
+    """One row per line.
 
-    Raises RecordError for a name that appears twice and a line with another number of cells."""
+    A last line without its newline is a row of kind "cut", because its last number may be cut.
+    Raises RecordError for a name that appears twice in the header and for a line that has not as
+    many cells as the header.
+    """
     header = None
     for batch in batches(path):
         if header is None:
@@ -59,7 +65,12 @@ def pieces(path: Path) -> Iterator[Piece]:
 
 
 class _Header(NamedTuple):
-    """titles: the names as they are in the file; columns: the same, made up where one is empty."""
+    """The header line.
+
+    delimiter  the character between two cells
+    titles     the names as they are in the file
+    columns    the same names, with a made-up name in place of an empty one
+    """
 
     delimiter: str
     titles: list[str]
@@ -67,7 +78,10 @@ class _Header(NamedTuple):
 
 
 def _header(batch: Batch, path: Path) -> tuple[_Header | None, Batch]:
-    """The first line with names, and the lines below it."""
+    """The header, which is the first line that is not blank, and the lines below it.
+
+    None and the batch if all its lines are blank.
+    """
     for place, line in enumerate(batch.lines):
         delimiter = _delimiter(line)
         titles = _stripped(_split(line, delimiter)) if line.strip() else []
@@ -79,7 +93,7 @@ def _header(batch: Batch, path: Path) -> tuple[_Header | None, Batch]:
                     f"{path}, line {batch.first + place}: column {title!r:.60} appears twice; "
                     "rename one of the two"
                 )
-        # A column without a title is the index of a data frame.
+        # pandas writes the index of a data frame as a column without a title.
         columns = [title or f"column {number}" for number, title in enumerate(titles, start=1)]
         below = Batch(batch.first + place + 1, batch.lines[place + 1 :], batch.whole)
         return _Header(delimiter, titles, columns), below
@@ -87,7 +101,7 @@ def _header(batch: Batch, path: Path) -> tuple[_Header | None, Batch]:
 
 
 def _block(batch: Batch, header: _Header) -> Block | None:
-    """All lines at once; None when one of them may be anything but a plain point."""
+    """All lines as one block; None if any of them might not be an ordinary row."""
     if not batch.whole or not batch.lines or not all(map(str.strip, batch.lines)):
         return None
     try:
@@ -101,7 +115,7 @@ def _block(batch: Batch, header: _Header) -> Block | None:
     columns = list(zip(*table, strict=True))
     if header.titles[0] in map(str.strip, columns[0]):
         return None
-    # float() accepts the underscore of 1_000, which is no number in a log.
+    # float() accepts the underscore in 1_000, which is not a number in a log.
     has_underscore = "_" in "".join(batch.lines)
     cells = map(_exact_cells if has_underscore else _cells, columns)
     numbers = range(batch.first, batch.first + len(table))
@@ -122,7 +136,7 @@ def _rows(path: Path, batch: Batch, header: _Header) -> Iterator[Row]:
                 f"{len(header.columns)}, like the header"
             )
         if texts[0].strip() == header.titles[0] and _stripped(texts) == header.titles:
-            continue  # the header again: two logs were joined
+            continue  # the header is repeated, because two logs were joined
         yield row_of(number, dict(zip(header.columns, map(_cell, texts), strict=True)))
 
 
@@ -144,7 +158,7 @@ def _stripped(texts: list[str]) -> list[str]:
 
 
 def _cell(text: str) -> Cell:
-    """The number that the text spells, None for a word that means "not measured", else the text."""
+    """The number written in a text, None for a word that means "not measured", else the text."""
     try:
         return float(text) if "_" not in text else text
     except ValueError:
@@ -152,7 +166,7 @@ def _cell(text: str) -> Cell:
 
 
 def _cells(texts: Sequence[str]) -> list[Cell]:
-    """What `_cell` returns for each text, faster; none of them may hold an underscore."""
+    """The same as `_exact_cells`, but faster. No text may contain an underscore."""
     try:
         return [float(text) if text else None for text in texts]
     except ValueError:

@@ -1,6 +1,6 @@
-"""The known formats, which of them a file has, and which files of a folder are logs.
+"""Lists the known formats, recognises the format of a file, and finds the logs in a folder.
 
-A format is recognised by the content of a file; its name does not matter.
+The format of a file is recognised by its content; the file name does not matter.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ FORMATS = (
     "markdown",
     "console",
 )
-"""Modules of this package, each with a FORMAT. A module is imported when a file is of none of the
-formats before it.
+"""Modules of this package, each with an object FORMAT. A module is imported only if the file is in
+none of the formats before it.
 
-At most one of them recognises a file, apart from the last two, which accept what the others leave:
-any table, then any text, that names a loss."""
+At most one of the first five formats recognises a file. The last two come last because they accept
+more: `markdown` any table that names a loss, `console` any text that does."""
 SEARCHED_ROWS = 50
-"""Rows at the beginning of a file in which a search of a folder looks for a loss."""
+"""A search of a folder looks for a loss in at most this many rows at the beginning of a file."""
 SIDECAR_SUFFIX = ".sidecar.json"
 
 
 def formats() -> Iterator[Format]:
-    """All formats in their order; a module is imported when it is reached."""
+    """All formats in the order of FORMATS. Each module is imported just before it is yielded."""
     for name in FORMATS:
         module = import_module(f"{__package__}.{name}")
         form: Format = module.FORMAT
@@ -52,19 +52,20 @@ def head_of(path: Path) -> bytes:
 
 
 def is_record(head: bytes) -> bool:
-    """Whether a file is a record that this package wrote, perhaps cut within its first words."""
+    """Whether a file is a record of this package, even if it is cut within its first bytes."""
     return head.startswith(MAGIC) or MAGIC.startswith(head)
 
 
 def format_of(head: bytes) -> Format | None:
-    """The format of a file that begins with these bytes; None when it has none of them."""
+    """The format of a file that begins with these bytes; None if no format recognises them."""
     return next((form for form in formats() if form.recognises(head)), None)
 
 
 def logs_in(folder: Path) -> list[Path]:
     """The logs in a folder and below it, sorted.
 
-    Hidden files and folders, links to folders and the sidecars of records are left out."""
+    Hidden files and folders, links to folders and the sidecar files of records are left out.
+    """
     return sorted(path for path in _files(folder) if _is_log(path))
 
 
@@ -93,7 +94,7 @@ def _is_log(path: Path) -> bool:
 
 
 def _has_loss(form: Format, path: Path, head: bytes) -> bool:
-    """Whether the beginning of a file has enough rows with a loss."""
+    """Whether the beginning of a file has as many rows with a loss as the format requires."""
     if form.search_by_keys:
         return any(role(key) in LOSSES for key in keys_in(head))
     try:
@@ -107,6 +108,7 @@ def _has_loss(form: Format, path: Path, head: bytes) -> bool:
         )
         return with_loss >= form.min_loss_rows
     except PackageMissingError:
-        return True  # without the package it is not known; reading it will say what to install
+        return True  # it cannot be checked without the package; reading it says what to install
     except (RecordError, OSError):
-        return b"loss" in head.lower()  # a damaged log is reported when it is read
+        # A damaged file with the word "loss" is listed, so that reading it reports the damage.
+        return b"loss" in head.lower()

@@ -1,8 +1,11 @@
 """A JSON object of lists, one list per column, such as Keras' `History.history`.
 
-Four variants of it are read as well: a table that pandas wrote, whose columns are objects with the
-keys "0", "1", ...; such an object beside other values; one object of lists per split; and a list of
-rows beside other values.
+Four variants are read as well:
+
+- a table written by pandas, whose columns are objects with the keys "0", "1", ...
+- an object that holds the object of lists beside other values
+- an object that holds one object of lists per split
+- an object that holds a list of rows beside other values
 """
 
 from __future__ import annotations
@@ -20,14 +23,16 @@ from probes.readers.line_batches import BOM
 from probes.record import RecordError
 
 MAX_NESTING = 3
-"""How many objects may surround the lists."""
+"""The lists may be at most this many objects deep within the outer object."""
 _NUMBERS = re.compile(rb'":(?:\[|\{"0":)[-0-9nNI"]')
-"""The beginning of a list, or of a column of pandas, with a number, a null, a NaN or a text."""
+"""The beginning of a list or pandas column whose first value is a number, null, NaN or text."""
 _ROWS = re.compile(rb'":\[\{(.*)')
+"""The beginning of a list of rows."""
 
 
 def recognises(head: bytes) -> bool:
-    """An object with a list of numbers, a column of pandas, or a list of rows with a loss."""
+    """Whether the file is an object with a list of numbers, a pandas column, or a list of rows with
+    a loss."""
     text = b"".join(head.removeprefix(BOM).split())
     return text.startswith(b'{"') and (_NUMBERS.search(text) is not None or _lists_rows(text))
 
@@ -38,9 +43,11 @@ def _lists_rows(text: bytes) -> bool:
 
 
 def pieces(path: Path) -> Iterator[Block]:
-    """Row i holds the i-th value of every list.
+    """The rows: row i holds the i-th value of every list.
 
-    Raises RecordError for a damaged file, without any list, and for lists of different lengths."""
+    Raises RecordError for a damaged file, for an object without a list, and for lists of different
+    lengths.
+    """
     value = load(path)
     columns = _columns(value) if isinstance(value, dict) else {}
     if not columns:
@@ -51,7 +58,7 @@ def pieces(path: Path) -> Iterator[Block]:
         if length != lengths[longest]:
             raise RecordError(
                 f"{path}: {name!r:.60} has {length} values and {longest!r:.60} {lengths[longest]}; "
-                "all lists must be of one length, with null where nothing was measured"
+                "all lists must have the same length, with null where nothing was measured"
             )
     for begin in range(0, lengths[longest], ROWS_PER_BLOCK):
         end = min(begin + ROWS_PER_BLOCK, lengths[longest])
@@ -60,14 +67,16 @@ def pieces(path: Path) -> Iterator[Block]:
 
 
 def _columns(value: dict[str, Any], depth: int = MAX_NESTING) -> dict[str, list[Any]]:
-    """The columns in an object and in the objects within it.
+    """The columns in an object and in the objects within it: name -> values.
 
-    A column of an inner object is named by its path if that path is a known name, `val/loss`, or if
-    its own name is taken; else by its own name."""
+    A column of an inner object keeps its own name, with two exceptions: its name is its path if the
+    path is a known name, such as `val/loss`, or if another column has the same name.
+    """
     columns: dict[str, list[Any]] = {}
     for name, cells in value.items():
         if _is_pandas_column(cells):
-            columns[name] = list(cells.values())  # every column has its rows in the same order
+            # pandas writes the rows of all columns in the same order.
+            columns[name] = list(cells.values())
         elif _is_rows(cells):
             columns |= _columns_of_rows(cells)
         elif isinstance(cells, list):
@@ -76,7 +85,8 @@ def _columns(value: dict[str, Any], depth: int = MAX_NESTING) -> dict[str, list[
             for column, inner in _columns(cells, depth - 1).items():
                 path = f"{name}/{column}"
                 columns[path if role(path) or column in columns else column] = inner
-    # An unknown list that is not as long as a loss says something else: the sizes of the layers.
+    # A list with an unknown name and another length than the losses is not a column. It may be, for
+    # example, the sizes of the layers.
     loss_lengths = {len(cells) for name, cells in columns.items() if role(name) in LOSSES}
     return {
         name: cells

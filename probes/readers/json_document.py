@@ -1,5 +1,7 @@
-"""A file that is one JSON document. It has no rows until it is read to its end, so it is loaded as
-a whole, and its size is limited."""
+"""Loads a file that is one JSON document.
+
+Such a file can only be decoded as a whole, so its size is limited.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +15,29 @@ from probes.record import RecordError
 
 MIB = 2**20
 MAX_BYTES = 256 * MIB
-"""The text and the objects made of it take about four times the size of the file in memory."""
-_KEY = re.compile(rb'"([^"\\]{1,100})"\s*:')
+"""Maximum size of a file. Its text and the decoded objects take about four times that in memory."""
+_JSON_KEY = re.compile(rb'"([^"\\]{1,100})"\s*:')
 
 
 def load(path: Path) -> Any:
-    """The value of the document.
+    """The decoded JSON document.
 
-    Raises RecordError when the file is larger than MAX_BYTES, cut off, no UTF-8 or no JSON."""
+    Raises RecordError if the file is larger than MAX_BYTES, cut off, or not JSON in UTF-8.
+    """
     if (size := path.stat().st_size) > MAX_BYTES:
         raise RecordError(
             f"{path} has {size / MIB:.4g} MiB; a log that is one JSON document is read up to "
-            f"{MAX_BYTES / MIB:g} MiB: write it as JSON lines or CSV, which have no limit"
+            f"{MAX_BYTES / MIB:g} MiB: write it as JSON lines or CSV, which may be of any size"
         )
     try:
         return json.loads(path.read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        reason = f"it is no UTF-8 text ({error.reason})"
+        reason = f"it is not UTF-8 text ({error.reason})"
     except (ValueError, RecursionError) as error:
         reason = str(error)
-    raise RecordError(f"{path} is cut off or damaged: {reason}; give the whole file")
+    raise RecordError(f"{path} is cut off or damaged: {reason}; give the complete file")
 
 
 def keys_in(head: bytes) -> Iterator[str]:
-    """The keys of objects in the first bytes of a document."""
-    return (key[1].decode(errors="replace") for key in _KEY.finditer(head))
+    """The keys of all objects in the first bytes of a JSON document."""
+    return (key[1].decode(errors="replace") for key in _JSON_KEY.finditer(head))

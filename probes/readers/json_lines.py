@@ -1,4 +1,4 @@
-"""JSON lines: an object per line, as in `trainer_log.jsonl` and the logs of many training loops."""
+"""JSON lines: one object per line, as in `trainer_log.jsonl` and many other logs."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ from probes.readers.column_names import LOSSES, role
 from probes.readers.line_batches import Batch, batches, first_lines
 from probes.record import RecordError
 
-RECOGNISED_BY = 10
-"""Lines at the beginning of which one must hold something. MMSegmentation, for example, begins its
-logs with empty objects."""
+MAX_CHECKED_LINES = 10
+"""One of this many lines at the beginning must be an object that is not empty. MMSegmentation, for
+example, begins its logs with empty objects."""
 _decode = json.JSONDecoder().raw_decode
 
 
 def recognises(head: bytes) -> bool:
-    """The first line that is no empty object is an object with at least one value that is no list.
+    """Whether the first line, empty objects aside, is an object with a value that is not a list.
 
-    A file of one line may also be a JSON object of lists; it is when none of its losses is a single
-    number."""
-    lines = first_lines(head, RECOGNISED_BY)
+    A file of one line may also be in the format of `json_columns`. If that format recognises it, it
+    is in this format only if one of its losses is a single value.
+    """
+    lines = first_lines(head, MAX_CHECKED_LINES)
     row = next((_object(line) for line in lines if line.strip() != "{}"), {})
     cells = flat(row)
     if "log_history" in row or all(isinstance(value, list) for value in cells.values()):
@@ -53,9 +54,11 @@ def _object(line: str) -> dict[str, Any]:
 
 
 def pieces(path: Path) -> Iterator[Piece]:
-    """One row per line. A last line that is no JSON and lacks its newline is cut.
+    """One row per line.
 
-    Raises RecordError for any other line that is no JSON object."""
+    A last line that is not JSON and lacks its newline is a row of kind "cut". Raises RecordError
+    for any other line that is not a JSON object.
+    """
     for batch in batches(path):
         points = _points(batch.lines)
         if points is None:
@@ -65,7 +68,10 @@ def pieces(path: Path) -> Iterator[Piece]:
 
 
 def _points(lines: list[str]) -> list[dict[str, Any]] | None:
-    """The objects of the lines; None unless each line is one object, nothing else, and a point."""
+    """The object in each line: [n] -> [n].
+
+    None if any line is not exactly one object or is the summary of a run.
+    """
     try:
         decoded = [_decode(line) for line in lines]
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The lines of a text log, many at a time: a file of any length is read in bounded memory."""
+"""Reads the lines of a text log in batches, so that a file of any length needs bounded memory."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import NamedTuple
 from probes.record import RecordError
 
 HEAD_BYTES = 65_536
-"""Bytes at the beginning of a file by which its format is recognised."""
+"""The format of a file is recognised by this many bytes at its beginning."""
 MAX_LINE_BYTES = 1_048_576
-"""No log has a longer line. Such a line is refused before it is held in memory."""
+"""Maximum length of a line. A longer line is an error, raised before the whole line is in memory,
+because no known log has one."""
 READ_BYTES = 262_144
-"""Bytes read at a time: some thousand lines, which share the cost of one call."""
+"""Number of bytes read at a time: some thousand lines, so that the cost of a call per line is
+small."""
 BOM = b"\xef\xbb\xbf"
+"""The byte order mark of UTF-8, which some programs write at the beginning of a file."""
 
 
 class Batch(NamedTuple):
@@ -23,7 +26,7 @@ class Batch(NamedTuple):
 
     first  number of the first line, counted from 1
     lines  the lines without their line ends
-    whole  whether each line ended with a newline; a last line that did not is a batch of its own
+    whole  whether each line ends with a newline. A last line without a newline is a separate batch.
     """
 
     first: int
@@ -34,25 +37,28 @@ class Batch(NamedTuple):
 def batches(path: Path) -> Iterator[Batch]:
     """All lines of a file, in order.
 
-    Raises RecordError at a line that is too long or is not UTF-8, after the lines before it."""
+    Raises RecordError for a line that is too long or is not UTF-8 text. The lines before that line
+    are yielded first.
+    """
     with open(path, "rb") as file:
-        count, rest = 1, b""
+        number, rest = 1, b""
         while data := file.read(READ_BYTES):
             ended, newline, rest = (rest + data).rpartition(b"\n")
             if newline:
-                yield from _batches(path, count, ended)
-                count += ended.count(b"\n") + 1
+                yield from _batches(path, number, ended)
+                number += ended.count(b"\n") + 1
             if len(rest) > MAX_LINE_BYTES:
-                raise _too_long(path, count)
+                raise _too_long(path, number)
         if rest:
-            text = (rest.removeprefix(BOM) if count == 1 else rest).decode(errors="replace")
-            yield Batch(count, _split(text), whole=False)
+            text = (rest.removeprefix(BOM) if number == 1 else rest).decode(errors="replace")
+            yield Batch(number, _split(text), whole=False)
 
 
 def first_lines(head: bytes, count: int = 2) -> list[str]:
-    """The first lines with content in the head of a text file; [] when it is no text.
+    """The first lines that are not blank in the head of a text file; [] if the file is not text.
 
-    The last of them may be cut, where the head or the file ends."""
+    The last of them may be incomplete, because the head or the file may end within it.
+    """
     if b"\0" in head:
         return []
     lines = (line for line in head.removeprefix(BOM).splitlines() if line.strip())
@@ -60,8 +66,11 @@ def first_lines(head: bytes, count: int = 2) -> list[str]:
 
 
 def _batches(path: Path, first: int, ended: bytes) -> Iterator[Batch]:
-    """Whole lines as one batch, or as one batch per line when something is wrong with any of
-    them."""
+    """Complete lines as one batch. If any of them may be damaged or too long, one batch per line.
+
+    first  number of the first line
+    ended  the lines, joined with newlines
+    """
     if first == 1:
         ended = ended.removeprefix(BOM)
     try:
@@ -78,7 +87,7 @@ def _batches(path: Path, first: int, ended: bytes) -> Iterator[Batch]:
             yield Batch(number, _split(line.decode()))
         except UnicodeDecodeError as error:
             raise RecordError(
-                f"{path}, line {number} is damaged: it is no UTF-8 text ({error.reason})"
+                f"{path}, line {number} is damaged: it is not UTF-8 text ({error.reason})"
             ) from error
 
 
@@ -89,5 +98,5 @@ def _split(text: str) -> list[str]:
 
 def _too_long(path: Path, number: int) -> RecordError:
     return RecordError(
-        f"{path}, line {number} is longer than {MAX_LINE_BYTES} bytes, which no line of a log is"
+        f"{path}, line {number} is longer than {MAX_LINE_BYTES} bytes; a line of a log is shorter"
     )

@@ -1,8 +1,8 @@
 """A table in Markdown, as in a model card: `| Training Loss | Epoch | Step | Validation Loss |`.
 
-Such a table is written for people, so a cell that is no number, such as `No log`, is a gap, and a
-number may be bold. Tables drawn with `+---+` or with box-drawing lines are read as well. The first
-table of the file with a column of losses is read.
+Of a file, the first table with a column of losses is read. Such tables are written for people, so a
+number may be in bold, and a cell that is not a number, such as `No log`, means "not measured".
+Tables drawn with `+---+` or with box-drawing lines are read as well.
 """
 
 from __future__ import annotations
@@ -17,29 +17,30 @@ from probes.readers.cells import Cell, is_number
 from probes.readers.column_names import LOSSES, role
 from probes.readers.line_batches import BOM, batches
 
-MIN_ROWS = 3
-"""A shorter table is taken for a table of results, not for a log."""
-SUFFIXES: frozenset[str] = frozenset()
-"""A search of a folder never finds such a table: it stands beside the log from which it was made.
-It is read when its file is named."""
+MIN_TABLE_ROWS = 3
+"""A table with fewer rows is a table of results, not a log."""
+NO_SUFFIXES: frozenset[str] = frozenset()
+"""A search of a folder accepts no file in this format, because the log from which such a table was
+made is usually in the same folder. The table is read only if the user names its file."""
 
 _BARS = re.compile(r"[|\u2502\u2503\u2551]")
 _OUTER_BARS = re.compile(r"^\s*[|\u2502\u2503\u2551]|[|\u2502\u2503\u2551]\s*$")
 _RULE = re.compile(r"[\s|+:=\-\u2500-\u257f]*[-=\u2500\u2501\u2550][\s|+:=\-\u2500-\u257f]*")
 _MARKS = "*`_ \t%"
-"""What may surround a number: bold, code, or the sign of a percentage."""
+"""Characters that may surround a number: marks for bold or code, blanks, and the percent sign."""
 
 
 def recognises(head: bytes) -> bool:
-    """A line that names a loss, a horizontal rule below it, and MIN_ROWS rows of numbers."""
+    """Whether the file has a line that names a loss, a horizontal rule below it, and then at least
+    MIN_TABLE_ROWS rows with a number."""
     if b"\0" in head:
         return False
     lines = enumerate(head.removeprefix(BOM).decode(errors="replace").splitlines(), start=1)
-    return len(list(islice(_rows(lines), MIN_ROWS))) == MIN_ROWS
+    return len(list(islice(_rows(lines), MIN_TABLE_ROWS))) == MIN_TABLE_ROWS
 
 
 def pieces(path: Path) -> Iterator[Piece]:
-    """One row per line of the table. Raises RecordError for a line that is no text."""
+    """One row per line of the table. Raises RecordError for a line that is not text."""
     lines = (
         (number, line)
         for batch in batches(path)
@@ -49,7 +50,10 @@ def pieces(path: Path) -> Iterator[Piece]:
 
 
 def _rows(lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
-    """The rows of the first table with a loss."""
+    """The rows of the first table with a column of losses.
+
+    lines  number and text of each line
+    """
     previous: list[str] = []
     names: list[str] = []
     for number, line in lines:
@@ -72,4 +76,4 @@ def _cell(text: str) -> Cell:
     return float(text) if is_number(text) else None
 
 
-FORMAT = Format("Markdown table", recognises, pieces, "line", SUFFIXES)
+FORMAT = Format("Markdown table", recognises, pieces, "line", NO_SUFFIXES)

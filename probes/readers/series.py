@@ -1,9 +1,9 @@
-"""Puts the rows of a log in the order of their steps and bounds how many are kept.
+"""Puts the rows of a log in the order of their steps and limits how many points are kept.
 
-Every signal is a series of its own until the end, so a step may be spread over several rows, and
-evaluations may follow after all other rows. When a signal comes again at a step that it has passed,
-the run was resumed there: everything that the log held from that step on, of every signal, is
-replaced by what follows.
+Each signal is stored as a separate series. The signals of one step may therefore be in several
+rows, and evaluations may come after all other rows. If a signal has a value at a step before its
+last one, the run was resumed at that step. The points of all signals from that step on are then
+dropped, and the rows that follow replace them.
 """
 
 from __future__ import annotations
@@ -19,28 +19,40 @@ from probes.readers.column_names import LOSSES
 from probes.record import Column, Steps
 
 MAX_POINTS = 200_000
-"""Points of a log that are kept, all signals together. A longer log is thinned, so that memory has
-a bound."""
+"""Maximum number of points that are kept, summed over all signals. A longer log is thinned, so that
+memory stays bounded."""
 KEPT_PER_BUCKET = 4
-"""The first, the lowest, the highest and the first non-finite value."""
+"""Maximum number of points kept per bucket: the first, the lowest, the highest and the first
+non-finite one."""
 MIN_THINNED = 4096
-"""Points of a series that are thinned in one go, at least. It changes the speed, not the result."""
+"""While points are added, a series is thinned only when at least this many points are not thinned
+yet. The number changes the speed, not the result."""
 MAX_RESUME_NOTES = 10
-"""Resumed runs that are reported one by one."""
+"""Number of resumed runs that get a note each. Further ones are only counted."""
 
 
 def bucket_size(rows: int, signals: int) -> int:
-    """How many neighbouring points of a signal are thinned to KEPT_PER_BUCKET to keep at most
-    MAX_POINTS; 0 when nothing has to be thinned."""
+    """The number of points per bucket that keeps a log within MAX_POINTS; 0 means no thinning.
+
+    rows     number of rows of the log
+    signals  number of its signals
+
+    A bucket is a group of consecutive points of a signal. It is thinned to KEPT_PER_BUCKET points.
+    """
     points = rows * signals
     return 0 if points <= MAX_POINTS else -(-points * KEPT_PER_BUCKET // MAX_POINTS)
 
 
 class Series:
-    """The points of one signal in the order of their steps, thinned in buckets as they grow.
+    """The points of one signal in the order of their steps, thinned in buckets as points are added.
 
-    The last bucket is not thinned yet, because the next point may replace its last one. The points
-    before `thinned` are.
+    steps    increasing steps: [n]
+    values   the value at each step: [n]
+    bucket   number of points per bucket; 0 means no thinning
+    thinned  number of points at the beginning that are already thinned
+    dropped  number of points that thinning has removed
+
+    The last bucket is never thinned, because the next point may replace its last point.
     """
 
     def __init__(self, bucket: int) -> None:
@@ -51,7 +63,10 @@ class Series:
         return bool(self.steps)
 
     def append(self, step: int, value: float) -> bool:
-        """Add a point at the last step or later. Returns whether it replaced the last point."""
+        """Add a point. Its step is the last step, whose point it then replaces, or a later one.
+
+        Returns whether a point was replaced.
+        """
         if self.steps and step == self.steps[-1]:
             self.values[-1] = value
             return True
@@ -61,7 +76,7 @@ class Series:
         return False
 
     def extend(self, steps: Steps, values: Column) -> None:
-        """Add points whose steps increase and come after the last one: [n], [n]."""
+        """Add points with increasing steps, all after the last step: [n], [n]."""
         self.steps.frombytes(steps.tobytes())
         self.values.frombytes(values.tobytes())
         self._thin(at_least=MIN_THINNED)
@@ -74,7 +89,7 @@ class Series:
         self.thinned = min(self.thinned, end)
 
     def arrays(self) -> tuple[Steps, Column]:
-        """Steps and values, with all full buckets but the last one thinned: ([n], [n])."""
+        """Steps and values, thinned in all full buckets except the last one: ([n], [n])."""
         self._thin()
         return np.array(self.steps, dtype=np.int64), np.array(self.values)
 
@@ -93,10 +108,10 @@ class Series:
 
 
 def representatives(values: Column) -> npt.NDArray[np.bool_]:
-    """Marks in each row the first, the lowest, the highest and the first non-finite value.
+    """Mark the first, the lowest, the highest and the first non-finite value in each row.
 
-    [rows, bucket] -> [rows, bucket]. Of equal values, the first is the lowest and the last is the
-    highest.
+    [rows, bucket] -> [rows, bucket]. Of several lowest values the first one is marked, of several
+    highest values the last one.
     """
     finite = np.isfinite(values)
     kept = np.zeros(values.shape, dtype=bool)
@@ -112,7 +127,11 @@ def representatives(values: Column) -> npt.NDArray[np.bool_]:
 
 
 class SeriesMerger:
-    """Takes rows in the order of the log and returns series in the order of the steps."""
+    """Takes rows in the order of the log and returns a series for each signal, ordered by step.
+
+    signals  names of the signals
+    bucket   number of points per bucket, for thinning; 0 means no thinning
+    """
 
     def __init__(self, signals: Iterable[str], bucket: int = 0) -> None:
         self._series = {signal: Series(bucket) for signal in signals}
@@ -120,15 +139,20 @@ class SeriesMerger:
         self._resumes = self._repeated_rows = self._dropped_rows = 0
 
     def add(self, step: int, values: Mapping[str, float], where: str) -> None:
-        """Add one row: signal -> value. `where` says in a note where the row is in the file."""
+        """Add one row.
+
+        step    the step of the row
+        values  signal -> value
+        where   the place of the row in the file, for a note, such as "line 7"
+        """
         passed = [
             series.steps[-1]
             for signal in values
             if (series := self._series[signal]) and series.steps[-1] > step
         ]
         if passed and not LOSSES & values.keys() and LOSSES & self._series.keys():
-            # An evaluation that counts its own batches and repeats the learning rate, as
-            # MMSegmentation logs it: the run was not resumed.
+            # The run was not resumed. The row belongs to an evaluation that counts its own batches
+            # and repeats the learning rate, as MMSegmentation logs it.
             self._dropped_rows += 1
             return
         if passed:
@@ -137,11 +161,13 @@ class SeriesMerger:
         self._repeated_rows += any(replaced)
 
     def extend(self, steps: Steps, columns: Mapping[str, tuple[Steps, Column]]) -> bool:
-        """Add many rows at once if the steps of every signal increase. Returns whether they were
-        added.
+        """Add many rows at once if the steps of every signal increase.
 
         steps    the step of each row: [n]
-        columns  signal -> the rows in which it was measured and its values there: ([m], [m])
+        columns  signal -> positions of the rows in which it was measured, and its values in them:
+                 ([m], [m])
+
+        Returns whether the rows were added: either all of them or none.
         """
         added = {signal: (steps[rows], values) for signal, (rows, values) in columns.items()}
         added = {signal: points for signal, points in added.items() if len(points[0])}
@@ -158,7 +184,7 @@ class SeriesMerger:
         return {signal: series.arrays() for signal, series in self._series.items()}
 
     def notes(self) -> list[str]:
-        """What was replaced and left out, one sentence each."""
+        """What was replaced and what was left out, one sentence each."""
         notes = [*self._resume_notes]
         if self._resumes > MAX_RESUME_NOTES:
             more = self._resumes - MAX_RESUME_NOTES
@@ -182,7 +208,11 @@ class SeriesMerger:
         return notes
 
     def _resume(self, step: int, last: int, where: str) -> None:
-        """Cut every series at the step, and note where the run was resumed or started again."""
+        """Cut every series at the step, and note that the run was resumed or started again.
+
+        last   the largest step among the last steps of the signals in the row
+        where  the place of the row in the file
+        """
         self._resumes += 1
         if self._resumes <= MAX_RESUME_NOTES:
             first = min(series.steps[0] for series in self._series.values() if series)

@@ -15,32 +15,36 @@ from probes.readers.cells import Cell
 from probes.readers.column_names import STEP
 from probes.record import RecordError
 
-VERSION = b"brain.Event:"
-"""In the first event of a file, behind 12 bytes of length and checksum and some of the protocol."""
-VERSION_WITHIN = 64
+VERSION_MARK = b"brain.Event:"
+"""Part of the first event of a file. In front of it are 12 bytes of length and checksum, and a few
+bytes of the protocol."""
+VERSION_SEARCH_BYTES = 64
+"""VERSION_MARK is searched in this many bytes at the beginning of a file."""
 FRAME_BYTES = 16
-"""Bytes of length and checksums around each event."""
+"""Number of bytes around each event in the file: its length and two checksums."""
 NUMBER_TYPES = frozenset({1, 2, 3, 4, 5, 6, 9, 14, 17, 19, 22, 23})
-"""Types of tensors that hold numbers: floats and integers of any width (types.proto)."""
+"""Data types of tensors that hold numbers: floats and integers of any width (types.proto)."""
 
 
 def recognises(head: bytes) -> bool:
-    """The first event states the version of the format."""
-    return VERSION in head[:VERSION_WITHIN]
+    """Whether the first event states the version of the format."""
+    return VERSION_MARK in head[:VERSION_SEARCH_BYTES]
 
 
 def pieces(path: Path) -> Iterator[Piece]:
-    """One row for consecutive events of the same step. An incomplete event at the end is cut.
+    """One row for all consecutive events of the same step that have different tags.
 
-    Raises PackageMissingError without the package; RecordError when no event is complete, or when a
-    complete one cannot be decoded."""
+    An incomplete event at the end is a row of kind "cut". Raises PackageMissingError if
+    `tensorboard` is not installed, RecordError if no event is complete or a complete event cannot
+    be decoded.
+    """
     try:
         from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.util.tensor_util import make_ndarray
     except ImportError as error:
         raise PackageMissingError(
-            f"{path} is a file of TensorBoard events, which takes a package to read: "
+            f"{path} is a file of TensorBoard events; install the package that reads them: "
             'pip install "probes[tensorboard]"'
         ) from error
     events = RawEventFileLoader(str(path)).Load()
@@ -53,14 +57,15 @@ def _rows(
     parse: Callable[[bytes], Any],
     array_of: Callable[[Any], Any],
 ) -> Iterator[Row]:
-    count, read, size = 0, 0, path.stat().st_size
+    count, bytes_read, size = 0, 0, path.stat().st_size
     row: dict[str, Cell] = {}
     for count, raw in enumerate(_complete(events), start=1):
-        read += len(raw) + FRAME_BYTES
+        bytes_read += len(raw) + FRAME_BYTES
         try:
             event = parse(raw)
             scalars = dict(_scalars(event, array_of))
-        # Each protobuf has its DecodeError in another module, and a tensor may fail in any way.
+        # Versions of protobuf define DecodeError in different modules, and a damaged tensor may
+        # raise any exception.
         except Exception as error:
             raise RecordError(f"{path}, event {count} is damaged: {error}") from error
         if row and (row[STEP] != event.step or row.keys() & scalars.keys()):
@@ -71,14 +76,16 @@ def _rows(
     if row:
         yield Row(count, row)
     if not count:
-        raise RecordError(f"{path} is damaged: none of its events is whole")
-    if read < size:
+        raise RecordError(f"{path} is damaged: none of its events is complete")
+    if bytes_read < size:
         yield Row(count + 1, {}, "cut")
 
 
 def _complete(events: Iterable[bytes]) -> Iterator[bytes]:
-    """The events before the first one whose stated length does not fit in memory: such an event
-    ends the log, as an incomplete one does."""
+    """The events before the first one whose stated length does not fit in memory.
+
+    Such an event ends the log in the same way as an incomplete one.
+    """
     try:
         yield from events
     except (MemoryError, OverflowError):
@@ -86,7 +93,7 @@ def _complete(events: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _scalars(event: Any, array_of: Callable[[Any], Any]) -> Iterator[tuple[str, float]]:
-    """Tag and value of each single number. TensorFlow 2 writes it as a tensor."""
+    """Tag and value of each scalar in an event. TensorFlow 2 writes a scalar as a tensor."""
     for value in event.summary.value:
         if value.HasField("simple_value"):
             yield value.tag, float(value.simple_value)
@@ -95,7 +102,11 @@ def _scalars(event: Any, array_of: Callable[[Any], Any]) -> Iterator[tuple[str, 
 
 
 def _is_one_number(tensor: Any) -> bool:
-    """Judged by the shape before an array is made: a few bytes may state a shape of any size."""
+    """Whether a tensor holds a single number.
+
+    Its stated shape is checked before an array is made, because a few damaged bytes may state a
+    shape of any size.
+    """
     return tensor.dtype in NUMBER_TYPES and all(axis.size == 1 for axis in tensor.tensor_shape.dim)
 
 

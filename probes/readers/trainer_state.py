@@ -20,10 +20,11 @@ from probes.readers.line_batches import BOM
 from probes.record import RecordError
 
 HISTORY = "log_history"
+"""The key of the list that holds the rows."""
 
 
 def recognises(head: bytes) -> bool:
-    """An object with a `log_history`, or a list whose first entry is an object."""
+    """Whether the file is an object with a `log_history`, or a list that begins with an object."""
     text = head.removeprefix(BOM).lstrip()
     if text[:1] == b"{":
         return f'"{HISTORY}"'.encode() in text
@@ -31,9 +32,10 @@ def recognises(head: bytes) -> bool:
 
 
 def pieces(path: Path) -> Iterator[Piece]:
-    """One row per entry of the history, then a row of totals with what the object states beside it.
+    """One row per entry of `log_history`, then a row of kind "totals" with the rest of the object.
 
-    Raises RecordError for a damaged file and for an entry that is no object."""
+    Raises RecordError for a damaged file and for an entry that is not an object.
+    """
     state = load(path)
     if isinstance(state, list):
         state = {HISTORY: state}
