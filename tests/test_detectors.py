@@ -7,7 +7,6 @@ import pytest
 from hypothesis import example, given, settings
 
 from probes.diagnosis.base import Detector, Finding
-from probes.diagnosis.causes import CAUSES
 from probes.diagnosis.detectors import DETECTORS, SYMPTOMS, floor, symptoms_by_name
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.record import Record
@@ -93,14 +92,6 @@ def test_a_symptom_says_what_it_measures_when_it_is_found_and_why(name: str) -> 
     """`explain` and the reference page print these texts."""
     one = SYMPTOMS[name]
     assert all((one.quantity, one.unit, one.criterion, one.source))
-
-
-def test_every_symptom_belongs_to_some_cause_or_is_known_to_have_none() -> None:
-    """A loss that starts too low has no cause of its own: it may be a leak or a trained model."""
-    named = {one for cause in CAUSES for one in (*cause.needs, *cause.explains)}
-    assert {one.name for one in SYMPTOMS.values()} - {one.name for one in named} == {
-        "initial-loss-low"
-    }
 
 
 # The registry

@@ -49,7 +49,7 @@ def learned(t: Array = T) -> Array:
 
 THROWN = np.r_[1.4, 12, 10, 14, 7, 7, np.full(N - 6, 1.6)] + np.r_[0, 0.05 * noise(N - 1)]
 LOST = np.where(T < 0.5, learned(), 4.0) + 0.1 * noise()
-HIGH = {
+ENDS_HIGH_BY = {
     "climbs above its start": (2 + 3 * T**2 + 0.1 * noise(), ABOVE_START),
     "thrown by the first updates": (THROWN, THROWN_AT_START),
     "explodes at the end": (np.r_[learned()[:-5], 1e3 * np.ones(5)], EXPLOSION),
@@ -59,7 +59,7 @@ HIGH = {
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-@pytest.mark.parametrize(("losses", "source"), HIGH.values(), ids=HIGH)
+@pytest.mark.parametrize(("losses", "source"), ENDS_HIGH_BY.values(), ids=ENDS_HIGH_BY)
 def test_it_fires_on_a_loss_that_ends_high(losses: Array, source: str, scale: float) -> None:
     """It fires in any unit. The finding is at the last step, since only the end of a run shows
     it."""
@@ -71,7 +71,7 @@ def test_it_fires_on_a_loss_that_ends_high(losses: Array, source: str, scale: fl
 @pytest.mark.parametrize(
     ("losses", "symptoms"),
     [
-        (HIGH["climbs above its start"][0], [ENDS_HIGH.name, ENDS_ABOVE_START.name]),
+        (ENDS_HIGH_BY["climbs above its start"][0], [ENDS_HIGH.name, ENDS_ABOVE_START.name]),
         (LOST, [ENDS_HIGH.name]),
     ],
 )
@@ -100,7 +100,7 @@ def test_it_does_not_depend_on_the_length_of_the_log(name: str, points: int) -> 
     assert ENDS_HIGH.name in [f.symptom for f in found(DETECTOR, record_of(losses[at]))]
 
 
-BACK_AGAIN: dict[str, Callable[[Array], Array]] = {
+COMES_BACK: dict[str, Callable[[Array], Array]] = {
     "falls": learned,
     "flat": np.ones_like,
     "harder by a fifth": lambda t: learned(t) + 0.2 * (t > 0.5),
@@ -116,7 +116,7 @@ BACK_AGAIN: dict[str, Callable[[Array], Array]] = {
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("tails", [np.inf, 3])
-@pytest.mark.parametrize("shape", BACK_AGAIN.values(), ids=BACK_AGAIN)
+@pytest.mark.parametrize("shape", COMES_BACK.values(), ids=COMES_BACK)
 def test_it_stays_quiet_on_a_loss_that_comes_back(
     shape: Callable[[Array], Array], tails: float, seed: int
 ) -> None:
@@ -154,7 +154,7 @@ def test_it_stays_quiet_on_a_spike_at_the_very_end(seed: int) -> None:
     assert sources(losses) == []
 
 
-NO_MORE = {
+ONE_LIMIT_MISSED = {
     "on its way down": np.interp(T, [0, 0.5, 1], [2, 10, 6]) + 0.1 * noise(),
     "far below its highest": np.interp(T, [0, 0.3, 0.5, 0.52, 1], [2, 2.5, 40, 4.2, 4.4])
     + 0.1 * noise(),
@@ -163,7 +163,7 @@ NO_MORE = {
 }
 
 
-@pytest.mark.parametrize("losses", NO_MORE.values(), ids=NO_MORE)
+@pytest.mark.parametrize("losses", ONE_LIMIT_MISSED.values(), ids=ONE_LIMIT_MISSED)
 def test_it_stays_quiet_when_a_single_limit_is_missed(losses: Array) -> None:
     """Each of these losses meets all limits of a rule but one."""
     assert sources(losses) == []
