@@ -1,5 +1,5 @@
-"""What the learner writes into diagnoses.toml: for each run the cause, the first panel that shows
-it, and the evidence."""
+"""The learner's answers in diagnoses.toml: for each run the cause, the first panel that shows the
+cause, and the evidence."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def template(causes: Sequence[str]) -> str:
         f"# fill in this form, commit it, and get your score with: {REVEAL}",
         "#",
         f"# cause     one of {', '.join(map(_quoted, sorted(causes)))}; each belongs to one page",
-        "# panel     the first panel that shows it, one of",
+        "# panel     the first panel that shows the cause, one of",
         *(f"#           {_quoted(title)}" for title in PANEL_TITLES),
         "# evidence  what you saw there and at which step, in your own words",
     ]
@@ -46,8 +46,10 @@ def template(causes: Sequence[str]) -> str:
 
 
 def read(path: Path, causes: Sequence[str]) -> dict[str, Answer]:
-    """Read the answer for each run. Raises RoundError when something is missing, empty, or not one
-    of the choices."""
+    """Read the answers: name of a run -> answer.
+
+    Raises RoundError when the file, a section or a key is missing, a value is empty, or a cause or
+    panel is not one of the choices."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
@@ -65,8 +67,8 @@ def read(path: Path, causes: Sequence[str]) -> dict[str, Answer]:
         )
     if missing := [run for run in runs if run not in content]:
         raise RoundError(
-            f"{path}: the section {_sections(missing)} is missing; write it again, with "
-            f"{', '.join(KEYS)} below it"
+            f"{path}: the section {_sections(missing)} is missing; write it again, with the "
+            f"keys {', '.join(KEYS)} below it"
         )
     answers = {run: _answer(f"{path}, [{run}]", content[run]) for run in runs}
     _check_complete(path, answers)
@@ -77,7 +79,7 @@ def read(path: Path, causes: Sequence[str]) -> dict[str, Answer]:
 
 
 def fingerprint(answers: Mapping[str, Answer]) -> str:
-    """A hash of the answers. Comments and layout of the file do not change it."""
+    """The sha256 of the answers. The comments and the layout of the file do not affect it."""
     content = {run: asdict(answer) for run, answer in answers.items()}
     return sha256_of(json.dumps(content, sort_keys=True).encode())
 
@@ -88,7 +90,7 @@ def _answer(where: str, section: object) -> Answer:
     for key, value in section.items():
         _check_choice(where, "key", key, KEYS)
         if not isinstance(value, str):
-            raise RoundError(f"{where}: {key} is {value!r:.60}; it must be a text in quotes")
+            raise RoundError(f"{where}: {key} is {value!r:.60}; it must be a string in quotes")
     if missing := [key for key in KEYS if key not in section]:
         raise RoundError(f"{where}: {' and '.join(missing)} is missing; write the line again")
     return Answer(**{key: section[key].strip() for key in KEYS})
@@ -101,8 +103,8 @@ def _check_complete(path: Path, answers: Mapping[str, Answer]) -> None:
             gaps.append(f"[{run}] {', '.join(empty)}")
     if gaps:
         raise RoundError(
-            f"{path}: still empty: {'; '.join(gaps)}. Nothing is revealed before every answer is "
-            "complete"
+            f"{path}: these answers are still empty: {'; '.join(gaps)}. Complete "
+            "them; the true causes are revealed only when the form is complete"
         )
 
 

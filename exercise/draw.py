@@ -1,5 +1,5 @@
-"""Draw a round: train the broken runs in a random order on a random seed, draw their pages, and
-seal the answers."""
+"""Draw a round: train the broken runs from a random seed, put them in a random order, write a page
+for each, and seal the answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from exercise import diagnoses, seal
-from exercise.page import filled, page
+from exercise.page import padded, page
 from exercise.paths import REVEAL, Folder, RoundError, run_names, sha256_of
 from exercise.seal import SealedAnswers, SealedRun
 from probes.plugin.terminal import Progress
@@ -22,13 +22,13 @@ from probes.recording.recorder import save, sidecar_path
 from probes.recording.watch import watch
 
 Build = Callable[[int], Specimen]
-"""Builds a specimen on a seed."""
+"""A function that builds a specimen from a seed."""
 WriteStatus = Callable[[str], None]
-"""Replaces the status line on a terminal."""
+"""A function that replaces the status line on a terminal."""
 
 MIN_SEED, SEED_COUNT = 1_000_000, 9_000_000
-"""Seeds with seven digits: no experiment, choice or calibration of this repository uses them, and
-all have the same length."""
+"""The seed is one of the numbers with seven digits. No experiment, choice or calibration of this
+repository uses such a seed. All have the same length, so the length of the seal is constant."""
 STATUS_WIDTH = 60
 """Columns of the status line."""
 
@@ -40,23 +40,23 @@ def draw(
     write_status: WriteStatus | None = None,
 ) -> str:
     """Train one run for each cause and the healthy reference, write a round into the folder, and
-    return the commitment.
+    return its commitment: a sha256 in hexadecimal digits.
 
-    Nothing is written before everything is trained and drawn. A round that was revealed, or never
-    answered, is replaced; score.md is not changed. Raises RoundError when the folder holds answers
-    that were not revealed."""
+    All runs are trained and all pages are drawn before the first file is written. An earlier round
+    is replaced if it was revealed or was never answered; score.md is not changed. Raises RoundError
+    when the folder holds answers that were not revealed."""
     folder, causes = Folder(path), sorted(builds)
     _keep_unrevealed_answers(folder, diagnoses.template(causes))
     seed, order = _random_seed_and_order(causes)
     healthy = _train(reference(seed), "the healthy reference", write_status)
     runs = dict(zip(run_names(causes), order, strict=True))
     records = {run: _train(builds[cause](seed), run, write_status) for run, cause in runs.items()}
-    pages = filled([page(run, record, healthy) for run, record in records.items()])
+    pages = padded([page(run, record, healthy) for run, record in records.items()])
     return _write(folder, seed, runs, records, dict(zip(runs, pages, strict=True)))
 
 
 def status_line(stream: TextIO) -> WriteStatus | None:
-    """A function that rewrites the last line of a terminal; None when the stream is not a
+    """Return a function that rewrites the last line of a terminal, or None when the stream is not a
     terminal."""
     if not stream.isatty():
         return None
@@ -64,7 +64,7 @@ def status_line(stream: TextIO) -> WriteStatus | None:
 
 
 def instructions(path: Path, commitment: str) -> list[str]:
-    """The lines to print after a round was drawn: the commitment, and what to do next."""
+    """The lines to print after a round has been drawn: the commitment, and what to do next."""
     folder = Folder(path)
     return [
         f"blind round sha256:{commitment}",
@@ -76,11 +76,11 @@ def instructions(path: Path, commitment: str) -> list[str]:
     ]
 
 
-def _keep_unrevealed_answers(folder: Folder, untouched: str) -> None:
+def _keep_unrevealed_answers(folder: Folder, empty_form: str) -> None:
     """Raise RoundError when diagnoses.toml was edited and its round was not revealed."""
     if not folder.diagnoses.exists():
         return
-    if folder.diagnoses.read_bytes().replace(b"\r\n", b"\n") == untouched.encode():
+    if folder.diagnoses.read_bytes().replace(b"\r\n", b"\n") == empty_form.encode():
         return
     try:
         revealed = seal.read(folder.seal).revealed
@@ -94,13 +94,13 @@ def _keep_unrevealed_answers(folder: Folder, untouched: str) -> None:
 
 
 def _random_seed_and_order(causes: Sequence[str]) -> tuple[int, list[str]]:
-    """From the entropy of the operating system."""
+    """Draw a seed and an order of the causes, from the entropy of the operating system."""
     order = secrets.SystemRandom().sample(causes, len(causes))
     return MIN_SEED + secrets.randbelow(SEED_COUNT), order
 
 
 def _train(specimen: Specimen, name: str, write_status: WriteStatus | None) -> Record:
-    """Return the record of a run without its provenance."""
+    """Train a specimen and return its record without the provenance."""
     progress = Progress(name, write_status) if write_status else None
     try:
         return watch(specimen, on_step=progress).anonymous()
@@ -116,10 +116,15 @@ def _write(
     records: Mapping[str, Record],
     pages: Mapping[str, bytes],
 ) -> str:
-    """Write the files of a round and return the commitment.
+    """Write the files of a round and return its commitment.
 
-    The seal is written last, because without a seal there is no round. All pages and records get
-    the same time, so that it does not tell their order."""
+    causes   name of a run -> its cause
+    records  name of a run -> its record
+    pages    name of a run -> its page
+
+    The seal is written last, because a folder without a seal holds no round. All pages and records
+    get the same modification time, because different times would tell in which order they were
+    written."""
     folder.records.mkdir(parents=True, exist_ok=True)
     folder.seal.unlink(missing_ok=True)
     shutil.rmtree(folder.records)

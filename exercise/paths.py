@@ -1,4 +1,6 @@
-"""The files of a round, and the error for a round that cannot be drawn or scored."""
+"""The files of a round, and the error that is raised when a round cannot be drawn or scored.
+
+A round is one set of pages to diagnose, with its sealed answers."""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ DRAW_AGAIN = f"move diagnoses.toml away and draw another round with `{DRAW}`"
 
 
 class RoundError(ValueError):
-    """A round cannot be drawn or scored in its present state. The message says what is wrong, in
-    which file, and what to do."""
+    """Raised when a round cannot be drawn or scored in its present state. The message says what is
+    wrong, in which file, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Folder:
 
     @property
     def diagnoses(self) -> Path:
-        """What the learner writes."""
+        """The form with the learner's answers."""
         return self.path / "diagnoses.toml"
 
     @property
@@ -43,18 +45,18 @@ class Folder:
     def page(self, run: str) -> Path:
         return self.path / f"{run}.html"
 
-    def check(self, path: Path, expected: str) -> Path:
-        """Return the path of a sealed file. Raises RoundError when it is missing, or when its
-        sha256 is not the expected one."""
+    def checked(self, path: Path, expected_sha256: str) -> Path:
+        """Return the path if the file has the sealed hash. Raises RoundError when the file is
+        missing, or when its sha256 is not the expected one."""
         if not path.is_file():
             raise RoundError(
                 f"{path} is missing, but the seal covers it; put it back, or {DRAW_AGAIN}"
             )
         found = sha256_of(path.read_bytes())
-        if found != expected:
+        if found != expected_sha256:
             raise RoundError(
                 f"{path} was changed after the round was drawn: its sha256 is {found[:12]}..., the "
-                f"sealed one is {expected[:12]}...; restore the file, or {DRAW_AGAIN}"
+                f"sealed one is {expected_sha256[:12]}...; restore the file, or {DRAW_AGAIN}"
             )
         return path
 

@@ -1,5 +1,5 @@
-"""Open the seal of a round: compare the learner's answers with the truth, and say for each run
-where its fault can be seen."""
+"""Score a round: compare the learner's answers with the sealed causes, and show for each run which
+panel, step and value reveal its cause."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from probes.record import Record
 
 TITLE = (
     "# Blind diagnoses\n\n"
-    "Every revealed round, the oldest first. `pytest --reveal` adds to this page and never changes "
+    "All revealed rounds, the oldest first. `pytest --reveal` adds to this page and never changes "
     "it.\n"
 )
 HEAD = (
@@ -51,13 +51,13 @@ class ScoredRun:
 
     @property
     def automatic(self) -> str:
-        """The automatic diagnosis: its cause, or its verdict when it names none."""
+        """The cause that the automatic diagnosis names, or its verdict when it names no cause."""
         return self.diagnosis.cause or self.diagnosis.verdict
 
     @property
     def decisive(self) -> Finding | None:
-        """The finding that shows the true cause; None when the automatic diagnosis does not name
-        that cause."""
+        """The first finding that is evidence for the true cause; None when the automatic diagnosis
+        does not name that cause."""
         for cause in self.diagnosis.causes:
             if cause.name == self.cause:
                 return cause.evidence[0]
@@ -65,20 +65,20 @@ class ScoredRun:
 
     @property
     def panel(self) -> str:
-        """The first panel that shows the decisive finding, as "panel 1 (Loss)"; "" when there is
-        none."""
+        """The first panel that shows the decisive finding, as "panel 1 (Loss)"; "" when no panel
+        shows it."""
         for place, panel in enumerate(PANELS, start=1):
             if self.decisive in panel.findings_of(self.diagnosis):
                 return f"panel {place} ({panel.title})"
         return ""
 
     @property
-    def where(self) -> str:
+    def where_visible(self) -> str:
         """Where the true cause can be seen: panel, step, symptom, value and limit."""
         found = self.decisive
         if found is None:
-            return f"the automatic diagnosis does not show it either: {self.diagnosis.headline}"
-        place = f"see {self.panel}" if self.panel else "no panel draws it"
+            return f"the automatic diagnosis does not name this cause: {self.diagnosis.headline}"
+        place = f"see {self.panel}" if self.panel else "no panel shows it"
         site = f" at {found.site}" if found.site else ""
         return (
             f"{place}, at step {number(found.step)}: {found.symptom}{site}, observed "
@@ -90,9 +90,9 @@ class ScoredRun:
 class Score:
     """A revealed round.
 
-    answers_hash  hash of the learner's answers
-    seed          the seed of all runs
-    added         whether the round was added to score.md now, not by an earlier reveal
+    answers_hash  sha256 of the learner's answers
+    seed          the common seed of all runs
+    added         True if this reveal added the round to score.md, False if an earlier one did
     """
 
     commitment: str
@@ -103,14 +103,17 @@ class Score:
 
     @property
     def right(self) -> str:
+        """How many answers are right, as "2/3"."""
         return f"{sum(run.right for run in self.runs)}/{len(self.runs)}"
 
     @property
     def automatic(self) -> str:
+        """How many automatic diagnoses are right, as "2/3"."""
         return f"{sum(run.automatic == run.cause for run in self.runs)}/{len(self.runs)}"
 
     @property
     def chance(self) -> str:
+        """A sentence that says how often guessing gets full marks."""
         n = len(self.runs)
         return f"Guessing the order of the causes gets {n}/{n} in one round of {factorial(n)}."
 
@@ -120,17 +123,17 @@ class Score:
         yield f"{self.right} right; the automatic diagnosis: {self.automatic}. {self.chance}"
         for run in self.runs:
             judged = "right" if run.right else f"not {run.answer.cause}"
-            yield printable(f"{run.run}  {run.cause}, {judged}: {run.where}")
+            yield printable(f"{run.run}  {run.cause}, {judged}: {run.where_visible}")
         yield f"to see the runs with their diagnoses: pytest -k break --seed {self.seed}"
         yield (
             "added to score.md; commit it and seal.json"
             if self.added
-            else "revealed before: score.md has this round"
+            else "this round was revealed before; score.md already has it"
         )
 
     def section(self) -> str:
-        """The round as a section of score.md. It holds no time and no path, so that a repeated
-        reveal gives the same text."""
+        """The round as a section of score.md. The section contains no time and no path, so a
+        repeated reveal gives the same text."""
         rows = [
             (
                 run.run,
@@ -139,7 +142,7 @@ class Score:
                 run.answer.panel,
                 run.answer.evidence,
                 run.automatic,
-                run.where,
+                run.where_visible,
             )
             for run in self.runs
         ]
@@ -173,18 +176,20 @@ def _check_causes(folder: Folder, truth: SealedAnswers, causes: Sequence[str]) -
     if sealed != sorted(causes):
         raise RoundError(
             f"{folder.seal} was drawn when the causes were {', '.join(sealed)}; now they are "
-            f"{', '.join(sorted(causes))}: check out the version that drew it, or {DRAW_AGAIN}"
+            f"{', '.join(sorted(causes))}: check out the version of this repository that drew the "
+            f"round, or {DRAW_AGAIN}"
         )
 
 
 def _score_runs(
     folder: Folder, truth: SealedAnswers, answers: Mapping[str, Answer]
 ) -> list[ScoredRun]:
-    """Raise RoundError when a page or a record is not the sealed one."""
+    """Score the runs in the order of their numbers. Raises RoundError when a page or a record is
+    missing or differs from the sealed one."""
     for run, sealed in truth.runs.items():
-        folder.check(folder.page(run), sealed.page)
+        folder.checked(folder.page(run), sealed.page)
     files = {
-        run: folder.check(folder.records / sealed.name, sealed.record)
+        run: folder.checked(folder.records / sealed.name, sealed.record)
         for run, sealed in truth.runs.items()
     }
     return [
@@ -194,8 +199,10 @@ def _score_runs(
 
 
 def _save(folder: Folder, sealed: Seal, score: Score) -> bool:
-    """Write the hash of the answers into the seal, then the round into score.md. Return False when
-    score.md has the round already."""
+    """Write the hash of the answers into the seal, then add the round to score.md. Return False if
+    score.md already had the round.
+
+    Raises RoundError when the answers, or the seal, were changed after an earlier reveal."""
     if sealed.revealed and sealed.revealed != score.answers_hash:
         raise RoundError(
             f"{folder.diagnoses} was edited after its reveal: the sha256 of its answers is "
@@ -219,5 +226,6 @@ def _save(folder: Folder, sealed: Seal, score: Score) -> bool:
 
 
 def _plain(text: str) -> str:
-    """The text of a cell without line breaks, control characters and HTML tags."""
+    """The text for a cell of a table, with line breaks, control characters, backslashes and HTML
+    tags made harmless."""
     return printable(" ".join(text.split())).replace("\\", "\\\\").replace("<", "&lt;")

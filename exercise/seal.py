@@ -1,9 +1,9 @@
-"""The sealed answers of a round: a commitment that is put into git before the learner answers, and
-the answers themselves, masked.
+"""The sealed answers of a round: a commitment that the learner puts into git before answering, and
+the masked answers.
 
 The commitment is sha256(salt + canonical JSON of the answers). The answers are masked with a
-keystream that is derived from the salt. This hides them from a glance and from a text search, but
-not from somebody who writes a few lines of code to unmask them."""
+keystream that is derived from the salt. A reader of the file or a text search cannot recognise
+them, but a few lines of code can unmask them."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ RESTORE = (
 
 @dataclass(frozen=True)
 class SealedRun:
-    """The truth about one page.
+    """The true cause behind one page, and the hashes of its files.
 
-    cause         what is wrong with the run
-    page, record  sha256 of the two files
-    name          file name of the record
+    cause   what is wrong with the run
+    page    sha256 of the file of the page
+    record  sha256 of the file of the record
+    name    file name of the record
     """
 
     cause: str
@@ -45,13 +46,17 @@ class SealedRun:
 
 @dataclass(frozen=True)
 class SealedAnswers:
-    """The seed of all runs, and the truth about each page."""
+    """The common seed of all runs, and the sealed facts about each run.
+
+    runs  name of a run -> its sealed facts
+    """
 
     seed: int
     runs: Mapping[str, SealedRun]
 
     def canonical(self) -> bytes:
-        """Canonical JSON. It has the same length for every order of the causes."""
+        """Canonical JSON. Its length is the same for every order of the causes, so it does not tell
+        the order."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
 
 
@@ -59,8 +64,10 @@ class SealedAnswers:
 class Seal:
     """The content of seal.json.
 
-    answers   masked, in hexadecimal digits
-    revealed  the hash of the learner's answers that were scored; "" before the reveal
+    commitment  sha256 of salt and answers, in hexadecimal digits
+    salt        random bytes, in hexadecimal digits
+    answers     the masked answers, in hexadecimal digits
+    revealed    hash of the learner's answers that were scored; "" before the reveal
     """
 
     commitment: str
@@ -69,8 +76,8 @@ class Seal:
     revealed: str = ""
 
     def open(self, path: Path) -> SealedAnswers:
-        """Unmask the answers. Raises RoundError, which names the path of the seal, when they do not
-        match the commitment."""
+        """Unmask the answers. Raises RoundError when they do not match the commitment; its message
+        names `path`, the file of the seal."""
         try:
             salt, masked = bytes.fromhex(self.salt), bytes.fromhex(self.answers)
             content = _mask(masked, salt)
@@ -92,12 +99,12 @@ def close(answers: SealedAnswers) -> Seal:
 
 
 def read(path: Path) -> Seal:
-    """Read the seal of a round. Raises RoundError when there is no file or it is not a seal."""
+    """Read the seal of a round. Raises RoundError when the file is missing or is not a seal."""
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise RoundError(
-            f"there is no {path}, and so no round to reveal; draw one with `{DRAW}`"
+            f"{path} does not exist, so there is no round to reveal; draw one with `{DRAW}`"
         ) from None
     except ValueError as error:
         raise RoundError(f"{path} is not valid JSON ({error}); {RESTORE}") from error
@@ -110,12 +117,13 @@ def read(path: Path) -> Seal:
 
 
 def write(seal: Seal, path: Path) -> None:
-    """Write the seal in one step, since half a seal would lose the round."""
+    """Write the seal atomically, because a partly written seal would make the round unusable."""
     write_atomically(path, json.dumps({"about": ABOUT, **asdict(seal)}, indent=1) + "\n")
 
 
 def _mask(content: bytes, salt: bytes) -> bytes:
-    """XOR with a keystream of sha256 blocks; the same call unmasks."""
+    """XOR the content with a keystream of sha256 blocks. Masking it twice gives the content
+    back."""
     blocks = range(len(content) // sha256().digest_size + 1)
     stream = b"".join(sha256(salt + b"mask" + block.to_bytes(4)).digest() for block in blocks)
     return bytes(a ^ b for a, b in zip(content, stream, strict=False))

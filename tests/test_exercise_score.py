@@ -139,7 +139,7 @@ def test_a_miss_of_the_automatic_diagnosis_is_admitted(tmp_path: Path) -> None:
     write(folder, dict.fromkeys(RUNS, "lr-zero"))
     score = reveal(folder.path, CAUSES)
     assert score.automatic == "2/3"
-    assert "the automatic diagnosis does not show it either: " in line_of(score, "bad-init")
+    assert "the automatic diagnosis does not name this cause: " in line_of(score, "bad-init")
 
 
 def test_the_seed_and_a_command_that_shows_the_runs_are_printed(answered: Folder) -> None:
@@ -206,7 +206,7 @@ def refusal(folder: Folder, causes: list[str] = CAUSES) -> str:
 def test_an_empty_form_is_refused(folder: Folder) -> None:
     """The message lists all gaps."""
     message = refusal(folder)
-    assert f"{folder.diagnoses}: still empty: " in message
+    assert f"{folder.diagnoses}: these answers are still empty: " in message
     assert all(f"[{run}] cause, panel, evidence" in message for run in RUNS)
 
 
@@ -228,9 +228,9 @@ def test_a_single_gap_is_refused_before_the_seal_is_opened(answered: Folder) -> 
         (('"Loss"', '"Los"'), "[01]: there is no panel 'Los'; did you mean 'Loss'? choose from L"),
         (("panel =", "pannel ="), "[01]: there is no key 'pannel'; did you mean 'panel'?"),
         (("[02]", "[2]"), "there is no run '2'; the sections are [01], [02], [03]"),
-        (("[03]", "[02.x]"), "the section [03] is missing; write it again, with cause, panel,"),
+        (("[03]", "[02.x]"), "the section [03] is missing; write it again, with the keys cause,"),
         (('panel = "Loss"\n', ""), "[01]: panel is missing; write the line again"),
-        (('"it starts off"', "17"), "[01]: evidence is 17; it must be a text in quotes"),
+        (('"it starts off"', "17"), "[01]: evidence is 17; it must be a string in quotes"),
         (("[02]", "[02"), "is not valid TOML: "),
     ],
     ids=["cause", "other cause", "panel", "key", "run", "section", "no key", "number", "bracket"],
@@ -390,7 +390,7 @@ def test_the_exercise_from_the_first_command_to_the_score(repository: pytest.Pyt
     refused = run(repository, "--reveal")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines(
-        ["ERROR: *diagnoses.toml: still empty: [[]01] cause, panel, evidence;*"]
+        ["ERROR: *diagnoses.toml: these answers are still empty: [[]01] cause, panel, evidence;*"]
     )
     runs = [f"{number:02d}" for number in range(1, len(model.BREAKS) + 1)]
     write(folder, dict.fromkeys(runs, "mask-leak"))

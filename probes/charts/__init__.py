@@ -1,1 +1,1 @@
-"""From the data of a panel to a chart: scales, marks, labels, and SVG by pygal."""
+"""Turn the data of a panel into a chart: scales, marks, labels, and the SVG that pygal draws."""

@@ -1,7 +1,8 @@
-"""Fewer points for the same picture: extremes of long series, non-finite spans, moving averages.
+"""Reduce long series for a chart: keep their extremes, find their non-finite spans, and average
+them.
 
-A series is an array of steps and an array of values, one value per measurement. A measurement that
-failed has a value that is not finite; steps without a measurement are not in the series.
+A series is an array of steps and an array of values, both of shape [measurements]. The value of a
+failed measurement is NaN or infinite. Steps without a measurement are not in the series.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ import numpy.typing as npt
 
 from probes.record import Column, Steps
 
-SPAN_COLUMNS = 150
-"""Non-finite spans that are closer than a chart's width divided by this number are drawn as one:
-a reader cannot tell them apart."""
+SPANS_PER_WIDTH = 150
+"""Two non-finite spans are merged if the distance between them is at most the width of the chart
+divided by this number, because a reader could not see that distance."""
 
 
 def thin(steps: Steps, values: Column, limit: int) -> tuple[Steps, Column]:
-    """At most `limit` of the points: both ends, and the extremes of columns of equal width.
+    """Select at most `limit` points of a series: the first, the last, and the extremes of each bin.
 
-    No spike is lost: the lowest and the highest point of each column are kept. Where values between
-    two kept points are not finite, one of them is kept as well, so that a line through the result
-    has a gap there.
+    Bins are ranges of steps of equal width. The lowest and the highest point of each bin are kept,
+    so no spike is lost. If there are non-finite values between two kept points, the first of these
+    values is kept too, so that a line through the result has a gap there.
     """
     finite = np.isfinite(values)
     if finite.all():
@@ -36,41 +37,45 @@ def thin(steps: Steps, values: Column, limit: int) -> tuple[Steps, Column]:
 
 
 def _extremes(steps: Steps, values: Column, limit: int) -> Steps:
-    """Ascending indices of both ends and of each column's lowest and highest value."""
+    """Ascending indices of the first point, the last point, and each bin's lowest and highest."""
     n = len(steps)
     if n <= limit:
         return np.arange(n)
-    columns = (limit - 2) // 2
-    width = (int(steps[-1]) - int(steps[0]) + 1) / columns
-    column = ((steps - steps[0]) / width).astype(np.int64)
-    first = np.flatnonzero(np.diff(column, prepend=-1))
+    bins = (limit - 2) // 2
+    width = (int(steps[-1]) - int(steps[0]) + 1) / bins
+    bin_of = ((steps - steps[0]) / width).astype(np.int64)
+    first = np.flatnonzero(np.diff(bin_of, prepend=-1))
     size = np.diff(first, append=n)
     lows = values == np.repeat(np.minimum.reduceat(values, first), size)
     highs = values == np.repeat(np.maximum.reduceat(values, first), size)
     ends = np.zeros(n, dtype=bool)
     ends[[0, -1]] = True
-    return np.flatnonzero(ends | _first_per_column(lows, column) | _first_per_column(highs, column))
+    return np.flatnonzero(ends | _first_per_bin(lows, bin_of) | _first_per_bin(highs, bin_of))
 
 
-def _first_per_column(hits: npt.NDArray[np.bool_], column: Steps) -> npt.NDArray[np.bool_]:
-    """Only the first hit in each column."""
+def _first_per_bin(hits: npt.NDArray[np.bool_], bin_of: Steps) -> npt.NDArray[np.bool_]:
+    """Keep only the first True of each bin; `bin_of` holds the bin of each point."""
     at = np.flatnonzero(hits)
     only = np.zeros(len(hits), dtype=bool)
-    only[at[np.diff(column[at], prepend=-1) > 0]] = True
+    only[at[np.diff(bin_of[at], prepend=-1) > 0]] = True
     return only
 
 
 def _gaps(kept: Steps, bad: Steps) -> Steps:
-    """The first non-finite index before, between and after the kept indices, where there is one."""
+    """The first index of `bad` before, between and after the kept indices, where there is one.
+
+    kept  ascending indices of finite values
+    bad   ascending indices of non-finite values
+    """
     following = np.searchsorted(bad, np.concatenate([[-1], kept]), side="right")
     return np.unique(bad[following[following < len(bad)]])
 
 
 def nonfinite_spans(steps: Steps, values: Column, first: int, last: int) -> list[tuple[int, int]]:
-    """The spans of steps in which a series is not finite, for a chart of steps [first, last].
+    """The spans (begin, end) of steps in which a series is not finite.
 
-    A span ends at the next finite value, or at `last`. Spans that are close to each other become
-    one, so their number is bounded.
+    A span ends at the step of the next finite value, or at `last`. The chart shows the steps from
+    `first` to `last`. Spans that are close to each other are merged, so their number is bounded.
     """
     bad = ~np.isfinite(values)
     begins = np.flatnonzero(bad & ~np.append(False, bad[:-1]))
@@ -81,8 +86,8 @@ def nonfinite_spans(steps: Steps, values: Column, first: int, last: int) -> list
 
 
 def merge_spans(spans: list[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
-    """Spans in order; those that overlap or are close to each other become one."""
-    near = (last - first) / SPAN_COLUMNS
+    """Sort spans, and merge those that overlap or are close to each other (SPANS_PER_WIDTH)."""
+    near = (last - first) / SPANS_PER_WIDTH
     merged: list[tuple[int, int]] = []
     for begin, end in sorted(spans):
         if merged and begin - merged[-1][1] <= near:
@@ -95,7 +100,7 @@ def merge_spans(spans: list[tuple[int, int]], first: int, last: int) -> list[tup
 def moving_average(values: Column, window: float) -> Column:
     """Exponential moving average over about `window` points, corrected for its bias towards zero.
 
-    It restarts after a value that is not finite, and leaves that value in its place.
+    Non-finite values are returned unchanged, and the average restarts after each of them.
     """
     keep = 1 - 1 / max(window, 1)
     out = values.astype(float)

@@ -1,5 +1,5 @@
-"""Places for the names of levels, windows and events: near what they name, and clear of each other
-and of the lines."""
+"""Choose positions for the labels of levels, windows and events. A label stands near the thing that
+it names, and hides as little as possible of the lines and of other labels."""
 
 from __future__ import annotations
 
@@ -13,22 +13,27 @@ from probes.charts.plot import Plot
 from probes.charts.scale import Scale
 
 LETTER_WIDTH, LINE_HEIGHT = 0.0145, 0.068
-"""Size of a letter, as shares of the data area."""
+"""Average width of a letter, as a share of the width of the data area, and height of a line of
+text, as a share of its height."""
 SAMPLES = 120
-"""Evenly spaced places at which lines are compared with labels."""
+"""Number of evenly spaced steps at which the lines are compared with the labels."""
 MAX_LABELS = 8
-ROWS = 3
-"""Rows at the top and at the bottom of a chart that may hold the name of a vertical line."""
+"""Largest number of labels in one chart."""
+LABEL_ROWS = 3
+"""The label of a vertical line may stand in this many rows at the top of a chart, and in as many at
+its bottom."""
 COLLISION_COST = 100
-"""Cost of hiding another label or leaving the chart, where hiding one sample of a line costs 1."""
+"""Cost of a label that hides another label or does not fit into the chart. Hiding one sample of a
+line costs 1."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """A name at (x, y), as shares of the data area from its lower left corner.
+    """The text of a label, and its position.
 
-    kind       what it names: `level`, `event`, `window` or `lost`
-    ends_at_x  the text ends at x instead of beginning there
+    kind       what the label names: `level`, `event`, `window`, or `lost` for a non-finite span
+    x, y       position as shares of the data area; (0, 0) is the lower left corner
+    ends_at_x  True if the text ends at x, False if it begins there
     """
 
     text: str
@@ -58,7 +63,7 @@ class Label:
 
 
 def place_labels(plot: Plot, scale: Scale) -> list[Label]:
-    """At most MAX_LABELS labels, each at its possible place where it hides least."""
+    """Place at most MAX_LABELS labels, one after the other, each where it hides least."""
     curves = _curves(plot, scale)
     placed: list[Label] = []
     for candidates in _candidates(plot, scale):
@@ -68,7 +73,7 @@ def place_labels(plot: Plot, scale: Scale) -> list[Label]:
 
 
 def _candidates(plot: Plot, scale: Scale) -> Iterator[list[Label]]:
-    """The possible places of each label, in order of preference."""
+    """For each label, its possible positions in order of preference."""
     for text, y in _named_levels(plot, scale):
         yield [
             Label(text, "level", float(at_end), y + shift, at_end)
@@ -85,9 +90,9 @@ def _candidates(plot: Plot, scale: Scale) -> Iterator[list[Label]]:
 
 
 def _named_levels(plot: Plot, scale: Scale) -> list[tuple[str, float]]:
-    """Names of levels and their heights, highest first.
+    """The texts and heights of the labels of levels, highest first.
 
-    Levels that are too close for two names share one, which stands at the upper level.
+    Levels that are too close for separate labels get one common label at the highest of them.
     """
     heights = scale.share(np.array([level.value for level in plot.levels])).tolist()
     named: list[tuple[str, float]] = []
@@ -102,16 +107,18 @@ def _named_levels(plot: Plot, scale: Scale) -> list[tuple[str, float]]:
 
 
 def _beside(kind: str, text: str, x: float) -> Iterator[Label]:
-    """Places on both sides of a vertical line, near the top and near the bottom of the chart."""
-    for row in range(ROWS):
+    """Possible labels of a vertical line: on both sides of it, near the top and near the bottom."""
+    for row in range(LABEL_ROWS):
         for y in (1 - LINE_HEIGHT * (row + 0.8), LINE_HEIGHT * (row + 0.3)):
             for ends_at_x in (x > 0.5, x <= 0.5):
                 yield Label(text, kind, x - 0.01 if ends_at_x else x + 0.01, y, ends_at_x)
 
 
 def _curves(plot: Plot, scale: Scale) -> npt.NDArray[np.float64]:
-    """Every line at SAMPLES places, as shares of the height: [lines, SAMPLES]. NaN outside a
-    line."""
+    """The heights of all lines at SAMPLES steps, as shares of the data area: [lines, SAMPLES].
+
+    Steps before the beginning and after the end of a line are NaN.
+    """
     if not plot.levels and not plot.events:
         return np.empty((0, SAMPLES))
     steps = np.linspace(*plot.span, SAMPLES)
@@ -124,7 +131,8 @@ def _curves(plot: Plot, scale: Scale) -> npt.NDArray[np.float64]:
 
 
 def _cost(label: Label, placed: list[Label], curves: npt.NDArray[np.float64]) -> float:
-    """How much a label hides: 1 for each sample of a line, COLLISION_COST for each other label."""
+    """The cost of a label: 1 for each sample of a line that it hides, and COLLISION_COST for each
+    label that it overlaps and for leaving the chart."""
     begin, end = round(label.left * SAMPLES), round(label.right * SAMPLES)
     under = curves[:, max(0, begin) : end]
     hidden = (under > label.y - 0.3 * LINE_HEIGHT) & (under < label.y + LINE_HEIGHT)

@@ -1,7 +1,8 @@
-"""The marks of a chart, from back to front: each becomes paths by pygal in one group of the SVG.
+"""The marks of a chart, from back to front. pygal draws each mark as the paths of one SVG group.
 
-A mark's CSS classes name its kind. The class `s` and a key belong to the legend entry that hides
-it: the index of a line, `r` for the reference, `k` for spikes.
+The CSS classes of a mark name its kind. If a legend entry can hide the mark, it also has a class
+that consists of `s` and the key of that entry: the index of a line, `r` for the reference, or `k`
+for spikes.
 """
 
 from __future__ import annotations
@@ -26,8 +27,12 @@ GAP: Point = (None, None)
 
 @dataclass(frozen=True)
 class Mark:
-    """Points (step, share of the y axis), or GAP; and the classes and data attributes of its
-    group."""
+    """One mark of a chart.
+
+    points   (step, share of the y axis) for each point, and GAP where the path is interrupted
+    classes  CSS classes of its SVG group
+    data     data attributes of its SVG group
+    """
 
     points: list[Point]
     classes: str
@@ -35,13 +40,13 @@ class Mark:
 
     @property
     def pieces(self) -> int:
-        """The number of paths: one for each run of points without a gap."""
+        """The number of paths, which is the number of sequences of points without a gap."""
         return sum(drawn for drawn, _ in groupby(point[1] is not None for point in self.points))
 
 
 def marks_of(plot: Plot, scale: Scale) -> list[Mark]:
-    """Every mark of a chart. The first is the frame: a diagonal that tells `draw` where the data
-    area is."""
+    """All marks of a chart. The first is the frame: a diagonal from whose ends `svg.draw` computes
+    the data area."""
     return [_frame(plot), *_backdrop(plot, scale), *_lines(plot, scale), *_spikes(plot, scale)]
 
 
@@ -57,7 +62,7 @@ def _extent(plot: Plot) -> tuple[int, int]:
 
 
 def _backdrop(plot: Plot, scale: Scale) -> Iterator[Mark]:
-    """Everything behind the lines of the run."""
+    """The marks that are drawn behind the lines of the run."""
     if plot.window is not None:
         yield _vertical_band(plot, plot.window.first, plot.window.last, "window")
     for begin, end in plot.nonfinite_spans():
@@ -76,15 +81,16 @@ def _backdrop(plot: Plot, scale: Scale) -> Iterator[Mark]:
 
 
 def _vertical_band(plot: Plot, begin: float, end: float, classes: str) -> Mark:
-    """The whole height of a chart between two steps, wide enough to be seen."""
+    """A band over the whole height of a chart, from one step to another. Very short bands are
+    widened so that they can be seen."""
     width = (plot.span[1] - plot.span[0]) * MIN_BAND_SHARE or MIN_BAND_SHARE
     end = max(end, begin + width)
     return Mark([(begin, 0), (begin, 1), (end, 1), (end, 0), (begin, 0)], classes)
 
 
 def _area(area: Area, scale: Scale, plot: Plot) -> Mark:
-    """A shaded area. It is hidden with the line that has its label, otherwise with the
-    reference."""
+    """A shaded area. Its legend entry is that of the line with the same label; without such a line,
+    it is that of the reference."""
     labels = [line.label for line in plot.lines]
     key = labels.index(area.label) if area.label in labels else "r"
     steps = area.steps.tolist()
@@ -103,7 +109,8 @@ def _lines(plot: Plot, scale: Scale) -> Iterator[Mark]:
 
 
 def _spikes(plot: Plot, scale: Scale) -> Iterator[Mark]:
-    """A point between two gaps for each spike, doubled so that it makes a path."""
+    """One mark with all spikes. Each spike is a path of its own: the same point twice, then a
+    gap."""
     if plot.spikes is not None and len(plot.spikes.steps):
         shares = scale.share(plot.spikes.values).tolist()
         dots = zip(plot.spikes.steps.tolist(), shares, strict=True)
@@ -111,8 +118,8 @@ def _spikes(plot: Plot, scale: Scale) -> Iterator[Mark]:
 
 
 def _points(line: Line, shares: Column) -> list[Point]:
-    """The points of a line, with gaps. A point between two gaps is doubled so that it makes a
-    path."""
+    """The points of a line, with gaps. A point between two gaps is repeated, because a path needs
+    two points."""
     missing = np.isnan(shares)
     alone = ~missing & np.append(True, missing[:-1]) & np.append(missing[1:], True)
     points: list[Point] = []
@@ -124,7 +131,11 @@ def _points(line: Line, shares: Column) -> list[Point]:
 
 
 def _crosshair_data(line: Line) -> dict[str, str]:
-    """The differences between the steps, and the values, with x for a value that is not finite."""
+    """Data attributes from which the page's crosshair reads the values of a line.
+
+    data-s  differences between successive steps; the first number is the first step
+    data-v  the values, with "x" for a value that is not finite
+    """
     values = (f"{value:.4g}" if isfinite(value) else "x" for value in line.values.tolist())
     return {
         "data-s": " ".join(map(str, np.diff(line.steps, prepend=0).tolist())),

@@ -11,25 +11,28 @@ from probes.charts.downsample import merge_spans, nonfinite_spans, thin
 from probes.charts.scale import Scale, linear_scale, log_scale
 from probes.record import Column, Steps
 
-SCALAR_POINTS = 500
-"""Points that are drawn of a signal with one value per step."""
-SITE_POINTS = 100
-"""Points that are drawn of each line of a signal with one value per layer, matrix, head or
-class."""
+MAX_SCALAR_POINTS = 500
+"""Largest number of points drawn for a signal with one value per step."""
+MAX_SITE_POINTS = 100
+"""Largest number of points drawn for each line of a signal with several values per step: one value
+per layer, matrix, head or class."""
 
 Role = Literal["line", "raw", "thin"]
-"""`raw` is drawn faintly, because another line summarises it; `thin` is a thinner line."""
+"""How a line is drawn: `raw` is faint, because another line shows its moving average or summary;
+`thin` is a thinner line."""
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A series to draw. A value that is not finite is a failed measurement: a gap, and a mark.
+    """A series to draw. Where a value is not finite, the measurement failed: the line has a gap
+    there, and the chart marks the steps.
 
     label   the name of the line
-    colour  number of one of the page's colours
-    dash    number of one of the page's dash patterns
+    colour  index of one of the page's colours
+    dash    index of one of the page's dash patterns
     limit   the largest number of points to draw
-    group   the heading under which the legend lists the line, and `short` its name there
+    group   the heading under which the legend lists the line
+    short   the name of the line below that heading
     """
 
     label: str
@@ -38,12 +41,12 @@ class Line:
     colour: int = 0
     dash: int = 0
     role: Role = "line"
-    limit: int = SITE_POINTS
+    limit: int = MAX_SITE_POINTS
     group: str = ""
     short: str = ""
 
     def between(self, first: int, last: int) -> Line:
-        """The part of the line within steps [first, last]."""
+        """The part of the line from step `first` to step `last`, both included."""
         inside = slice(*np.searchsorted(self.steps, [first, last + 1]))
         return replace(self, steps=self.steps[inside], values=self.values[inside])
 
@@ -60,7 +63,7 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Area:
-    """A shaded area between two curves over the same steps."""
+    """A shaded area between the curves `low` and `high`, which have the same steps."""
 
     label: str
     steps: Steps
@@ -71,7 +74,7 @@ class Area:
 
 @dataclass(frozen=True)
 class Level:
-    """A horizontal dashed line with its name on it."""
+    """A horizontal dashed line with a label."""
 
     label: str
     value: float
@@ -79,7 +82,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Event:
-    """A vertical line at the step of a finding, with its name on it."""
+    """A vertical line with a label, at the step of a finding."""
 
     step: int
     label: str
@@ -87,7 +90,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Window:
-    """A span of steps with its name on it."""
+    """A shaded span of steps with a label."""
 
     first: int
     last: int
@@ -96,15 +99,17 @@ class Window:
 
 @dataclass(frozen=True)
 class Plot:
-    """One chart.
+    """The content of one chart.
 
-    unit       what the y axis measures
-    reference  lines of another run, drawn behind
-    band       the range of many such lines
+    unit       the quantity or unit of the y axis
+    log        True for a logarithmic y axis
+    percent    True if the values are shares that are shown in percent
+    reference  lines of the reference run, drawn behind the lines
+    band       the range of the reference run's lines, if they are too many to draw one by one
     gap        the area between two lines
     spikes     points to mark
     include    values that the y axis must reach
-    note       what else a reader must know about the chart
+    note       a sentence below the chart; "" for none
     span       the first and the last step of the x axis
     """
 
@@ -125,7 +130,7 @@ class Plot:
 
     @property
     def empty(self) -> bool:
-        """Whether no line has a point."""
+        """True if no line has a point."""
         return not any(len(line.steps) for line in self.lines)
 
     @property
@@ -134,7 +139,7 @@ class Plot:
         return f"{self.unit}, log scale" if self.log else self.unit
 
     def scale(self) -> Scale:
-        """A y axis that reaches everything that is drawn."""
+        """A y axis long enough for everything that is drawn."""
         parts = [line.values for line in (*self.lines, *self.reference)]
         for area in (self.band, self.gap):
             parts += [area.low, area.high] if area is not None else []
@@ -145,7 +150,7 @@ class Plot:
         return linear_scale(values, include, self.percent)
 
     def nonfinite_spans(self) -> list[tuple[int, int]]:
-        """The spans of steps in which any of the lines is not finite."""
+        """The spans (begin, end) of steps in which at least one of the lines is not finite."""
         first, last = self.span
         spans = [
             span

@@ -1,4 +1,4 @@
-"""The axes of a chart: the place of a value, the ticks, and the notation of numbers."""
+"""The axes of a chart: positions of values, ticks, and the formatting of numbers."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ import numpy as np
 from probes.record import Column
 
 MAX_VALUE = 1e300
-"""Larger values are drawn at this one, so that differences on an axis stay finite."""
+"""Larger values are drawn as if they were this value, so that the length of an axis does not
+overflow."""
 MIN_LENGTH = 1e-300
-"""A linear axis is never shorter than this: there are no smaller powers of ten for its ticks."""
+"""A linear axis is at least this long, because the distance between its ticks is computed from a
+smaller power of ten, which must not underflow."""
 MIN_DECADES = 0.5
-"""A log axis spans at least a factor of three, so that a small change looks small."""
+"""A log axis spans at least this many powers of ten (a factor of three), so that a small change
+looks small."""
 MAX_TICKS = 6
+"""Largest number of ticks on a log axis."""
 DECADES = (-307.0, 308.0)
-"""The lowest and the highest power of ten that a float can hold without loss of precision. No tick
-lies outside, although an axis may reach further."""
+"""The lowest and the highest power of ten that a float can hold without loss of precision. There
+are no ticks outside this range, although an axis may be longer."""
 MANTISSAS = ((1.0, 1.5, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,))
-"""Sets of ticks between two powers of ten, the densest first."""
+"""Possible sets of ticks within a factor of ten, the densest first."""
 NON_POSITIVE_DEPTH = 0.12
 """Distance, as a share of the height of a log axis, between the smallest positive value and the
 row that holds zero and negative values."""
@@ -29,11 +33,14 @@ row that holds zero and negative values."""
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis from `low` to `high`, with ticks as (place, label) pairs.
+    """An axis from `low` to `high`.
 
-    Places are values on a linear axis, and log10 of values on a log axis.
+    A position on a linear axis is a value; a position on a log axis is the log10 of a value.
 
-    non_positive  on a log axis, the place of zero and negative values; None when there are none
+    low, high     positions of both ends of the axis
+    ticks         (position, label) pairs
+    non_positive  position of zero and negative values on a log axis; None if there are no such
+                  values
     """
 
     log: bool
@@ -43,7 +50,7 @@ class Scale:
     non_positive: float | None = None
 
     def place(self, values: Column) -> Column:
-        """Places of finite values; NaN for the others."""
+        """The positions of values on the axis; NaN for values that are not finite."""
         values = np.where(np.isfinite(values), values, np.nan)
         if not self.log:
             return np.clip(values, -MAX_VALUE, MAX_VALUE)
@@ -53,18 +60,18 @@ class Scale:
         return np.where(np.isnan(values), np.nan, placed)
 
     def share(self, values: Column) -> Column:
-        """Places as shares of the axis: 0 at its low end, 1 at its high end."""
+        """The positions of values as shares of the axis: 0 at its low end, 1 at its high end."""
         return (self.place(values) - self.low) / (self.high - self.low)
 
     def tick_shares(self) -> list[tuple[float, str]]:
-        """The ticks, with their places as shares of the axis."""
+        """The ticks as (share of the axis, label) pairs."""
         return [((place - self.low) / (self.high - self.low), label) for place, label in self.ticks]
 
 
 def log_scale(values: Column, include: Sequence[float] = ()) -> Scale:
-    """A log axis over the positive finite values and `include`.
+    """A log axis that covers the positive finite values and `include`.
 
-    Zero and negative values share a row of their own below the axis.
+    Zero and negative values, if there are any, are drawn in a separate row below the axis.
     """
     finite = _finite(values, include)
     positive = finite[finite > 0]
@@ -80,7 +87,7 @@ def log_scale(values: Column, include: Sequence[float] = ()) -> Scale:
 
 
 def linear_scale(values: Column, include: Sequence[float] = (), percent: bool = False) -> Scale:
-    """A linear axis over the finite values and `include`."""
+    """A linear axis that covers the finite values and `include`."""
     finite = np.clip(_finite(values, include), -MAX_VALUE, MAX_VALUE)
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     if high - low <= max(abs(high) * 1e-9, MIN_LENGTH):
@@ -100,7 +107,8 @@ def _finite(values: Column, include: Sequence[float]) -> Column:
 
 
 def step_ticks(first: int, last: int) -> tuple[tuple[float, str], ...]:
-    """About six round steps from `first` to `last`; the label of the first says "step"."""
+    """About six ticks at round steps from `first` to `last`. The label of the first tick begins
+    with "step"."""
     if last <= first:
         return ((float(first), f"step {number(first)}"),)
     step = max(1, int(_round_step((last - first) / 6)))
@@ -110,8 +118,11 @@ def step_ticks(first: int, last: int) -> tuple[tuple[float, str], ...]:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """A number for people to read: at most `digits` significant digits (or all those of the integer
-    part), a comma after thousands, and powers of ten for very small and very large values."""
+    """Format a number for readers, with at most `digits` significant digits.
+
+    All digits of the integer part are kept, commas separate thousands, and very small and very
+    large values are written with an exponent.
+    """
     if not isfinite(value):
         return "NaN" if value != value else "∞" if value > 0 else "-∞"
     if value == 0:
@@ -126,11 +137,12 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def percentage(share: float) -> str:
+    """Format a share as a percentage: 0.25 as `25 %`."""
     return f"{number(share * 100, 3)} %"
 
 
 def _round_step(least: float) -> float:
-    """The smallest of 1, 2, 2.5, 5 and 10 times a power of ten that is at least `least`."""
+    """The smallest number that is at least `least` and is 1, 2, 2.5 or 5 times a power of ten."""
     power = 10.0 ** floor(log10(least))
     return next(
         power * factor for factor in (1, 2, 2.5, 5, 10, 20) if power * factor >= least * (1 - 1e-9)
@@ -138,8 +150,8 @@ def _round_step(least: float) -> float:
 
 
 def _log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    """The densest of the sets in MANTISSAS that puts at most MAX_TICKS ticks on the axis; on a
-    very long axis, evenly spaced powers of ten."""
+    """The ticks of a log axis: the densest set in MANTISSAS that gives at most MAX_TICKS ticks. If
+    every set gives more, the ticks are evenly spaced powers of ten."""
     low, high = max(low, DECADES[0]), min(high, DECADES[1])
     for mantissas in MANTISSAS:
         places = [

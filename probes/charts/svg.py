@@ -1,8 +1,8 @@
 """Draw a plot as one SVG element. This is the only module that uses pygal.
 
-pygal places axes and paths. Its style sheet, scripts, comments, tooltips and ids are left out, so
-that the SVG is small and the same on every day. The CSS of the page colours it, and data attributes
-carry the values that the page's crosshair shows.
+pygal computes the axes and paths. Its style sheet, scripts, comments, tooltips and ids are left
+out, so that the SVG is small and does not depend on the date. The CSS of the page sets the colours.
+Data attributes hold the values that the page's crosshair shows.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from probes.charts.scale import Scale, step_ticks
 from probes.common.text import one_line
 
 WIDTH, HEIGHT = 480, 256
-LEFT = 46
-"""Distance from the left edge to the data area. It is the same in every chart, so that the charts
-of a column share one time axis."""
-RIGHT, TOP, BOTTOM = 14, 12, 8
+"""Size of a chart in units of its drawing, as are all lengths below."""
+MARGIN_LEFT = 46
+"""Distance from the left edge to the data area. It is the same in all charts, so that the same step
+has the same horizontal position in all charts of a column."""
+MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 14, 12, 8
 SPACING = 5
+"""Distance between the data area and the labels of an axis."""
 FONT_SIZE = 12
 STYLE = Style(
     label_font_size=FONT_SIZE,
@@ -37,14 +39,13 @@ STYLE = Style(
     transition="none",
 )
 MAX_DESCRIPTION = 500
+"""Largest number of characters in the description of a chart."""
 DECIMAL = re.compile(r"-?\d+\.\d+")
 
 
 class _Chart(pygal.XY):
-    """A chart without pygal's check of every value, which takes longer than drawing the values.
-
-    `marks_of` gives only finite numbers and gaps.
-    """
+    """A pygal chart that does not check every value. pygal's check takes longer than the drawing,
+    and it is not needed, because `marks_of` returns only finite numbers and gaps."""
 
     def prepare_values(self, raw: Any, offset: float = 0) -> Any:
         series = super().prepare_values([([], options) for _, options in raw], offset)
@@ -54,7 +55,7 @@ class _Chart(pygal.XY):
 
 
 class _Frame(NamedTuple):
-    """The edges of the data area, in units of the drawing."""
+    """The edges of the data area, in units of the drawing. The y axis of an SVG points down."""
 
     left: float
     right: float
@@ -63,7 +64,11 @@ class _Frame(NamedTuple):
 
 
 def draw(plot: Plot, slug: str, title: str, description: str) -> str:
-    """The chart as one `<svg>` element, whose ids begin with `slug`.
+    """Draw a plot as one `<svg>` element.
+
+    slug         prefix of all ids
+    title        name of the chart for assistive technology
+    description  description of the chart for assistive technology
 
     Raises ValueError for a plot without points.
     """
@@ -72,8 +77,8 @@ def draw(plot: Plot, slug: str, title: str, description: str) -> str:
     scale = plot.scale()
     marks = marks_of(plot, scale)
     chart = _pygal_chart(plot, scale)
-    # All marks are one series with gaps, because pygal spends more time on a series than on a
-    # hundred points.
+    # All marks are one pygal series with gaps, because pygal needs more time for one more series
+    # than for a hundred points.
     chart.add(
         "",
         [point for mark in marks for point in (*mark.points, GAP)],
@@ -98,10 +103,10 @@ def _pygal_chart(plot: Plot, scale: Scale) -> _Chart:
         show_legend=False,
         no_prefix=True,
         strict=True,
-        margin_left=max(1, LEFT - SPACING - round(max(get_texts_box(labels, FONT_SIZE)))),
-        margin_right=RIGHT,
-        margin_top=TOP,
-        margin_bottom=BOTTOM,
+        margin_left=max(1, MARGIN_LEFT - SPACING - round(max(get_texts_box(labels, FONT_SIZE)))),
+        margin_right=MARGIN_RIGHT,
+        margin_top=MARGIN_TOP,
+        margin_bottom=MARGIN_BOTTOM,
         xrange=(first, max(last, first + 1)),
         range=(0, 1),
         x_labels=[{"value": place, "label": label} for place, label in step_ticks(first, last)],
@@ -113,7 +118,7 @@ def _pygal_chart(plot: Plot, scale: Scale) -> _Chart:
 
 
 def _empty_svg(slug: str, title: str, description: str) -> Element:
-    """An SVG element with its names for assistive technology."""
+    """An empty SVG element with a title and a description for assistive technology."""
     svg = Element(
         "svg",
         {
@@ -133,7 +138,8 @@ def _empty_svg(slug: str, title: str, description: str) -> Element:
 
 
 def _fill(svg: Element, drawn: Any, marks: Sequence[Mark], labels: Sequence[Label]) -> None:
-    """Copy axes and marks from the tree that pygal drew, and add the labels and the crosshair.
+    """Copy axes and marks from `drawn`, the XML tree of pygal, and add the labels and the
+    crosshair.
 
     pygal draws one path for each piece of each mark, in the order of the marks. The first mark is
     the frame.
@@ -145,7 +151,8 @@ def _fill(svg: Element, drawn: Any, marks: Sequence[Mark], labels: Sequence[Labe
     )
     transform = str(plot.get("transform"))
     frame = _frame(next(paths))
-    # The crosshair turns a pointer position into a step with these: left, right, horizontal shift.
+    # From these numbers (left, right, horizontal shift) the script of the page computes the step
+    # at the position of the pointer.
     shift = transform.removeprefix("translate(").partition(",")[0]
     svg.set("data-x", f"{frame.left:.1f} {frame.right:.1f} {shift}")
     svg.attrib.update(marks[0].data)
@@ -157,13 +164,14 @@ def _fill(svg: Element, drawn: Any, marks: Sequence[Mark], labels: Sequence[Labe
 
 
 def _frame(diagonal: Element) -> _Frame:
-    """The data area, given its diagonal from the lower left to the upper right corner."""
+    """Read the data area from its diagonal, a path from the lower left to the upper right
+    corner."""
     left, bottom, right, top = map(float, DECIMAL.findall(str(diagonal.get("d"))))
     return _Frame(left, right, top, bottom)
 
 
 def _axis(group: Element) -> Element:
-    """An axis with its guides and labels, but without pygal's titles and values."""
+    """Copy the grid lines and labels of an axis, without pygal's titles and values."""
     axis = Element("g", {"class": str(group.get("class")).replace(" always_show", "")})
     for guide in group.findall("g"):
         for shape in guide:
@@ -176,8 +184,8 @@ def _axis(group: Element) -> Element:
 
 
 def _group(mark: Mark, shapes: Iterable[Element]) -> Element:
-    """The paths of a mark. A path that ends where it begins is a single point; the class `solo`
-    draws it as a dot."""
+    """The paths of a mark. A path that ends where it begins is a single point. It gets the class
+    `solo`, which the style sheet draws as a dot."""
     group = Element("g", {"class": mark.classes, **mark.data})
     for shape in shapes:
         path = _rounded(shape.get("d")).replace(" L", "L")
@@ -196,5 +204,5 @@ def _add_labels(group: Element, labels: Sequence[Label], frame: _Frame) -> None:
 
 
 def _rounded(numbers: str | None) -> str:
-    """Coordinates rounded to a tenth of a unit, which is about a tenth of a pixel."""
+    """Round the coordinates of a path to a tenth of a unit, which is about a tenth of a pixel."""
     return DECIMAL.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), str(numbers))

@@ -1,4 +1,5 @@
-"""The panels in the order in which a page shows them, one file for each question."""
+"""The panels, in the order in which a page shows them. Each panel answers one question and has its
+own file."""
 
 from probes.panels import (
     activations,

@@ -24,8 +24,8 @@ PANEL = Panel(
     title="Activations",
     question="Does the signal keep its scale through depth?",
     healthy_look=(
-        "every layer between about a tenth and ten, steady after the first third; none grows or "
-        "vanishes without end."
+        "the values of every layer are between about 0.1 and 10 and steady after the first third "
+        "of the run; no layer keeps growing or shrinking."
     ),
     views=(
         View(

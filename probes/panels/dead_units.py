@@ -1,4 +1,4 @@
-"""Is capacity lying idle?"""
+"""Are parts of the model unused?"""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from probes.panels.lines import site_lines, site_plot
 from probes.panels.panel import Panel, View
 from probes.record import Record
 
-MIN_AXIS = 0.1
-"""The axis of dead neurons reaches at least this share, so that a few of them do not look like
-many."""
+MIN_AXIS_END = 0.1
+"""The axis of the share of dead neurons ends at this value or above, so that a small share does not
+look large."""
 
 
 def _describe(run: Record) -> str:
@@ -47,10 +47,10 @@ def _heads(run: Record) -> str:
 PANEL = Panel(
     key=PanelKey.DEAD_UNITS,
     title="Dead units",
-    question="Is capacity lying idle?",
+    question="Are parts of the model unused?",
     healthy_look=(
-        "hardly any neuron silent on every token; heads that sharpen from 0.8 to 0.1-0.3, none "
-        "stuck on one key (near 0)."
+        "hardly any neuron is silent on every token; the entropy of the heads falls from 0.8 to "
+        "0.1-0.3, and no head is stuck on one key (near 0)."
     ),
     views=(
         View(
@@ -63,7 +63,7 @@ PANEL = Panel(
                 "share of FFN neurons silent on every token",
                 log=False,
                 percent=True,
-                include=(0.0, MIN_AXIS),
+                include=(0.0, MIN_AXIS_END),
             ),
         ),
         View(

@@ -1,4 +1,4 @@
-"""A run in words: numbers from its lines, its findings, and what was not recorded."""
+"""Sentences about a run: numbers from its lines, its findings, and the signals that are missing."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from probes.panels.lines import measured
 from probes.record import Record
 
 MAX_FINDINGS = 3
-"""Findings that a panel tells in words."""
+"""Largest number of findings in the text of a panel."""
 MAX_FACT = 1e300
-"""Larger numbers among the facts are ignored: no chart can show them."""
+"""Facts of this size or larger are ignored, because no chart can show them."""
 
 
 def short(value: float) -> str:
-    """A number with three significant digits."""
+    """Format a number with three significant digits."""
     return number(value, 3)
 
 
 def first_to_last(line: Line) -> str:
-    """The first and the last finite value of a line: `4.66 → 0.35`."""
+    """The first and the last finite value of a line, as `4.66 → 0.35`."""
     values = line.values[np.isfinite(line.values)]
     return f"{short(values[0])} → {short(values[-1])}" if len(values) else "never finite"
 
 
 def highest(lines: Sequence[Line]) -> tuple[float, int, str] | None:
-    """The highest finite value, its step and the label of its line; None without such a value.
+    """The highest finite value, its step and the label of its line; None if no value is finite.
 
-    Of equal values it is the first one.
+    If several values are equally high, the first value of the first such line is returned.
     """
     best = None
     for line in lines:
@@ -46,13 +46,14 @@ def highest(lines: Sequence[Line]) -> tuple[float, int, str] | None:
 
 
 def lowest(lines: Sequence[Line]) -> tuple[float, int, str] | None:
-    """The lowest finite value, its step and the label of its line; None without such a value."""
+    """The lowest finite value, its step and the label of its line; None if no value is finite."""
     best = highest([Line(line.label, line.steps, -line.values) for line in lines])
     return (-best[0], *best[1:]) if best else None
 
 
 def last_range(lines: Sequence[Line]) -> tuple[tuple[float, str], tuple[float, str]] | None:
-    """The lowest and the highest of the lines' last finite values, with the labels of the lines."""
+    """The lowest and the highest of the lines' last finite values, each with the label of its line;
+    None if no value is finite."""
     last = [
         (float(line.values[finite[-1]]), line.label)
         for line in lines
@@ -62,7 +63,8 @@ def last_range(lines: Sequence[Line]) -> tuple[tuple[float, str], tuple[float, s
 
 
 def range_sentence(lines: Sequence[Line], quantity: str) -> str:
-    """The range of a quantity at the end of a run, and its highest value; "" without values."""
+    """The range of a quantity at the end of a run, and its highest value; "" if no value is
+    finite."""
     last, top = last_range(lines), highest(lines)
     if last is None or top is None:
         return ""
@@ -75,14 +77,15 @@ def range_sentence(lines: Sequence[Line], quantity: str) -> str:
     )
 
 
-def not_recorded(record: Record, signals: Sequence[str]) -> str:
+def not_recorded_sentence(record: Record, signals: Sequence[str]) -> str:
     """`Not recorded: a, b.`; "" when all signals were recorded."""
     missing = [signal for signal in signals if not record.sites(signal)]
     return f"Not recorded: {', '.join(missing)}." if missing else ""
 
 
-def not_finite(record: Record, signals: Sequence[str]) -> str:
-    """Which signals were not finite, since which step and how often; "" when all were finite."""
+def not_finite_sentence(record: Record, signals: Sequence[str]) -> str:
+    """The signals with non-finite values, the first step and the number of these values; "" when
+    all values were finite."""
     parts = []
     for signal in signals:
         series = [measured(record, signal, site) for site in record.sites(signal) or ("",)]
@@ -93,8 +96,8 @@ def not_finite(record: Record, signals: Sequence[str]) -> str:
     return f"Not finite: {'; '.join(parts)}." if parts else ""
 
 
-def found(findings: Sequence[Finding]) -> str:
-    """The first findings in words; "" without findings."""
+def findings_sentence(findings: Sequence[Finding]) -> str:
+    """The first MAX_FINDINGS findings in words; "" without findings."""
     parts = [
         f"{f.symptom}{f' at {one_line(f.site, 60)}' if f.site else ''}, step {f.step} "
         f"({short(f.observed)}, limit {short(f.limit)})"
@@ -104,8 +107,9 @@ def found(findings: Sequence[Finding]) -> str:
     return f"Found: {'; '.join(parts)}{more}." if parts else ""
 
 
-def fact(record: Record, *path: str) -> float | None:
-    """A finite number among the facts, found by a path of keys; None when there is none."""
+def fact_number(record: Record, *path: str) -> float | None:
+    """The number at a path of keys in the nested facts of a record; None if there is no number at
+    that path, or if it is not finite."""
     value: Any = record.facts
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
@@ -114,16 +118,17 @@ def fact(record: Record, *path: str) -> float | None:
 
 
 def unit_of_loss(record: Record) -> str:
-    """The unit of the loss, as far as the facts tell.
+    """The unit of the loss, as far as it follows from the facts of the record.
 
-    With a ladder the loss is one of tokens. With a vocabulary it is an entropy.
+    If the facts contain a ladder of reference losses, the loss is a mean over tokens. If they
+    contain a vocabulary size, the loss is a cross-entropy. Otherwise the unit is not known.
     """
     if isinstance(record.facts.get("ladder"), dict):
         return "nats per token"
-    return "nats" if fact(record, "vocab_size") is not None else "loss"
+    return "nats" if fact_number(record, "vocab_size") is not None else "loss"
 
 
-def stated(record: Record, name: str) -> str:
-    """A fact as text; "" when the record does not state it."""
+def fact_text(record: Record, name: str) -> str:
+    """A fact as text; "" if the record does not contain it."""
     value = record.facts.get(name)
     return one_line(value, 60) if value is not None else ""

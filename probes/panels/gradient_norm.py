@@ -8,30 +8,32 @@ from numpy.lib.stride_tricks import sliding_window_view
 from probes.charts.plot import Level, Line, Plot
 from probes.charts.scale import number
 from probes.diagnosis.base import PanelKey, ViewKey
-from probes.panels.describe import fact, highest, short
+from probes.panels.describe import fact_number, highest, short
 from probes.panels.lines import reference_lines, scalar_line
 from probes.panels.panel import Panel, View
 from probes.record import Column, Record, Steps
 
 SPIKE_WINDOW = 100
-"""Each step is compared with this number of steps before it."""
+"""The gradient norm of a step is compared with at most this number of finite measurements before
+it."""
 MIN_SPIKE_WINDOW = 20
-"""With fewer steps the spread is not known well enough: at 20 the standard error of a standard
-deviation is 16 %."""
+"""With fewer earlier measurements, no step is compared, because their standard deviation is too
+uncertain: with 20 its standard error is 16 %."""
 SPIKE_SIGMAS = 3.0
-"""A spike is more than this number of standard deviations above the mean of its window. Spikes are
-marked, but they are not findings."""
+"""A measurement is a spike if it is more than this number of standard deviations above the mean of
+the measurements in its window. The chart marks spikes, but a spike is not a finding."""
 MAX_SPIKES = 100
-"""Spikes that are marked in the chart."""
-CHUNK = 4096
-"""Windows whose moments are computed at once; it bounds the memory."""
+"""Largest number of spikes that the chart marks; these are the highest."""
+WINDOWS_PER_CHUNK = 4096
+"""Number of windows whose mean and standard deviation are computed at once, to limit memory."""
 
 
 def spikes(steps: Steps, values: Column) -> tuple[Steps, Column]:
-    """The finite measurements that are more than three sigma above the mean of those before them.
+    """Return the steps and values of all spikes.
 
-    They are compared with the previous 100 finite measurements, or with all of them while there are
-    at least 20.
+    A spike is a finite measurement that is more than three standard deviations above the mean of
+    the 100 finite measurements before it. With 20 to 99 earlier measurements, all of them are used;
+    with fewer than 20, a measurement is not compared.
     """
     finite = np.isfinite(values)
     steps, values = steps[finite], values[finite]
@@ -44,9 +46,10 @@ def spikes(steps: Steps, values: Column) -> tuple[Steps, Column]:
         limits[begin] = before.mean() + SPIKE_SIGMAS * before.std()
     padded = np.concatenate([np.full(SPIKE_WINDOW, np.nan), scaled[:-1]])
     windows = sliding_window_view(padded, SPIKE_WINDOW)
-    for begin in range(SPIKE_WINDOW, len(scaled), CHUNK):
-        part = windows[begin : begin + CHUNK]
-        limits[begin : begin + CHUNK] = part.mean(axis=1) + SPIKE_SIGMAS * part.std(axis=1)
+    for begin in range(SPIKE_WINDOW, len(scaled), WINDOWS_PER_CHUNK):
+        end = begin + WINDOWS_PER_CHUNK
+        part = windows[begin:end]
+        limits[begin:end] = part.mean(axis=1) + SPIKE_SIGMAS * part.std(axis=1)
     above = scaled > limits
     return steps[above], values[above]
 
@@ -54,7 +57,7 @@ def spikes(steps: Steps, values: Column) -> tuple[Steps, Column]:
 def _plot(run: Record, reference: Record | None) -> Plot:
     line = scalar_line(run, "grad_norm", "gradient norm")
     behind = [scalar_line(reference, "grad_norm", "reference")] if reference else []
-    clip = fact(run, "clip_norm") or 0.0
+    clip = fact_number(run, "clip_norm") or 0.0
     spike_steps, spike_values = spikes(line.steps, line.values)
     highest_spikes = np.sort(np.argsort(-spike_values, kind="stable")[:MAX_SPIKES])
     return Plot(
@@ -73,7 +76,7 @@ def _describe(run: Record) -> str:
     if top is None:
         return ""
     finite = line.values[np.isfinite(line.values)]
-    clip = fact(run, "clip_norm")
+    clip = fact_number(run, "clip_norm")
     clipped = (
         "clip threshold not recorded"
         if clip is None
@@ -99,8 +102,8 @@ PANEL = Panel(
     title="Gradient norm",
     question="Is the optimisation stable?",
     healthy_look=(
-        "between 0.1 and 10 from the first step, falling as the loss falls; a few isolated spikes "
-        "are normal."
+        "the norm is between 0.1 and 10 from the first step and falls as the loss falls; a few "
+        "isolated spikes are normal."
     ),
     views=(View(ViewKey.GRADIENT_NORM, "Gradient norm", ("grad_norm",), _plot),),
     describe=_describe,

@@ -9,7 +9,7 @@ import numpy as np
 from probes.charts.plot import Level, Plot
 from probes.charts.scale import number
 from probes.diagnosis.base import PanelKey, ViewKey
-from probes.panels.describe import highest, range_sentence, short, stated
+from probes.panels.describe import fact_text, highest, range_sentence, short
 from probes.panels.lines import reference_lines, scalar_line, site_lines, site_plot
 from probes.panels.panel import Panel, View
 from probes.record import Record
@@ -35,7 +35,7 @@ def _describe(run: Record) -> str:
     sentences = []
     if top is not None:
         finite = rate.values[np.isfinite(rate.values)]
-        schedule = stated(run, "schedule")
+        schedule = fact_text(run, "schedule")
         declared = f"; declared: {schedule}" if schedule else ""
         sentences.append(
             f"learning rate starts at {short(finite[0])}, peaks at {short(top[0])} "
@@ -56,8 +56,9 @@ PANEL = Panel(
     title="Learning rate",
     question="Did warmup and decay actually run?",
     healthy_look=(
-        "a ramp up from near zero, then a smooth decay; updates of a hundredth of the weights at "
-        "first, a few hundredths at the end of warmup, a few thousandths at the end."
+        "the rate ramps up from near zero, then decays smoothly; the updates are a hundredth of "
+        "the weights at first, a few hundredths at the end of warmup, and a few thousandths at the "
+        "end of the run."
     ),
     views=(
         View(ViewKey.RATE, "Rate", ("lr",), _plot),

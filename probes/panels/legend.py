@@ -1,4 +1,5 @@
-"""A chart's legend: the name, the swatch and the last value of everything that can be hidden."""
+"""The legend of a chart: one entry for each mark that a reader can hide, with name, swatch (a
+sample of the line or area) and last value."""
 
 from __future__ import annotations
 
@@ -10,15 +11,17 @@ from probes.charts.plot import Line, Plot
 from probes.charts.scale import number, percentage
 
 MANY_LINES = 6
-"""A legend of more lines than this has columns, and a heading for each group of lines."""
+"""If a chart has more lines than this, its legend is in columns, with a heading for each group of
+lines."""
 
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """One entry. Its checkbox hides the marks with the class `s` + `key`.
+    """One entry. Its checkbox hides the marks with the CSS class `s` + `key`.
 
-    swatch  the shape of the swatch, which has the CSS classes `style`
-    value   the last value; "" for what has none
+    swatch  shape of the swatch
+    style   CSS classes of the swatch
+    value   the last value of a line; "" for other marks
     """
 
     key: str
@@ -30,7 +33,7 @@ class LegendEntry:
 
 @dataclass(frozen=True)
 class LegendGroup:
-    """Entries under a heading; "" for no heading."""
+    """Entries below a common heading, which is "" if there is none."""
 
     heading: str
     entries: tuple[LegendEntry, ...]
@@ -38,15 +41,15 @@ class LegendGroup:
 
 @dataclass(frozen=True)
 class Legend:
-    """A chart's legend; `in_columns` when it has many entries."""
+    """The legend of a chart; `in_columns` is True if the chart has many lines."""
 
     groups: tuple[LegendGroup, ...]
     in_columns: bool
 
 
 def legend_of(plot: Plot) -> Legend:
-    """The legend of a plot: lines without a group, the groups, then the spikes and the
-    reference."""
+    """The legend of a plot: first the lines without a group, then the groups, then the spikes and
+    the reference."""
     many = len(plot.lines) > MANY_LINES
     entries: dict[str, list[LegendEntry]] = {"": []}
     for key, line in enumerate(plot.lines):

@@ -1,4 +1,4 @@
-"""From the signals of a record to the lines of a chart."""
+"""Convert the signals of a record to the lines of a chart."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from probes.charts.plot import SCALAR_POINTS, SITE_POINTS, Area, Level, Line, Plot, Role
+from probes.charts.plot import MAX_SCALAR_POINTS, MAX_SITE_POINTS, Area, Level, Line, Plot, Role
 from probes.panels.site_names import legend_groups, line_styles, short_labels
 from probes.record import Column, Record, Steps
 
 MAX_LINES = 24
-"""Lines of sites in one chart."""
+"""Largest number of lines in one chart with a line for each site."""
 MAX_REFERENCE_LINES = 4
-"""Reference lines that are drawn one by one; more are drawn as one band."""
+"""Up to this number, reference lines are drawn one by one; more are drawn as one band."""
 
 
 def step_range(record: Record) -> tuple[int, int]:
@@ -22,10 +22,11 @@ def step_range(record: Record) -> tuple[int, int]:
 
 
 def measured(record: Record, signal: str, site: str = "") -> tuple[Steps, Column]:
-    """Steps and values of a signal's measurements; a failed measurement is NaN or infinite.
+    """Steps and values of the measurements of a signal, both of shape [measurements].
 
-    In a record, NaN alone means that nothing was measured. A NaN is a failed measurement if the
-    record counts non-finite values for this signal or site at that step.
+    The value of a failed measurement is NaN or infinite. In a record, NaN usually means that
+    nothing was measured at a step. It means a failed measurement if the record counts non-finite
+    values for this signal or site at the same step.
     """
     steps, values = record.steps, record.column(signal, site)
     taken = ~np.isnan(values)
@@ -37,9 +38,10 @@ def measured(record: Record, signal: str, site: str = "") -> tuple[Steps, Column
 def scalar_line(
     record: Record, signal: str, label: str, colour: int = 0, role: Role = "line"
 ) -> Line:
-    """The line of a signal with one value per step; without points when it was not recorded."""
+    """The line of a signal with one value per step. It has no points if the signal was not
+    recorded."""
     steps, values = measured(record, signal)
-    return Line(label, steps, values, colour, role=role, limit=SCALAR_POINTS)
+    return Line(label, steps, values, colour, role=role, limit=MAX_SCALAR_POINTS)
 
 
 def site_lines(record: Record, signal: str) -> tuple[Line, ...]:
@@ -55,9 +57,9 @@ def site_lines(record: Record, signal: str) -> tuple[Line, ...]:
 
 
 def most_extreme(lines: tuple[Line, ...]) -> tuple[tuple[Line, ...], str]:
-    """At most MAX_LINES of the lines, and a sentence about the others, "" if there are none.
+    """Select at most MAX_LINES lines. Return them, and a note that some are left out, or "".
 
-    Half of them are those with failed measurements or the highest values, and half those with the
+    One half of the selection has failed measurements or the highest values. The other half has the
     lowest values.
     """
     if len(lines) <= MAX_LINES:
@@ -75,18 +77,19 @@ def most_extreme(lines: tuple[Line, ...]) -> tuple[tuple[Line, ...], str]:
 
 
 def reference_lines(run: Record, lines: Sequence[Line]) -> tuple[Line, ...]:
-    """The lines of a reference as they are drawn behind a run: only over the steps of the run, and
-    only lines with points there."""
-    return tuple(line.thinned() for line in _over_run(run, lines))
+    """The lines of a reference run, cut to the steps of the run in front of them. Lines without
+    points in this range are left out."""
+    return tuple(line.thinned() for line in _cut_to_steps_of(run, lines))
 
 
-def _over_run(run: Record, lines: Sequence[Line]) -> tuple[Line, ...]:
+def _cut_to_steps_of(run: Record, lines: Sequence[Line]) -> tuple[Line, ...]:
     inside = (line.between(*step_range(run)) for line in lines)
     return tuple(line for line in inside if len(line.steps))
 
 
 def _band(lines: Sequence[Line]) -> Area | None:
-    """The range from the lowest to the highest of a reference's lines."""
+    """The range from the lowest to the highest line of a reference run; None without finite
+    values."""
     steps = lines[0].steps
     if not all(np.array_equal(line.steps, steps) for line in lines):
         steps = np.unique(np.concatenate([line.steps for line in lines]))
@@ -101,9 +104,9 @@ def _band(lines: Sequence[Line]) -> Area | None:
 
 
 def _covering_band(steps: Steps, low: Column, high: Column) -> Area | None:
-    """A band of at most SITE_POINTS points that covers [low, high]; None without points."""
-    if len(steps) > SITE_POINTS:
-        starts = np.linspace(0, len(steps), SITE_POINTS, endpoint=False).astype(int)
+    """A band of at most MAX_SITE_POINTS points that covers [low, high]; None without points."""
+    if len(steps) > MAX_SITE_POINTS:
+        starts = np.linspace(0, len(steps), MAX_SITE_POINTS, endpoint=False).astype(int)
         steps = steps[starts]
         low, high = np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)
     return (
@@ -122,9 +125,9 @@ def site_plot(
     levels: tuple[Level, ...] = (),
     include: tuple[float, ...] = (),
 ) -> Plot:
-    """The plot of a signal with one value per site; see `Plot` for the options."""
+    """The plot of a signal with one value per site. `Plot` explains the options."""
     lines, note = most_extreme(site_lines(run, signal))
-    behind = _over_run(run, site_lines(reference, signal)) if reference else ()
+    behind = _cut_to_steps_of(run, site_lines(reference, signal)) if reference else ()
     in_band = len(behind) > MAX_REFERENCE_LINES
     return Plot(
         unit,

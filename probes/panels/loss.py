@@ -7,32 +7,35 @@ from math import log
 import numpy as np
 
 from probes.charts.downsample import moving_average
-from probes.charts.plot import SCALAR_POINTS, Level, Line, Plot, Window
+from probes.charts.plot import MAX_SCALAR_POINTS, Level, Line, Plot, Window
 from probes.charts.scale import number
 from probes.diagnosis.base import PanelKey, ViewKey
 from probes.diagnosis.curves import SMOOTHING_WINDOW
 from probes.diagnosis.val_trend import stop_of
-from probes.panels.describe import fact, first_to_last, lowest, short, unit_of_loss
+from probes.panels.describe import fact_number, first_to_last, lowest, short, unit_of_loss
 from probes.panels.lines import measured, reference_lines, scalar_line
 from probes.panels.panel import Panel, View
 from probes.record import Record
 
-AVERAGES_PER_RUN = 50
-MIN_AVERAGED = 10.0
-"""The moving average of the batch loss spans a fiftieth of the run, and at least ten steps."""
+AVERAGING_WINDOWS_PER_RUN = 50
+MIN_AVERAGING_WINDOW = 10.0
+"""The window of the moving average of the batch loss is a fiftieth of the measurements, but at
+least ten of them."""
 
 
 def _splits(run: Record) -> tuple[Line, ...]:
-    """The losses on the whole training and validation splits.
+    """The losses on the whole training split and on the whole validation split.
 
-    Without a loss on the whole training split, the moving average of the batch loss replaces it.
+    If the loss on the whole training split was not recorded, the moving average of the batch loss
+    replaces it.
     """
     train = scalar_line(run, "train_loss", "train", 0)
     val = scalar_line(run, "val_loss", "validation", 1)
     if not len(train.steps):
         steps, values = measured(run, "loss")
-        averaged = moving_average(values, max(MIN_AVERAGED, len(values) / AVERAGES_PER_RUN))
-        train = Line("batch, moving average", steps, averaged, 0, limit=SCALAR_POINTS)
+        window = max(MIN_AVERAGING_WINDOW, len(values) / AVERAGING_WINDOWS_PER_RUN)
+        averaged = moving_average(values, window)
+        train = Line("batch, moving average", steps, averaged, 0, limit=MAX_SCALAR_POINTS)
     return tuple(line for line in (train, val) if len(line.steps))
 
 
@@ -49,13 +52,13 @@ def _plot(run: Record, reference: Record | None) -> Plot:
 
 
 def _levels(run: Record) -> tuple[Level, ...]:
-    """The rungs of the ladder that a loss is compared with."""
+    """Reference losses from the ladder in the facts: the n-gram baseline and the entropy floors."""
     rungs = (
         ("n-gram baseline, validation", "val", "ngram"),
         ("floor, train", "train", "floor"),
         ("floor, validation", "val", "floor"),
     )
-    known = ((label, fact(run, "ladder", split, rung)) for label, split, rung in rungs)
+    known = ((label, fact_number(run, "ladder", split, rung)) for label, split, rung in rungs)
     return tuple(
         Level(f"{label} {short(value)}", value)
         for label, value in known
@@ -64,8 +67,8 @@ def _levels(run: Record) -> tuple[Level, ...]:
 
 
 def _best_steps(run: Record) -> tuple[int, int] | None:
-    """The first and the last step at which training could have stopped: the smoothed validation
-    loss is within 1 % of its lowest."""
+    """The first and the last step of the range in which training could best have stopped: there the
+    smoothed validation loss is within 1 % of its lowest value. None if it is not known."""
     if not run.sites("val_loss"):
         return None
     steps, values = run.series("val_loss")
@@ -106,18 +109,20 @@ def _describe(run: Record) -> str:
 
 
 def _start(run: Record, batch: Line) -> list[str]:
-    """The loss before the first update, compared with the loss of a model that knows nothing."""
+    """The loss before the first update, and the loss ln V of a model that predicts all V symbols
+    with equal probability."""
     if not len(batch.steps) or batch.steps[0] != 0:
         return []
-    vocabulary = fact(run, "vocab_size") or 0.0
+    vocabulary = fact_number(run, "vocab_size") or 0.0
     log_v = f" (ln V = {short(log(vocabulary))})" if vocabulary >= 1 else ""
     return [f"batch loss starts at {short(float(batch.values[0]))}{log_v}"]
 
 
 def _on_ladder(run: Record, val_loss: float) -> str:
-    """The distance of a validation loss from the n-gram baseline, or from the entropy floor when it
-    is below it."""
-    baseline, floor = fact(run, "ladder", "val", "ngram"), fact(run, "ladder", "val", "floor")
+    """The distance of a validation loss from the n-gram baseline; for a loss below the entropy
+    floor, its distance from the floor."""
+    baseline = fact_number(run, "ladder", "val", "ngram")
+    floor = fact_number(run, "ladder", "val", "floor")
     if floor is not None and val_loss < floor:
         return f", {short(floor - val_loss)} below the floor {short(floor)}"
     if baseline is None:

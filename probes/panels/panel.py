@@ -1,5 +1,5 @@
-"""A panel: a question about a run, what healthy looks like, and one or two charts that answer
-it."""
+"""A panel: a question about a run, a sentence on how a healthy run looks, and one or two charts
+that answer the question."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from probes.charts.svg import draw
 from probes.diagnosis.base import Finding, PanelKey, ViewKey
 from probes.diagnosis.detectors import SYMPTOMS
 from probes.diagnosis.diagnose import Diagnosis
-from probes.panels.describe import found, not_finite, not_recorded
+from probes.panels.describe import findings_sentence, not_finite_sentence, not_recorded_sentence
 from probes.panels.legend import Legend, legend_of
 from probes.panels.lines import step_range
 from probes.record import Record
 from probes.record.signals import BY_NAME
 
 MAX_EVENTS = 3
-"""Steps with findings that are marked in one chart."""
+"""Largest number of steps with findings that one chart marks."""
 
 
 @dataclass(frozen=True)
 class View:
     """One chart of a panel.
 
-    key       the member under which symptoms refer to it
-    signals   names of the signals that it shows
-    plot      makes it from a run and, if given, a reference
+    key      identifies this chart; a symptom names the chart that shows it by this key
+    signals  names of the signals that the chart shows
+    plot     function that makes the plot from a run and a reference run, or None for no reference
     """
 
     key: ViewKey
@@ -36,8 +36,11 @@ class View:
     plot: Callable[[Record, Record | None], Plot]
 
     def marks(self, finding: Finding) -> bool:
-        """Whether this chart shows the symptom of a finding. A symptom of any signal is shown by the
-        chart that shows the signal at the finding's site."""
+        """True if this chart marks a finding.
+
+        Most symptoms name the chart that shows them. A symptom that can occur in any signal names
+        no chart; it is marked in every chart of the signal that the site of the finding names.
+        """
         symptom = SYMPTOMS.get(finding.symptom)
         if symptom is None:
             return False
@@ -48,7 +51,7 @@ class View:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A view of a run, drawn. `svg` is "" when nothing that it shows was recorded."""
+    """A view, drawn for one run. `svg` is "" if none of its signals was recorded."""
 
     name: str
     plot: Plot
@@ -63,10 +66,10 @@ class Drawing:
 class Panel:
     """A question about a run, with the charts that answer it.
 
-    key           the member under which symptoms refer to it, and part of its HTML ids
-    healthy_look  how the charts of a healthy run look
+    key           identifies this panel; part of its HTML ids
+    healthy_look  a sentence on how the charts of a healthy run look
     views         one or two charts
-    describe      the run's own numbers, in words
+    describe      function that returns sentences with the most important numbers of a run
     """
 
     key: PanelKey
@@ -82,9 +85,9 @@ class Panel:
         return tuple(dict.fromkeys(signal for view in self.views for signal in view.signals))
 
     def findings_of(self, diagnosis: Diagnosis | None) -> list[Finding]:
-        """The findings that one of the charts marks."""
+        """The findings that at least one of the charts marks."""
         findings = diagnosis.findings if diagnosis else ()
-        return [one for one in findings if any(view.marks(one) for view in self.views)]
+        return [f for f in findings if any(view.marks(f) for view in self.views)]
 
     def draw(
         self,
@@ -93,14 +96,14 @@ class Panel:
         diagnosis: Diagnosis | None,
         anchor: str = "run",
     ) -> tuple[Drawing, ...]:
-        """Every view of a run as SVG, with ids that begin with `anchor`.
+        """Draw all views of a run as SVG, with ids that begin with `anchor`.
 
-        Without a diagnosis nothing in a chart tells what was found.
+        If `diagnosis` is None, the charts contain no marks of findings.
         """
         first, last = step_range(run)
         drawings = []
         for index, view in enumerate(self.views):
-            findings = [one for one in self.findings_of(diagnosis) if view.marks(one)]
+            findings = [f for f in self.findings_of(diagnosis) if view.marks(f)]
             plot = view.plot(run, reference)
             plot = replace(
                 plot,
@@ -116,23 +119,24 @@ class Panel:
         return tuple(drawings)
 
     def shows(self, record: Record, diagnosis: Diagnosis | None) -> str:
-        """What this run shows: its numbers, its findings, and what was not finite or not
+        """The text below the charts: numbers, findings, and signals that were not finite or not
         recorded."""
         parts = (
             self.describe(record),
-            found(self.findings_of(diagnosis)),
-            not_finite(record, self.signals),
-            not_recorded(record, self.signals),
+            findings_sentence(self.findings_of(diagnosis)),
+            not_finite_sentence(record, self.signals),
+            not_recorded_sentence(record, self.signals),
         )
-        return " ".join(part for part in parts if part) or "Nothing to say: no value is finite."
+        return " ".join(part for part in parts if part) or "No value is finite."
 
 
 def _signals_at(site: str) -> set[str]:
-    """The signals that show a site at which values are not finite.
+    """The signals whose charts show a site with non-finite values. There are four kinds of sites:
 
-    A site is a signal, such as `lr`, or a signal with one of its own sites, such as
-    `spectral_norm.embed.weight`, or a gradient, such as `embed.grad`, or else a layer, which its
-    activation shows.
+    `lr`                          a signal
+    `spectral_norm.embed.weight`  a signal and one of its sites
+    `embed.grad`                  a gradient; the chart of the gradient norm shows it
+    `blocks.0`                    a layer; the chart of its activation shows it
     """
     name = site.partition(".")[0]
     if site.endswith(".grad"):
@@ -143,7 +147,7 @@ def _signals_at(site: str) -> set[str]:
 
 
 def _events(findings: Sequence[Finding]) -> tuple[Event, ...]:
-    """A mark for each of the first steps with findings."""
+    """The marks of the first MAX_EVENTS steps with findings, one for each step."""
     symptoms: dict[int, list[str]] = {}
     for finding in findings:
         symptoms.setdefault(finding.step, []).append(finding.symptom)

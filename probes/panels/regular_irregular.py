@@ -1,7 +1,7 @@
 """Is the rule learned before the exceptions?
 
-The tax is what the exceptions cost: the loss on irregular held-out forms minus the loss on regular
-ones.
+The charts also show the "tax", the cost of the exceptions: the loss on held-out irregular forms
+minus the loss on held-out regular forms.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from probes.charts.plot import Area, Level, Line, Plot
 from probes.diagnosis.base import PanelKey, ViewKey
-from probes.panels.describe import fact, first_to_last, short, unit_of_loss
+from probes.panels.describe import fact_number, first_to_last, short, unit_of_loss
 from probes.panels.lines import measured, most_extreme, reference_lines, site_lines
 from probes.panels.panel import Panel, View
 from probes.panels.site_names import COLOURS
@@ -26,11 +26,12 @@ TRAINING = "train_loss_by_class"
 CLASS_COLOURS = {REGULAR: 0, IRREGULAR: 1}
 TAX_COLOUR = 3
 OTHER_COLOURS = 4
-"""The first colour of classes other than regular and irregular."""
+"""Index of the first colour for classes other than regular and irregular."""
 
 
 def tax(run: Record, signal: str) -> Line:
-    """Irregular minus regular, at the steps at which both were measured."""
+    """The loss on irregular forms minus the loss on regular forms, at the steps at which both were
+    measured."""
     steps, regular = measured(run, signal, REGULAR)
     others, irregular = measured(run, signal, IRREGULAR)
     common, at_regular, at_irregular = np.intersect1d(
@@ -41,7 +42,7 @@ def tax(run: Record, signal: str) -> Line:
 
 
 def _classes(run: Record, signal: str) -> tuple[Line, ...]:
-    """One line per class."""
+    """The loss of each class, as one line per class."""
     return tuple(
         replace(
             line,
@@ -61,7 +62,7 @@ def _plot(signal: str, run: Record, reference: Record | None, with_training: boo
         ]
     lines, note = most_extreme(tuple(own))
     behind = (*_classes(reference, signal), tax(reference, signal)) if reference else ()
-    baseline = fact(run, "ladder", "val", "class_baseline")
+    baseline = fact_number(run, "ladder", "val", "class_baseline")
     levels = [] if baseline is None else [Level(f"n-gram baseline {short(baseline)}", baseline)]
     return Plot(
         unit_of_loss(run),
@@ -75,7 +76,7 @@ def _plot(signal: str, run: Record, reference: Record | None, with_training: boo
 
 
 def _gap(run: Record, signal: str, difference: Line) -> Area | None:
-    """The area between the two classes, which shows the tax."""
+    """The area between the lines of both classes; its height is the tax. None without a tax."""
     steps, regular = measured(run, signal, REGULAR)
     at = np.isin(steps, difference.steps[np.isfinite(difference.values)])
     if not at.any():
@@ -105,10 +106,10 @@ PANEL = Panel(
     title="Regular and irregular verbs",
     question="Is the rule learned before the exceptions?",
     healthy_look=(
-        "regular forms reach the n-gram baseline first; held-out irregular ones fall little, and "
-        "late if at all: went and written occur in no other cell, so a held-out one cannot be "
-        "inferred and its loss stays high. Only the compositional tenses can be inferred for every "
-        "verb."
+        "the loss on regular forms reaches the n-gram baseline first. The loss on held-out "
+        "irregular forms falls little, late or not at all: went and written occur in no other "
+        "cell, so such a form cannot be inferred when it is held out. Only the compositional "
+        "tenses can be inferred for every verb."
     ),
     views=(
         View(

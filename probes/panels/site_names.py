@@ -1,7 +1,7 @@
-"""Names of sites: short labels, and the colours and groups that a reader can infer from them.
+"""Labels, line styles and legend groups that are computed from the names of sites.
 
-A name with a number, such as `blocks.0.attn.q`, consists of a layer, `blocks.0`, and a kind,
-`attn.q`.
+A name that contains a number, such as `blocks.0.attn.q`, consists of a layer, `blocks.0`, and a
+kind, `attn.q`.
 """
 
 from __future__ import annotations
@@ -13,30 +13,33 @@ from probes.common.text import one_line
 
 COLOURS = 8
 DASHES = 4
-"""Colours and dash patterns that the style sheet of the page defines."""
+"""Numbers of colours and of dash patterns that the style sheet of the page defines."""
 MAX_LABEL = 40
-MAX_SITE = 10_000
-"""Characters of a name that are looked at."""
+"""Largest number of characters in a label."""
+MAX_NAME = 10_000
+"""Longer names are cut to this number of characters before they are shortened to labels."""
 
 
 def short_labels(names: Sequence[str]) -> tuple[str, ...]:
-    """The names without the last dotted part if they all share it; long names lose their middle."""
+    """A label for each name. The last dotted part is left out if it is the same in all names. In
+    long names, an ellipsis replaces the middle."""
     endings = {name.rpartition(".")[2] for name in names}
     if len(names) > 1 and len(endings) == 1 and all("." in name for name in names):
         names = tuple(name.rpartition(".")[0] for name in names)
-    return tuple(_without_middle(one_line(name, MAX_SITE)) for name in names)
+    return tuple(_with_ellipsis(one_line(name, MAX_NAME)) for name in names)
 
 
-def _without_middle(name: str) -> str:
+def _with_ellipsis(name: str) -> str:
     half = MAX_LABEL // 2
     return name if len(name) <= MAX_LABEL else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def line_styles(names: Sequence[str]) -> list[tuple[int, int]]:
-    """A colour and a dash pattern for every name.
+    """A colour and a dash pattern for each name, as indices.
 
-    Layers and kinds each determine one of the two: whichever has more members determines the
-    colour. So the same kind, or the same layer, looks the same wherever it occurs.
+    If there are more layers than kinds, the layer determines the colour and the kind the dash
+    pattern; otherwise it is the other way round. So lines of one layer have the same colour, and
+    lines of one kind the same dash pattern, or the reverse.
     """
     parts = [_layer_and_kind(name) for name in names]
     layers = list(dict.fromkeys(layer for layer, _ in parts if layer)) or [""]
@@ -48,9 +51,10 @@ def line_styles(names: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def legend_groups(names: Sequence[str]) -> list[tuple[str, str]]:
-    """For every name, the heading of its group in a legend and its name there.
+    """For each name, the heading of its group in a legend, and its name below that heading.
 
-    A group is a layer. Its heading includes the dotted beginning that all its kinds share.
+    A group is a layer. If all kinds in a group begin with the same dotted parts, these parts move
+    to the heading.
     """
     members: dict[str, list[str]] = {}
     for layer, kind in map(_layer_and_kind, names):
@@ -63,7 +67,7 @@ def legend_groups(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _shared_beginning(kinds: Sequence[str]) -> str:
-    """The dotted beginning of several names, with its last dot; "" for a single name."""
+    """The dotted parts with which all names begin, with a final dot; "" for a single name."""
     if len(kinds) < 2:
         return ""
     ranks = zip(*(kind.split(".")[:-1] for kind in kinds), strict=False)
@@ -72,7 +76,8 @@ def _shared_beginning(kinds: Sequence[str]) -> str:
 
 
 def _layer_and_kind(name: str) -> tuple[str, str]:
-    """The name up to its first number, and the rest; "" and the name if it holds no number."""
+    """Split a name after its first dotted part that is a number. Without a number, the layer is ""
+    and the kind is the whole name."""
     parts = name.split(".")
     for index, part in enumerate(parts[:-1]):
         if part.isdecimal():

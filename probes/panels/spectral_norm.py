@@ -20,8 +20,8 @@ PANEL = Panel(
     title="Spectral norm",
     question="Is any weight matrix blowing up?",
     healthy_look=(
-        "growth in the first third that levels off as the rate decays; all between 1 and 10, the "
-        "embedding highest."
+        "all norms grow in the first third of the run and level off as the learning rate decays; "
+        "all are between 1 and 10, and that of the embedding is the highest."
     ),
     views=(
         View(

@@ -1,1 +1,1 @@
-"""What is made of judged runs: the HTML page, JSON, Markdown, annotations."""
+"""The outputs for judged runs: the HTML page, JSON, the Markdown summary and GitHub annotations."""

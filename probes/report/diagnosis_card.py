@@ -11,14 +11,14 @@ from probes.charts.scale import number
 from probes.diagnosis.base import Finding
 from probes.diagnosis.detectors import sentence_of
 from probes.diagnosis.diagnose import Diagnosis
-from probes.panels.describe import fact
+from probes.panels.describe import fact_number
 from probes.panels.lines import measured
 from probes.record import Record
 
 MAX_SYMPTOMS = 12
-"""Entries in the list of findings."""
+"""Largest number of entries in the list of symptoms."""
 MAX_FACTS = 120
-"""Rows in the table of facts and provenance."""
+"""Largest number of rows in the table of facts and provenance."""
 RUNGS = {
     "uniform": "nothing",
     "unigram": "how often each symbol occurs",
@@ -26,19 +26,24 @@ RUNGS = {
     "ngram": "the symbols before (best n-gram)",
     "floor": "everything before (entropy floor)",
 }
-"""Rung of the ladder -> what a model knows that reaches the loss of this rung, least first."""
+"""The ladder of reference losses, highest loss first: key of the loss in the facts -> the knowledge
+that a model needs to reach this loss."""
 MISSING = "–"
+"""Stands in the table for a loss that is not known."""
 
 
 @dataclass(frozen=True)
 class SymptomSummary:
-    """All findings of one symptom that broke the same limit.
+    """A summary of all findings with the same symptom and the same limit.
 
-    site        the first site, "" when the symptom has none
-    more_sites  the number of further sites
+    site        the first site; "" if the findings have no site
+    more_sites  number of further sites
     when        the first step, in words
-    observed    the worst observation, in words
-    sentence    the first step and the worst observation in a sentence; "" for an unknown symptom
+    observed    the worst observed value, in words
+    worse       the direction in which values are worse: "above" or "below" the limit
+    source      the source of the limit
+    sentence    a sentence with the first step and the worst observed value; "" if the symptom
+                is unknown
     """
 
     symptom: str
@@ -54,14 +59,15 @@ class SymptomSummary:
 
 @dataclass(frozen=True)
 class Card:
-    """The content of the card; everything is ready to be written.
+    """The content of the card, as texts that the template only has to insert.
 
-    standing  strength and lead of the first cause; "" when no cause is named
-    others    the other possible causes with their strengths
-    symptoms  at most MAX_SYMPTOMS of them; `more_symptoms` is the number of the others
-    ladder    a name, a training loss and a validation loss per row; empty without a ladder
-    facts     names and values of the record's facts and provenance, at most MAX_FACTS;
-              `more_facts` is the number of the others
+    standing       strength of the first cause and its margin over the second; "" without a cause
+    others         the other possible causes with their strengths
+    symptoms       at most MAX_SYMPTOMS symptoms
+    more_symptoms  number of symptoms that are left out
+    ladder         rows of name, training loss and validation loss; empty without a ladder
+    facts          at most MAX_FACTS names and values of the record's facts and provenance
+    more_facts     number of facts that are left out
     """
 
     diagnosis: Diagnosis
@@ -75,7 +81,7 @@ class Card:
 
 
 def diagnosis_card(record: Record, diagnosis: Diagnosis) -> Card:
-    """The card of a run."""
+    """Make the card of a run."""
     symptoms = _summaries(diagnosis.findings)
     facts = {name: value for name, value in record.facts.items() if name != "sites"}
     leaves = [*chain(_leaves(record.provenance), _leaves(facts))]
@@ -102,7 +108,8 @@ def _standing(diagnosis: Diagnosis) -> str:
 
 
 def _summaries(findings: Sequence[Finding]) -> list[SymptomSummary]:
-    """One entry for each symptom and limit, in the order of the first finding."""
+    """Summaries of the findings, grouped by symptom and limit, in the order of their first
+    findings."""
     groups: dict[tuple[str, float, str], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.symptom, finding.limit, finding.source), []).append(finding)
@@ -130,10 +137,10 @@ def _summary(group: Sequence[Finding]) -> SymptomSummary:
 
 
 def _ladder(record: Record) -> list[tuple[str, str, str]]:
-    """The losses of models that use perfectly what they know, and below them this run's last
-    losses."""
+    """Rows of name, training loss and validation loss: the reference losses, then the last losses
+    of this run. Empty if the facts contain no reference loss."""
     losses = {
-        name: [fact(record, "ladder", split, rung) for split in ("train", "val")]
+        name: [fact_number(record, "ladder", split, rung) for split in ("train", "val")]
         for rung, name in RUNGS.items()
     }
     if all(loss is None for row in losses.values() for loss in row):
@@ -150,7 +157,7 @@ def _loss(value: float | None) -> str:
 
 
 def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The dotted name and the text of every value in nested mappings."""
+    """Yield the dotted name and the text of each value in nested mappings."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _leaves(inner, f"{prefix}.{key}" if prefix else str(key))

@@ -1,7 +1,7 @@
-"""The HTML templates, and the shell that every page shares.
+"""Fill in HTML templates. All pages extend one template with the style sheet and the script.
 
-A page is one file. It loads nothing: its content security policy allows only the style sheet and
-the script that it contains, by their hashes.
+A page is one file that loads nothing. Its content security policy contains the hashes of its own
+style sheet and script, and forbids all others.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from probes.panels.lines import MAX_LINES
 
 PACKAGE = "probes.report"
 MAX_TEXT = 600
-"""Characters of any value that a template shows."""
-LEGEND_ENTRIES = MAX_LINES + 4
-"""Lines that a legend can hide: those of sites, and a few that summarise them."""
+"""Largest number of characters of a value in a template."""
+MAX_LEGEND_ENTRIES = MAX_LINES + 4
+"""Largest number of lines in a legend: one for each site, and a few more, such as averages."""
 
 
 def fill(template: str, package: str = PACKAGE, **values: object) -> str:
     """Fill in a template from the folder `templates` of a package, and return the HTML.
 
-    A template of another package may extend or include those of this one. Every value is escaped,
-    put on one line, stripped of control characters and cut to MAX_TEXT characters. Raises
-    jinja2.UndefinedError when the template needs a value that is not given.
+    A template of another package may extend or include the templates of this package. Each value is
+    escaped, put on one line, stripped of control characters and cut to MAX_TEXT characters. Raises
+    jinja2.UndefinedError when a value that the template needs is missing.
     """
     return _environment(package).get_template(template).render(values)
 
@@ -49,7 +49,7 @@ def _environment(package: str) -> Environment:
     style = stylesheet()
     environment.globals.update(
         style=Markup(style),
-        # Nested below the rule of one element, `:root` would match nothing.
+        # In the nested style sheet, `:root` would match nothing. `&` is the element around it.
         nested_style=Markup(style.replace(":root {", "& {")),
         script=Markup(_asset("page.js")),
     )
@@ -57,14 +57,16 @@ def _environment(package: str) -> Environment:
 
 
 def _fit(value: object) -> object:
-    """What a template writes in place of a value: HTML as it is, anything else as a short line."""
+    """Leave HTML unchanged, and convert any other value to one line of at most MAX_TEXT
+    characters."""
     return value if isinstance(value, Markup) else one_line(value, MAX_TEXT)
 
 
 @cache
 def stylesheet() -> str:
-    """The style sheet, with one rule for each legend entry that hides its line when unchecked."""
-    keys = [*map(str, range(LEGEND_ENTRIES)), "r", "k"]
+    """The style sheet. For each legend entry, a rule hides the marks when the box is not
+    checked."""
+    keys = [*map(str, range(MAX_LEGEND_ENTRIES)), "r", "k"]
     rules = [
         f".view:has(.k{key}>label>input:not(:checked)) .s{key}{{display:none}}" for key in keys
     ]
@@ -76,5 +78,5 @@ def _asset(name: str) -> str:
 
 
 def _digest(content: str) -> str:
-    """The hash of a style sheet or a script in the form that a content security policy takes."""
+    """The hash of a style sheet or a script, in the notation of a content security policy."""
     return "sha256-" + b64encode(sha256(content.encode()).digest()).decode()

@@ -1,7 +1,7 @@
 """Annotations for GitHub Actions: workflow commands, printed as lines on standard output.
 
-The commands: https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions
-Which characters are escaped in which part: github.com/actions/toolkit, packages/core/src/command.ts
+Reference: https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions
+Source of the escapes: github.com/actions/toolkit, packages/core/src/command.ts
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from probes.report.judged_run import AnyRun, JudgedRun
 
 MESSAGE_ESCAPES = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 PROPERTY_ESCAPES = {**MESSAGE_ESCAPES, ":": "%3A", ",": "%2C"}
-FAILED = ("failed", "error")
+FAILED_OUTCOMES = ("failed", "error")
 
 
 def workflow_commands(runs: Iterable[AnyRun], root: Path, workspace: str | None) -> Iterator[str]:
-    """An error for each run that made a test fail and is not healthy; then a warning for each log
-    that was skipped because it says too little.
+    """Yield an error for each run that made a test fail and is not healthy, then a warning for each
+    log that was skipped because it has too little data for a verdict.
 
-    root       where relative paths of the runs start
-    workspace  folder of the repository; the paths in annotations start there
+    root       the folder to which paths of runs are relative
+    workspace  the folder of the repository, to which paths in annotations are relative; None for
+               `root`
     """
     runs, base = list(runs), Path(workspace) if workspace else root
     for run in runs:
-        if run.outcome in FAILED and _verdict(run) != "healthy":
+        if run.outcome in FAILED_OUTCOMES and _verdict(run) != "healthy":
             yield _command("error", run, root, base)
     for run in runs:
         if (run.outcome, _verdict(run), run.kind) == ("skipped", "undetermined", "file"):
@@ -55,9 +56,9 @@ def _command(level: str, run: AnyRun, root: Path, base: Path) -> str:
 
 
 def _file(run: AnyRun, root: Path, base: Path) -> str:
-    """The file that an annotation points to: the log, or for an experiment the file of the first
-    test that failed, because its record is in no repository."""
-    failed = [nodeid for nodeid, outcome in run.tests.items() if outcome in FAILED]
+    """The file to which an annotation is attached. For a log, it is the log. For an experiment, it
+    is the file of the first failed test, because the record is not in the repository."""
+    failed = [nodeid for nodeid, outcome in run.tests.items() if outcome in FAILED_OUTCOMES]
     name = failed[0].partition("::")[0] if run.kind == "experiment" and failed else str(run.path)
     path = Path(os.path.abspath(root / name))
     return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()

@@ -1,4 +1,4 @@
-"""The dashboard: runs, their diagnoses and a reference on one HTML page."""
+"""The dashboard: one HTML page with all runs, their diagnoses, and a reference run behind them."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ from probes.report.document import fill
 from probes.report.judged_run import JudgedRun, judge
 from probes.report.run_section import run_section
 
-Named = tuple[str, Record]
-ORDER = ("unhealthy", "undetermined", "healthy")
+NamedRecord = tuple[str, Record]
+VERDICT_ORDER = ("unhealthy", "undetermined", "healthy")
 
 
 def render(
-    runs: Iterable[JudgedRun | Record | Named],
+    runs: Iterable[JudgedRun | Record | NamedRecord],
     path: str | Path,
-    reference: JudgedRun | Record | Named | str | None = None,
+    reference: JudgedRun | Record | NamedRecord | str | None = None,
     notes: Sequence[str] = (),
 ) -> Path:
     """Draw runs on one page, unhealthy ones first, and return its path.
 
-    runs       judged runs are drawn with the diagnosis they have; a record, or (name, record), is
-               diagnosed here
-    reference  the run that is drawn faintly behind all others, or its name among `runs`
-    notes      sentences shown at the top of the page
+    runs       judged runs, records, or (name, record) pairs; this function diagnoses the records
+    reference  the run that is drawn faintly behind all others, or the name of one of `runs`
+    notes      sentences for the top of the page
 
-    The same arguments give the same bytes. The file is replaced in one step. Raises ValueError when
-    there is no run, or when no run has the name that `reference` gives; OSError when the file
-    cannot be written.
+    The same arguments give the same bytes. The file is written atomically. Raises ValueError when
+    `runs` is empty, or when `reference` is a name that no run has; OSError when the file cannot be
+    written.
     """
     judged = list(map(_judged, runs))
     if not judged:
@@ -40,19 +39,19 @@ def render(
     return write_atomically(Path(path), page(judged, _reference(judged, reference), notes))
 
 
-def _judged(run: JudgedRun | Record | Named) -> JudgedRun:
+def _judged(run: JudgedRun | Record | NamedRecord) -> JudgedRun:
     if isinstance(run, JudgedRun):
         return run
     name, record = run if isinstance(run, tuple) else (run.name, run)
     return judge(record, name)
 
 
-def page(runs: Sequence[JudgedRun], reference: Named | None, notes: Sequence[str]) -> str:
-    """The HTML of a page."""
+def page(runs: Sequence[JudgedRun], reference: NamedRecord | None, notes: Sequence[str]) -> str:
+    """The HTML of a page with these runs."""
     behind, record = reference or ("", None)
     ordered = sorted(
         zip(runs, _anchors(runs), strict=True),
-        key=lambda entry: ORDER.index(entry[0].diagnosis.verdict),
+        key=lambda entry: VERDICT_ORDER.index(entry[0].diagnosis.verdict),
     )
     counts = Counter[str](run.diagnosis.verdict for run in runs)
     return fill(
@@ -61,28 +60,31 @@ def page(runs: Sequence[JudgedRun], reference: Named | None, notes: Sequence[str
             run_section(run, anchor, None if run.record is record else record)
             for run, anchor in ordered
         ],
-        tally=", ".join(f"{counts[verdict]} {verdict}" for verdict in ORDER if counts[verdict]),
+        tally=", ".join(
+            f"{counts[verdict]} {verdict}" for verdict in VERDICT_ORDER if counts[verdict]
+        ),
         reference=behind if any(run.record is not record for run in runs) else "",
         notes=notes,
     )
 
 
 def _anchors(runs: Sequence[JudgedRun]) -> list[str]:
-    """An HTML anchor for each run that no other run has, even if names repeat."""
+    """A unique HTML anchor for each run, also if several runs have the same name."""
     taken: Counter[str] = Counter()
     anchors = []
     for run in runs:
         slug = "run-" + (re.sub(r"[^a-z0-9]+", "-", run.name.lower()).strip("-")[:40] or "x")
         taken[slug] += 1
-        # No slug contains two hyphens, so the second run "a" never collides with a run "a-2".
+        # A slug contains no double hyphen. So the anchor of the second run "a", `run-a--2`, is not
+        # that of a run "a-2", `run-a-2`.
         anchors.append(slug if taken[slug] == 1 else f"{slug}--{taken[slug]}")
     return anchors
 
 
 def _reference(
-    runs: Sequence[JudgedRun], reference: JudgedRun | Record | Named | str | None
-) -> Named | None:
-    """The name and record of the reference. Raises ValueError for a name that no run has."""
+    runs: Sequence[JudgedRun], reference: JudgedRun | Record | NamedRecord | str | None
+) -> NamedRecord | None:
+    """The name and the record of the reference. Raises ValueError if no run has the given name."""
     if isinstance(reference, str):
         for run in runs:
             if run.name == reference:

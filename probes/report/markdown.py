@@ -11,15 +11,16 @@ from probes.common.text import printable
 from probes.report.judged_run import AnyRun, UnreadRun
 
 MAX_TABLE_BYTES = 500_000
-"""GitHub refuses the summary of a step above 1 MiB, and other programs write to the same file."""
+"""Largest size of the table. GitHub rejects a step summary of more than 1 MiB, and other programs
+in the same step may write to the same file."""
 MAX_CELL_CHARACTERS = 300
 HEAD = ("run", "verdict", "cause", "first step", "evidence", "remedy", "record")
 NOT_JUDGED = "not judged"
 VERDICT_ORDER = ("unhealthy", NOT_JUDGED, "undetermined", "healthy")
 PLAIN_ASCII = frozenset(" ,.;/=+%?'()-")
-"""ASCII characters, besides letters and digits, that no Markdown markup begins or ends with."""
-DOT_OF_A_BARE_ADDRESS = re.compile(r"(?<=www)\.", re.IGNORECASE)
-"""GitHub turns www.example.org into a link."""
+"""ASCII characters, besides letters and digits, with which no Markdown markup begins or ends."""
+DOT_AFTER_WWW = re.compile(r"(?<=www)\.", re.IGNORECASE)
+"""This dot is escaped, because GitHub converts text such as www.example.org to a link."""
 
 
 def summary(
@@ -28,11 +29,11 @@ def summary(
     notes: Sequence[str] = (),
     page: str | None = None,
 ) -> str:
-    """A heading, a table of the runs and the path of the dashboard.
+    """Write the summary: a heading, a table of the runs and the path of the dashboard.
 
-    partial  reasons why the runs are not all there are
-    notes    sentences that tests left
-    page     path of the dashboard that shows the runs
+    partial  reasons why some runs of the session may be missing
+    notes    sentences that tests added to the report
+    page     path of the dashboard; None if there is none
     """
     ordered = sorted(runs, key=lambda run: VERDICT_ORDER.index(_verdict(run)))
     table = markdown_table(HEAD, map(_cells, ordered))
@@ -49,16 +50,16 @@ def summary(
 
 
 def text(value: object) -> str:
-    """Any text as one line of Markdown that shows the text itself and holds no markup."""
+    """Convert any value to one line of Markdown in which all markup is escaped."""
     line = printable(" ".join(str(value).split()))
     if len(line) > MAX_CELL_CHARACTERS:
         line = line[: MAX_CELL_CHARACTERS - 1] + "…"
-    return DOT_OF_A_BARE_ADDRESS.sub("&#46;", "".join(map(_without_markup, line)))
+    return DOT_AFTER_WWW.sub("&#46;", "".join(map(_without_markup, line)))
 
 
 def _without_markup(letter: str) -> str:
-    """The letter, or its character reference when it could be markup."""
-    if letter == "@":  # in an element of its own, because GitHub links addresses after unescaping
+    """The letter, or its character reference if it could be part of markup."""
+    if letter == "@":  # in its own element, because GitHub finds addresses after unescaping
         return "<span>&#64;</span>"
     if letter.isalnum() or letter in PLAIN_ASCII or ord(letter) > 127:
         return letter

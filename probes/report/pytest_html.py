@@ -1,4 +1,4 @@
-"""The section of one run as a piece of HTML that can stand inside another page."""
+"""The section of one run as a piece of HTML for another page, such as the report of pytest-html."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
 
 def panels(run: JudgedRun, place: str) -> str:
-    """The diagnosis and the panels, with a style sheet that applies to nothing outside of them.
+    """The HTML of the diagnosis and the panels. Its style sheet does not affect the rest of the
+    page.
 
-    place  differs from the place of every other piece on the page; ids are made from it
+    place  a text that is unique among the pieces on the page; the ids are computed from it
     """
     from probes.report.document import fill
     from probes.report.run_section import run_section

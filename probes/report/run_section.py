@@ -1,4 +1,4 @@
-"""What the page shows of one run: name and verdict, the diagnosis card, and the panels."""
+"""The section of one run on the page: its name and verdict, the diagnosis card, and the panels."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from probes.record import Record
 from probes.report.diagnosis_card import Card, diagnosis_card
 from probes.report.judged_run import JudgedRun
 
-MAX_STEPS = 10**15
-"""A planned number of steps that is larger is not shown: it cannot be true."""
+MAX_PLANNED_STEPS = 10**15
+"""A planned number of steps of this size or larger is not shown, because no run is that long."""
 
 
 @dataclass(frozen=True)
 class PanelSection:
-    """A panel of a run, drawn.
+    """A panel with its charts, drawn for one run.
 
-    slug   the beginning of every id in it
-    shows  what the run shows, in words; "" without a diagnosis
+    slug      prefix of all ids in the section
+    number    position of the panel on the page, from 1
+    drawings  the views of the panel
+    shows     what the run shows, in words; "" without a diagnosis
     """
 
     slug: str
@@ -33,7 +35,8 @@ class PanelSection:
 
     @property
     def selected(self) -> int:
-        """The index of the view to show: the first with a mark, else the first with a chart."""
+        """The index of the view that is open at first: the first view with the mark of a finding.
+        If there is none, it is the first view with a chart."""
         views = range(len(self.drawings))
         marked = [index for index in views if self.drawings[index].plot.events]
         drawn = [index for index in views if self.drawings[index].svg]
@@ -42,11 +45,12 @@ class PanelSection:
 
 @dataclass(frozen=True)
 class RunSection:
-    """The section of a run. `anchor` begins every id in it.
+    """The section of one run.
 
-    extent     how long the run was and how often it was evaluated
-    seed       "" when the record does not state it
-    cut_short  why the record ends before the run should have; "" when it is complete
+    anchor     prefix of all ids in the section
+    extent     the number of steps and the number of evaluations, in words
+    seed       the seed of the run; "" if the record does not contain it
+    cut_short  the reason why the record ends early; "" if the record is complete
     """
 
     anchor: str
@@ -60,7 +64,7 @@ class RunSection:
 
 
 def run_section(run: JudgedRun, anchor: str, reference: Record | None) -> RunSection:
-    """The section of a run, with the reference drawn behind its panels."""
+    """Make the section of a run. The reference, if there is one, is drawn behind its lines."""
     record, diagnosis = run.record, run.diagnosis
     seed = record.provenance.get("seed")
     stopped = str(record.stopped) if record.stopped else ""
@@ -79,7 +83,7 @@ def run_section(run: JudgedRun, anchor: str, reference: Record | None) -> RunSec
 def panel_sections(
     record: Record, diagnosis: Diagnosis | None, anchor: str, reference: Record | None
 ) -> list[PanelSection]:
-    """Every panel of a run. Without a diagnosis they show only what was measured."""
+    """Draw all panels of a run. If `diagnosis` is None, they show only what was measured."""
     return [
         PanelSection(
             f"{anchor}-{panel.key}",
@@ -95,7 +99,11 @@ def panel_sections(
 def _steps(record: Record) -> str:
     rows = len(record.steps)
     planned = record.facts.get("total_steps")
-    of = f" of {number(planned)}" if isinstance(planned, int) and 0 < planned < MAX_STEPS else ""
+    of = (
+        f" of {number(planned)}"
+        if isinstance(planned, int) and 0 < planned < MAX_PLANNED_STEPS
+        else ""
+    )
     if rows and record.steps[-1] - record.steps[0] >= rows:  # not every step was logged
         return f"{number(rows)} points up to step {number(int(record.steps[-1]))}{of}"
     return f"{number(rows)}{of} steps"

@@ -2,7 +2,7 @@
 // One crosshair for all panels of a run: the pointer or the arrow keys choose a step, and the
 // legends show the values at that step.
 
-// A value as Python's `number` and `percentage` write it.
+// Formats a value in the same way as `number` and `percentage` in probes/charts/scale.py.
 const format = (text, percent) => {
   if (text === "x") return "not finite";
   const value = Number(text) * (percent ? 100 : 1), size = Math.abs(value);
@@ -13,7 +13,7 @@ const format = (text, percent) => {
   return value.toExponential(3).replace(/\.?0*e\+?/, "e") + unit;
 };
 
-// The name of a legend entry, after the heading of its group if it has one.
+// The name of a legend entry. If its group has a heading, the name begins with the heading.
 const nameOf = (item) => {
   let group = item;
   while (group && group.className !== "group") group = group.previousElementSibling;
@@ -27,7 +27,7 @@ for (const run of document.querySelectorAll(".run")) {
     const [first, last] = svg.dataset.n.split(" ").map(Number);
     const view = svg.closest(".view"), at = view.querySelector(".at");
     const title = svg.querySelector("title");
-    // The browser would show a <title> as a tooltip next to the crosshair.
+    // A <title> would appear as a tooltip next to the crosshair, so aria-label replaces it.
     svg.setAttribute("aria-label", title.textContent);
     svg.removeAttribute("aria-labelledby");
     title.remove();
@@ -40,7 +40,7 @@ for (const run of document.querySelectorAll(".run")) {
     const end = at.textContent;
     return { svg, left, right, shift, first, last, at, end, series, cross, percent };
   });
-  // The value of a line at its step nearest to `step`.
+  // The value of a line at the measured step that is nearest to `step`.
   const nearest = (line, step) => {
     if (!line.steps) { // data-s holds the differences between the steps
       let sum = 0;
