@@ -1,7 +1,7 @@
-"""Watch the training of a neural network, keep its record, diagnose it and draw it.
+"""Watch the training of a neural network, record it, diagnose the record and draw it.
 
-Public names are resolved on first use (PEP 562): loading the pytest plugin then imports neither
-numpy nor pygal.
+Public names are imported on first use (PEP 562), so that loading the pytest plugin imports
+neither numpy nor pygal.
 """
 
 from __future__ import annotations
@@ -61,16 +61,16 @@ def watch(
     on_step: Callable[[int, int], None] | None = None,
     stop_when_certain: bool = False,
 ) -> Record:
-    """Train a specimen to the end and return its record. With a path, the record is also written
-    there, step by step.
+    """Train a specimen to the end and return its record. If a path is given, the record is also
+    written to this file, step by step.
 
     on_step            called after every step as on_step(step, total_steps)
     stop_when_certain  diagnose the record at evaluations and end the run once a cause is certain;
                        `record.stopped` then holds the cause and the step
 
-    An exception ends the run. The file then holds the steps before it and is marked incomplete.
-    Raises FileExistsError when the path exists and `overwrite` is not set. `Specimen` in
-    `probes.recording.protocols` says what can be watched."""
+    An exception ends the run. The file then holds the steps before the exception and is marked
+    incomplete. Raises FileExistsError when the path exists and `overwrite` is not set.
+    `probes.recording.protocols.Specimen` lists what a specimen must offer."""
     from probes.recording.watch import watch as train
 
     stop_rule = None

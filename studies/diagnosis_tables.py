@@ -34,7 +34,7 @@ def _cause_row(cause: Cause) -> tuple[str, ...]:
         f"`{symptom.name}`" + (f" ({10**least:g})" if least else "")
         for symptom, least in cause.needs.items()
     ]
-    others = [f"`{name}`" for name in cause.alike]
+    others = [f"`{name}`" for name in cause.may_also_be]
     remedy = cause.remedy.format(onset="N")
     return f"`{cause.name}`", cause.meaning, ", ".join(needs), ", ".join(others), remedy
 

@@ -342,7 +342,7 @@ def test_a_verdict_that_cannot_be_printed_is_not_taken_for_unhealthy(folder: Pat
 def test_explain_fills_the_gap_in_a_remedy(capsys: Printed) -> None:
     """Only a diagnosis knows the step at which an overfit run should have stopped."""
     main(["explain", "overfit"])
-    assert "remedy: stop at step N (which the diagnosis names), where" in capsys.readouterr().out
+    assert "remedy: stop at step N (the diagnosis gives the step), where" in capsys.readouterr().out
 
 
 STOPPED = Stop(8, 30, "bad-init")
@@ -494,8 +494,8 @@ def test_explain_names_similar_causes_and_every_limit(capsys: Printed) -> None:
     """The limit of a validation loss with few evaluations differs."""
     main(["explain", "overfit"])
     out = capsys.readouterr().out
-    assert "may be shuffled-labels as well, unless a fall of val_loss tells\n" in out
+    assert "may also be shuffled-labels, unless val_loss fell\n" in out
     assert "  limit: trend of validation loss 3 % " in out
     assert "with fewer than 40 evaluations" in out
     main(["explain", "plateau"])
-    assert "may be shuffled-labels as well\n" in capsys.readouterr().out
+    assert "may also be shuffled-labels\n" in capsys.readouterr().out

@@ -89,7 +89,7 @@ def test_once_calls_a_function_once_for_each_evidence() -> None:
 
     first, second = Evidence(changed()), Evidence(changed())
     for evidence in (first, first, second):
-        assert evidence.once(compute) is None
+        assert evidence.cached(compute) is None
     assert calls == [first, second]
 
 

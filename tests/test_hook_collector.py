@@ -194,7 +194,7 @@ def test_activation_covers_all_micro_batches_of_a_step():
     with Inspector(specimen.model, specimen.params) as inspector:
         collected = collector(specimen, inspector)
         step = next(specimen.steps())
-        collected.forget()
+        collected.clear()
         inspector.register_output("norm", hook=lambda output: outputs.append(output.copy()))
         specimen.loss_at(np.array([0, 1, 2]))
         specimen.loss_at(np.array([3]))

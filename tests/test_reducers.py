@@ -186,11 +186,11 @@ HAND_OVER: Mapping[str, Callable[[Reducer], None]] = {
 
 @pytest.mark.parametrize("kind", HAND_OVER)
 def test_nothing_is_kept_for_the_next_row(reducer: Reducer, kind: str) -> None:
-    """After `forget` the reducer is empty."""
+    """After `clear` the reducer is empty."""
     assert reducer.empty
     HAND_OVER[kind](reducer)
     assert not reducer.empty
-    reducer.forget()
+    reducer.clear()
     assert reducer.empty
     assert reducer.readings(loss=1.0) == {}
 

@@ -102,7 +102,7 @@ def test_a_loss_of_both_signs_throughout_is_a_policys(points: int, scale: float)
     """In any unit."""
     for seed in range(5):
         diagnosis = diagnose(hand_made({"loss": list(scale * noise(seed, points))}))
-        assert diagnosis.reason.startswith("cannot judge: reinforcement learning, it seems")
+        assert diagnosis.reason.startswith("cannot judge: reinforcement learning, probably")
         assert not diagnosis.alarm
 
 

@@ -1,1 +1,1 @@
-"""From a record to a diagnosis: the evidence, the detectors, the causes and how they are ranked."""
+"""Turns a record into a diagnosis: evidence, detectors, causes and the ranking of causes."""

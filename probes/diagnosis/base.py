@@ -1,9 +1,10 @@
-"""The vocabulary of a diagnosis: a Detector looks for Symptoms and reports each as a Finding.
+"""The types of a diagnosis: a Detector looks for Symptoms and reports each one as a Finding.
 
-One rule keeps a diagnosis during a run equal to a diagnosis after it: **a finding, once raised, is
-never withdrawn**. The findings of a detector on the first n steps of a record are exactly those
-findings on the whole record whose step is among the n. Detectors that judge how a run ended cannot
-keep this rule and run only on records of runs that have ended (`Detector.at_end`)."""
+A diagnosis during a run must agree with the diagnosis after it. For this, one rule holds: **a
+finding is never withdrawn**. If a detector judges only the first n steps of a record, it returns
+exactly the findings that it would return on the whole record with a step among these n. Detectors
+that judge how a run ended cannot keep this rule. They run only on records of runs that have ended
+(`Detector.at_end`)."""
 
 from __future__ import annotations
 
@@ -21,17 +22,18 @@ from probes.record import Column
 
 Side = Literal["above", "below"]
 Language = Literal["en"]
-"""Languages of the sentences for people."""
+"""Languages in which `Symptom.sentence` is written."""
 MAX_STRENGTH = 10.0
-"""Strength of an observation that is infinitely far from its limit. It keeps ranks finite."""
-WORSE_BY = 10**0.5
-"""A finding is repeated when its observation has become worse by this factor, which is half a unit
-of strength."""
+"""Strength of an observation that is infinitely far from its limit. A finite value keeps causes
+comparable."""
+REPEAT_FACTOR = 10**0.5
+"""A finding is reported again when the observed value has become worse by this factor, which is
+half a unit of strength."""
 
 
 class PanelKey(StrEnum):
-    """The panels of the dashboard. A file in `probes/panels` registers under each member; the value
-    is part of the ids in the page."""
+    """The panels of the dashboard. Each is defined by a file in `probes/panels`; the value of a
+    member is part of the ids in the HTML page."""
 
     LOSS = "loss"
     LEARNING_RATE = "lr"
@@ -43,7 +45,7 @@ class PanelKey(StrEnum):
 
 
 class ViewKey(Enum):
-    """The views of the panels: each is one chart."""
+    """The views of the panels. Each view is one chart."""
 
     LOSS = PanelKey.LOSS, "loss"
     RATE = PanelKey.LEARNING_RATE, "rate"
@@ -66,14 +68,14 @@ class ViewKey(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One observation that broke one limit.
+    """One observed value that lies beyond its limit.
 
     symptom   the name of a Symptom; `probes.diagnosis.detectors.SYMPTOMS` holds them by name
-    site      where in the model; "" for the run as a whole
-    step      the first step after which it could be known
-    worse     on which side of `limit` the observation lies
-    source    where the limit comes from
-    onset     the step at which it began, where that is earlier than `step`
+    site      the place in the model; "" for the run as a whole
+    step      the first step after which the symptom could be detected
+    worse     the side of `limit` on which the observed value lies
+    source    publication or reasoning from which the limit comes
+    onset     the step at which the symptom began, if that is earlier than `step`
     """
 
     symptom: str
@@ -105,7 +107,7 @@ class Finding:
 
     @property
     def place(self) -> str:
-        """The symptom, and the site where there is one."""
+        """The symptom, followed by its site unless it concerns the whole run."""
         return f"{self.symptom} at {printable(self.site)}" if self.site else self.symptom
 
 
@@ -115,15 +117,15 @@ class Symptom:
 
     name       kebab-case and unique: what `Finding.symptom` holds
     quantity   what the observed value and the limit of a finding measure
-    unit       the unit of the quantity; "ratio" where it has none
-    view       the view of a panel that shows it; None when any signal can show it: the view that
-               draws the signal at the site of a finding then marks it
-    worse      on which side of the limit an observation is a finding
-    criterion  when it is found, in words
-    limit      a number; None where it depends on the run and each finding carries its own
-    source     where the limit comes from; a finding may carry a source of its own
-    sentence   language -> what a person would say. Placeholders: {site}, {step}, {onset} (the step
-               where there is no onset), {observed} and {limit}
+    unit       the unit of the quantity; "ratio" if it has none
+    view       the view in which a finding is marked. None if the symptom can occur in any signal:
+               a finding is then marked in the view that draws the signal at its site
+    worse      the side of the limit on which an observed value is a finding
+    criterion  the condition under which the symptom is found, in words
+    limit      a number; None if the limit depends on the run and is set for each finding
+    source     publication or reasoning from which the limit comes, unless a finding has its own
+    sentence   language -> a sentence that describes a finding. Placeholders: {site}, {step},
+               {onset} (equal to {step} if there is no onset), {observed} and {limit}
     """
 
     name: str
@@ -146,9 +148,9 @@ class Symptom:
         source: str = "",
         onset: int | None = None,
     ) -> Finding:
-        """A finding of this symptom. Limit and source are the symptom's own unless they are given.
+        """Make a finding of this symptom. Limit and source default to those of the symptom.
 
-        Raises ValueError when neither the symptom nor the caller states a limit."""
+        Raises ValueError when neither the symptom nor the caller gives a limit."""
         limit = self.limit if limit is None else limit
         if limit is None:
             raise ValueError(f"the limit of {self.name} depends on the run; pass it to found()")
@@ -157,7 +159,7 @@ class Symptom:
         )
 
     def sentence_for(self, finding: Finding, language: Language = "en") -> str:
-        """The sentence with the finding's numbers in it."""
+        """The sentence about a finding, with the numbers of the finding filled in."""
         return self.sentence[language].format(
             site=printable(finding.site),
             step=finding.step,
@@ -171,11 +173,11 @@ class Symptom:
 class Detector:
     """A function that looks for symptoms in the evidence of one run.
 
-    judge      returns the findings, [] when there is nothing wrong. Raises CannotJudgeError when
-               the evidence lacks what it needs
-    symptoms   all that it can find
-    at_end     whether it judges how a run ended. It then runs only on a record of a run that has
-               ended, and its findings carry the last step of the record
+    judge      returns the findings, [] if nothing is wrong. Raises CannotJudgeError if the evidence
+               lacks a signal or fact that the detector needs
+    symptoms   all symptoms that the detector can find
+    at_end     whether the detector judges how a run ended. Such a detector runs only on records of
+               runs that have ended, and the step of its findings is the last step of the record
     """
 
     name: str
@@ -185,14 +187,16 @@ class Detector:
 
 
 def worsening(values: Column, limit: float, worse: Side) -> Iterator[int]:
-    """Where in `values` [n] a finding is raised: at the first value beyond the limit, and at each
-    later value that is worse by WORSE_BY than at the last finding.
+    """The indices of `values` [n] at which to report a finding: the first value beyond the limit,
+    then each value that is worse than the last reported one by REPEAT_FACTOR.
 
-    The strength of a symptom can thus grow during a run although no finding is withdrawn."""
+    In this way the strength of a symptom can grow during a run although no finding is withdrawn."""
     beyond = (values > limit) if worse == "above" else (values < limit)
     at = -1
     while (left := np.flatnonzero(beyond[at + 1 :])).size:
         at += 1 + int(left[0])
         yield at
         value = float(values[at])
-        beyond = values > value * WORSE_BY if worse == "above" else values < value / WORSE_BY
+        beyond = (
+            values > value * REPEAT_FACTOR if worse == "above" else values < value / REPEAT_FACTOR
+        )

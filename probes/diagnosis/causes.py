@@ -1,5 +1,5 @@
-"""The causes that a diagnosis can name, one row each: which symptoms a cause needs, which exclude
-it, which others follow from it, and what to do."""
+"""The table of causes that a diagnosis can name. For each cause it lists the symptoms that the
+cause needs, those that exclude it, those that follow from it, and the remedy."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ from probes.record.signals import known
 
 @dataclass(frozen=True)
 class Clue:
-    """Something that tells two causes apart when it is present.
+    """A condition that rules out one of two causes that otherwise look the same.
 
-    text      what it is, for `explain`
-    present   whether it is present, from the evidence and the names of the symptoms found
+    text      the condition in words, for `explain`
+    present   function of the evidence and of the names of the symptoms found: whether the
+              condition is met
     """
 
     text: str
@@ -45,34 +46,35 @@ class Clue:
 
 
 def recorded(signal: str) -> Clue:
-    """The clue that a signal was recorded. Raises UnknownSignalError for a misspelt name."""
+    """Make the clue that a signal was recorded. Raises UnknownSignalError for an unknown name."""
     known(signal)
-    return Clue(signal, lambda evidence, _: bool(evidence.sites(signal)))
+    return Clue(f"{signal} was recorded", lambda evidence, _: bool(evidence.sites(signal)))
 
 
 def found(symptom: Symptom) -> Clue:
-    """The clue that a symptom was found."""
-    return Clue(symptom.name, lambda _, names: symptom.name in names)
+    """Make the clue that a symptom was found."""
+    return Clue(f"{symptom.name} was found", lambda _, names: symptom.name in names)
 
 
-VAL_LOSS_FELL = Clue(
-    "a fall of val_loss", lambda evidence, _: not evidence.once(val_loss_never_fell)
-)
-"""Validation loss fell after its first evaluation, so something was learned that holds for other
-rows as well."""
+VAL_LOSS_FELL = Clue("val_loss fell", lambda evidence, _: not evidence.cached(val_loss_never_fell))
+"""Validation loss fell after its first evaluation, so the model learned something that holds for
+rows it was not trained on."""
 
 
 @dataclass(frozen=True)
 class Cause:
     """One way for a run to go wrong.
 
-    needs      symptom -> least strength of its strongest finding, in decades beyond the limit. All
-               must be found. The first is decisive: its strength is the strength of the cause
-    excluded   symptoms in whose presence this cause is not named
-    explains   further symptoms that follow from this cause and need no cause of their own
-    remedy     a sentence; {onset} stands for the step at which the decisive finding began
-    alike      name of another fault -> clues, any of which tells the two apart. The diagnosis names
-               the other fault as well unless a clue is present; with () it always does
+    meaning      what is wrong, in words
+    needs        symptom -> minimum strength of its strongest finding, in decades beyond the limit.
+                 All these symptoms must be found. The first one is decisive: its strength is the
+                 strength of the cause
+    excluded     symptoms that exclude this cause: if one of them is found, the cause is not named
+    explains     further symptoms that follow from this cause and need no separate cause
+    remedy       what to do; {onset} stands for the step at which the decisive finding began
+    may_also_be  name of another fault that looks the same -> clues that rule it out. The diagnosis
+                 names the other fault as well unless one of the clues is present; if there are no
+                 clues, it always does
     """
 
     name: str
@@ -81,14 +83,14 @@ class Cause:
     remedy: str
     excluded: tuple[Symptom, ...] = ()
     explains: tuple[Symptom, ...] = ()
-    alike: Mapping[str, tuple[Clue, ...]] = field(default_factory=dict)
+    may_also_be: Mapping[str, tuple[Clue, ...]] = field(default_factory=dict)
 
     @property
     def decisive(self) -> Symptom:
         return next(iter(self.needs))
 
     def accounts_for(self, symptom: str) -> bool:
-        """Whether findings of the named symptom belong to this cause."""
+        """Whether the cause needs or explains the symptom of this name."""
         return any(one.name == symptom for one in (*self.needs, *self.explains))
 
     def follows_from(self, other: Cause) -> bool:
@@ -96,8 +98,8 @@ class Cause:
         return set(self.needs) <= set(other.explains)
 
 
-AT_REST = (stalled.AT_UNIFORM, stalled.AT_UNIGRAM, stalled.AT_BIGRAM, at_ln_k.AT_LN_K)
-"""Symptoms of a loss that rests where little is learned."""
+LOSS_AT_REST = (stalled.AT_UNIFORM, stalled.AT_UNIGRAM, stalled.AT_BIGRAM, at_ln_k.AT_LN_K)
+"""Symptoms of a loss that stays at a level which takes little or no learning."""
 
 CAUSES: tuple[Cause, ...] = (
     Cause(
@@ -119,7 +121,7 @@ CAUSES: tuple[Cause, ...] = (
         remedy="initialise weights at Xavier or He scale; check for a factor applied twice",
         explains=(
             initial_activation.LARGE, initial_gradient.LARGE, stuck_heads.STUCK, dead_neurons.DEAD,
-            loss_spike.SPIKE, nonfinite.NON_FINITE, overfitting.VAL_RISING, *AT_REST,
+            loss_spike.SPIKE, nonfinite.NON_FINITE, overfitting.VAL_RISING, *LOSS_AT_REST,
         ),
     ),
     Cause(
@@ -134,12 +136,12 @@ CAUSES: tuple[Cause, ...] = (
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE),
         explains=(
             loss_spike.SPIKE, stuck_heads.STUCK, dead_neurons.DEAD, overfitting.VAL_RISING,
-            *AT_REST,
+            *LOSS_AT_REST,
         ),
     ),
     Cause(
         "non-finite",
-        "a value became NaN or infinite, and whatever is computed from it is lost",
+        "a value became NaN or infinite, and everything computed from it is lost",
         needs={nonfinite.NON_FINITE: 0.0},
         remedy=(
             "check the named site at the named step for overflow, division by zero, log of zero "
@@ -155,8 +157,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "loss-zero",
-        "the loss becomes exactly 0 at once and stays 0: no target counts, or the trainer writes 0 "
-        "for a loss that was NaN",
+        "the loss becomes exactly 0 at once and stays 0: no target is counted, or the trainer "
+        "writes 0 for a loss that was NaN",
         needs={loss_zero.ZERO_LOSS: 0.0},
         remedy=(
             "check at step {onset} whether all labels are masked (ignore_index, collator, "
@@ -164,7 +166,7 @@ CAUSES: tuple[Cause, ...] = (
         ),
         excluded=(nonfinite.NON_FINITE,),
         explains=(vanishing_gradients.VANISHED, initial_gradient.SMALL),
-        alike={"non-finite": (recorded("grad_norm"), recorded("val_loss"))},
+        may_also_be={"non-finite": (recorded("grad_norm"), recorded("val_loss"))},
     ),
     Cause(
         "summed-loss",
@@ -176,7 +178,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "dead-gradient",
-        "hardly any gradient arrives at the first step: degenerate data, an all-zero mask or a "
+        "the gradient of the first step is almost zero: degenerate data, an all-zero mask or a "
         "detached graph",
         needs={initial_gradient.SMALL: 2.0},
         remedy=(
@@ -184,7 +186,7 @@ CAUSES: tuple[Cause, ...] = (
             "require gradients"
         ),
         excluded=(nonfinite.NON_FINITE,),
-        explains=AT_REST,
+        explains=LOSS_AT_REST,
     ),
     Cause(
         "lr-zero",
@@ -194,17 +196,17 @@ CAUSES: tuple[Cause, ...] = (
             "set the base learning rate; check that the schedule multiplies it and does not "
             "replace it"
         ),
-        explains=AT_REST,
+        explains=LOSS_AT_REST,
     ),
     Cause(
         "schedule-ended-early",
-        "the learning rate is 0 long before the run ends: the steps from there on change nothing",
+        "the learning rate reaches 0 long before the run ends: the steps after that change nothing",
         needs={schedule.ZERO_EARLY: 0.0},
         remedy=(
-            "give the schedule as many steps as are trained, since it had come to 0 by step "
-            "{onset}; or stop there"
+            "give the schedule as many steps as the run has, since its rate is 0 by step {onset}; "
+            "or stop there"
         ),
-        explains=AT_REST,
+        explains=LOSS_AT_REST,
     ),
     Cause(
         "schedule-never-stepped",
@@ -214,8 +216,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "saturated-attention",
-        "heads look at a single key although nothing was learned that needs it: a saturated "
-        "softmax passes no gradient",
+        "attention heads attend to a single key although nothing was learned that needs this: a "
+        "saturated softmax passes no gradient",
         needs={stuck_heads.STUCK: 0.0},
         remedy=(
             "scale scores by 1/sqrt(d_head), check the scale of query and key weights, lower the "
@@ -224,12 +226,12 @@ CAUSES: tuple[Cause, ...] = (
         excluded=(
             initial_loss.HIGH, initial_activation.LARGE, nonfinite.NON_FINITE, floor.BELOW_FLOOR,
         ),
-        explains=(initial_gradient.LARGE, *AT_REST),
+        explains=(initial_gradient.LARGE, *LOSS_AT_REST),
     ),
     Cause(
         "dead-neurons",
-        "most of a layer's neurons are silent on every token: they pass no signal and get no "
-        "gradient back",
+        "most of a layer's neurons are inactive on every token: they pass on no signal and get no "
+        "gradient",
         needs={dead_neurons.DEAD: 0.0},
         remedy=(
             "lower the learning rate or the scale of the layer's bias; check what precedes the "
@@ -238,18 +240,18 @@ CAUSES: tuple[Cause, ...] = (
         excluded=(
             initial_loss.HIGH, initial_activation.LARGE, nonfinite.NON_FINITE, floor.BELOW_FLOOR,
         ),
-        explains=AT_REST,
+        explains=LOSS_AT_REST,
     ),
     Cause(
         "large-activations",
-        "a layer's output starts at many times unit scale although the first loss is right: a "
-        "normalisation hides it",
+        "a layer's output starts at many times unit scale although the first loss is right, "
+        "because a normalisation hides the scale",
         needs={initial_activation.LARGE: 0.0},
         remedy="initialise the layer at Xavier or He scale, or scale its residual branch down",
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE),
         explains=(
             initial_gradient.LARGE, initial_gradient.SMALL, stuck_heads.STUCK, dead_neurons.DEAD,
-            loss_spike.SPIKE, *AT_REST,
+            loss_spike.SPIKE, *LOSS_AT_REST,
         ),
     ),
     Cause(
@@ -264,7 +266,7 @@ CAUSES: tuple[Cause, ...] = (
         excluded=(nonfinite.NON_FINITE,),
         explains=(
             divergence.ENDS_HIGH, divergence.ENDS_ABOVE_START, loss_spike.SPIKE,
-            overfitting.VAL_RISING, *AT_REST,
+            overfitting.VAL_RISING, *LOSS_AT_REST,
         ),
     ),
     Cause(
@@ -283,12 +285,12 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "lr-too-high",
-        "the loss turns up as the learning rate goes up: what was learned at the lower rate is "
-        "lost at the higher one",
+        "the loss starts to rise as the learning rate rises: what was learned at the lower rate "
+        "is lost at the higher one",
         needs={rate_too_high.RISES_WITH_LR: 0.0},
         remedy=(
-            "lower the peak rate to what it was around step {onset} at most, where the loss still "
-            "fell"
+            "lower the peak rate to its value around step {onset}, where the loss still fell, or "
+            "further"
         ),
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE, floor.BELOW_FLOOR, first_update.LARGE),
         explains=(
@@ -302,20 +304,20 @@ CAUSES: tuple[Cause, ...] = (
         "made the model worse",
         needs={divergence.ENDS_HIGH: 0.0},
         remedy=(
-            "lower the learning rate by ten; check the sign of the update and of the loss, and "
+            "divide the learning rate by ten; check the sign of the update and of the loss, and "
             "look at step {onset}"
         ),
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE),
         explains=(divergence.ENDS_ABOVE_START, loss_spike.SPIKE, overfitting.VAL_RISING),
-        alike={
+        may_also_be={
             "lr-too-high": (),
             "vanishing-gradients": (recorded("grad_norm"), found(divergence.ENDS_ABOVE_START)),
         },
     ),
     Cause(
         "loss-spike",
-        "the loss gives back a good part of what was learned: updates are too large, or a batch "
-        "was unlike the others",
+        "a sudden rise of the loss undoes a large part of what was learned: updates are too large, "
+        "or a batch was unlike the others",
         needs={loss_spike.SPIKE: 0.0},
         remedy=(
             "look at the batch of the named step; lower the peak rate, clip gradients or lengthen "
@@ -329,7 +331,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "learns-nothing",
-        "the loss rests at the score of a model that knows nothing",
+        "the loss stays at that of a model that knows nothing",
         needs={stalled.AT_UNIFORM: 0.0},
         remedy=(
             "check that gradients reach the optimizer and that its updates reach the weights in "
@@ -340,8 +342,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "blind-to-input",
-        "the loss rests at the score of a model that knows how often each symbol occurs and does "
-        "not see its input",
+        "the loss stays at that of a model that knows how often each symbol occurs but does not "
+        "see its input",
         needs={stalled.AT_UNIGRAM: 0.0},
         remedy=(
             "check that the tokens reach the first layer and that the layers after it pass them on"
@@ -351,25 +353,25 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "blind-to-context",
-        "the loss rests at the score of a model that sees the last symbol and nothing before it",
+        "the loss stays at that of a model that sees the last symbol and nothing before it",
         needs={stalled.AT_BIGRAM: 0.0},
         remedy=(
             "check that the attention mask does not hide the past, and that the output of "
-            "attention is added to the stream"
+            "attention is added to the residual stream"
         ),
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE),
         explains=(stuck_heads.STUCK, at_ln_k.AT_LN_K),
     ),
     Cause(
         "plateau",
-        "the loss rests at the score of a model that knows nothing of its input",
+        "the loss stays at that of a model that knows nothing of its input",
         needs={at_ln_k.AT_LN_K: 0.0},
         remedy=(
             "check that inputs and gradients arrive and that the learning rate is large enough; "
             "then that labels fit their inputs"
         ),
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE),
-        alike={"shuffled-labels": ()},
+        may_also_be={"shuffled-labels": ()},
     ),
     Cause(
         "overfit",
@@ -381,7 +383,7 @@ CAUSES: tuple[Cause, ...] = (
             "train on more data"
         ),
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE, floor.BELOW_FLOOR, first_update.AT_PEAK),
-        alike={"shuffled-labels": (VAL_LOSS_FELL,)},
+        may_also_be={"shuffled-labels": (VAL_LOSS_FELL,)},
     ),
 )  # fmt: skip
 

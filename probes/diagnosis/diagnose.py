@@ -1,5 +1,5 @@
-"""From a record to a verdict: run the detectors, and rank the causes that account for what they
-found."""
+"""Diagnoses a record: runs the detectors, ranks the causes that explain their findings, and gives a
+verdict."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ from probes.diagnosis.remarks import remarks_on
 from probes.record import Record
 
 Verdict = Literal["healthy", "unhealthy", "undetermined"]
-CORE_SIGNALS = ("loss", "train_loss")
-"""Losses, one of which must have MIN_POINTS points for a run to be judged."""
+JUDGED_LOSSES = ("loss", "train_loss")
+"""At least one of these losses must have MIN_POINTS points for a run to be judged healthy."""
 SUMMARY_FIELDS = ("symptom", "site", "limit", "source")
-"""Fields of a finding in a summary."""
+"""Fields of a Finding that `Diagnosis.summary` contains."""
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A cause whose needs are met, with its evidence.
+    """A cause that the findings of a run support, with its evidence.
 
-    evidence        the findings that it accounts for, the decisive ones first
-    certain_since   the first step from which every longer prefix of the record names it first; None
-                    when the whole record does not
-    or_else         names of other faults that the signals of this run cannot tell from it
+    meaning         what is wrong, in words
+    remedy          what to do
+    strength        strength of the strongest decisive finding
+    evidence        the findings that the cause explains, the decisive ones first
+    certain_since   the first step S such that this cause ranks first in every diagnosis of the
+                    record up to a step >= S; None if it does not rank first on the whole record
+    or_else         names of other faults that cannot be ruled out with the signals of this run
     """
 
     name: str
@@ -45,13 +48,13 @@ class Suspect:
 
     @property
     def title(self) -> str:
-        """The name, followed by what else it may be."""
+        """The name of the cause, followed by the faults that cannot be ruled out."""
         return " or ".join((self.name, *self.or_else))
 
     @property
     def gist(self) -> str:
-        """The decisive finding in one line; when it was repeated because it got worse, its first
-        step and its worst observation."""
+        """The decisive finding in one line. If it was reported again because it became worse, the
+        line gives its first step and its worst observed value."""
         first = self.evidence[0]
         worst = max(
             (f for f in self.evidence if f.symptom == first.symptom), key=lambda f: f.strength
@@ -67,17 +70,19 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The outcome of judging one record. `str()` of it is written for a failed assertion.
+    """The diagnosis of one record. Its `str()` lists everything, for the message of an assertion.
 
-    verdict      healthy; unhealthy: a cause is named; undetermined: too little of a loss to judge,
-                 a loss that never fell, or a finding that no cause explains
-    causes       ranked; the first one is `cause`
-    margin       strength of the first cause over that of the next one that does not follow from it;
-                 None when there is no such cause
-    not_judged   detector -> why it could not judge
+    verdict      "unhealthy" if a cause is named; "undetermined" if a loss has too few points, the
+                 loss never fell, or no cause explains a finding; otherwise "healthy"
+    causes       the suspected causes, ranked; the name of the first one is `cause`
+    findings     the findings of all detectors
+    judged       names of the detectors that could judge
+    not_judged   name of a detector -> the reason why it could not judge
+    margin       strength of the first cause minus that of the next cause that does not follow from
+                 it; None if there is no such cause
     reason       why the verdict is undetermined; "" for other verdicts
-    core         whether there was enough of a loss to judge
-    remarks      facts worth knowing that are no fault
+    enough_loss  whether a loss has enough points to judge the run
+    remarks      facts worth knowing that are not faults
     """
 
     verdict: Verdict
@@ -87,37 +92,37 @@ class Diagnosis:
     not_judged: Mapping[str, str]
     margin: float | None
     reason: str
-    core: bool
+    enough_loss: bool
     remarks: tuple[str, ...] = ()
 
     @property
     def cause(self) -> str | None:
-        """The name of the first cause."""
+        """The name of the first cause; None if there is no cause."""
         return self.causes[0].name if self.causes else None
 
     @property
     def title(self) -> str:
-        """The first cause with what else it may be; "" when there is none."""
+        """The title of the first cause (`Suspect.title`); "" if there is no cause."""
         return self.causes[0].title if self.causes else ""
 
     @property
     def remedy(self) -> str:
-        """The remedy of the first cause; "" when there is none."""
+        """The remedy of the first cause; "" if there is no cause."""
         return self.causes[0].remedy if self.causes else ""
 
     @property
     def alarm(self) -> bool:
-        """Whether somebody should look at the run: a cause is named, or there is a finding that no
-        cause explains and enough of a loss to judge.
+        """Whether the run needs attention: either a cause is named, or there is a finding that no
+        cause explains and the loss has enough points to judge the run.
 
-        A loss that never fell is no alarm, since a log that begins after convergence looks the
-        same."""
-        return self.verdict == "unhealthy" or (self.core and bool(self.findings))
+        A loss that never fell raises no alarm, because a log that begins after convergence looks
+        the same."""
+        return self.verdict == "unhealthy" or (self.enough_loss and bool(self.findings))
 
     @property
     def gist(self) -> str:
-        """One line: the evidence of the first cause, why no verdict was possible, or what was
-        checked."""
+        """One line: the evidence of the first cause, or the finding that no cause explains, or why
+        the run could not be judged, or how many detectors judged it."""
         if self.causes:
             return self.causes[0].gist
         if self.findings:
@@ -130,27 +135,27 @@ class Diagnosis:
 
     @property
     def headline(self) -> str:
-        """The gist, after the title where a cause is named."""
+        """The gist. If a cause is named, its title comes first."""
         return f"{self.title}: {self.gist}" if self.causes else self.gist
 
     @property
     def why_not_judged(self) -> dict[str, list[str]]:
-        """Reason -> the detectors that could not judge for this reason."""
+        """Reason -> names of the detectors that could not judge for this reason."""
         detectors: dict[str, list[str]] = {}
         for name, why in self.not_judged.items():
             detectors.setdefault(why, []).append(name)
         return detectors
 
     def shows(self, symptom: str, before: int | None = None) -> bool:
-        """Whether a symptom was found, at a step earlier than `before` when that is given."""
+        """Whether a symptom was found; if `before` is given, at a step earlier than `before`."""
         return any(
             f.symptom == symptom and (before is None or f.step < before) for f in self.findings
         )
 
     def summary(self) -> dict[str, Any]:
-        """What is the same on every machine, in builtins: verdict, causes, what could not be
-        judged, and the symptom, site, limit and source of the findings. A repeated finding is
-        listed once."""
+        """The parts of the diagnosis that are the same on every machine, as built-in types:
+        verdict, causes, detectors that could not judge, and the symptom, site, limit and source of
+        the findings. A repeated finding is listed once."""
         findings = dict.fromkeys(
             tuple(getattr(f, name) for name in SUMMARY_FIELDS) for f in self.findings
         )
@@ -202,19 +207,19 @@ def _first_and_worst(findings: Sequence[Finding]) -> list[tuple[Finding, Finding
     return [(same[0], max(same, key=lambda f: f.strength)) for same in repeated.values()]
 
 
-@np.errstate(all="ignore")  # a loss may be too large to be squared, which is no news for a terminal
+@np.errstate(all="ignore")  # no NumPy warning when the square of a huge loss overflows
 def diagnose(record: Record, ended: bool = True) -> Diagnosis:
-    """Judge a record by its facts and signals; its provenance is not looked at.
+    """Diagnose a record from its facts and signals. Its provenance is not used.
 
-    `ended` is False for a run that still goes on: detectors that judge how a run ended are left out
-    then, and so are remarks."""
+    Set `ended` to False while the run goes on. Detectors that judge how a run ended, and remarks,
+    are then left out."""
     evidence = Evidence(record)
     findings, judged, not_judged = _run_detectors(
         evidence, [d for d in DETECTORS if ended or not d.at_end]
     )
     causes = rank(findings)
     suspects = tuple(_suspect(cause, findings, evidence) for cause in causes)
-    missing, fell = _core(evidence)
+    missing, fell = _loss_status(evidence)
     verdict, reason = _verdict(causes, findings, missing, fell)
     return Diagnosis(
         verdict=verdict,
@@ -224,16 +229,16 @@ def diagnose(record: Record, ended: bool = True) -> Diagnosis:
         not_judged=not_judged,
         margin=_margin(causes, suspects),
         reason=reason,
-        core=not missing,
+        enough_loss=not missing,
         remarks=remarks_on(evidence) if ended else (),
     )
 
 
 def rank(findings: Sequence[Finding]) -> list[Cause]:
-    """The causes whose needs are met and that no symptom excludes, strongest first. Of equal ones
-    the earlier row of the table comes first.
+    """The causes whose needed symptoms were all found with the required strength and that no found
+    symptom excludes, strongest first. Equally strong causes keep their order in the table CAUSES.
 
-    A cause that follows from another named cause comes after all that do not."""
+    Causes that follow from another cause in the list come last."""
     names = {f.symptom for f in findings}
     possible = [
         cause
@@ -253,7 +258,8 @@ def rank(findings: Sequence[Finding]) -> list[Cause]:
 def _run_detectors(
     evidence: Evidence, detectors: Sequence[Detector]
 ) -> tuple[list[Finding], tuple[str, ...], dict[str, str]]:
-    """The findings, the detectors that judged, and why the others could not."""
+    """The findings, the names of the detectors that judged, and for each other detector the reason
+    why it could not judge."""
     findings: list[Finding] = []
     judged: list[str] = []
     not_judged: dict[str, str] = {}
@@ -279,18 +285,18 @@ def _suspect(cause: Cause, findings: Sequence[Finding], evidence: Evidence) -> S
         certain_since=_certain_since(cause, findings),
         or_else=tuple(
             other
-            for other, clues in cause.alike.items()
+            for other, clues in cause.may_also_be.items()
             if not any(clue.present(evidence, names) for clue in clues)
         ),
     )
 
 
 def _certain_since(cause: Cause, findings: Sequence[Finding]) -> int | None:
-    """The first step from which every longer prefix names the cause first; None when the whole
-    record does not.
+    """The first step S such that `cause` ranks first when only the findings up to any step >= S are
+    used; None if it does not rank first with all findings.
 
-    Findings are never withdrawn, so the ranking changes only at the steps of findings. Ranking the
-    findings up to each of those steps covers every prefix, in time linear in the record."""
+    Findings are never withdrawn, so the ranking changes only at steps that have a finding. It is
+    therefore enough to rank the findings up to each of these steps."""
     since = None
     for step in sorted({f.step for f in findings}):
         causes = rank([f for f in findings if f.step <= step])
@@ -302,21 +308,23 @@ def _certain_since(cause: Cause, findings: Sequence[Finding]) -> int | None:
 
 
 def _strength(symptom: str, findings: Sequence[Finding]) -> float:
-    """Strength of the strongest finding of a symptom; minus infinity when there is none."""
+    """Strength of the strongest finding of a symptom; minus infinity if it was not found."""
     return max((f.strength for f in findings if f.symptom == symptom), default=float("-inf"))
 
 
 def _margin(causes: Sequence[Cause], suspects: Sequence[Suspect]) -> float | None:
-    """Lead of the first cause over the next one that does not follow from it."""
+    """Strength of the first cause minus that of the next cause that does not follow from it; None
+    if there is no such cause."""
     for cause, suspect in zip(causes[1:], suspects[1:], strict=True):
         if not cause.follows_from(causes[0]):
             return suspects[0].strength - suspect.strength
     return None
 
 
-def _core(evidence: Evidence) -> tuple[str, bool]:
-    """What is missing of a loss to judge the run by ("" when nothing is), and whether it fell."""
-    recorded = [name for name in CORE_SIGNALS if evidence.sites(name)]
+def _loss_status(evidence: Evidence) -> tuple[str, bool]:
+    """Why no loss can be used to judge the run ("" if one can be used), and whether the loss
+    fell."""
+    recorded = [name for name in JUDGED_LOSSES if evidence.sites(name)]
     if not recorded:
         return "no loss was recorded", False
     try:
@@ -332,7 +340,7 @@ def _core(evidence: Evidence) -> tuple[str, bool]:
 def _verdict(
     causes: Sequence[Cause], findings: Sequence[Finding], missing: str, fell: bool
 ) -> tuple[Verdict, str]:
-    """The verdict, and the reason where it is undetermined."""
+    """The verdict, and the reason why it is undetermined ("" for other verdicts)."""
     if causes:
         return "unhealthy", ""
     if findings:

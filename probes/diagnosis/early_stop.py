@@ -1,5 +1,5 @@
-"""Diagnosis while a run goes on: at evaluations, in time that is linear in the length of the
-record."""
+"""Diagnoses a run at its evaluations, to stop it once a cause is certain. The total time is linear
+in the length of the record."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from probes.record import Record
 FIRST_EVALUATIONS = 20
 """Diagnose after each of the first 20 evaluations."""
 DIAGNOSIS_GROWTH = 1.05
-"""After them, diagnose when the record has this many times as many evaluations as last time. No
-diagnosis comes more than 5 % of the run late, and all of them together cost at most
-1 / (1 - 1/1.05) = 21 times the last one."""
+"""After the first 20 evaluations, diagnose again when the number of evaluations has grown by this
+factor. A diagnosis then comes at most 5 % of the run late, and all diagnoses together cost at most
+1 / (1 - 1/1.05) = 21 times as much as the last one."""
 CONFIRMATIONS = 3
-"""Diagnoses in a row that must rank the same cause first before a run is ended for it. Once a cause
-is named, the next evaluations are diagnosed to confirm it, which multiplies the cost by this number
-at most."""
+"""A run is stopped when this many diagnoses in a row rank the same cause first. Once a cause is
+named, the next evaluations are diagnosed to confirm it, which multiplies the cost by at most this
+number."""
 
 
 class EarlyStop:
@@ -30,8 +30,11 @@ class EarlyStop:
         self._times_in_a_row = 0
 
     def certain_cause(self, record: Callable[[], Record]) -> str | None:
-        """The cause that was ranked first CONFIRMATIONS times in a row; None when there is none. To
-        be called after each evaluation. `record` is called only when the record is diagnosed."""
+        """The cause that the last CONFIRMATIONS diagnoses ranked first; None if there is no such
+        cause.
+
+        Call this after each evaluation. `record` is a function that returns the record so far; it
+        is called only when a diagnosis is due."""
         self._evaluations += 1
         if self._evaluations >= self._next_due:
             grown = int(self._evaluations * DIAGNOSIS_GROWTH)

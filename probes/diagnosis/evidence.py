@@ -1,6 +1,6 @@
-"""What detectors may look at: the facts and signals of a record, without a way to its provenance.
+"""The evidence that detectors use: the facts and signals of a record, but not its provenance.
 
-Several detectors need the same curve, so what one of them computes is kept for the others."""
+Several detectors need the same curve, so computed results are cached."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from probes.record import REINFORCEMENT, Column, Record, Steps
 
 T = TypeVar("T")
 LOSS_SIGNALS = frozenset({"loss", "train_loss", "val_loss", "grad_norm"})
-"""Signals that detectors judge by rules for a loss which training is to lower."""
+"""Signals whose rules assume that training should lower the loss. These rules do not apply in
+reinforcement learning."""
 MIN_POINTS_FOR_SIGNS = 20
-"""Points of loss from which their signs are counted."""
+"""Minimum number of points of loss for counting their signs."""
 MIN_SHARE_OF_SIGN = 0.2
-"""Share of positive and of negative values, each in the first and in the last quarter of a log,
-from which its loss is a policy's. The loss of a density falls through 0 and has both signs in one
-of those quarters at most."""
+"""A loss counts as the loss of a policy if at least this share of its values is positive, and at
+least this share negative, both in the first and in the last quarter of the log. The loss of a
+density falls through 0 once, so it has both signs in at most one of these quarters."""
 MIN_EARLY_POINTS = 8
-"""Points from which the first eighth of a log must hold both signs as well, since a fall may be
-over within the first quarter."""
+"""If the first eighth of a log has at least this many points, it must contain both signs as well:
+the loss of a density may fall through 0 within the first quarter."""
 
 
 class CannotJudgeError(Exception):
-    """Raised when the evidence lacks what a detector needs; the message is the reason that the
-    reader sees."""
+    """Raised when the evidence lacks a signal or fact that a detector needs. The message is the
+    reason that the report shows."""
 
 
 class Evidence:
-    """The facts and signals of one record, and what was computed from them."""
+    """The facts and signals of one record, and a cache of results computed from them."""
 
     def __init__(self, record: Record) -> None:
         self._record = record.anonymous()
@@ -44,8 +45,8 @@ class Evidence:
         self.facts: Mapping[str, Any] = record.facts
         self.steps: Steps = record.steps
 
-    def once(self, compute: Callable[[Evidence], T]) -> T:
-        """The result of a function of this evidence, which is called at most once."""
+    def cached(self, compute: Callable[[Evidence], T]) -> T:
+        """The result of `compute(self)`, which is called at most once."""
         if compute not in self._results:
             self._results[compute] = compute(self)
         result: T = self._results[compute]
@@ -54,14 +55,14 @@ class Evidence:
     # Facts
 
     def fact(self, name: str) -> Any:
-        """A fact. Raises CannotJudgeError when the record does not state it."""
+        """The fact of this name. Raises CannotJudgeError when the record does not state it."""
         if self.facts.get(name) is None:
             raise CannotJudgeError(f"the record does not state {name}")
         return self.facts[name]
 
     def number(self, name: str) -> float:
-        """A fact as a number. Raises CannotJudgeError when the record does not state it or states
-        something else than a finite number."""
+        """The fact of this name as a number. Raises CannotJudgeError when the record does not state
+        it or when it is not a finite number."""
         value = finite_number(self.fact(name))
         if value is None:
             raise CannotJudgeError(
@@ -78,8 +79,8 @@ class Evidence:
         return log(vocab_size)
 
     def rung(self, split: str, name: str) -> float | None:
-        """A rung of a split's ladder (docs/record.md, fact `ladder`); None when the record states
-        no positive number there."""
+        """One loss from the fact `ladder` (docs/record.md), in nats per token: that of the simple
+        predictor `name` on `split`. None if the record states no positive number for it."""
         rungs: Any = self.facts
         for key in ("ladder", split, name):
             rungs = rungs.get(key) if isinstance(rungs, Mapping) else None
@@ -94,48 +95,48 @@ class Evidence:
 
     @property
     def loss_signal(self) -> str:
-        """The signal that holds the training loss: `loss`, the loss of each batch, or `train_loss`
-        when only that was recorded."""
+        """The signal to use as training loss: `loss`, the loss of each batch, or `train_loss` if
+        `loss` was not recorded."""
         return "loss" if self.sites("loss") else "train_loss"
 
     @property
     def evaluated_loss_signal(self) -> str:
-        """The signal that holds the training loss with the least noise: `train_loss`, the loss over
-        the whole split, or `loss` when only that was recorded."""
+        """The signal to use as training loss where noise matters: `train_loss`, the loss over the
+        whole split, or `loss` if `train_loss` was not recorded."""
         return "train_loss" if self.sites("train_loss") else "loss"
 
     def sites(self, signal: str) -> tuple[str, ...]:
-        """The sites at which a signal was measured; () when it never was."""
+        """The sites at which a signal was measured; () if it was not recorded."""
         return self._record.sites(signal)
 
     def series(self, signal: str, site: str = "") -> tuple[Steps, Column]:
-        """The steps at which a signal was measured, and its values there: [n], [n].
+        """The steps at which a signal was measured, and its values at these steps: [n], [n].
 
-        Raises CannotJudgeError when it never was, and for LOSS_SIGNALS when rules for a loss do not
-        apply to this run."""
+        Raises CannotJudgeError when the signal was not recorded. For LOSS_SIGNALS it is also raised
+        when the rules for a loss do not apply to this run (`no_loss_rules`)."""
         steps, values = self.unchecked_series(signal, site)
         if signal in LOSS_SIGNALS and self.no_loss_rules:
             raise CannotJudgeError(self.no_loss_rules)
         return steps, values
 
     def unchecked_series(self, signal: str, site: str = "") -> tuple[Steps, Column]:
-        """As `series`, but also where rules for a loss do not apply. A value that is not finite is
-        a fault in any run."""
+        """Like `series`, but also allowed when the rules for a loss do not apply. It serves the
+        check for values that are not finite, which are a fault in any run."""
         steps, values = self._record.series(signal, site)
         if not len(steps):
             raise CannotJudgeError(f"{signal} was not recorded")
         return steps, values
 
     def curve(self, signal: str) -> Curve:
-        """The finite points of a signal of the whole run. Raises CannotJudgeError as `series`
-        does."""
+        """The finite points of a signal of scope "run". Raises CannotJudgeError in the same cases
+        as `series`."""
         if signal not in self._results:
             self._results[signal] = Curve(*self.series(signal))
         curve: Curve = self._results[signal]
         return curve
 
     def curve_or_empty(self, signal: str) -> Curve:
-        """As `curve`, but without points when the signal was not recorded."""
+        """Like `curve`, but an empty curve if the signal was not recorded."""
         return self.curve(signal) if self.sites(signal) else Curve(self.steps[:0], np.empty(0))
 
     def training_loss(self) -> Curve:
@@ -149,8 +150,8 @@ class Evidence:
         return curve
 
     def at_start(self, signal: str, site: str = "") -> float:
-        """The value of a signal at step 0. Raises CannotJudgeError when it was not measured
-        there."""
+        """The value of a signal at step 0. Raises CannotJudgeError when it was not measured at
+        step 0."""
         steps, values = self.series(signal, site)
         if steps[0] != 0:
             raise CannotJudgeError(f"{signal} was first measured at step {steps[0]}, not at step 0")
@@ -158,16 +159,17 @@ class Evidence:
 
     @cached_property
     def no_loss_rules(self) -> str:
-        """Why rules for a loss do not apply to this run; "" when they do."""
+        """The reason why the rules for a loss do not apply to this run; "" if they apply."""
         if self.facts.get("objective") == REINFORCEMENT:
-            return f"{REINFORCEMENT}: the loss of a policy does not say how well it does"
+            return f"{REINFORCEMENT}: the loss of a policy does not measure its success"
         if _has_both_signs_throughout(self._record.series("loss")[1]):
-            return f"{REINFORCEMENT}, it seems: the loss has both signs from first to last"
+            return f"{REINFORCEMENT}, probably: the loss has both signs throughout"
         return ""
 
 
 def _has_both_signs_throughout(losses: Column) -> bool:
-    """Whether a loss looks like a policy's: of both signs at its start and at its end."""
+    """Whether a loss looks like the loss of a policy: it has both signs at its start and at its
+    end."""
     losses = losses[np.isfinite(losses)]
     if len(losses) < MIN_POINTS_FOR_SIGNS:
         return False

@@ -1,4 +1,4 @@
-"""What a cause means, needs and calls for: the lines that `python -m probes explain` prints."""
+"""Explains a cause in the lines of text that `python -m probes explain` prints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from probes.diagnosis.base import Symptom
 from probes.diagnosis.causes import Cause
 
 UNKNOWN = {"site": "(site)", "step": "N", "onset": "N", "observed": "X", "limit": "Y"}
-"""What stands for the numbers of a run, which only its diagnosis can give."""
+"""Placeholder -> text to print for it, since only the diagnosis of a run gives the numbers."""
 
 
 def explanation(cause: Cause) -> list[str]:
@@ -16,12 +16,12 @@ def explanation(cause: Cause) -> list[str]:
     for symptom, least in cause.needs.items():
         beyond = f", by a factor of {10**least:g} at least" if least else ""
         lines += [f"needs {symptom.name}{beyond}", *_on_symptom(symptom)]
-    lines += [f"is not named beside {symptom.name}" for symptom in cause.excluded]
-    lines += [f"also accounts for {symptom.name}" for symptom in cause.explains]
-    for other, clues in cause.alike.items():
-        unless = f", unless {' or '.join(clue.text for clue in clues)} tells" if clues else ""
-        lines.append(f"may be {other} as well{unless}")
-    return [*lines, f"remedy: {cause.remedy.format(onset='N (which the diagnosis names)')}"]
+    lines += [f"is not named if {symptom.name} is found" for symptom in cause.excluded]
+    lines += [f"also explains {symptom.name}" for symptom in cause.explains]
+    for other, clues in cause.may_also_be.items():
+        unless = f", unless {' or '.join(clue.text for clue in clues)}" if clues else ""
+        lines.append(f"may also be {other}{unless}")
+    return [*lines, f"remedy: {cause.remedy.format(onset='N (the diagnosis gives the step)')}"]
 
 
 def _on_symptom(symptom: Symptom) -> list[str]:

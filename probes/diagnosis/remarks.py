@@ -1,8 +1,8 @@
-"""Remarks on a run that has ended: facts worth knowing that are no fault, one sentence each with
-its numbers.
+"""Remarks on a run that has ended: facts that are worth knowing but are not faults. Each remark is
+one sentence with its numbers.
 
-A remark is never a finding: no cause needs it and no verdict depends on it. What it says may be
-intended, or may have several reasons that the log cannot tell apart
+A remark is never a finding: no cause needs it and no verdict depends on it. The fact may be
+intended, or it may have several possible reasons that the log cannot distinguish
 (`docs/what-can-be-known.md`)."""
 
 from __future__ import annotations
@@ -24,53 +24,58 @@ from probes.diagnosis.curves import (
 from probes.diagnosis.evidence import Evidence
 from probes.record import Column
 
-MIN_RATES = 20
-"""Points of lr from which the schedule is remarked on."""
+MIN_RATE_POINTS = 20
+"""Minimum number of points of lr for a remark on the schedule."""
 MAX_SHARE_LEFT = 0.1
-"""Share of the declared steps that may be missing, and of the peak rate that may be left, at the
-end of a schedule."""
+"""A schedule counts as finished if at most this share of its declared steps is missing at the end
+of the log, or if the last rate is at most this share of the peak rate."""
 MIN_LINE_FALL_ERRORS = 3.0
-"""Standard errors by which a loss that still falls at its end must fall over the whole log."""
+"""A loss is remarked on as still falling only if it falls by more than this many standard errors
+over the whole log."""
 MIN_SECOND_HALF_FALL_ERRORS = 2.0
-"""Standard errors by which it must fall in the second half."""
+"""The same for the fall in the second half of the log."""
 LINE_RATIO = (0.3, 1.2)
-"""Fall in the second half of a log over the fall in the first, for a loss that falls along a line.
-It is 1 for an exact line, a little more with noise, and below a third for a curve that comes to
-rest. Chosen on the cases of `testing.faults`."""
+"""Range of (fall in the second half of a log) / (fall in the first half) for a loss that falls
+along a line. This ratio is 1 for an exact line, a little more with noise, and below a third for a
+curve that levels off. The range was chosen on the cases of `testing.faults`."""
 MIN_RISE_ERRORS = 6.0
-"""Standard errors of the levels that a rise of the loss, or a small fall, must exceed."""
+"""A rise of the loss, or a small fall, is remarked on only if it exceeds this many standard
+errors."""
 MIN_RISE_DRIFTS = 3.0
-"""Standard deviations of drift from segment to segment that a rise must exceed. Smoothed noise
-drifts."""
+"""A rise must also exceed this many standard deviations of the drift from segment to segment,
+because smoothed noise drifts."""
 START_OUTLIER_SIGMAS = 2.0
-"""Standard deviations by which the highest of the first points may exceed the start level."""
+"""The highest of the first points may exceed the start level by this many standard deviations of
+noise."""
 MIN_SHARE_GIVEN_BACK = 0.25
-"""Share of what was learned that a rise must give back, as for a spike of the loss. At the end of a
-log the same share of the lowest level is enough."""
+"""A rise is remarked on only if it undoes this share of the fall before it, as for a spike of the
+loss. At the end of a log, a rise by this share of the lowest level is enough."""
 MIN_SEGMENTS_HIGH = 3
-"""Segments for which a rise that came back must have lasted. A shorter one is a spike."""
+"""A temporary rise is remarked on only if it lasts for this many segments. A shorter rise is a
+spike."""
 MIN_RELATIVE_FALL = 0.01
-"""Fall of the loss relative to its start, below which a fall is remarked on."""
+"""A fall of the loss by less than this share of its start is remarked on as small."""
 MIN_TIMES_BELOW_ZERO = 100
-"""Times its start level that a loss must be below 0 to have no floor. The loss of a density may be
-below 0 too, but keeps its order of magnitude."""
+"""A loss has no floor if it ends further below 0 than this many times its start level. The loss of
+a density may also be below 0, but keeps its order of magnitude."""
 MIN_EVALUATIONS = 10
-"""Evaluations whose last quarter has a median."""
-LAST_OF_FEW, MIN_RISE_OF_FEW = 2, 1.2
-"""With fewer evaluations, remark only if the last two are at least 1.2 times the lowest (as for
-overfitting)."""
+"""Minimum number of evaluations for using the median of the last quarter."""
+FEW_EVALUATIONS_LAST, FEW_EVALUATIONS_MIN_RISE = 2, 1.2
+"""With fewer than MIN_EVALUATIONS evaluations, remark only if the last 2 are more than 1.2 times
+the minimum. The overfitting detector uses the same factor."""
 MIN_FINAL_RISE = 1.1
-"""Median of the last quarter of validation loss over its lowest median of three. Waves reach
-less."""
+"""Validation loss is remarked on only if the median of its last quarter exceeds its lowest median
+of three by this factor. Ordinary waves of the curve stay below it."""
 MIN_RISE_FROM_FIRST = 1.03
-"""Last level of validation loss over its first evaluation, for one that rose from there on. As for
-overfitting, a loss within 3 % of its minimum counts as being there."""
+"""Validation loss has risen from its first evaluation on only if its last level exceeds that
+evaluation by this factor. As for overfitting, a loss within 3 % of its minimum counts as equal to
+it."""
 MIN_RISE_FROM_FIRST_Z = 3.0
-"""Standard errors of that rise (`fall_z`)."""
+"""The same rise must exceed this many standard errors (`fall_z`)."""
 
 
 def remarks_on(evidence: Evidence) -> tuple[str, ...]:
-    """All remarks on a run; none where rules for a loss do not apply."""
+    """All remarks on a run; () if the rules for a loss do not apply (`Evidence.no_loss_rules`)."""
     if evidence.no_loss_rules:
         return ()
     loss = evidence.curve_or_empty(evidence.loss_signal)
@@ -82,14 +87,14 @@ def remarks_on(evidence: Evidence) -> tuple[str, ...]:
     val = evidence.curve_or_empty("val_loss")
     on_val = (
         (_rose_from_first(val),)
-        if evidence.once(val_loss_never_fell)
+        if evidence.cached(val_loss_never_fell)
         else tuple(_on_end_of_validation(val))
     )
     return (*_on_rate(evidence), *on_loss, *on_val)
 
 
 def val_loss_never_fell(evidence: Evidence) -> bool:
-    """Whether validation loss rose and no evaluation was lower than the first, while the training
+    """Whether validation loss rose and was never below its first evaluation, although the training
     loss fell."""
     if evidence.no_loss_rules:
         return False
@@ -104,10 +109,10 @@ def val_loss_never_fell(evidence: Evidence) -> bool:
 
 
 def _on_rate(evidence: Evidence) -> Iterator[str]:
-    """A constant rate, a rate that starts at its peak, a schedule that was cut off."""
+    """Remark on a constant rate, a rate that starts at its peak, or a schedule that was cut off."""
     rate = evidence.curve_or_empty("lr")
     steps, rates = rate.steps, rate.values
-    if len(rates) < MIN_RATES or not rates.any():
+    if len(rates) < MIN_RATE_POINTS or not rates.any():
         return
     first, peak, last = float(rates[0]), float(rates.max()), float(rates[-1])
     if (rates == first).all():
@@ -129,12 +134,13 @@ def _on_rate(evidence: Evidence) -> Iterator[str]:
 
 
 def _on_shape(loss: Curve) -> Iterator[str]:
-    """A loss that rose for long, ends far above its lowest level, or still falls at its end."""
+    """Remark on a loss that rose for a long time, ends far above its lowest level, or is still
+    falling at its end."""
     segments, first_points = loss.segments, loss.values[:MIN_SEGMENT_POINTS]
     level, error = segments.level, segments.error
     correlated_error = loss.level_error if len(loss) >= MIN_POINTS_FOR_CORRELATION else error
-    # A loss may fall far within its first segment or its first points, so its start is the highest
-    # of both, without what may be noise.
+    # A loss may fall far within its first segment, or even within its first points. Its start is
+    # therefore the median of the first points, or the highest of them minus a bound on the noise.
     start = max(
         float(median(first_points)),
         float(first_points.max() - START_OUTLIER_SIGMAS * segments.noise[0]),
@@ -193,15 +199,16 @@ def _falls_of_halves(loss: Curve) -> tuple[tuple[float, float], tuple[float, flo
 
 
 def _fall(level: Column, error: Column) -> tuple[float, float]:
-    """How far the least-squares line through levels [B] falls over them, and its standard error."""
+    """The fall of the least-squares line through the levels [B], from the first to the last
+    segment, and its standard error."""
     place = np.arange(len(level)) - (len(level) - 1) / 2
     weight = place / (place @ place) * len(level)
     return -float(weight @ level), float(np.linalg.norm(weight * error))
 
 
 def _on_small_fall(loss: Curve) -> Iterator[str]:
-    """A loss that fell, but by a tiny part of its level: the task was learned before, or the loss
-    contains a large constant."""
+    """Remark on a loss that fell by only a tiny part of its level. Either the task was learned
+    before the log began, or the loss contains a large constant."""
     segments, error = loss.segments, loss.level_error
     start, end = float(loss.values[:MIN_SEGMENT_POINTS].max()), float(segments.level[-1])
     least = MIN_RISE_ERRORS * float(np.hypot(error[0], error[-1]))
@@ -213,32 +220,32 @@ def _on_small_fall(loss: Curve) -> Iterator[str]:
 
 
 def _on_missing_floor(loss: Curve) -> Iterator[str]:
-    """A loss that is far below 0 and falls ever faster, since nothing bounds it."""
+    """Remark on a loss that is far below 0 and falls ever faster, so it has no lower bound."""
     level = loss.segments.level
     start, middle, end = (float(level[at]) for at in (0, len(level) // 2, -1))
     if end < -MIN_TIMES_BELOW_ZERO * abs(start) and end < 2 * middle < 0:
         yield (
             f"the loss falls below 0 without end: from {start:.4g} to {end:.4g}; a cross-entropy "
-            "does so whose targets are no probabilities"
+            "does this if its targets are not probabilities"
         )
 
 
 def _rose_from_first(val: Curve) -> str:
     return (
         f"val_loss rose from its first evaluation on: from {val.values[0]:.4g} at step "
-        f"{val.steps[0]} to {val.values[-1]:.4g}; unrelated labels look like that, and good ones "
-        "first evaluated too late"
+        f"{val.steps[0]} to {val.values[-1]:.4g}; either the labels are unrelated to the inputs, "
+        "or the first evaluation came too late"
     )
 
 
 def _on_end_of_validation(val: Curve) -> Iterator[str]:
-    """A validation loss whose last quarter lies above its lowest by more than its waves."""
+    """Remark on a validation loss that ends above its minimum by more than its waves."""
     steps, values = val.steps, val.values
-    if len(values) <= LAST_OF_FEW or values.min() <= 0:
+    if len(values) <= FEW_EVALUATIONS_LAST or values.min() <= 0:
         return
     if len(values) < MIN_EVALUATIONS:
         lowest = int(values.argmin())
-        if values[-LAST_OF_FEW:].min() > MIN_RISE_OF_FEW * values[lowest]:
+        if values[-FEW_EVALUATIONS_LAST:].min() > FEW_EVALUATIONS_MIN_RISE * values[lowest]:
             yield _ends_above(float(values[-1]), float(values[lowest]), int(steps[lowest]))
         return
     medians = median(sliding_window_view(values, 3))

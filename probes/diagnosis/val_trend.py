@@ -1,4 +1,5 @@
-"""The trend of a validation loss: where it stops falling and turns up, and by how much it rises."""
+"""Fits a smooth trend to a validation loss: the step at which it starts to rise, and by how much it
+rises."""
 
 from __future__ import annotations
 
@@ -11,29 +12,31 @@ from probes.diagnosis.curves import SMOOTHING_WINDOW, centred_mean
 from probes.record import Column, Steps
 
 MAX_START_OVER_MINIMUM = 1.25
-"""The trend is fitted from where the smoothed loss first comes within this factor of its minimum.
-The fall before that is steeper than the trend can follow, and says nothing of the turn."""
+"""The fit starts where the smoothed loss first comes within this factor of its minimum. The fall
+before that is too steep for the terms of the trend, and tells nothing about where the loss turns
+up."""
 MAX_STOP_OVER_MINIMUM = 1.01
-"""Evaluations whose smoothed loss is within this factor of the minimum are equally good places to
-stop."""
+"""Evaluations whose smoothed loss is within this factor of the minimum are equally good steps to
+stop at."""
 TERMS = 4
-"""Terms of the trend."""
+"""Number of terms of the trend (`trend_of`)."""
 NOISE_WINDOW_SHARE = 0.2
-"""Share of the run, to either side of an evaluation, over which the noise there is estimated."""
+"""The noise at an evaluation is estimated from this share of the run before it and the same share
+after it."""
 MIN_RELATIVE_NOISE = 1e-6
-"""Noise below which evaluations count as exact."""
+"""Lower bound on the estimated noise, relative to the mean loss."""
 MAX_CORRELATION = 0.9
-"""Upper bound on the correlation of neighbouring residuals. Without it one long wave would hide
-every rise."""
+"""Upper bound on the estimated correlation of neighbouring residuals. Without this bound, one long
+wave in the loss would make every rise insignificant."""
 
 
 class Trend(NamedTuple):
     """A trend through the evaluations of a run.
 
-    turn          the step at which it is lowest
-    rise          its end over its lowest point
-    rise_errors   the rise in standard errors, which allow for noise that varies along the run and
-                  is correlated as the residuals are
+    turn          the step at which the trend is lowest
+    rise          the last value of the trend divided by its lowest value
+    rise_errors   the rise in standard errors. The standard error allows for noise that varies along
+                  the run and is correlated like the residuals
     """
 
     turn: int
@@ -45,7 +48,7 @@ class Stop(NamedTuple):
     """Where a run should have stopped, in steps.
 
     first, last   the first and last evaluation whose smoothed loss is within 1 % of its minimum
-    step          the one of these that is nearest to the turn of the trend
+    step          the evaluation nearest to the turn of the trend, among those within 1 %
     """
 
     step: int
@@ -59,7 +62,7 @@ def trend_of(steps: Steps, losses: Column) -> Trend | None:
     fall.
 
     The terms describe a fall that slows down, followed by a rise that is steady or slows down. The
-    tests hold the turn to curves of three families that do not have this form, with noise as
+    tests check the turn on three families of curves that do not have this form, with noise as
     measured."""
     origin = min(0.0, float(steps[0]))
     begin = _trend_begins(losses)
@@ -86,7 +89,7 @@ def trend_of(steps: Steps, losses: Column) -> Trend | None:
 
 
 def stop_of(steps: Steps, losses: Column) -> Stop:
-    """Where a run with these validation losses [n] at steps [n] should have stopped. Raises
+    """The step at which a run with validation losses [n] at steps [n] should have stopped. Raises
     ValueError for fewer than SMOOTHING_WINDOW evaluations."""
     smooth = centred_mean(losses)
     smooth_steps = steps[SMOOTHING_WINDOW // 2 : len(steps) - SMOOTHING_WINDOW // 2]
@@ -99,8 +102,8 @@ def stop_of(steps: Steps, losses: Column) -> Stop:
 
 
 def _trend_begins(losses: Column) -> int:
-    """The index of the first evaluation that belongs to the trend; 0 when there are too few to
-    smooth."""
+    """The index of the first evaluation to which the trend is fitted; 0 if there are too few
+    evaluations to smooth."""
     if len(losses) < SMOOTHING_WINDOW:
         return 0
     smooth = centred_mean(losses)
@@ -108,18 +111,19 @@ def _trend_begins(losses: Column) -> int:
 
 
 def _terms(steps: Column) -> Column:
-    """The terms of the trend at each step from 0 on: [n, TERMS]."""
+    """The terms of the trend at each of `steps` [n], which are >= 0: [n, TERMS]."""
     time = (steps + 1.0) / (steps[-1] + 1.0)
     log = np.log(time)
     return np.stack([np.ones_like(time), log, time, log * log], axis=1)
 
 
 def _noise_along(residuals: Column, level: float) -> Column:
-    """Standard deviation of the noise at each evaluation [n], which falls with the learning rate,
-    by a factor of four in a run.
+    """Standard deviation of the noise at each evaluation [n]. It is not constant: it falls with the
+    learning rate, by a factor of four in a run.
 
-    It is the root mean square of the residuals in a window around the evaluation, mirrored at both
-    ends, and at least MIN_RELATIVE_NOISE of the level."""
+    It is estimated as the root mean square of the residuals in a window around the evaluation, with
+    residuals mirrored at both ends of the run, and is at least MIN_RELATIVE_NOISE times the
+    level."""
     reach = max(SMOOTHING_WINDOW, int(NOISE_WINDOW_SHARE * len(residuals)))
     squares = np.square(np.pad(residuals, reach, mode="reflect"))
     total = np.concatenate([[0.0], np.cumsum(squares)])

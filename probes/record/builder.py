@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from probes.record.record import (
-    EXACT,
-    NONFINITE,
+    MAX_EXACT_INT,
+    NONFINITE_STRINGS,
     Json,
     Record,
     RecordError,
@@ -24,7 +24,7 @@ from probes.record.record import (
 )
 from probes.record.signals import BY_NAME, Reading, known
 
-RUN = ("",)
+RUN_SITES = ("",)
 """The sites of a signal of the run."""
 
 
@@ -90,8 +90,8 @@ class Builder:
             values = _numbers(reading)
             sites = positions(len(values))
         else:
-            sites, values = RUN, (_number(reading),)
-        if sites != RUN if scope == "run" else "" in sites:
+            sites, values = RUN_SITES, (_number(reading),)
+        if sites != RUN_SITES if scope == "run" else "" in sites:
             wanted = "one number" if scope == "run" else f"a number for each {scope}, by name"
             raise RecordError(f"signal {name!r} is {reading!r:.200}; it must be {wanted}")
         previous = self._cells.get(name)
@@ -160,17 +160,19 @@ def _numbers(values: Sequence[Any]) -> tuple[float, ...]:
     """All values as `_number` converts them. Floats, and whole numbers that float64 holds exactly,
     need no conversion."""
     kinds = set(map(type, values))
-    plain = kinds == {float} or (kinds == {int} and min(values) >= -EXACT and max(values) <= EXACT)
+    plain = kinds == {float} or (
+        kinds == {int} and min(values) >= -MAX_EXACT_INT and max(values) <= MAX_EXACT_INT
+    )
     return tuple(values) if plain else tuple(map(_number, values))
 
 
 def _number(value: object) -> float:
-    if type(value) is int and abs(value) <= EXACT:
+    if type(value) is int and abs(value) <= MAX_EXACT_INT:
         return value
-    if isinstance(value, str) and value not in NONFINITE:
+    if isinstance(value, str) and value not in NONFINITE_STRINGS:
         raise RecordError(
             f"{value!r:.60} is not a number; the only strings that may stand for numbers are "
-            f"{', '.join(sorted(NONFINITE))}"
+            f"{', '.join(sorted(NONFINITE_STRINGS))}"
         )
     try:
         return float(value)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from probes.record.builder import Builder, site_names
 from probes.record.jsonl_columns import read_by_column
-from probes.record.record import NONFINITE, Json, Record, RecordError, Stop
+from probes.record.record import NONFINITE_STRINGS, Json, Record, RecordError, Stop
 
 SCHEMA = 1
 """The version of the format that is written; earlier ones are read as well."""
@@ -55,7 +55,7 @@ def numbers_for_strings(value: Json) -> Json:
         return {key: numbers_for_strings(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [numbers_for_strings(inner) for inner in value]
-    return float(value) if isinstance(value, str) and value in NONFINITE else value
+    return float(value) if isinstance(value, str) and value in NONFINITE_STRINGS else value
 
 
 def load(path: str | Path) -> Record:

@@ -16,8 +16,8 @@ from math import inf
 
 import numpy as np
 
-from probes.record.builder import RUN, positions, site_names
-from probes.record.record import EXACT, Column, Json, Record, Steps, Table, read_only
+from probes.record.builder import RUN_SITES, positions, site_names
+from probes.record.record import MAX_EXACT_INT, Column, Json, Record, Steps, Table, read_only
 from probes.record.signals import BY_NAME, known
 
 BLOCK_ROWS = 256
@@ -34,7 +34,7 @@ class SignalReader:
 
     def __init__(self, name: str, sites: tuple[str, ...] | None = None) -> None:
         self.of_run = known(name).scope == "run"
-        self.sites = RUN if self.of_run else sites
+        self.sites = RUN_SITES if self.of_run else sites
         self.rows: list[int] = []
         self.cells: list[Json] = []
         self.blocks: list[tuple[list[int], Column]] = []
@@ -147,6 +147,6 @@ def _finite(cells: Sequence[Json]) -> Column:
         raise NotPlainError("a value that is not a number")
     values = np.frombuffer(array("d", cells))
     largest = max(values.max(initial=0.0), -values.min(initial=0.0))
-    if not largest < inf or (int in kinds and largest >= EXACT):
+    if not largest < inf or (int in kinds and largest >= MAX_EXACT_INT):
         raise NotPlainError("a value that is not finite, or too large a whole number")
     return values

@@ -16,10 +16,10 @@ import numpy.typing as npt
 from probes.common.text import did_you_mean
 from probes.record.signals import known
 
-NONFINITE = frozenset({"NaN", "Infinity", "-Infinity"})
+NONFINITE_STRINGS = frozenset({"NaN", "Infinity", "-Infinity"})
 """The strings that stand in a file for the numbers that JSON lacks."""
 
-EXACT = 2**53
+MAX_EXACT_INT = 2**53
 """float64 holds every whole number up to this one."""
 
 REINFORCEMENT = "reinforcement learning"

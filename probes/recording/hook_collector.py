@@ -86,7 +86,7 @@ class SignalCollector:
             **reported,
             **self._reducer.readings(step.loss),
         }
-        self.forget()
+        self.clear()
         return {
             signal.name: measured.get(signal.name)
             if evaluated or signal.cadence == "step"
@@ -94,9 +94,9 @@ class SignalCollector:
             for signal in self._signals
         }
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Drop what the hooks have seen since the last step."""
-        self._reducer.forget()
+        self._reducer.clear()
 
     def _hand_over_gradients(self, step: Step) -> None:
         """From the last layer back to the first, then the parameters that belong to no layer. A

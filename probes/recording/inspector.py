@@ -21,7 +21,11 @@ ForwardHook = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]
 OutputHook = Callable[[Any], None]
 BackwardHook = Callable[["ParamView", Any], None]
 During = Literal["training", "evaluation"] | None
-SKIPPED: Mapping[During, bool | None] = {"training": False, "evaluation": True, None: None}
+SKIP_IF_TRAINING_IS: Mapping[During, bool | None] = {
+    "training": False,
+    "evaluation": True,
+    None: None,
+}
 """During -> the value of a model's `training` for which the hook is skipped."""
 
 
@@ -74,9 +78,10 @@ class HookHandle:
         owner: Any,
         attribute: str,
         fire: Callable[..., None],
-        forget: Callable[[HookHandle], None],
+        on_remove: Callable[[HookHandle], None],
     ) -> None:
-        self._owner, self._attribute, self._fire, self._forget = owner, attribute, fire, forget
+        self._owner, self._attribute = owner, attribute
+        self._fire, self._on_remove = fire, on_remove
         # The tuple is replaced, never changed, so a loop over the old one is not disturbed.
         setattr(owner, attribute, (*getattr(owner, attribute), fire))
 
@@ -85,7 +90,7 @@ class HookHandle:
             hook for hook in getattr(self._owner, self._attribute) if hook is not self._fire
         )
         setattr(self._owner, self._attribute, kept)
-        self._forget(self)
+        self._on_remove(self)
 
 
 class Inspector:
@@ -123,7 +128,7 @@ class Inspector:
         under the name."""
         if hook is None:
             return self.register_output(name, module, None, during)
-        model, skipped, observe = self._model, SKIPPED[during], hook
+        model, skipped, observe = self._model, SKIP_IF_TRAINING_IS[during], hook
 
         def fire(
             module: HookedModule, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
@@ -145,7 +150,7 @@ class Inspector:
         """Like `register_forward`, but the hook is called as hook(output). This is cheaper, because
         fewer read-only views are made."""
         target, observe = self._site(name, module), hook or self._statistics_hook(name)
-        model, skipped = self._model, SKIPPED[during]
+        model, skipped = self._model, SKIP_IF_TRAINING_IS[during]
 
         def fire(
             _module: HookedModule, _args: tuple[Any, ...], _kwargs: dict[str, Any], output: Any
@@ -208,13 +213,13 @@ class Inspector:
         return _lookup(self._model.sites, name, "site") if module is None else module
 
     def _attach(
-        self, owner: Any, attribute: str, fire: Callable[..., None], kept_as: str = ""
+        self, owner: Any, attribute: str, fire: Callable[..., None], statistics_name: str = ""
     ) -> HookHandle:
-        handle = HookHandle(owner, attribute, fire, self._forget)
-        self._handles[handle] = kept_as
+        handle = HookHandle(owner, attribute, fire, self._drop)
+        self._handles[handle] = statistics_name
         return handle
 
-    def _forget(self, handle: HookHandle) -> None:
+    def _drop(self, handle: HookHandle) -> None:
         self._statistics.pop(self._handles.pop(handle, ""), None)
 
     def _statistics_hook(self, name: str) -> Callable[..., None]:

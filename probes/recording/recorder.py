@@ -21,13 +21,13 @@ from typing import Self, TextIO
 import numpy as np
 
 from probes.record import Builder, Json, Record, RecordError, Stop
-from probes.record.builder import RUN, Cells, positions
+from probes.record.builder import RUN_SITES, Cells, positions
 from probes.record.jsonl import SCHEMA, encode, numbers_for_strings
 from probes.record.signals import SIGNALS, Reading
 from probes.recording.arrays import ArrayLike, detached, real_array, real_matrix, visible_keys
 from probes.recording.reducers import Reducer, norm
 
-NO_TENSORS = frozenset({float, int, dict, list, np.ndarray, type(None)})
+NON_TENSOR_TYPES = frozenset({float, int, dict, list, np.ndarray, type(None)})
 """Types of readings that are certainly no tensors. Looking for `detach` in each reading would cost
 as much as the rest of `log`."""
 
@@ -95,7 +95,7 @@ class Recorder:
         if self._closed:
             raise RecordError(f"step {step} was logged after the recorder was closed")
         row = self._builder.append(step, self._with_reduced_arrays(readings))
-        self._reducer.forget()
+        self._reducer.clear()
         self._sizes.clear()
         if self._file is None:
             return
@@ -207,7 +207,7 @@ class Recorder:
 
     def _with_reduced_arrays(self, readings: Mapping[str, Reading]) -> Mapping[str, Reading]:
         row = readings
-        if not NO_TENSORS.issuperset(map(type, readings.values())):
+        if not NON_TENSOR_TYPES.issuperset(map(type, readings.values())):
             row = {name: detached(reading) for name, reading in readings.items()}
         if self._reducer.empty:
             return row
@@ -225,7 +225,7 @@ class Recorder:
     def _written(self, name: str, cells: Cells, moved: dict[str, tuple[str, ...]]) -> Json:
         """A number, or a list of numbers. The sites of a list are written in a line of their own
         when they change: those are added to `moved`."""
-        if cells.sites == RUN:
+        if cells.sites == RUN_SITES:
             return cells.values[0]
         layout = self._layouts.get(name)
         if cells.sites != layout and not (

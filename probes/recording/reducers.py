@@ -147,7 +147,7 @@ class Reducer:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was handed over since the last `forget`."""
+        """Whether nothing was handed over since the last `clear`."""
         return not any(self._parts.values())
 
     def readings(self, loss: float | None) -> dict[str, Mapping[str, float]]:
@@ -162,7 +162,7 @@ class Reducer:
         }
         return {name: values for name, values in readings.items() if values}
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Start a new row."""
         for parts in self._parts.values():
             parts.clear()

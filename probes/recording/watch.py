@@ -83,7 +83,7 @@ def watched_steps(
                 readings = collector.readings(step)
             recorder.log(step.index, **readings)
             yield step
-            collector.forget()  # passes that the caller made are not part of the run
+            collector.clear()  # passes that the caller made are not part of the run
 
 
 @contextmanager

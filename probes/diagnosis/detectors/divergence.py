@@ -114,7 +114,7 @@ class HighEnd(NamedTuple):
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    end = evidence.once(high_end)
+    end = evidence.cached(high_end)
     if end is None:
         return []
     return [

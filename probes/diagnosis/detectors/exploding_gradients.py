@@ -51,7 +51,7 @@ def judge(evidence: Evidence) -> list[Finding]:
         raise CannotJudgeError(
             f"{len(log_norm)} norms that are finite and not 0; {MIN_POINTS} are needed"
         )
-    if not evidence.once(high_end):
+    if not evidence.cached(high_end):
         return []
     segments = log_norm.segments
     low = int(segments.level.argmin())
