@@ -21,7 +21,7 @@ def noisy(seed: int = 0, sigma: float = 0.05, scale: float = 1.0) -> np.ndarray:
 
 
 def raised(at: int, height: float, points: int = 2, **options: float) -> Record:
-    """A record of that loss with some points raised."""
+    """A record of the loss of `noisy` with some points raised."""
     losses = noisy(**options)
     losses[at : at + points] += height
     return hand_made({"loss": losses.tolist()})
@@ -30,7 +30,7 @@ def raised(at: int, height: float, points: int = 2, **options: float) -> Record:
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("at", [60, 150, POINTS - 2])
 def test_it_fires_on_two_points_up_by_half_of_what_was_learned(at: int, scale: float) -> None:
-    """In any unit. It is known at the second of the two points."""
+    """It fires in any unit, at the second of the two points."""
     (finding,) = found(DETECTOR, raised(at, 1.5 * scale, scale=scale))
     assert (finding.symptom, finding.step, finding.onset) == ("loss-spike", at + 1, at)
     assert finding.observed == pytest.approx(0.5, abs=0.1)
@@ -38,13 +38,13 @@ def test_it_fires_on_two_points_up_by_half_of_what_was_learned(at: int, scale: f
 
 @pytest.mark.parametrize("height", [1.5, 2.7, 90.0])
 def test_it_stays_quiet_on_a_single_point(height: float) -> None:
-    """However high, an unusual batch leaves the model as it was."""
+    """An unusual batch leaves the model as it was, however high its loss is."""
     assert found(DETECTOR, raised(150, height, points=1)) == []
 
 
 @pytest.mark.parametrize(("height", "expected"), [(1.0, []), (9.0, [150])])
 def test_a_smoothed_loss_must_rise_further(height: float, expected: list[int]) -> None:
-    """A single outlier raises a running mean for as long as the mean is wide."""
+    """A single outlier raises as many points of a running mean as the mean covers."""
     smooth = np.convolve(noisy(sigma=0.2), np.full(10, 0.1), "same")[:190]
     smooth[150:160] += height
     assert [f.onset for f in found(DETECTOR, hand_made({"loss": smooth.tolist()}))] == expected
@@ -63,7 +63,7 @@ def test_it_stays_quiet_on_noise_of_a_tenth(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_it_stays_quiet_on_growing_noise_with_a_heavy_tail(seed: int) -> None:
-    """A confident model loses next to nothing on most batches and much on a few."""
+    """A confident model has next to no loss on most batches and a large loss on a few."""
     rng = np.random.default_rng(seed)
     time = np.arange(2000) / 2000
     losses = 0.05 + 2 * np.exp(-10 * time) + (0.1 + time) * rng.exponential(0.3, 2000)
@@ -100,7 +100,7 @@ def test_it_stays_quiet_on_a_loss_that_only_rises() -> None:
 
 
 def test_a_spike_that_is_half_a_decade_worse_is_reported_again() -> None:
-    """An equal one is not."""
+    """A spike of the same size is not reported again."""
     losses = noisy()
     for at, height in ((60, 1.5), (100, 1.5), (150, 9.0)):
         losses[at : at + 2] += height
@@ -141,7 +141,8 @@ def test_it_cannot_judge_twenty_points() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_it_stays_quiet_on_a_hundred_thousand_steps_of_noise(seed: int) -> None:
-    """Whether nothing or much was learned. More points give more chances of a false alarm."""
+    """It stays quiet whether nothing or much was learned. More points give more chances of a false
+    alarm."""
     rng = np.random.default_rng(seed)
     level = 1 + 0.05 * rng.standard_normal(100_000)
     fallen = level + 3 * np.exp(-np.arange(100_000) / 10_000)
@@ -149,5 +150,5 @@ def test_it_stays_quiet_on_a_hundred_thousand_steps_of_noise(seed: int) -> None:
 
 
 def in_memory(losses: np.ndarray) -> Record:
-    """A record of a loss alone, made at once."""
+    """A record of a loss alone, built from its array."""
     return Record({}, np.arange(len(losses)), {"loss": Table(("",), losses[:, None])})

@@ -27,14 +27,14 @@ def steps_and_onsets(*losses, every=1, **signals):
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_it_fires_on_zeros_from_one_point_to_the_next(scale):
-    """In any unit. After fifty points the sixth zero completes a tenth of the log."""
+    """It fires in any unit. After fifty points the sixth zero completes a tenth of the log."""
     assert steps_and_onsets(*halving_loss(50, scale=scale), *[0.0] * 30) == [(55, 50)]
 
 
 @pytest.mark.parametrize("points", [20, 24])
 @pytest.mark.parametrize("every", [1, 50, 500])
 def test_it_fires_on_a_short_log_that_is_masked_midway(points, every):
-    """At the fifth zero, with rounded losses too."""
+    """It fires at the fifth zero, also when the losses are rounded."""
     half = points // 2
     losses = [*halving_loss(half, digits=4), *[0.0] * (points - half)]
     assert steps_and_onsets(*losses, every=every) == [((half + 4) * every, half * every)]
@@ -54,12 +54,12 @@ def test_a_tenth_of_the_log_is_needed(zeros, expected):
 
 @pytest.mark.parametrize(("zeros", "expected"), [(19, []), (20, [(19, 0)])])
 def test_zeros_from_the_first_point_on_need_twenty(zeros, expected):
-    """The loss of a policy that is its own reference begins at 0 and leaves it."""
+    """The loss of a policy that still equals its reference begins at 0 and leaves it."""
     assert steps_and_onsets(*[0.0] * zeros) == expected
 
 
 def test_it_stays_quiet_on_a_loss_that_left_0_before():
-    """Zeros that a loss leaves again are in order, and so may be the last ones."""
+    """Zeros that a loss leaves again are valid values, so its last zeros may be valid too."""
     assert steps_and_onsets(*[0.0] * 6, *halving_loss(20), *[0.0] * 30) == []
     assert steps_and_onsets(*halving_loss(20), 0.0, *halving_loss(20), *[0.0] * 30) == []
 
@@ -75,12 +75,13 @@ def test_it_stays_quiet_on_a_loss_that_left_0_before():
     ids=["small numbers", "near the last digit", "one of them near it", "too few to see the way"],
 )
 def test_it_stays_quiet_on_a_loss_that_comes_to_0_through_small_values(way):
-    """Or one that may have: a log with few decimals or few points does not show the way."""
+    """It also stays quiet when a log has too few decimals or points to show how the loss came to
+    0."""
     assert steps_and_onsets(*way, *[0.0] * 30) == []
 
 
 def test_it_fires_when_decimals_and_points_show_no_way_to_0():
-    """The same kinds of losses with enough of both."""
+    """The losses are similar, but the logs have enough decimals and points."""
     assert steps_and_onsets(2.3101, 2.2993, 2.3511, 2.2871, 2.3304, *[0.0] * 30) == [(9, 5)]
     assert steps_and_onsets(5.12, 5.07, 5.21, 5.13, 5.11, 5.19, *[0.0] * 30) == [(10, 6)]
 
@@ -96,7 +97,8 @@ def test_it_stays_quiet_on_a_loss_that_falls_by_a_decade_each_point():
     ids=["none", "small", "lost"],
 )
 def test_it_stays_quiet_while_a_small_gradient_arrives(norm, expected):
-    """Something is learned then: by a policy, or by a loss that is rounded."""
+    """A gradient shows that something is still learned, by a policy or with a loss that is
+    rounded."""
     assert (
         steps_and_onsets(*halving_loss(50), *[0.0] * 30, grad_norm=[*[1.0] * 50, *[norm] * 30])
         == expected

@@ -1,5 +1,6 @@
-"""A gradient alone that is not finite is usually mixed precision looking for its loss scale. It is
-a fault together with a lost loss, or when no gradient is finite any more."""
+"""A gradient that is not finite usually comes from mixed precision, which searches for its loss
+scale. It is a fault when the loss is not finite or 0 as well, or when no gradient is finite any
+more."""
 
 from math import inf, nan
 
@@ -38,7 +39,7 @@ def sites_steps_and_onsets(record):
     [range(16), range(33), [0, 1, 60], [119], range(0, 120, 2)],
     ids=["found", "found from 2^32", "raised", "at the end", "every other"],
 )
-def test_it_stays_quiet_while_mixed_precision_looks_for_its_scale(bad, loss, value):
+def test_it_stays_quiet_while_mixed_precision_searches_for_its_scale(bad, loss, value):
     """Up to 33 overflows in a row at the start, single ones later; the loss is finite
     throughout."""
     assert sites_steps_and_onsets(logged(loss, norms(*bad, value=value))) == []
@@ -65,8 +66,8 @@ def test_it_stays_quiet_on_mean_norms_that_one_overflow_spoils():
     ],
 )
 def test_it_fires_on_gradients_that_stay_lost_while_the_loss_stands_still(every, points, expected):
-    """After twenty points and more steps than a scale needs; with a row for each step that is after
-    forty points."""
+    """It fires after twenty points that cover more steps than the search for a scale. With a row
+    for each step, that is after forty points."""
     record = logged(STILL[: 50 + points], norms(*range(50, 120))[: 50 + points], every)
     assert sites_steps_and_onsets(record) == expected
 
@@ -83,7 +84,8 @@ def test_it_stays_quiet_on_one_point_fewer(every, points):
 
 
 def test_lost_gradients_must_be_a_tenth_of_the_log():
-    """Forty in a row after four hundred are too few, eighty are enough."""
+    """Forty lost gradients in a row after four hundred finite ones are too few; eighty are
+    enough."""
     loss, norm = (STILL * 5)[:520], [*[1.0] * 400, *[nan] * 120]
     assert sites_steps_and_onsets(logged(loss[:470], norm[:470])) == []
     assert sites_steps_and_onsets(logged(loss, norm)) == [("grad_norm", 479, 400)]
@@ -91,13 +93,15 @@ def test_lost_gradients_must_be_a_tenth_of_the_log():
 
 @pytest.mark.parametrize("value", [nan, inf])
 def test_the_onset_is_the_first_lost_gradient_before_the_lost_loss(value):
-    """It is known with the loss. An earlier overflow that passed does not count."""
+    """The finding comes with the lost loss. An earlier overflow after which gradients were finite
+    again does not count."""
     record = logged([*LEARNING[:61], *[value] * 59], norms(3, *range(60, 120)))
     assert sites_steps_and_onsets(record) == [("grad_norm", 61, 60)]
 
 
 def test_it_fires_on_a_single_lost_loss():
-    """Whatever follows. An overflow before it that passed is unrelated."""
+    """It fires whatever follows. An earlier overflow after which gradients were finite again is
+    unrelated."""
     assert sites_steps_and_onsets(logged([*LEARNING[:60], nan, *LEARNING[61:]], norms(3))) == [
         ("loss", 60, None)
     ]
@@ -105,7 +109,7 @@ def test_it_fires_on_a_single_lost_loss():
 
 @pytest.mark.parametrize("value", [nan, inf])
 def test_it_fires_on_a_validation_loss_alone(value):
-    """Either the evaluation or the model is lost."""
+    """Either the evaluation or the model is broken."""
     val_loss = [value if i == 40 else None if i % 20 else 3.0 for i in range(120)]
     assert sites_steps_and_onsets(logged(LEARNING, norms(), val_loss=val_loss)) == [
         ("val_loss", 40, None)
@@ -127,25 +131,25 @@ ZERO = [*LEARNING[:50], *[0.0] * 70]
     ids=["from there on", "from before", "later", "and finite again", "long ago"],
 )
 def test_a_lost_gradient_beside_a_loss_of_zero(norm, expected):
-    """Some trainers write 0 where the loss was NaN. It is known once the loss was 0 for a tenth of
-    the log."""
+    """Some trainers write 0 where the loss was NaN. The finding comes once the loss was 0 for a
+    tenth of the log."""
     assert sites_steps_and_onsets(logged(ZERO, norm)) == expected
 
 
 def test_a_loss_of_zero_is_explained_by_the_gradient_that_is_lost_with_it():
-    """In a log of the loss alone it may be either."""
+    """A log of the loss alone cannot tell the two causes apart."""
     assert diagnose(logged(ZERO, norms(*range(50, 120), value=nan))).title == "non-finite"
     assert diagnose(hand_made({"loss": ZERO})).title == "loss-zero or non-finite"
     assert diagnose(logged(ZERO, [*[1.0] * 50, *[0.0] * 70])).title == "loss-zero"
 
 
 def test_it_stays_quiet_on_a_policy_that_begins_at_zero_in_mixed_precision():
-    """The policy is its own reference at first, and the loss scale is not found yet."""
+    """At first the policy equals its reference, and the loss scale is not found yet."""
     assert sites_steps_and_onsets(logged([*[0.0] * 16, *LEARNING[16:]], norms(*range(16)))) == []
 
 
 def test_it_fires_on_zeros_from_the_first_point_on_that_outlast_the_search():
-    """Five points are enough where they are far apart, as in a run that its user gave up."""
+    """Five points are enough if they are many steps apart, as in a run that was given up early."""
     assert sites_steps_and_onsets(logged([0.0] * 11, norms(*range(11))[:11], every=500)) == [
         ("grad_norm", 2000, 0)
     ]

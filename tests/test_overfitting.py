@@ -1,12 +1,12 @@
-"""A validation loss that turns up for good while the training loss goes on falling is found; one
-that only looks like it is not."""
+"""A validation loss that turns up for good while the training loss goes on falling is found. A
+validation loss that only seems to do so is not."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from probes.diagnosis.detectors.overfitting import DETECTOR, OF_FEW
+from probes.diagnosis.detectors.overfitting import DETECTOR, DETECTOR_FOR_FEW_EVALUATIONS
 from probes.diagnosis.diagnose import diagnose
 from probes.diagnosis.val_trend import stop_of
 from probes.record import Record
@@ -38,13 +38,13 @@ def run(
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_it_fires_once_the_trend_has_risen(scale: float) -> None:
-    """After the turn and before the end, in any unit."""
+    """It fires in any unit, after the turn and before the end."""
     ((symptom, _, step),) = symptoms(DETECTOR, run(scale * curve(70, 0.15), scale * TRAIN))
     assert (symptom, 3 * 70 < step < 3 * POINTS) == ("val-loss-rising", True)
 
 
 def test_it_names_the_step_to_have_stopped_at() -> None:
-    """Judged from the evaluations up to the finding."""
+    """The step is judged from the evaluations up to the finding."""
     record = run(curve(70, 0.15))
     (finding,) = found(DETECTOR, record)
     steps, val = record.prefix(finding.step).series("val_loss")
@@ -53,7 +53,7 @@ def test_it_names_the_step_to_have_stopped_at() -> None:
 
 
 def test_the_remedy_names_the_step_to_have_stopped_at() -> None:
-    """So a reader can act on it."""
+    """A reader can act on a remedy that names the step."""
     diagnosis = diagnose(run(curve(70, 0.15)))
     assert (
         diagnosis.cause,
@@ -69,7 +69,7 @@ def test_it_needs_a_rise_of_three_percent(rise: float, fires: bool) -> None:
 
 
 def test_it_stays_quiet_on_a_loss_that_only_falls() -> None:
-    """However wide the gap to the training loss."""
+    """It stays quiet however wide the gap to the training loss is."""
     assert found(DETECTOR, run(2 + 3 / TIME)) == []
 
 
@@ -79,8 +79,9 @@ def test_it_stays_quiet_when_the_training_loss_rises_as_well() -> None:
 
 
 def test_it_rarely_fires_on_level_curves() -> None:
-    """With noise as measured at peak learning rates: 4 %, and a correlation of neighbours of 0.6.
-    At most two of a hundred fire, although each is judged again and again as it grows."""
+    """The noise is as measured at peak learning rates: 4 %, with a correlation of neighbours of
+    0.6. At most two of a hundred curves fire, although each is judged again and again as it
+    grows."""
     rng, misled = np.random.default_rng(0), 0
     for _ in range(100):
         wander = np.zeros(POINTS)
@@ -97,7 +98,7 @@ def test_it_stays_quiet_below_the_floor() -> None:
 
 
 def test_it_uses_the_batch_loss_where_the_split_was_not_evaluated() -> None:
-    """As in most logs."""
+    """Most logs hold no training loss over the whole split."""
     val = curve(70, 0.15).tolist()
     record = hand_made({"val_loss": val, "loss": TRAIN.tolist()}, steps=range(2, 3 * POINTS, 3))
     assert [f.symptom for f in found(DETECTOR, record)] == ["val-loss-rising"]
@@ -118,10 +119,15 @@ def few(val: list[float], train: Any = lambda step: 2 * 0.995**step) -> Record:
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_a_large_rise_shows_in_few_evaluations(scale: float) -> None:
-    """When the last quarter lies a fifth above the lowest, which is the one to have stopped at."""
+    """It fires when the last quarter lies a fifth above the lowest evaluation. The onset is the
+    step of that evaluation, at which the run should have stopped."""
     record = few([scale * loss for loss in FEW], lambda step: scale * 2 * 0.995**step)
-    ((symptom, _, step),) = symptoms(OF_FEW, record)
-    assert (symptom, step, found(OF_FEW, record)[0].onset) == ("val-loss-rising", 999, 399)
+    ((symptom, _, step),) = symptoms(DETECTOR_FOR_FEW_EVALUATIONS, record)
+    assert (symptom, step, found(DETECTOR_FOR_FEW_EVALUATIONS, record)[0].onset) == (
+        "val-loss-rising",
+        999,
+        399,
+    )
 
 
 @pytest.mark.parametrize("later", [[0.9, 0.8, 0.7], [1.0] * 40], ids=["few", "a trend"])
@@ -130,24 +136,25 @@ def test_it_stays_quiet_on_a_rise_that_more_evaluations_take_back(later: list[fl
     it."""
     assert diagnose(few(FEW)).cause == "overfit"
     record = few(FEW + later)
-    assert found(OF_FEW, record) == found(DETECTOR, record) == []
+    assert found(DETECTOR_FOR_FEW_EVALUATIONS, record) == found(DETECTOR, record) == []
 
 
 def test_few_evaluations_may_vary_while_they_rise() -> None:
-    """The lowest of the last ones is within their noise, their median is not."""
+    """The rise of the lowest of the last evaluations is within their noise, but the rise of their
+    median is not."""
     rising = [1.0, 0.8, 0.7, 0.5, 0.62, 0.7, 0.74, 0.82, 0.86, 0.88]
-    (finding,) = found(OF_FEW, few([*rising, 0.7, 1.0, 0.95, 1.1]))
+    (finding,) = found(DETECTOR_FOR_FEW_EVALUATIONS, few([*rising, 0.7, 1.0, 0.95, 1.1]))
     assert (finding.onset, finding.observed) == (399, pytest.approx(0.7 / 0.5))
 
 
 def test_forty_evaluations_are_not_few() -> None:
-    """They are judged by their trend."""
+    """Forty evaluations are judged by their trend."""
     val = [2.0, 1.4, 1.1, *[1.0] * 26, *[1.5] * 10]
-    assert found(OF_FEW, few(val)) != []
-    assert found(OF_FEW, few([*val, 1.5])) == []
+    assert found(DETECTOR_FOR_FEW_EVALUATIONS, few(val)) != []
+    assert found(DETECTOR_FOR_FEW_EVALUATIONS, few([*val, 1.5])) == []
 
 
-def test_a_run_that_goes_on_is_not_judged_by_few() -> None:
+def test_a_run_that_goes_on_is_not_judged_by_few_evaluations() -> None:
     """Its end is not known yet."""
     assert diagnose(few(FEW), ended=False).findings == ()
 
@@ -162,7 +169,7 @@ def test_the_training_loss_around_the_lowest_excludes_its_steep_start(later: flo
     def train(step: int) -> float:
         return 30.0 * 0.97**step + 1.0 if step < 230 else later
 
-    assert bool(found(OF_FEW, few(val, train))) is (later < 1.0)
+    assert bool(found(DETECTOR_FOR_FEW_EVALUATIONS, few(val, train))) is (later < 1.0)
 
 
 @pytest.mark.parametrize(
@@ -187,8 +194,8 @@ def test_the_training_loss_around_the_lowest_excludes_its_steep_start(later: flo
     ],
 )
 def test_few_evaluations_need_a_large_rise_that_lasts(val: list[float]) -> None:
-    """And losses above 0, since only those have a relative rise."""
-    assert found(OF_FEW, few(val)) == []
+    """The losses must also be above 0, since only such losses have a relative rise."""
+    assert found(DETECTOR_FOR_FEW_EVALUATIONS, few(val)) == []
 
 
 @pytest.mark.parametrize(
@@ -198,14 +205,23 @@ def test_few_evaluations_need_a_large_rise_that_lasts(val: list[float]) -> None:
 )
 def test_with_few_evaluations_the_training_loss_must_fall_clearly(train: Any) -> None:
     """A rise beside a training loss that rests is not overfitting."""
-    assert found(OF_FEW, few(FEW, train)) == []
+    assert found(DETECTOR_FOR_FEW_EVALUATIONS, few(FEW, train)) == []
 
 
 def test_a_training_loss_that_falls_by_less_than_its_noise_has_not_fallen() -> None:
-    """Even if its mean is lower by more than 5 %."""
+    """It has not fallen even if its mean is lower by more than 5 %."""
     noise = np.random.default_rng(0).exponential(1, 1000).tolist()
-    assert found(OF_FEW, few(FEW, lambda step: (2 - step / 2500) * noise[step])) == []
-    assert found(OF_FEW, few(FEW, lambda step: (2 - step / 2500) * (1 + noise[step] / 20))) != []
+    assert (
+        found(DETECTOR_FOR_FEW_EVALUATIONS, few(FEW, lambda step: (2 - step / 2500) * noise[step]))
+        == []
+    )
+    assert (
+        found(
+            DETECTOR_FOR_FEW_EVALUATIONS,
+            few(FEW, lambda step: (2 - step / 2500) * (1 + noise[step] / 20)),
+        )
+        != []
+    )
 
 
 @pytest.mark.parametrize(
@@ -218,4 +234,4 @@ def test_a_training_loss_that_falls_by_less_than_its_noise_has_not_fallen() -> N
 )
 def test_it_says_why_it_cannot_judge(record: Record, reason: str) -> None:
     """There are too few evaluations, or one of the two losses is missing."""
-    assert why_not(DETECTOR, record) == why_not(OF_FEW, record) == reason
+    assert why_not(DETECTOR, record) == why_not(DETECTOR_FOR_FEW_EVALUATIONS, record) == reason

@@ -12,13 +12,13 @@ N = 400
 T = np.arange(N) / N
 Array = np.ndarray
 WARMUP = np.interp(T, [0, 0.4, 1], [0.01, 1.0, 0.0])
-"""Linear up to 0.4 of the run, then down to 0."""
+"""A rate that rises linearly for 0.4 of the run and then falls to 0."""
 ONLY_DOWN = 1 - T
 RESTARTED = np.interp(T, [0, 0.1, 0.3, 0.301, 1], [0.01, 1, 0.1, 1, 0])
 
 
 def record_of(losses: Array, rates: Array) -> Record:
-    """A record of a loss and a learning rate, made at once."""
+    """A record of a loss and a learning rate, built from their arrays."""
     columns = {"loss": losses, "lr": rates}
     tables = {
         name: Table(("",), np.asarray(column, dtype=float)[:, None])
@@ -43,7 +43,7 @@ def symptoms(losses: Array, rates: Array) -> list[str]:
 def test_it_fires_where_the_loss_rises_with_the_rate_and_ends_no_better(
     given: float, end: float, scale: float
 ) -> None:
-    """Whether the loss comes back with the rate or is lost for good, in any unit."""
+    """It fires in any unit, whether the loss comes down again with the rate or stays high."""
     (finding,) = found(DETECTOR, record_of(scale * curve(given, end), WARMUP))
     assert (finding.symptom, finding.step) == (RISES_WITH_LR.name, N - 1)
     assert finding.observed == pytest.approx(max(given, (end - 1) / 3), abs=0.1)
@@ -52,7 +52,7 @@ def test_it_fires_where_the_loss_rises_with_the_rate_and_ends_no_better(
 
 @pytest.mark.parametrize("name", ["peak-too-high", "peak-too-high-plain", "peak-far-too-high"])
 def test_it_fires_on_trainings(name: str) -> None:
-    """With peak rates of ten to a hundred times what the task needs."""
+    """The peak rates are ten to a hundred times what the task needs."""
     rows = rows_of(name)
     losses, rates = (np.array([row[column] for row in rows]) for column in ("loss", "lr"))
     assert symptoms(losses, rates) == [RISES_WITH_LR.name]
@@ -76,18 +76,18 @@ def test_it_fires_on_trainings(name: str) -> None:
     ],
 )
 def test_it_stays_quiet_just_off_each_limit(losses: Array, rates: Array) -> None:
-    """A rise of less than a quarter, a better end, a rate that was as high before, noise, and less
-    than half of the rise left while the rate is high."""
+    """The cases are a rise of less than a quarter, a better end, a rate that was as high before,
+    noise, and less than half of the rise left while the rate is high."""
     assert symptoms(losses, rates) == []
 
 
 def test_it_fires_while_the_rate_is_still_high_if_half_is_lost() -> None:
-    """A run that is cut at its peak rate and has given back most of what it had learned."""
+    """The run is cut at its peak rate and has given back most of what it had learned."""
     assert symptoms(curve(0.9, 1.3)[: N // 2], WARMUP[: N // 2]) == [RISES_WITH_LR.name]
 
 
 def test_it_stays_quiet_on_a_rate_that_jumps_for_one_step() -> None:
-    """The spike detector judges that."""
+    """The detector of loss spikes judges such a jump."""
     rates = np.full(N, 0.1)
     rates[101] = 5.0
     assert symptoms(curve(0.9, 1.3), rates) == []
@@ -97,7 +97,8 @@ def test_it_stays_quiet_on_a_rate_that_jumps_for_one_step() -> None:
     "name", ["high-peak", "mid-schedule", "momentum", "cosine", "regression", "in-millions"]
 )
 def test_it_stays_quiet_wherever_a_training_is_cut(name: str) -> None:
-    """Some cuts fall into a bump during warmup, after which the run learns as it should."""
+    """Some cuts fall into a temporary rise during warmup, after which the run learns as it
+    should."""
     rows = rows_of(name)
     losses, rates = (np.array([row[column] for row in rows]) for column in ("loss", "lr"))
     alarms = []

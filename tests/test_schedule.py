@@ -5,7 +5,7 @@ from math import cos, exp, pi
 import numpy as np
 import pytest
 
-from probes.diagnosis.detectors.schedule import DETECTOR, OF_LOG
+from probes.diagnosis.detectors.schedule import DETECTOR, DETECTOR_WITHOUT_SCHEDULE
 from probes.diagnosis.diagnose import diagnose
 from probes.diagnosis.evidence import Evidence
 from probes.record import Record
@@ -46,7 +46,7 @@ def logged(
 
 
 def test_it_fires_when_the_rate_never_moves() -> None:
-    """At the twentieth point, the first at which it can be known."""
+    """It fires at the twentieth point, the first at which a constant rate can be known."""
     assert symptoms(DETECTOR, changed(lr=[0.01] * STEPS)) == [("lr-constant", "", 19)]
 
 
@@ -65,7 +65,7 @@ def test_it_counts_steps_and_not_points_of_a_sparse_log() -> None:
 
 
 def test_it_fires_on_a_rate_of_zero() -> None:
-    """For any declared schedule, a constant one included."""
+    """It fires for any declared schedule, including a constant one."""
     runs = [{"schedule": "warmup-cosine"}, {"schedule": "constant"}]
     fired = [symptoms(DETECTOR, hand_made({"lr": [0.0] * STEPS}, **facts)) for facts in runs]
     assert fired == [[("lr-zero", "", 19)]] * 2
@@ -77,7 +77,7 @@ def test_it_fires_on_a_rate_of_zero() -> None:
     ids=["cosine", "moves at the last moment", "begins at zero"],
 )
 def test_it_stays_quiet_when_the_rate_moves(lr: list[float]) -> None:
-    """Once is enough, and a first rate of 0 is a warmup."""
+    """One change of the rate is enough, and a first rate of 0 is a warmup."""
     assert found(DETECTOR, changed(lr=lr)) == []
 
 
@@ -125,8 +125,8 @@ def test_it_says_why_it_cannot_judge(record: Record, reason: str) -> None:
     ids=["long", "twenty points", "sparse", "half of what is declared"],
 )
 def test_a_log_whose_rates_are_all_0_is_judged_at_its_end(record: Record) -> None:
-    """Before the end it may be a warmup whose rates were rounded to 0."""
-    assert symptoms(OF_LOG, record) == [("lr-zero", "", int(record.steps[-1]))]
+    """Before its end, such a log may be in a warmup whose rates were rounded to 0."""
+    assert symptoms(DETECTOR_WITHOUT_SCHEDULE, record) == [("lr-zero", "", int(record.steps[-1]))]
     assert found(DETECTOR, record) == []
 
 
@@ -134,7 +134,7 @@ def test_a_log_whose_rates_are_all_0_is_judged_at_its_end(record: Record) -> Non
 def test_a_falling_loss_shows_that_the_rates_were_rounded(seed: int) -> None:
     """A rate of 5e-5 is 0.0 in four decimals."""
     losses = list(2 - 0.4 * np.arange(1200) / 1200 + 0.1 * noise(1200, seed))
-    assert symptoms(OF_LOG, logged([0.0] * 1200, losses)) == []
+    assert symptoms(DETECTOR_WITHOUT_SCHEDULE, logged([0.0] * 1200, losses)) == []
 
 
 @pytest.mark.parametrize("zeros", [19, 100, 599])
@@ -149,7 +149,7 @@ def test_a_rate_of_0_at_first_is_a_warmup(zeros: int) -> None:
     [
         (
             logged([0.0] * 40, total_steps=100),
-            "every lr is 0 so far, or rounded to it: 40 points of lr over 40 steps; 20 and",
+            "every lr so far is 0, or was rounded to 0: 40 points of lr over 40 steps; 20 and",
         ),
         (logged([0.0] * 19), "19 points of lr over 19 steps; 20 are needed"),
         (hand_made({"lr": [0.0] * 600}), "loss was not recorded"),
@@ -161,13 +161,16 @@ def test_a_rate_of_0_at_first_is_a_warmup(zeros: int) -> None:
 )
 def test_zeros_that_may_be_rounded_are_not_judged(record: Record, reason: str) -> None:
     """The log was cut in its warmup, or too little of the loss is known."""
-    assert reason in why_not(OF_LOG, record)
+    assert reason in why_not(DETECTOR_WITHOUT_SCHEDULE, record)
 
 
 def test_rates_of_a_declared_schedule_are_not_rounded() -> None:
-    """They are judged along the way, whatever the loss does."""
+    """They are judged during the run, whatever the loss does."""
     record = logged([0.0] * 60, schedule="constant")
-    assert (symptoms(DETECTOR, record), symptoms(OF_LOG, record)) == ([("lr-zero", "", 19)], [])
+    assert (symptoms(DETECTOR, record), symptoms(DETECTOR_WITHOUT_SCHEDULE, record)) == (
+        [("lr-zero", "", 19)],
+        [],
+    )
 
 
 # 0 before the end
@@ -188,7 +191,7 @@ def test_rates_of_a_declared_schedule_are_not_rounded() -> None:
 def test_a_rate_that_came_to_0_early_is_found_a_tenth_of_the_log_later(
     record: Record, step: int, onset: int
 ) -> None:
-    """The onset is where it came to 0."""
+    """The onset is the step at which the rate came to 0."""
     first = found(DETECTOR, record)[0]
     assert (first.symptom, first.step, first.onset) == ("lr-zero-early", step, onset)
 
@@ -201,7 +204,7 @@ def test_nothing_is_found_before_the_twentieth_point() -> None:
 
 
 def test_a_rate_of_0_is_reported_again_as_it_lasts() -> None:
-    """The strength then tells a tenth of the log from most of it."""
+    """The strength then shows whether the rate was 0 for a tenth of the log or for most of it."""
     assert [round(f.observed, 2) for f in found(DETECTOR, logged(cosine(300, 900)))] == [0.10, 0.32]
 
 
@@ -227,18 +230,18 @@ def test_a_rate_of_0_is_reported_again_as_it_lasts() -> None:
     ],
 )  # fmt: skip
 def test_it_stays_quiet_on_a_schedule_that_does_not_end_early(lr: list[float]) -> None:
-    """A last row of 0, a restart, a small rate and a rounded rate."""
+    """The cases are a last row of 0, a restart, a small rate and a rounded rate."""
     assert not diagnose(logged(lr)).shows("lr-zero-early")
 
 
 def test_it_stays_quiet_on_a_rate_of_0_beside_a_falling_loss() -> None:
-    """Another group of parameters has a rate that is not logged."""
+    """Another group of parameters is trained at a rate that is not logged."""
     loss = list(9 - np.arange(400) / 50 + 0.1 * noise(400))
     assert not diagnose(logged(cosine(200, 200), loss)).shows("lr-zero-early")
 
 
 def test_it_stays_quiet_on_evaluations_after_the_end() -> None:
-    """Many rows with a rate of 0 within a few steps."""
+    """The log ends with many rows that have a rate of 0 within a few steps."""
     record = hand_made(
         {"lr": cosine(100, 30), "loss": flat(130)}, steps=[*range(0, 1000, 10), *range(1000, 1030)]
     )
@@ -246,9 +249,9 @@ def test_it_stays_quiet_on_evaluations_after_the_end() -> None:
 
 
 def test_the_remedy_names_the_step_at_which_the_rate_came_to_0() -> None:
-    """The verdict is unhealthy."""
+    """The cause is a schedule that ended early."""
     diagnosis = diagnose(logged(cosine(300, 900), falling(1200)))
-    assert (diagnosis.cause, "come to 0 by step 300" in diagnosis.remedy) == (
+    assert (diagnosis.cause, "is 0 by step 300" in diagnosis.remedy) == (
         "schedule-ended-early",
         True,
     )
@@ -257,7 +260,7 @@ def test_the_remedy_names_the_step_at_which_the_rate_came_to_0() -> None:
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("schedule", [None, "constant", "cosine"])
 def test_findings_are_never_withdrawn(seed: int, schedule: str | None) -> None:
-    """With zeros, constant rates and moving rates in any order."""
+    """The rates are zeros, constant or moving, in any order."""
     rng = np.random.default_rng(seed)
     pieces = [[0.0] * 25, [1e-3] * 25, list(np.linspace(1e-3, 1e-5, 25)), [0.0] * 7]
     lr = [rate for i in rng.integers(0, 4, 4) for rate in pieces[i]]
@@ -271,7 +274,7 @@ def test_findings_are_never_withdrawn(seed: int, schedule: str | None) -> None:
 
 
 def found_or_none(record: Record) -> list:
-    """What the detector finds; nothing where it cannot judge."""
+    """The findings of the detector; none when it cannot judge."""
     from probes.diagnosis.evidence import CannotJudgeError
 
     try:

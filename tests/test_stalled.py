@@ -25,7 +25,8 @@ def resting(level: float, fall_until: int = 12) -> list[float]:
     [(4.16, "uniform"), (5.2, "uniform"), (3.0, "unigram"), (3.12, "unigram"), (1.8, "bigram")],
 )
 def test_it_fires_on_a_loss_that_rests_on_a_rung_for_half_the_run(level: float, rung: str) -> None:
-    """Within 5 % of the rung; on the first rung also with the confidence of a sound start."""
+    """The loss is within 5 % of the rung. On the first rung it may also be as high as at a sound
+    start."""
     assert [
         symptom for symptom, _, _ in symptoms(DETECTOR, thorough(train_loss=resting(level)))
     ] == [f"stalled-at-{rung}"]
@@ -67,7 +68,7 @@ def test_the_limit_is_the_next_rung() -> None:
     [(4.16, "learns-nothing"), (3.0, "blind-to-input"), (1.8, "blind-to-context")],
 )
 def test_each_rung_has_its_cause(level: float, cause: str) -> None:
-    """It is the only one named."""
+    """No other cause is named."""
     diagnosis = diagnose(thorough(train_loss=resting(level)))
     assert [suspect.name for suspect in diagnosis.causes] == [cause]
 
@@ -109,5 +110,5 @@ def test_nonfinite_values_are_ignored() -> None:
     ],
 )
 def test_it_says_why_it_cannot_judge(record: Record, reason: Any) -> None:
-    """Without the length of the run it is not known what half of it is."""
+    """Without the length of the run, half of the run is not known."""
     assert why_not(DETECTOR, record) == reason

@@ -18,7 +18,7 @@ def from_step(begin: int, before: float, after: float) -> list[float]:
 
 
 def test_it_fires_while_the_loss_is_no_better_than_the_bigrams() -> None:
-    """The head is sharp although nothing was learned that needs it."""
+    """The head looks at a single key although nothing was learned that needs it."""
     heads = {"a": from_step(5, 0.5, 0.009), "b": [0.5] * STEPS}
     record = thorough(train_loss=HIGH, attention_entropy=heads)
     assert symptoms(DETECTOR, record) == [("head-stuck", "a", 5)]
@@ -28,7 +28,7 @@ def test_it_fires_while_the_loss_is_no_better_than_the_bigrams() -> None:
 def test_it_stays_quiet_above_the_limit_and_in_a_model_that_has_learned(
     entropy: float, loss: float
 ) -> None:
-    """In a model that predicts well, a head that looks at one key has learned to."""
+    """In a model that predicts well, a head that looks at one key has learned to do so."""
     record = thorough(train_loss=[loss] * STEPS, attention_entropy={"a": [entropy] * STEPS})
     assert found(DETECTOR, record) == []
 

@@ -1,5 +1,5 @@
-"""A gradient norm that becomes exactly 0 while there is a loss is found; a norm that only looks
-like it is not."""
+"""A gradient norm that becomes exactly 0 while there is a loss is found. A norm that is 0 for a
+harmless reason is not."""
 
 from math import inf
 
@@ -19,8 +19,8 @@ LOSS = 0.8 + 0.6 * 0.8 ** np.arange(POINTS) + 0.01 * RNG.standard_normal(POINTS)
 NORM = np.exp(0.3 * RNG.standard_normal(POINTS))
 
 
-def then(before: np.ndarray, after: float, at: int = DIES) -> np.ndarray:
-    """The first values of a series, followed by one value to the end."""
+def constant_from(before: np.ndarray, after: float, at: int = DIES) -> np.ndarray:
+    """The first values of a series, followed by one constant value to the end."""
     return np.r_[before[:at], np.full(POINTS - at, after)]
 
 
@@ -30,15 +30,16 @@ def run(loss: np.ndarray, norm: np.ndarray) -> Record:
 
 
 def has_finding(loss: np.ndarray, norm: np.ndarray) -> bool:
-    """Whether such a record has a finding."""
+    """Whether a record of this loss and this norm has a finding."""
     return bool(found(DETECTOR, run(loss, norm)))
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("after", [1.4, 0.8], ids=["what was learned is lost", "the loss rests"])
 def test_it_fires_on_a_norm_that_becomes_0(after: float, scale: float) -> None:
-    """It is 0 from one point to the next and to the end; the onset is the first 0."""
-    (finding,) = found(DETECTOR, run(scale * then(LOSS, after), then(NORM, 0.0)))
+    """The norm becomes 0 from one point to the next and stays 0 to the end. The onset is the first
+    0."""
+    (finding,) = found(DETECTOR, run(scale * constant_from(LOSS, after), constant_from(NORM, 0.0)))
     assert (finding.symptom, finding.step, finding.onset) == ("gradient-vanished", POINTS - 1, DIES)
     assert (finding.observed, finding.limit) == (0.0, NORM[:DIES].min())
 
@@ -47,45 +48,46 @@ def test_it_fires_on_a_norm_that_becomes_0(after: float, scale: float) -> None:
 def test_it_needs_five_zeros(zeros: int, fires: bool) -> None:
     """Fewer zeros may come from batches without a target."""
     at = POINTS - zeros
-    assert has_finding(then(LOSS, 1.4, at), then(NORM, 0.0, at)) == fires
+    assert has_finding(constant_from(LOSS, 1.4, at), constant_from(NORM, 0.0, at)) == fires
 
 
 def test_it_stays_quiet_on_a_norm_that_is_nearly_0() -> None:
-    """A converged regression on a full batch gets there, at whatever loss its noise leaves."""
-    assert not has_finding(then(LOSS, 0.8), then(NORM, 1e-16))
+    """A converged regression on a full batch has such a norm, at any loss that its noise leaves."""
+    assert not has_finding(constant_from(LOSS, 0.8), constant_from(NORM, 1e-16))
 
 
 def test_it_stays_quiet_on_a_norm_that_comes_back() -> None:
     """The norm must be 0 at the last point."""
-    assert not has_finding(then(LOSS, 1.4), np.r_[then(NORM, 0.0)[:-1], 1.0])
+    assert not has_finding(constant_from(LOSS, 1.4), np.r_[constant_from(NORM, 0.0)[:-1], 1.0])
 
 
 def test_it_stays_quiet_when_the_norm_is_measured_every_eighth_step() -> None:
-    """As with accumulated gradients; the log happens to end on seven zeros."""
+    """This happens when gradients are accumulated. The log ends with seven zeros by chance."""
     measured = np.where(np.arange(POINTS) % 8 == 0, NORM, 0.0)[:96]
     assert not has_finding(LOSS[:96], measured)
 
 
 def test_it_stays_quiet_on_a_loss_that_goes_on_falling() -> None:
-    """Gradients arrive then, and the trainer does not measure the norm."""
+    """The loss shows that gradients arrive. The trainer does not measure the norm."""
     falls = 3 - np.arange(POINTS) / 50 + 0.01 * RNG.standard_normal(POINTS)
-    assert not has_finding(falls, then(NORM, 0.0))
+    assert not has_finding(falls, constant_from(NORM, 0.0))
 
 
 @pytest.mark.parametrize(
     "since", [1.4 - 0.6 * np.arange(40) / 40, np.full(40, 0.7)], ids=["from above", "at once"]
 )
 def test_it_stays_quiet_on_a_loss_that_falls_from_higher_or_by_a_step(since: np.ndarray) -> None:
-    """On new data it falls from a higher level; after the rate is lowered it falls by a step."""
+    """On new data the loss falls from a higher level. After the rate is lowered it falls by a
+    step."""
     noise = 0.01 * RNG.standard_normal(40)
-    assert not has_finding(np.r_[LOSS[:DIES], since + noise], then(NORM, 0.0))
+    assert not has_finding(np.r_[LOSS[:DIES], since + noise], constant_from(NORM, 0.0))
 
 
 @pytest.mark.parametrize("zeros", [1, 40])
 def test_it_stays_quiet_on_a_loss_of_0(zeros: int) -> None:
     """There is nothing left to learn."""
     assert not has_finding(
-        np.r_[then(LOSS, 1.4)[: POINTS - zeros], np.zeros(zeros)], then(NORM, 0.0)
+        np.r_[constant_from(LOSS, 1.4)[: POINTS - zeros], np.zeros(zeros)], constant_from(NORM, 0.0)
     )
 
 
@@ -93,14 +95,14 @@ def test_it_stays_quiet_on_a_loss_of_0(zeros: int) -> None:
 def test_with_rounded_norms_the_loss_must_rise(after: float, fires: bool) -> None:
     """The norm of a converging run that is logged every 500 steps goes from 0.03 to 0.0 at once."""
     norms = np.round(0.5 * 0.95 ** np.arange(POINTS), 2)
-    norms = then(norms, 0.0)
+    norms = constant_from(norms, 0.0)
     assert norms[DIES - 1] > 0
-    assert has_finding(then(LOSS, after), norms) == fires
+    assert has_finding(constant_from(LOSS, after), norms) == fires
 
 
 def test_it_stays_quiet_on_norms_that_are_infinite_until_they_are_0() -> None:
     """Mixed precision overflows from the first step on, which another detector judges."""
-    assert not has_finding(LOSS, then(np.full(POINTS, inf), 0.0))
+    assert not has_finding(LOSS, constant_from(np.full(POINTS, inf), 0.0))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def test_it_stays_quiet_on_norms_that_are_infinite_until_they_are_0() -> None:
     [
         (
             run(LOSS, np.zeros(POINTS)),
-            "grad_norm is 0 throughout, as some trainers write when they do not measure it",
+            "grad_norm is 0 throughout; some trainers write 0 when they do not measure it",
         ),
         (hand_made({"loss": list(LOSS)}), "grad_norm was not recorded"),
         (run(LOSS[:19], NORM[:19]), "19 finite points of loss; 20 are needed"),
@@ -136,7 +138,7 @@ def record_of_network(sigmoid: bool) -> Record:
 
 
 def test_it_fires_on_a_first_layer_with_a_tiny_norm() -> None:
-    """Eight layers of sigmoids have one, eight rectified layers do not."""
+    """Eight layers of sigmoids have such a first layer, and eight rectified layers do not."""
     assert symptoms(DETECTOR, record_of_network(sigmoid=True)) == [
         ("gradient-vanished", "layer.0", 39)
     ]
@@ -167,7 +169,8 @@ def test_it_fires_on_a_first_layer_with_a_tiny_norm() -> None:
 def test_the_norm_must_fall_from_each_layer_to_the_one_before(
     norms: tuple[float, ...], fires: bool
 ) -> None:
-    """By a factor of a thousand in all. A layer that is not trained has no norm."""
+    """The norms must fall by a factor of a thousand in all. A layer that is not trained has no
+    norm."""
     assert bool(found(DETECTOR, by_layer(*norms))) == fires
 
 
@@ -177,10 +180,10 @@ def test_it_stays_quiet_on_layers_of_a_model_that_learns() -> None:
     assert found(DETECTOR, by_layer(0.9e-3, 0.03, 1.0, loss=1.0)) == []
 
 
-def test_it_is_named_before_what_follows_from_it() -> None:
+def test_vanishing_gradients_are_named_before_their_consequences() -> None:
     """What follows is a loss that is back at its start, or one that rests at ln 4."""
     lost = np.r_[LOSS[:DIES], np.full(POINTS - DIES, 1.4)]
-    of_all = [suspect.name for suspect in diagnose(run(lost, then(NORM, 0.0))).causes]
+    of_all = [suspect.name for suspect in diagnose(run(lost, constant_from(NORM, 0.0))).causes]
     of_first = [suspect.name for suspect in diagnose(record_of_network(sigmoid=True)).causes]
     assert (of_all[0], of_first) == ("vanishing-gradients", ["vanishing-gradients", "plateau"])
 

@@ -49,7 +49,7 @@ DETECTORS: tuple[Detector, ...] = (
     initial_gradient.DETECTOR,
     first_update.DETECTOR,
     schedule.DETECTOR,
-    schedule.OF_LOG,
+    schedule.DETECTOR_WITHOUT_SCHEDULE,
     floor.DETECTOR,
     stalled.DETECTOR,
     at_ln_k.DETECTOR,
@@ -61,7 +61,7 @@ DETECTORS: tuple[Detector, ...] = (
     dead_neurons.DETECTOR,
     stuck_heads.DETECTOR,
     overfitting.DETECTOR,
-    overfitting.OF_FEW,
+    overfitting.DETECTOR_FOR_FEW_EVALUATIONS,
 )
 SYMPTOMS: Mapping[str, Symptom] = symptoms_by_name(DETECTORS)
 

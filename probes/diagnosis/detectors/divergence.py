@@ -61,7 +61,7 @@ them. Neither outliers nor data raise a loss so far."""
 MIN_EXPLODED_POINTS = 3
 """An explosion has at least this many points. It has at most a quarter of the log, since a longer
 one shows in the segments."""
-# Criteria for a training loss that ends high. Each finding has as its source the criterion it meets.
+# Criteria for a training loss that ends high. The source of a finding is the criterion it meets.
 ABOVE_START = "ends above where it began by half of that level, and has not turned down"
 BACK_AT_START = (
     "is back where it began for the last quarter of the run: all that was learned is lost"

@@ -1,10 +1,11 @@
-"""A loss that jumps and stays up: it gives back, within one step, a good part of what was learned.
+"""Finds a loss that jumps and stays up, so that within one step it gives back (loses again) a good
+part of what was learned.
 
 An unusual batch raises a single point, while a damaged model needs several steps to recover. So two
 points in a row must lie above the median of the points before them, by several times the largest
-rise of any single point of late. Rises that were seen are a better measure of the usual noise than
-a standard deviation: the noise of a loss is skewed, has heavy tails and grows as a model gets
-confident, so a single point may lie above the start."""
+recent rise of a single point. Observed rises measure the usual noise better than a standard
+deviation does, because the noise of a loss is skewed, has heavy tails and grows as a model gets
+confident. A single point may even lie above the start of the loss."""
 
 from __future__ import annotations
 
@@ -27,28 +28,29 @@ from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.record import Column
 
 LEVEL_POINTS = 20
-"""Points before a jump whose median is the level it starts from."""
+"""A jump starts from a level that is the median of this many points before it."""
 RECENT_POINTS = 100
-"""Points before a jump whose largest rise shows what is usual of late. Noise changes with the
-level."""
+"""The largest rise among this many points before a jump is the usual rise at that time. Noise
+changes with the level."""
 START_POINTS = 5
-"""First points of a log, whose median is the loss before anything was learned."""
+"""The loss before anything was learned is the median of this many first points of a log."""
 MIN_SHARE_GIVEN_BACK_AT_ONCE = 0.25
-"""Share of what was learned so far, from the start down to the level, that a jump must give
-back."""
+"""A jump must give back more than this share of what was learned so far, which is the fall from the
+start to the level before the jump."""
 MIN_TIMES_LARGEST_RISE = 2.5
-"""Times the largest recent rise that two points in a row must exceed; chosen by studies/spikes.py
-on seeds 0-49."""
+"""Two points in a row must exceed this many times the largest recent rise. Chosen by
+studies/spikes.py on seeds 0-49."""
 MIN_TIMES_LARGEST_RISE_SMOOTHED = 8.0
-"""The same for a loss that was smoothed, in which a single outlier raises several points."""
+"""The factor for a loss that was smoothed. In such a loss a single outlier raises several
+points."""
 MIN_RATE_GROWTH_OF_RESTART = 3.0
-"""Learning rate over the median of the RECENT_POINTS rates before it, from which a rise of the loss
-is intended: a warm restart. A linear warmup doubles the rate at most."""
+"""A rise of the loss is intended, as at a warm restart, if the learning rate is more than this many
+times the median of the RECENT_POINTS rates before it. A linear warmup doubles the rate at most."""
 MIN_LARGEST_RISE_IN_SIGMAS = 3.0
-"""Standard deviations that count as a rise seen although none was so high, since a short log has
+"""The largest recent rise counts as at least this many standard deviations, since a short log has
 shown few rises."""
 CHUNK = 16_384
-"""Windows whose medians are computed at a time, to bound the memory."""
+"""Medians are computed for this many windows at a time, to limit the memory."""
 SPIKE = Symptom(
     name="loss-spike",
     quantity="share of what was learned that a jump of the loss gives back",
@@ -57,12 +59,12 @@ SPIKE = Symptom(
     worse="above",
     limit=MIN_SHARE_GIVEN_BACK_AT_ONCE,
     criterion=(
-        "a quarter of what was learned lost within one step: two points in a row above 2.5 times "
-        "the largest rise among the hundred points before"
+        "a quarter of what was learned is lost within one step: two points in a row rise by 2.5 "
+        "times the largest rise among the hundred points before"
     ),
     source=(
-        "no run in order gives back so much so suddenly: no alarm on 100 trainings at any cadence "
-        "(studies/spikes.py)"
+        "a sound run never gives back so much so suddenly: no alarm on 100 trainings, logged at "
+        "any interval (studies/spikes.py)"
     ),
     sentence={
         "en": (
@@ -74,11 +76,12 @@ SPIKE = Symptom(
 
 
 class Rises(NamedTuple):
-    """What each point is compared with, [n]; NaN where too few points came before.
+    """The values that each point is compared with, [n]. Where too few points came before it,
+    `level` is NaN and the others are -inf.
 
     level     median of the LEVEL_POINTS points before it
-    recent    largest rise of any of the RECENT_POINTS points before it above its own level
-    largest   the same over all points before it
+    recent    largest rise among the RECENT_POINTS points before it, each above its own level
+    largest   largest rise among all points before it
     """
 
     level: Column
@@ -101,8 +104,8 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 
 def _spikes(losses: Column) -> Iterator[tuple[int, float]]:
-    """The first of the two high points of each spike, and the share of what was learned that the
-    spike gives back."""
+    """Index of the first of the two high points of each spike, and the share of what was learned
+    that the spike gives back."""
     rises = _rises(losses)
     learned = float(median(losses[:START_POINTS])) - rises.level
     height = np.minimum(losses, np.r_[losses[1:], -np.inf]) - rises.level

@@ -1,9 +1,9 @@
-"""A loss that becomes exactly 0 from one point to the next, or is 0 from the first point on, and
-stays 0: no target counts.
+"""Finds a loss that is exactly 0 and stays 0, either from one point to the next or from the first
+point on. No target counts in such a run.
 
-This happens when every label is masked, and some trainers write 0 where the loss was NaN. Three
-harmless runs look similar. An easy task whose loss is rounded reaches 0 too, but through small
-values, and keeps a small gradient. A margin loss that is satisfied and the loss of a policy are 0
+This happens when every label is masked. Some trainers also write 0 where the loss was NaN. Three
+harmless runs look similar. The rounded loss of an easy task also reaches 0, but through small
+values, and a small gradient remains. The loss of a satisfied margin and the loss of a policy are 0
 now and then before they stay 0."""
 
 from __future__ import annotations
@@ -20,40 +20,43 @@ from probes.diagnosis.evidence import Evidence
 from probes.record import Column
 
 MIN_ZEROS = 5
-"""Successive points of 0: as many as a log of twenty points has room for, and more than a batch or
-two without a target."""
+"""At least this many successive points must be 0. A log of twenty points has room for this many,
+and one or two batches without a target give fewer."""
 MIN_SHARE_OF_ZEROS = 0.1
-"""Share of the points so far that must be these zeros. In a long log several batches in a row may
-have no target."""
+"""At least this share of the points so far must be these zeros. In a long log several batches in a
+row may have no target."""
 MIN_ZEROS_FROM_FIRST = 20
-"""Zeros needed when no point came before them. The loss of a policy that is its own reference
-begins at 0 and then leaves it."""
+"""At least this many zeros are needed when no point came before them. The loss of a policy that
+still equals its reference begins at 0 and then leaves it."""
 POINTS_BEFORE = 5
-"""Points before the first 0 that show how the loss got there."""
+"""This many points before the first 0 show how the loss got there."""
 MIN_FALL_FACTOR = 300.0
-"""Times the smallest value the log can show that the median of these points must be. This and the
-next two factors were chosen on easy tasks, satisfied margins and masked targets, seeds 0-29."""
+"""The median of these points must be more than this many times the smallest value that the log can
+show. This factor and the next two were chosen on easy tasks, satisfied margins and masked targets,
+seeds 0-29."""
 MIN_SMALLEST_FACTOR = 100.0
-"""The same for the smallest of these points. An easy task passes through small values."""
+"""The smallest of these points must be more than this many times the smallest value that the log
+can show. The loss of an easy task passes through small values."""
 MIN_STEEPENING = 8.0
-"""Times the fall in decades along the points before, by which the loss must fall at once."""
+"""The fall to 0, in decades, must be more than this many times the fall along the points before
+it."""
 LARGE_VALUE_QUANTILE = 0.9
-"""Quantile of the values that stands for the larger ones. The largest may be on its way to
+"""This quantile of the values stands for the larger values. The largest value may be on its way to
 infinity."""
 ZERO_LOSS = Symptom(
     name="loss-zero",
-    quantity="training loss, against its smallest value before",
+    quantity="training loss, compared with its smallest value before",
     unit="unit of the loss",
     view=ViewKey.LOSS,
     worse="below",
     criterion=(
         f"training loss exactly 0 for {MIN_ZEROS} points and a tenth of the log, right after "
-        f"values {MIN_FALL_FACTOR:g} times the smallest that the log can show; or 0 for the first "
+        f"values {MIN_FALL_FACTOR:g} times the smallest one that a log can show; or for the first "
         f"{MIN_ZEROS_FROM_FIRST} points"
     ),
     source=(
-        "a loss that is learned comes to 0 through small values and keeps a gradient; factors "
-        "chosen on seeds 0-29"
+        "a loss that learning brings to 0 passes through small values and keeps a gradient; "
+        "factors chosen on seeds 0-29"
     ),
     sentence={"en": "From step {onset} on the training loss is exactly 0."},
 )
@@ -63,9 +66,9 @@ class Zeros(NamedTuple):
     """The first uninterrupted zeros of a loss.
 
     onset     step of the first zero
-    known     step at which there were enough of them
-    end       step of the last of them
-    before    absolute values of the loss before them, [n]
+    known     step at which there were enough zeros
+    end       step of the last zero
+    before    absolute values of the loss before the first zero, [n]
     """
 
     onset: int
@@ -88,8 +91,9 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 def first_zeros(evidence: Evidence, from_first: int = MIN_ZEROS_FROM_FIRST) -> Zeros | None:
     """The first zeros of the training loss; None when there are too few in a row. Later zeros do
-    not count, since a loss that leaves 0 shows that 0 is in order. `from_first` is how many are
-    needed when no point came before them. Raises CannotJudgeError without a loss."""
+    not count, since a loss that leaves 0 shows that 0 is a valid value. `from_first` is the number
+    of zeros that is needed when no point came before them. Raises CannotJudgeError without a
+    loss."""
     steps, losses = evidence.series(evidence.loss_signal)
     is_zero = losses == 0
     first = int(is_zero.argmax())
@@ -108,7 +112,7 @@ def first_zeros(evidence: Evidence, from_first: int = MIN_ZEROS_FROM_FIRST) -> Z
 
 def _falls_at_once(before: Column) -> bool:
     """Whether the loss fell to 0 at once, judged by its values [n] before the zeros. True when
-    there are none; False when there are too few to show how the loss got there."""
+    there are no values; False when there are too few to show how the loss got there."""
     if not before.size:
         return True
     last, smallest = before[-POINTS_BEFORE:], _smallest_shown(before)
@@ -125,9 +129,9 @@ def _falls_at_once(before: Column) -> bool:
 
 
 def _smallest_shown(values: Column) -> float:
-    """The smallest value besides 0 that a log of these values [n] can show: a unit of the last
-    digit of a rounded log, or what float32 resolves beside the larger values, since a loss of 0 is
-    often computed as 1 - 1."""
+    """The smallest value above 0 that a log of these values [n] can show. In a rounded log it is a
+    unit of the last digit. It is never smaller than what float32 resolves beside the larger values,
+    since a loss of 0 is often computed as 1 - 1."""
     finite = values[np.isfinite(values)]
     resolved = (
         FLOAT32_RESOLUTION * float(np.quantile(finite, LARGE_VALUE_QUANTILE))

@@ -1,15 +1,15 @@
-"""NaN or infinity, reported at the first step that proves it and at the first site of that step in
-the order of computation.
+"""Finds NaN and infinite values. The finding is at the first step that proves the fault, and names
+the first site of that step in the order of computation.
 
-A gradient alone that is not finite proves nothing. Mixed precision searches for its loss scale by
-letting gradients overflow: at first as often as the scale has to be halved, later once each time it
-is raised, and it skips those updates. So a gradient that is not finite counts only
+A gradient that is not finite proves nothing by itself. Mixed precision finds its loss scale by
+letting gradients overflow: at first until the scale has been halved often enough, later once each
+time the scale is raised. It skips those updates. So a gradient that is not finite counts only
 
 - together with a value elsewhere that is not finite,
 - together with a loss that is 0 from there on, which is how some trainers write NaN, or
 - when no gradient is finite any more and the loss stands still.
 
-The finding then names the first site of that unbroken run of gradients. The same holds for
+The finding then names the first site in the unbroken run of such gradients. The same holds for
 gradients of single parameters, which a recorder may have read before they were unscaled."""
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ from probes.record.signals import BY_NAME
 COUNT = "nonfinite_count"
 GRADIENTS = ("grad_norm", "grad_norm_by_layer", "grad_activation_ratio")
 MAX_SCALE_SEARCH_STEPS = 35
-"""Steps in a row that a search for the loss scale may take. The largest scale that trainers begin
-with, 2^32, is 1 after 32 halvings, and some wait for an overflow or two before the first."""
+"""A search for the loss scale may take this many steps in a row. The largest scale that trainers
+begin with, 2^32, is 1 after 32 halvings, and some trainers wait for an overflow or two before the
+first halving."""
 MIN_SHARE_OF_GRADIENTS = 0.1
-"""Share of all gradients so far that the unbroken run must be."""
+"""The unbroken run must be at least this share of all gradients so far."""
 MAX_FALL_Z = 1.0
-"""Standard errors of a fall of the loss (`fall_z`) up to which it counts as standing still. A loss
-that falls more shows that updates are made."""
+"""A loss that falls by at most this many standard errors (`fall_z`) stands still. A loss that falls
+more shows that updates are made."""
 NON_FINITE = Symptom(
     name="non-finite",
     quantity="NaN and infinite values at one site in one step",
@@ -47,8 +48,9 @@ NON_FINITE = Symptom(
     worse="above",
     limit=0.0,
     criterion=(
-        "one NaN or infinite value at any site; of gradients alone only when none was finite for "
-        "longer than mixed precision searches for a loss scale, while the loss stood still"
+        "one NaN or infinite value at any site; if only gradients have such values, no gradient "
+        "was finite for longer than mixed precision searches for a loss scale, and the loss stood "
+        "still"
     ),
     source="one such value is one too many: IEEE 754 arithmetic never makes it finite again",
     sentence={"en": "From step {onset} on, values at {site} are NaN or infinite."},
@@ -58,8 +60,11 @@ Counts = Mapping[str, tuple[Steps, Column]]
 
 
 class Gradients(NamedTuple):
-    """Steps in increasing order: those at which some gradient was not finite [n], and those at
-    which all gradients were finite [m]."""
+    """The steps of a run by the state of its gradients, in increasing order.
+
+    bad    steps at which some gradient was not finite, [n]
+    good   steps at which all gradients were finite, [m]
+    """
 
     bad: Steps
     good: Steps
@@ -114,7 +119,8 @@ def _gradients(evidence: Evidence, counts: Counts) -> Gradients:
 
 
 def _first_site(step: int, counts: Counts) -> tuple[str, float]:
-    """The first site at which values were not finite at a step, and how many."""
+    """The first site that had values that were not finite at a step, and the number of those
+    values."""
     for site, (steps, count) in counts.items():
         at = int(np.searchsorted(steps, step))
         if at < len(steps) and steps[at] == step and count[at] > 0:
@@ -147,8 +153,8 @@ def _lost_for_good(evidence: Evidence, gradients: Gradients) -> list[int]:
     """The first step, if any, at which no gradient had been finite for long while the loss did not
     fall.
 
-    A run of bad steps is judged each time it has doubled in length, so what comes later withdraws
-    nothing. MIN_POINTS points are the fewest that show a trend of the loss. When norms are logged
+    A series of bad steps is judged each time its length has doubled, so that later steps never
+    withdraw a finding. A trend of the loss needs at least MIN_POINTS points. When norms are logged
     as means over many steps, one overflow spoils many of them."""
     if not evidence.sites(evidence.loss_signal):
         return []

@@ -1,14 +1,14 @@
-"""Validation loss whose trend has turned up while the training loss goes on falling: rows are
-learned by heart.
+"""Finds a validation loss whose trend has turned up while the training loss goes on falling: rows
+are learned by heart.
 
 At the learning rates of real runs a validation loss varies by several percent from one evaluation
-to the next, and may stay up for dozens of evaluations before it falls again. So neither a point nor
-a short mean shows a rise. The trend through all evaluations does, once its rise exceeds its own
-error (`docs/why.md` says what earlier answers cost).
+to the next, and may stay up for dozens of evaluations before it falls again. So neither a single
+point nor a mean of a few points shows a rise. The trend through all evaluations shows it, once its
+rise exceeds its own error (`docs/why.md` says what earlier methods cost).
 
-With few evaluations, such as one an epoch, no trend is known, and only the end of the run tells:
-all of the last evaluations are far above the lowest, farther than a validation loss varies, and the
-training loss is clearly below what it was there."""
+With few evaluations, such as one an epoch, no trend is known and only the end of the run is judged.
+All of the last evaluations must be above the lowest one by more than a validation loss varies, and
+the training loss must be clearly below its level at that evaluation."""
 
 from __future__ import annotations
 
@@ -25,46 +25,49 @@ from probes.diagnosis.val_trend import stop_of, trend_of
 from probes.record import Column
 
 MIN_TREND_RISE = 1.03
-"""End of the trend over its lowest point. A run that ends within 3 % of its minimum counts as
-having ended there."""
+"""The trend must end above this many times its lowest point. A run that ends within 3 % of its
+minimum counts as having ended there."""
 MIN_TREND_RISE_ERRORS = 6.0
-"""Standard errors of that rise. So many because the test is repeated on curves that vary: with 6
-one of 180 level curves counts as risen, with 4 twelve (`studies/val_trend.py`), and no choosing run
-before its minimum."""
+"""The rise of the trend must exceed this many standard errors. The limit is high because the test
+is repeated on curves that vary. With 6, one of 180 level curves counts as risen; with 4, twelve do
+(`studies/val_trend.py`). No run on which limits are chosen counts as risen before its minimum."""
 MIN_EVALUATIONS_OF_TREND = 40
-"""Evaluations, ten for each term of the trend. With fewer the error of the trend is not known well
-enough."""
+"""A trend needs this many evaluations, ten for each of its terms. With fewer, the error of the
+trend is not known well enough."""
 MIN_EVALUATIONS = 5
-MIN_RISE_OF_FEW = 1.2
-"""Times the lowest evaluation that each of the last ones must be, with fewer than
-MIN_EVALUATIONS_OF_TREND. A curve that ends well varies by a tenth, even on fifty held-out rows
+MIN_END_RISE = 1.2
+"""With fewer than MIN_EVALUATIONS_OF_TREND evaluations, each of the last ones must be above this
+many times the lowest. A curve that ends well varies by a tenth, even on fifty held-out rows
 (`studies/few_evaluations.py`)."""
 MIN_LAST_EVALUATIONS, LAST_SHARE = 2, 0.25
-"""The last evaluations: at least so many, and this share of all."""
-MIN_RISE_SIGMAS_OF_FEW = 4.0
-"""Standard deviations of a single evaluation by which their median must exceed the lowest."""
-MAX_TRAIN_LEVEL_OF_FEW = 0.95
-"""Training loss since the lowest evaluation over what it was there, with few evaluations."""
+"""The last evaluations are this share of all evaluations (LAST_SHARE), but at least
+MIN_LAST_EVALUATIONS."""
+MIN_END_RISE_SIGMAS = 4.0
+"""The median of the last evaluations must exceed the lowest by more than this many standard
+deviations of a single evaluation."""
+MAX_END_TRAIN_LEVEL = 0.95
+"""With few evaluations, the training loss must end below this share of its level at the lowest
+evaluation."""
 MIN_TRAIN_FALL_ERRORS = 3.0
-"""Standard errors by which the training loss must have fallen since the turn."""
+"""The training loss must have fallen by more than this many standard errors since the turn."""
 REFIT_GROWTH = 1.02
-"""The trend is fitted again when there are this many times as many evaluations. The total cost is
-then linear in their number."""
+"""The trend is fitted again each time the number of evaluations has grown by this factor. The total
+cost is then linear in that number."""
 VAL_RISING = Symptom(
     name="val-loss-rising",
-    quantity="validation loss at the end over its lowest",
+    quantity="validation loss at the end over its lowest value",
     unit="ratio",
     view=ViewKey.LOSS,
     worse="above",
     limit=MIN_TREND_RISE,
     criterion=(
         "trend of validation loss 3 % and 6 standard errors above its lowest point; or, with fewer"
-        " than 40 evaluations, all of the last quarter 20 % above the lowest; and train loss below"
-        " what it was there"
+        " than 40 evaluations, all of the last quarter 20 % above the lowest; and the train loss is"
+        " below its level there"
     ),
     source=(
-        "a run within 3 % of its lowest validation loss counts as having ended there; 6 standard "
-        "errors call one of 180 level curves risen"
+        "a run within 3 % of its lowest validation loss counts as having ended there; with 6 "
+        "standard errors one of 180 level curves counts as risen"
     ),
     sentence={
         "en": (
@@ -73,7 +76,7 @@ VAL_RISING = Symptom(
         )
     },
 )
-SOURCE_OF_FEW = (
+SOURCE_WITH_FEW_EVALUATIONS = (
     "fewer than 40 evaluations show no trend; a validation loss that ends well varies by a tenth"
 )
 
@@ -83,7 +86,7 @@ def judge(evidence: Evidence) -> list[Finding]:
     val, train, floor = _losses(evidence)
     for count in fit_counts(len(val)):
         steps, losses = val.steps[:count], val.values[:count]
-        # A loss that is not above 0 has no relative rise, and one below its floor got there by a
+        # A loss that is not above 0 has no relative rise, and a loss below its floor got there by a
         # leak and not by learning.
         trend = trend_of(steps, losses) if losses.min() > floor else None
         if (
@@ -97,7 +100,7 @@ def judge(evidence: Evidence) -> list[Finding]:
     return []
 
 
-def judge_few(evidence: Evidence) -> list[Finding]:
+def judge_few_evaluations(evidence: Evidence) -> list[Finding]:
     """Judge the end of a run with fewer evaluations than a trend needs."""
     val, train, floor = _losses(evidence)
     losses, lowest = val.values, int(val.values.argmin())
@@ -105,19 +108,17 @@ def judge_few(evidence: Evidence) -> list[Finding]:
     if len(val) >= MIN_EVALUATIONS_OF_TREND or losses[lowest] <= floor or len(val) - last <= lowest:
         return []
     rise, median_rise = losses[-last:].min(), median(losses[-last:]) - losses[lowest]
-    if rise <= MIN_RISE_OF_FEW * losses[lowest] or median_rise <= MIN_RISE_SIGMAS_OF_FEW * _noise(
-        losses
-    ):
+    if rise <= MIN_END_RISE * losses[lowest] or median_rise <= MIN_END_RISE_SIGMAS * _noise(losses):
         return []
     turn = int(val.steps[lowest])
-    if not _train_falls(train, turn, int(val.steps[-1]), MAX_TRAIN_LEVEL_OF_FEW):
+    if not _train_falls(train, turn, int(val.steps[-1]), MAX_END_TRAIN_LEVEL):
         return []
     return [
         VAL_RISING.found(
             evidence.last_step,
             float(rise / losses[lowest]),
-            limit=MIN_RISE_OF_FEW,
-            source=SOURCE_OF_FEW,
+            limit=MIN_END_RISE,
+            source=SOURCE_WITH_FEW_EVALUATIONS,
             onset=turn,
         )
     ]
@@ -166,4 +167,6 @@ def _noise(values: Column) -> float:
 
 
 DETECTOR = Detector("overfitting", judge, (VAL_RISING,))
-OF_FEW = Detector("overfitting-of-few", judge_few, (VAL_RISING,), at_end=True)
+DETECTOR_FOR_FEW_EVALUATIONS = Detector(
+    "overfitting-of-few", judge_few_evaluations, (VAL_RISING,), at_end=True
+)

@@ -1,9 +1,9 @@
-"""A loss that rises as the learning rate rises: the log itself holds the lower rate at which it
-still fell.
+"""Finds a loss that rises as the learning rate rises. The log itself then holds a lower rate at
+which the loss still fell.
 
-Only a rate that rises above all earlier ones counts, as in a warmup. A rate that comes back to
-where it was, as at a warm restart (Loshchilov and Hutter 2017) or after a resumption, lifts the
-loss as well, and is meant to."""
+Only a rate that rises above all earlier rates counts, as in a warmup. A rate that returns to an
+earlier value, as at a warm restart (Loshchilov and Hutter 2017) or after a resumption, raises the
+loss as well, but that is intended."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.record import Column, Steps
 
 MIN_SHARE_GIVEN_BACK_WITH_RATE = 0.25
-"""Share of what was learned that the loss must give back as the rate rises."""
+"""The loss must give back more than this share of what was learned as the rate rises."""
 MIN_SHARE_STILL_HIGH = 0.5
-"""The same at the end of a log whose rate is still above that of the lowest loss, since the loss
-may yet come down."""
+"""If a log ends while its rate is still above the rate at the lowest loss, the loss must end higher
+by more than this share of what was learned, since it may yet come down."""
 MIN_RATE_RISE = 1.5
-"""Rate at the highest loss over the rate at the lowest loss before it."""
+"""From the lowest loss to the highest loss after it, the rate must rise to more than this many
+times its value at the lowest loss."""
 MIN_FALL_AND_RISE_SIGMAS = 2.0
-"""Standard deviations of a single point by which the loss must have fallen before, and risen."""
+"""The fall of the loss and the rise after it must each exceed this many standard deviations of a
+single point."""
 MIN_RELATIVE_FALL_BEFORE = 0.1
-"""Share of its start level by which the loss must have fallen before."""
+"""The fall of the loss before its rise must exceed this share of its start level."""
 MIN_FALL_AND_RISE_ERRORS = 4.0
-"""Standard errors of the two levels by which the loss must have fallen before, and risen."""
+"""The fall of the loss and the rise after it must each exceed this many standard errors of their
+two levels."""
 RISES_WITH_LR = Symptom(
     name="loss-rises-with-lr",
     quantity="share of what was learned that the loss gives back as the learning rate rises",
@@ -37,10 +40,10 @@ RISES_WITH_LR = Symptom(
     worse="above",
     limit=MIN_SHARE_GIVEN_BACK_WITH_RATE,
     criterion=(
-        "a quarter of what was learned given back while the learning rate rises to 1.5 times the "
-        "rate at the lowest loss, and an end that is no better than that loss"
+        "a quarter of what was learned is given back while the learning rate rises to 1.5 times "
+        "the rate at the lowest loss, and the loss ends no better than that"
     ),
-    source="a warm restart that is meant ends lower than before, and noise gives back less",
+    source="after an intended warm restart the loss ends lower, and noise gives back less",
     sentence={
         "en": (
             "From step {onset} on the loss rises with the learning rate and gives back a share of "
@@ -76,8 +79,8 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 
 def _rates_at(steps: Steps, rate: Curve) -> Column:
-    """The learning rate at the points of the loss. Raises CannotJudgeError when it does not
-    rise."""
+    """The learning rate at the points of the loss. Raises CannotJudgeError when no rate is finite
+    or the rate does not rise."""
     if not len(rate):
         raise CannotJudgeError("no rate is finite")
     rates = np.interp(steps, rate.steps, rate.values)
@@ -87,7 +90,8 @@ def _rates_at(steps: Steps, rate: Curve) -> Column:
 
 
 def _last_rise(loss: Curve, rates: Column, highest: Column) -> Rise | None:
-    """The last rise from a lowest level so far, at which the rate was as high as ever before.
+    """The last rise of the loss that starts from its lowest level so far, at a rate as high as any
+    before; None when there is no such rise.
 
     rates     learning rate at the end of each segment, [B]
     highest   highest learning rate up to there, [B]
@@ -117,8 +121,8 @@ def _last_rise(loss: Curve, rates: Column, highest: Column) -> Rise | None:
 
 
 def _ends_no_better(segments: Segments, rates: Column, rise: Rise) -> bool:
-    """Whether the loss ends above its level before the rise; while the rate is still higher than
-    there, whether it ends far above."""
+    """Whether the loss ends above its level before the rise. If the rate is still higher than it
+    was there, the loss must end far above that level."""
     end, low = segments.level[-1], segments.level[rise.low]
     if rates[-1] > rates[rise.low]:
         return bool(end - low > MIN_SHARE_STILL_HIGH * rise.learned)

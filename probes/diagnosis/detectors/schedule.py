@@ -1,5 +1,5 @@
-"""A learning rate that is 0 from the start, is 0 long before the end, or never moves although a
-schedule is declared."""
+"""Finds a learning rate that is 0 from the start, becomes 0 long before the end, or never changes
+although a schedule is declared."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.record import Column, Steps
 
 MIN_RATES = 20
-"""Points of lr to see before judging: as many as a loss needs to be judged."""
+"""The rate is judged from this many points on, as many as a loss needs to be judged."""
 MIN_SHARE_OF_RUN_SEEN = 0.1
-"""Share of the declared run to see before judging. A schedule may hold its first value for a
+"""The points must cover this share of the declared run. A schedule may hold its first value for a
 while."""
-MIN_SHARE_OF_LOG_SEEN = 0.5
-"""The same before the rates of a log count as 0. A warmup whose first rates are rounded to 0 is
-over by then."""
+MIN_SHARE_SEEN_WITHOUT_SCHEDULE = 0.5
+"""In a log without a declared schedule, the points must cover this share of the declared run before
+the rates count as 0. By then a warmup whose first rates are rounded to 0 is over."""
 MIN_SHARE_AT_ZERO = 0.1
-"""Share of the log so far, in points and in steps, for which a rate that was above 0 must be 0. A
-schedule may end with a last row at 0, and a warm restart touches 0."""
+"""A rate that was above 0 must be 0 for more than this share of the log so far, both in points and
+in steps. A schedule may end with a last row at 0, and a warm restart is at 0 for a moment."""
 MIN_RATES_AT_ZERO = 5
 DECIMALS = range(4, 16)
-"""Decimals to which a log may round its rates. Nobody rounds them to fewer, and a double has no
-more."""
+"""Numbers of decimals to which a log may round its rates. Logs do not round to fewer, and a double
+has no more."""
 MAX_UNITS_BEFORE_ROUNDED_ZERO = 20
-"""Units of the last decimal that the last rate above 0 may be for rounding to explain the 0 after
-it. A schedule that divides by ten comes from five units, and one that falls evenly from as many as
-it falls between two points."""
+"""Rounding may explain a 0 if the last rate before it is at most this many units of the last
+decimal. A schedule that divides by ten comes to 0 from five units. A schedule that falls evenly
+comes to 0 from as many units as it falls between two points."""
 SMALLEST_RATE = float(np.finfo(np.float64).tiny)
 CONSTANT = Symptom(
     name="lr-constant",
-    quantity="points with one learning rate, from the first on",
+    quantity="points with the same learning rate, from the first point on",
     unit="points",
     view=ViewKey.RATE,
     worse="above",
@@ -41,7 +41,7 @@ CONSTANT = Symptom(
         "a schedule other than constant is declared, and the learning rate is the same for 20 "
         "points and a tenth of the run"
     ),
-    source="a declared schedule moves within 20 points and a tenth of the run",
+    source="a declared schedule changes the rate within 20 points and a tenth of the run",
     sentence={"en": "A schedule is declared, but the learning rate has not moved by step {step}."},
 )
 ZERO = Symptom(
@@ -52,13 +52,15 @@ ZERO = Symptom(
     worse="below",
     limit=SMALLEST_RATE,
     criterion=(
-        "every learning rate is 0: of a declared schedule for 20 points and a tenth of the run; in"
-        " other logs to the end, and the loss does not fall"
+        "every learning rate is 0: with a declared schedule, for 20 points and a tenth of the run; "
+        "without one, to the end of the log, while the loss does not fall"
     ),
     source="a schedule rises above 0 within 20 points and a tenth of the run",
     sentence={"en": "The learning rate has been 0 from the start to step {step}."},
 )
-SOURCE_OF_LOG = "a log may round its rates to 0, but a rate above 0 makes the loss fall in the end"
+SOURCE_WITHOUT_SCHEDULE = (
+    "a log may round its rates to 0, but a rate above 0 makes the loss fall by the end"
+)
 ZERO_EARLY = Symptom(
     name="lr-zero-early",
     quantity="share of the log at a learning rate of 0",
@@ -68,17 +70,17 @@ ZERO_EARLY = Symptom(
     limit=MIN_SHARE_AT_ZERO,
     criterion=(
         "learning rate exactly 0 for five points and a tenth of the log, in points and in steps, "
-        "after a rate that no rounding takes to 0, while the loss does not fall"
+        "after a rate that is too large to be rounded to 0, while the loss does not fall"
     ),
     source=(
-        "a schedule that ends with the run leaves its last row at 0, and a warm restart touches 0"
+        "a schedule that ends with the run has one last row at 0; a warm restart is at 0 briefly"
     ),
     sentence={"en": "From step {onset} on the learning rate is 0, and the run goes on."},
 )
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    """Judge any run, from as many points as show a schedule."""
+    """Judge any run once its points cover enough of it to show a schedule."""
     steps, rates = evidence.series("lr")
     total = _total_steps(evidence)
     points = _points_needed(steps, MIN_SHARE_OF_RUN_SEEN * total)
@@ -86,7 +88,7 @@ def judge(evidence: Evidence) -> list[Finding]:
         raise CannotJudgeError(_too_few(steps, "a tenth", total))
     findings = _zero_early(evidence, steps, rates, points)
     # A record that declares a schedule holds the rates that were applied. Other logs may have
-    # rounded them to 0 (`judge_log`).
+    # rounded them to 0 (`judge_without_schedule`).
     if evidence.facts.get("schedule") is not None and not rates[:points].any():
         findings.insert(0, ZERO.found(steps[points - 1], 0.0))
     if rates[0] != 0 and (rates[:points] == rates[0]).all():
@@ -98,22 +100,27 @@ def judge(evidence: Evidence) -> list[Finding]:
     return findings
 
 
-def judge_log(evidence: Evidence) -> list[Finding]:
-    """Judge a log that ended, declares no schedule and may round its rates."""
+def judge_without_schedule(evidence: Evidence) -> list[Finding]:
+    """Judge a log of a run that has ended. The log declares no schedule and may have rounded its
+    rates."""
     steps, rates = evidence.series("lr")
     total = _total_steps(evidence)
     if rates.any() or evidence.facts.get("schedule") is not None:
         return []
-    if not _points_needed(steps, MIN_SHARE_OF_LOG_SEEN * total):
+    if not _points_needed(steps, MIN_SHARE_SEEN_WITHOUT_SCHEDULE * total):
         raise CannotJudgeError(
-            "every lr is 0 so far, or rounded to it: " + _too_few(steps, "half", total)
+            "every lr so far is 0, or was rounded to 0: " + _too_few(steps, "half", total)
         )
     losses = _losses(evidence, int(steps[0]), int(steps[-1]))
     if len(losses) < MIN_RATES:
         raise CannotJudgeError(
             f"{len(losses)} points of loss; {MIN_RATES} are needed to see whether it fell"
         )
-    return [] if fell(losses) else [ZERO.found(evidence.last_step, 0.0, source=SOURCE_OF_LOG)]
+    return (
+        []
+        if fell(losses)
+        else [ZERO.found(evidence.last_step, 0.0, source=SOURCE_WITHOUT_SCHEDULE)]
+    )
 
 
 def _total_steps(evidence: Evidence) -> float:
@@ -122,7 +129,8 @@ def _total_steps(evidence: Evidence) -> float:
 
 
 def _points_needed(steps: Steps, span: float) -> int:
-    """Number of points until MIN_RATES of them cover `span` steps; 0 when they do not yet."""
+    """Number of points until at least MIN_RATES of them cover `span` steps; 0 when there are not
+    enough points yet."""
     enough = steps - steps[:1] + 1 >= span
     enough[: MIN_RATES - 1] = False
     return int(np.argmax(enough)) + 1 if enough.any() else 0
@@ -144,8 +152,8 @@ def _losses(evidence: Evidence, first: int, last: int) -> Column:
 
 
 def _zero_early(evidence: Evidence, steps: Steps, rates: Column, points: int) -> list[Finding]:
-    """Findings for a rate of 0 after a rate above 0, each time the 0 has lasted for a clearly
-    larger share of the log."""
+    """A finding when a rate that was above 0 has been 0 for long, and another one each time it has
+    been 0 for a clearly larger share of the log."""
     places = np.arange(len(rates))
     last_above = np.maximum.accumulate(np.where(rates != 0, places, -1))
     length, seen = places - last_above, places + 1
@@ -162,7 +170,8 @@ def _zero_early(evidence: Evidence, steps: Steps, rates: Column, points: int) ->
         begin, step = int(last_above[i]) + 1, int(steps[i])
         if _is_rounded_to_zero(rates[:begin]):
             continue
-        # A loss that falls meanwhile shows another group of parameters, whose rate is not logged.
+        # If the loss falls meanwhile, another group of parameters is trained at a rate that is not
+        # logged.
         if evidence.sites(evidence.loss_signal) and fell(
             _losses(evidence, int(steps[begin]), step)
         ):
@@ -172,8 +181,8 @@ def _zero_early(evidence: Evidence, steps: Steps, rates: Column, points: int) ->
 
 
 def _is_rounded_to_zero(rates: Column) -> bool:
-    """Whether the rates before a 0 let rounding explain it: all have few decimals, and the last is
-    only a few units of the last decimal."""
+    """Whether rounding may explain a 0 that follows these rates: all of them have few decimals, and
+    the last one is only a few units of the last decimal."""
     if not rates.any():
         return False
     several = distinct(rates)
@@ -186,4 +195,4 @@ def _is_rounded_to_zero(rates: Column) -> bool:
 
 
 DETECTOR = Detector("schedule", judge, (CONSTANT, ZERO, ZERO_EARLY))
-OF_LOG = Detector("rate-of-log", judge_log, (ZERO,), at_end=True)
+DETECTOR_WITHOUT_SCHEDULE = Detector("rate-of-log", judge_without_schedule, (ZERO,), at_end=True)

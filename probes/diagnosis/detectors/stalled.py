@@ -1,11 +1,12 @@
-"""A loss that rests on a rung of the ladder. The rung says what the model does not see.
+"""Finds a loss that rests on a rung of the ladder. The rung shows what the model does not see.
 
     uniform   ln V: the model has not even learned how often each symbol occurs
     unigram   it knows the frequencies and does not see its input
     bigram    it sees the previous symbol and nothing before it
 
 The rungs below ln V are conditional entropies of the split itself (`docs/record.md`, fact
-`ladder`). A model with such a limitation that learns all it can comes to rest exactly there."""
+`ladder`). A model that has such a limitation and learns all it can comes to rest exactly on that
+rung."""
 
 from __future__ import annotations
 
@@ -20,22 +21,21 @@ from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.record import Column
 
 MIN_SHARE_AT_REST = 0.5
-"""Share of the declared run over which the loss must rest. Many models rest on a rung for a
-while."""
+"""The loss must rest for this share of the declared run. Many models rest on a rung for a while."""
 MIN_POINTS_AT_REST = 10
-"""Measurements of the loss within that time."""
+"""The loss must be measured at least this many times within that share of the run."""
 MAX_DRIFT = 0.02
-"""Change of the mean from the first half of that time to the second, relative to the level, up to
-which a loss counts as resting."""
+"""A loss rests if its mean changes by at most this share of its level from the first half of that
+time to the second."""
 MAX_DISTANCE_FROM_RUNG = 0.05
-"""Distance from a rung, relative to the rung. Neighbouring rungs differ by a factor of 1.3 and more
-on the choosing seeds."""
+"""Largest distance from a rung, relative to the rung. On the seeds on which limits are chosen,
+neighbouring rungs differ by a factor of 1.3 or more."""
 
 
 def _resting_at(rung: str, known: str) -> Symptom:
     return Symptom(
         name=f"stalled-at-{rung}",
-        quantity="training loss at rest, against the next rung of the ladder",
+        quantity="training loss at rest, compared with the next rung of the ladder",
         unit="nats per token",
         view=ViewKey.LOSS,
         worse="above",
@@ -48,9 +48,9 @@ def _resting_at(rung: str, known: str) -> Symptom:
             "ladder)"
         ),
         sentence={
-            "en": "The loss rests at {observed}. The best model that knows "
+            "en": "The loss rests at {observed}, the score of the best model that knows "
             + known
-            + " scores that."
+            + "."
         },
     )
 
@@ -59,8 +59,8 @@ AT_UNIFORM = _resting_at("uniform", "nothing")
 AT_UNIGRAM = _resting_at("unigram", "how often each symbol occurs")
 AT_BIGRAM = _resting_at("bigram", "the previous symbol")
 SYMPTOM_AT = {"uniform": AT_UNIFORM, "unigram": AT_UNIGRAM, "bigram": AT_BIGRAM}
-"""Rung -> symptom, from knowing nothing to knowing more. The rung after them, `ngram`, is where a
-good model may come to rest."""
+"""Rung -> symptom, from knowing nothing to knowing more. A good model may come to rest on the rung
+after these, `ngram`."""
 
 
 class Band(NamedTuple):

@@ -1,8 +1,8 @@
-"""Attention heads that look at a single key although nothing has been learned that needs it.
+"""Finds attention heads that look at a single key although nothing has been learned that needs it.
 
-A head may learn to look at a single key. A head that does so while the model scores no better than
-the previous symbol allows has not learned it: its softmax is saturated, and a saturated softmax
-passes no gradient."""
+A head may learn to look at a single key. But a head that does so while the model scores no better
+than the previous symbol allows has not learned to. Its softmax is saturated, and a saturated
+softmax passes no gradient."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
 MIN_ENTROPY = 0.01
-"""Relative to ln(visible keys). At this entropy, one key of twenty holds 99.5 % of the weight."""
+"""Smallest attention entropy, relative to ln(visible keys). At this entropy, one key of twenty
+holds 99.5 % of the weight."""
 STUCK = Symptom(
     name="head-stuck",
     quantity="attention entropy of a head over ln(visible keys)",
@@ -21,8 +22,8 @@ STUCK = Symptom(
     worse="below",
     limit=MIN_ENTROPY,
     criterion=(
-        "attention entropy below 1 % of that of even attention, at a train loss no better than the"
-        " bigram's"
+        "attention entropy below 1 % of that of even attention, while the train loss is no better "
+        "than that of the best bigram model"
     ),
     source=(
         "one key of twenty holds 99.5 % of the weight then; healthy heads measured at 0.04 and more"

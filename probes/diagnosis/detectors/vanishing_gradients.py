@@ -1,11 +1,11 @@
-"""Gradients that no longer arrive: none at all while there is a loss, or next to none in the first
-layers.
+"""Finds gradients that no longer arrive: none at all while there is a loss, or next to none in the
+first layers.
 
-A norm near 0 is not enough, since a converged regression on a full batch gets there at whatever
-loss its noise leaves. The norm must be exactly 0, and two harmless kinds of log must be excluded:
-those that round a small norm to 0, and those that write 0 for a norm they did not measure. Of the
-norms by layer it is enough that they fall from each layer to the one before, by a factor of a
-thousand in all, while the loss never fell."""
+A norm near 0 is not enough. A regression that has converged on a full batch has such a norm, at any
+loss that the noise of its data leaves. The norm must be exactly 0, and two harmless kinds of log
+must be excluded: those that round a small norm to 0, and those that write 0 for a norm they did not
+measure. For norms by layer it is enough that they fall from each layer to the one before, by a
+factor of a thousand in all, while the loss never fell."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.record import Column
 
 MIN_ZERO_NORMS = 5
-"""Points of 0 up to the last one. A batch in which no target counts gives a single 0."""
+"""At least this many of the last norms must be 0. A batch in which no target counts gives a single
+0."""
 MIN_LOSS_CHANGE_ERRORS = 3.0
-"""Standard errors. A loss that ends so far below its last points before the zeros goes on falling.
-Where norms are rounded, the loss must even end so far above them, since a loss does not rise when
-its gradient converges to 0."""
+"""A loss that ends this many standard errors below its last points before the zeros goes on
+falling. Where norms are rounded, the loss must even end this many standard errors above those
+points, since a loss does not rise when its gradient converges to 0."""
 MAX_CONSTANT_VARIATION = 1e-6
-"""Relative variation of a loss that counts as constant: a sum over a batch in single precision has
-an error of that size."""
+"""A loss whose relative variation is at most this counts as constant. A sum over a batch in single
+precision has an error of that size."""
 MAX_FIRST_LAYER_SHARE = 1e-3
-"""Norm of the first layer over the largest norm. Eight layers of sigmoids have about 1e-5. In
-MiniGPT, healthy or broken, the first layer has a third or more, and most often the largest norm."""
+"""Norm of the first layer over the largest norm of a layer. It is about 1e-5 in eight layers of
+sigmoids. In MiniGPT, healthy or broken, it is a third or more, and the first layer most often has
+the largest norm."""
 MIN_LAYERS = 3
 VANISHED = Symptom(
     name="gradient-vanished",
@@ -41,10 +43,10 @@ VANISHED = Symptom(
     criterion=(
         "gradient norm exactly 0 for the last five points or more and never before, while the loss"
         " is not 0 and does not fall; or norms that fall from each layer to the one before, by a "
-        "thousand in all, while the loss never fell"
+        "factor of a thousand in all, while the loss never fell"
     ),
     source=(
-        "the smallest norm before; a norm that gets small by converging is hardly ever exactly 0"
+        "the smallest norm before the zeros; a norm that converges to 0 is hardly ever exactly 0"
     ),
     sentence={
         "en": "From step {onset} on the gradient norm is {observed}: next to nothing is learned."
@@ -63,7 +65,7 @@ def judge(evidence: Evidence) -> list[Finding]:
     is_zero = norms == 0
     if is_zero.all():
         raise CannotJudgeError(
-            "grad_norm is 0 throughout, as some trainers write when they do not measure it"
+            "grad_norm is 0 throughout; some trainers write 0 when they do not measure it"
         )
     zeros = int(np.argmin(is_zero[::-1]))
     before = norms[: len(norms) - zeros]
@@ -80,8 +82,8 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 
 def _may_be_learning(before: Column, since: Column, norms_are_rounded: bool) -> bool:
-    """Whether the losses before [n] and since [m] the norm became 0 may be those of a run in which
-    gradients arrive."""
+    """Whether gradients may still arrive, judged by the losses before [n] and since [m] the norm
+    became 0."""
     if len(since) < MIN_ZERO_NORMS or not since.all():
         return True
     latest = np.r_[before, since][-max(len(since), MIN_POINTS) :]
