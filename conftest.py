@@ -6,7 +6,7 @@ import argparse
 import gc
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 from model import BREAKS, HEALTHY, OVERFIT, Break, Config, build, fingerprint, remedied
 from model.seeds import TEST_SEED
 from model.train import Specimen
-from probes import Experiment
+from probes import Diagnosis, Experiment
 
 pytest_plugins = ["probes.plugin", "pytester"]
 
@@ -132,6 +132,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def overhead_budget(pytestconfig: pytest.Config) -> float:
     budget: float = pytestconfig.getini("overhead_budget")
     return budget
+
+
+@pytest.fixture
+def on_file() -> Callable[[Diagnosis], dict[str, object]]:
+    """What the snapshots hold of a diagnosis: its summary without the list of detectors that
+    judged, so that a new detector changes no snapshot."""
+
+    def summary(diagnosis: Diagnosis) -> dict[str, object]:
+        return {name: value for name, value in diagnosis.summary().items() if name != "judged"}
+
+    return summary
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -86,9 +86,9 @@ def test_break_is_removed_by_the_remedy_of_its_cause(run, brk):
     assert remedied(brk.apply(reference), brk.cause) == reference
 
 
-def test_break_diagnosis_is_the_one_on_file(broken, snapshot):
+def test_break_diagnosis_is_the_one_on_file(broken, on_file, snapshot):
     """Verdict, causes, symptoms, sites and limits are as in the snapshot."""
-    assert broken.diagnosis.summary() == snapshot
+    assert on_file(broken.diagnosis) == snapshot
 
 
 def test_break_leaves_the_reference_without_any_of_these_signatures(run):

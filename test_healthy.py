@@ -147,9 +147,9 @@ def test_both_classes_are_learned_on_training_rows_regular_first(record):
     assert regular < irregular < np.inf
 
 
-def test_healthy_diagnosis_is_the_one_on_file(healthy, snapshot):
+def test_healthy_diagnosis_is_the_one_on_file(healthy, on_file, snapshot):
     """Verdict, causes and findings are as in the snapshot, and every detector judged."""
-    assert healthy.diagnosis.summary() == snapshot
+    assert on_file(healthy.diagnosis) == snapshot
 
 
 @pytest.mark.benchmark(timer=process_time)

@@ -122,6 +122,6 @@ def test_overfit_leaves_the_reference_quiet(run):
     assert not run("healthy").diagnosis.shows("val-loss-rising")
 
 
-def test_overfit_diagnosis_is_the_one_on_file(overfit, snapshot):
+def test_overfit_diagnosis_is_the_one_on_file(overfit, on_file, snapshot):
     """Verdict, causes, symptoms, sites and limits are as in the snapshot."""
-    assert overfit.diagnosis.summary() == snapshot
+    assert on_file(overfit.diagnosis) == snapshot

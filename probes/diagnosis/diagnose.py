@@ -154,8 +154,8 @@ class Diagnosis:
 
     def summary(self) -> dict[str, Any]:
         """The parts of the diagnosis that are the same on every machine, as built-in types:
-        verdict, causes, detectors that could not judge, and the symptom, site, limit and source of
-        the findings. A repeated finding is listed once."""
+        verdict, causes, which detectors could judge, and the symptom, site, limit and source of the
+        findings. A repeated finding is listed once."""
         findings = dict.fromkeys(
             tuple(getattr(f, name) for name in SUMMARY_FIELDS) for f in self.findings
         )
@@ -163,6 +163,7 @@ class Diagnosis:
             "verdict": self.verdict,
             "causes": [cause.name for cause in self.causes],
             "findings": [dict(zip(SUMMARY_FIELDS, values, strict=True)) for values in findings],
+            "judged": list(self.judged),
             "not_judged": dict(self.not_judged),
             "reason": self.reason,
         }
