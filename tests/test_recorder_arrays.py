@@ -253,7 +253,7 @@ WRONG: list[tuple[str, Callable[[Recorder], None], str]] = [
         lambda r: r.gradient("a", None),
         r"gradient 'a' is None; it must be an array of real numbers",
     ),
-    ("nothing", lambda r: r.gradient("a"), r"gradient 'a' was given no array"),
+    ("nothing", lambda r: r.gradient("a"), r"gradient 'a' has no array"),
     (
         "ragged",
         lambda r: r.activation("a", [[1.0], [1.0, 2.0]]),

@@ -12,7 +12,7 @@ from probes.record.signals import (
     Scope,
     Signal,
     UnknownSignalError,
-    known,
+    signal_named,
 )
 
 FORMAT_1 = [
@@ -74,10 +74,10 @@ def test_names_are_unique() -> None:
 def test_error_for_an_unknown_name_gives_the_nearest(wrong: str, right: str) -> None:
     """Or all names when none is near."""
     with pytest.raises(UnknownSignalError) as refused:
-        known(wrong)
+        signal_named(wrong)
     assert (f"'{right}'" if right else "the signals are loss, ") in str(refused.value)
 
 
 def test_known_name_gives_its_row() -> None:
     """With the formula in words."""
-    assert known("lr").formula == "learning rate of the step's update"
+    assert signal_named("lr").formula == "learning rate of the step's update"

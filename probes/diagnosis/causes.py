@@ -29,7 +29,7 @@ from probes.diagnosis.detectors import (
 )
 from probes.diagnosis.evidence import Evidence
 from probes.diagnosis.remarks import val_loss_never_fell
-from probes.record.signals import known
+from probes.record.signals import signal_named
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Clue:
 
 def recorded(signal: str) -> Clue:
     """Make the clue that a signal was recorded. Raises UnknownSignalError for an unknown name."""
-    known(signal)
+    signal_named(signal)
     return Clue(f"{signal} was recorded", lambda evidence, _: bool(evidence.sites(signal)))
 
 

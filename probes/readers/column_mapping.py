@@ -21,7 +21,7 @@ from probes.readers.column_names import (
 )
 from probes.readers.column_scan import ColumnScan
 from probes.record import RecordError
-from probes.record.signals import known
+from probes.record.signals import signal_named
 
 POSITION = "position"
 
@@ -209,9 +209,9 @@ def _notes_on_runs(signals: Mapping[str, str], ignored: Iterable[str]) -> Iterat
 
 
 def _check_signal(signal: str) -> None:
-    if signal != STEP and known(signal).scope != "run":
+    if signal != STEP and signal_named(signal).scope != "run":
         raise RecordError(
-            f"signal {signal!r} has one value per {known(signal).scope}; "
+            f"signal {signal!r} has one value per {signal_named(signal).scope}; "
             "a column can only be mapped to a signal with one value per step"
         )
 

@@ -1,6 +1,6 @@
-"""The record of a run: its facts, signals and provenance, in memory and on disk.
+"""The record of a run in memory and on disk. It holds facts, signals and provenance.
 
-Other parts of the package import these names from here.
+Other parts of the package should import from here, not from the modules below.
 """
 
 from probes.record.builder import Builder
@@ -18,7 +18,7 @@ from probes.record.record import (
     read_only,
 )
 
-# Here rather than in record.py, which does not know the file format.
+# Assigned here because record.py must not depend on the file format.
 Record.load = staticmethod(load)
 
 __all__ = [

@@ -1,5 +1,6 @@
-"""Builds a record row by row. Every row is checked here, and values that are not finite are counted
-here, whether a run is recorded, a log is read or a file is loaded."""
+"""Builds a record row by row, checks every row and counts its values that are not finite.
+
+The same code is used when a run is recorded, a log is read, or a file is loaded."""
 
 from __future__ import annotations
 
@@ -22,14 +23,14 @@ from probes.record.record import (
     measured_tables,
     read_only,
 )
-from probes.record.signals import BY_NAME, Reading, known
+from probes.record.signals import BY_NAME, Reading, signal_named
 
 RUN_SITES = ("",)
-"""The sites of a signal of the run."""
+"""The sites of a signal of scope "run"."""
 
 
 class Cells(NamedTuple):
-    """The values of one signal in one row."""
+    """The values of one signal in one row, one value for each site."""
 
     row: int
     sites: tuple[str, ...]
@@ -45,11 +46,12 @@ class Builder:
         self._cells: dict[str, list[Cells]] = {}
 
     def append(self, step: int, readings: Mapping[str, Reading]) -> Mapping[str, Cells]:
-        """Add one row and return its cells by signal, with `nonfinite_count` filled in. A row with
-        an error is not added.
+        """Add one row and return its cells by signal, with `nonfinite_count` filled in. If an error
+        is raised, the row is not added.
 
-        Raises RecordError when the step is not a whole number after the last one, or a reading is
-        not made of numbers; UnknownSignalError for a name that is not in the table of signals."""
+        Raises RecordError when the step is not a whole number greater than the previous step, or
+        when a reading does not consist of numbers. Raises UnknownSignalError for a name that is not
+        in the table of signals."""
         step = _step(step)
         if self._steps and step <= self._steps[-1]:
             raise RecordError(
@@ -62,8 +64,8 @@ class Builder:
         }
         broken = {place: 1.0 for name, cells in row.items() for place in _nonfinite(name, cells)}
         if broken:
-            # Counts that were measured come first: a site inside the model comes before the loss
-            # that it spoils.
+            # Measured counts come first: sites inside the model are listed before the loss that
+            # became NaN because of them.
             counts = row.get("nonfinite_count", Cells(0, (), ()))
             counted = dict(zip(counts.sites, counts.values, strict=True))
             row["nonfinite_count"] = self._check("nonfinite_count", {**counted, **broken})
@@ -73,7 +75,7 @@ class Builder:
         return row
 
     def record(self, complete: bool, stopped: Stop | None = None) -> Record:
-        """The rows so far as a record, whose arrays are read-only."""
+        """The rows so far as a record. Its arrays are read-only."""
         steps = np.array(self._steps, dtype=np.int64)
         tables = measured_tables(
             {name: self._table(name) for name in BY_NAME if name in self._cells}
@@ -81,7 +83,7 @@ class Builder:
         return Record(self.facts, read_only(steps), tables, self.provenance, complete, stopped)
 
     def _check(self, name: str, reading: Reading) -> Cells:
-        scope = known(name).scope
+        scope = signal_named(name).scope
         if not isinstance(reading, float | dict) and hasattr(reading, "__array__"):
             reading = np.asarray(reading).tolist()
         if isinstance(reading, Mapping):
@@ -116,7 +118,7 @@ class Builder:
 
 
 def _nonfinite(name: str, cells: Cells) -> list[str]:
-    """Where the values of a signal are not finite: the signal's name, or signal.site."""
+    """The places where the values of a signal are not finite, named `signal` or `signal.site`."""
     if name == "nonfinite_count" or all(map(isfinite, cells.values)):
         return []
     places = zip(cells.sites, cells.values, strict=True)
@@ -125,16 +127,16 @@ def _nonfinite(name: str, cells: Cells) -> list[str]:
 
 @lru_cache(maxsize=16)  # a run records lists of the same few lengths at every step
 def positions(count: int) -> tuple[str, ...]:
-    """The sites of a reading that is a list without names: "0", "1", ..."""
+    """The sites of a reading that is a list without site names: "0", "1", ..."""
     return tuple(map(str, range(count)))
 
 
 def site_names(signal: str, sites: Json) -> list[str]:
-    """The sites of a signal as a file names them, checked.
+    """Check the list of sites that a file gives for a signal, and return it.
 
-    Raises RecordError for anything but a list of different names, UnknownSignalError for a name
-    that is not in the table of signals."""
-    known(signal)
+    Raises RecordError unless it is a list of different names. Raises UnknownSignalError if `signal`
+    is not in the table of signals."""
+    signal_named(signal)
     if (
         not isinstance(sites, list)
         or not all(isinstance(site, str) for site in sites)
@@ -157,7 +159,7 @@ def _step(value: object) -> int:
 
 
 def _numbers(values: Sequence[Any]) -> tuple[float, ...]:
-    """All values as `_number` converts them. Floats, and whole numbers that float64 holds exactly,
+    """Convert all values with `_number`. Floats, and whole numbers that float64 represents exactly,
     need no conversion."""
     kinds = set(map(type, values))
     plain = kinds == {float} or (

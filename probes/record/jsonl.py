@@ -1,4 +1,5 @@
-"""The file format of a record: JSON lines, which may be cut off anywhere (docs/record.md)."""
+"""Reads and encodes the file format of a record: JSON lines, possibly cut off at any byte
+(docs/record.md)."""
 
 from __future__ import annotations
 
@@ -11,15 +12,16 @@ from probes.record.jsonl_columns import read_by_column
 from probes.record.record import NONFINITE_STRINGS, Json, Record, RecordError, Stop
 
 SCHEMA = 1
-"""The version of the format that is written; earlier ones are read as well."""
+"""The version of the format that is written. Earlier versions can be read as well."""
 
 MAGIC = b'{"probes_record":'
-"""The first characters of every record. They identify a file that was cut off in its first line."""
+"""The first bytes of every record. A file that was cut off in its first line is recognised by
+them."""
 
 
 def encode(value: Json) -> str:
-    """Compact JSON, with NaN and the infinities as strings, and NumPy scalars and arrays as plain
-    numbers."""
+    """The value as compact JSON. NaN and infinities become strings; NumPy scalars and arrays become
+    plain numbers."""
     try:
         return _ENCODER.encode(value)
     except ValueError:
@@ -50,7 +52,8 @@ def _strings_for_nonfinite(value: Json) -> Json:
 
 
 def numbers_for_strings(value: Json) -> Json:
-    """The inverse of what `encode` does to NaN and the infinities."""
+    """Replace the strings "NaN", "Infinity" and "-Infinity" by numbers, the inverse of what
+    `encode` does."""
     if isinstance(value, dict):
         return {key: numbers_for_strings(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -59,17 +62,17 @@ def numbers_for_strings(value: Json) -> Json:
 
 
 def load(path: str | Path) -> Record:
-    """Read a record from its file. A file that was cut off gives the steps whose lines are whole,
-    as a record that is marked incomplete.
+    """Read a record from its file. From a file that was cut off, the steps with complete lines are
+    read, and the record is marked incomplete.
 
-    Raises RecordError when the file is not a record, has a newer schema, or holds a line that is
-    damaged rather than cut off; OSError when it cannot be opened."""
+    Raises RecordError when the file is not a record, has a newer schema, or has a damaged line that
+    is not just a last line cut off. Raises OSError when the file cannot be opened."""
     with open(path, "rb") as file:
         return parse(file.read(), str(path))
 
 
 def parse(data: bytes, where: str) -> Record:
-    """Read a record from the content of its file; errors call the file `where`."""
+    """Read a record from the content of its file. `where` is the name of the file in errors."""
     lines = data.split(b"\n")
     if not _is_json(lines[-1]):
         tail = lines.pop()
@@ -91,7 +94,7 @@ def _read_by_row(lines: Sequence[bytes], builder: Builder, where: str) -> Record
     for number, line in enumerate(lines, start=2):
         try:
             if end is not None:
-                raise RecordError("there is a line after the end")
+                raise RecordError("there is a line after the end line")
             end = _read_line(json.loads(line), builder, layouts)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RecordError(f"{where}, line {number} is damaged: {error}") from error
@@ -131,10 +134,10 @@ def _not_a_record(where: str) -> RecordError:
 def _read_line(
     line: Json, builder: Builder, layouts: dict[str, list[str]]
 ) -> dict[str, Json] | None:
-    """Add a row to the builder, or the sites of later lists to `layouts`; return the content of an
-    end line."""
+    """Process one line after the header. A step line is added to the builder and a sites line to
+    `layouts`. Returns the content of an end line, otherwise None."""
     if not isinstance(line, dict):
-        raise RecordError(f"it is {line!r:.60}; it must be an object")
+        raise RecordError(f"the line is {line!r:.60}; it must be an object")
     if "step" in line:
         step = line.pop("step")
         builder.append(
@@ -148,19 +151,19 @@ def _read_line(
         return None
     if "end" in line:
         return dict(line["end"])
-    raise RecordError(f"it has no step, sites or end, but {sorted(line)!r:.200}")
+    raise RecordError(f"the keys are {sorted(line)!r:.200}; one must be step, sites or end")
 
 
 def _by_site(name: str, reading: Json, layouts: Mapping[str, list[str]]) -> Json:
     if not isinstance(reading, list) or name not in layouts:
         return reading
     if len(reading) != len(layouts[name]):
-        raise RecordError(f"{name} has {len(reading)} values, {len(layouts[name])} sites")
+        raise RecordError(f"{name} has {len(reading)} values but {len(layouts[name])} sites")
     return dict(zip(layouts[name], reading, strict=True))
 
 
 def _stop(entry: Json, where: str) -> Stop | None:
-    """The `stopped` entry of an end line, checked; None when there is none."""
+    """Check the `stopped` entry of an end line and convert it; None if there is no such entry."""
     if entry is None:
         return None
     if isinstance(entry, dict):

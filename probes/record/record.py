@@ -1,7 +1,7 @@
-"""The record of one run: facts, signals, provenance.
+"""The record of one run: facts, signals and provenance.
 
-In memory it holds columns of float64, one row per step; NaN means "not measured". Its file is
-described in docs/record.md."""
+In memory, signals are columns of float64 with one row per step; NaN means "not measured". The file
+format is described in docs/record.md."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from probes.common.text import did_you_mean
-from probes.record.signals import known
+from probes.record.signals import signal_named
 
 NONFINITE_STRINGS = frozenset({"NaN", "Infinity", "-Infinity"})
-"""The strings that stand in a file for the numbers that JSON lacks."""
+"""The strings that represent non-finite numbers in a file, since JSON has no such numbers."""
 
 MAX_EXACT_INT = 2**53
-"""float64 holds every whole number up to this one."""
+"""float64 represents every whole number up to this one exactly."""
 
 REINFORCEMENT = "reinforcement learning"
-"""Value of the fact `objective` for a run whose loss is a policy's. Such a loss is near 0, takes
-both signs and does not measure success."""
+"""Value of the fact `objective` for a run whose loss is that of a policy. Such a loss is near 0,
+has both signs and does not measure success."""
 
 Column = npt.NDArray[np.float64]
 Steps = npt.NDArray[np.int64]
@@ -32,22 +32,26 @@ Json = Any
 
 
 class UnknownSiteError(KeyError):
-    """A signal was not measured at this site; the message names the nearest sites at which it
-    was."""
+    """Raised when a signal was measured, but not at the given site. The message names the most
+    similar sites."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class RecordError(ValueError):
-    """A file or a row that is no valid part of a record; the message says what is wrong, and
+    """Raised for a file or a row that is not valid in a record. The message says what is wrong and
     where."""
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Why and when a run was ended early: the last step that was trained, the number of steps that
-    were planned (None when unknown), and the cause."""
+    """Why and when a run was ended early.
+
+    step         the last step that was trained
+    total_steps  the planned number of steps; None if unknown
+    cause        name of the cause of which the diagnosis was certain
+    """
 
     step: int
     total_steps: int | None
@@ -65,7 +69,7 @@ class Stop:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The values of one signal, [rows, sites]. A signal of the run has one site, ""."""
+    """The values of one signal: [rows, sites]. A signal of scope "run" has the single site ""."""
 
     sites: tuple[str, ...]
     values: Column
@@ -75,13 +79,13 @@ class Table:
 class Record:
     """The record of one run.
 
-    facts       what detectors may know besides the signals: vocab_size, total_steps, ladder, the
-                kind of each site, ...
+    facts       what detectors may use besides the signals: vocab_size, total_steps, ladder, the
+                kind of each site, ... (docs/record.md)
     steps       [rows] int64, strictly increasing
     tables      signal name -> Table, for signals that were measured at least once
-    provenance  name, seed, config, versions, hardware: for people, never for detectors
+    provenance  name, seed, config, versions, hardware: for people; detectors do not use it
     complete    whether the run reached its end; False for a killed run or a file that was cut off
-    stopped     set when the run was ended early because its diagnosis was certain
+    stopped     set if the run was ended early because its diagnosis was certain, otherwise None
     """
 
     facts: Mapping[str, Json]
@@ -96,24 +100,23 @@ class Record:
         return str(self.provenance.get("name", "run"))
 
     def sites(self, signal: str) -> tuple[str, ...]:
-        """The sites at which a signal was measured, in the order of the record; () for a signal
-        that was not measured. Raises UnknownSignalError for a name that is not in the table of
-        signals."""
-        known(signal)
+        """The sites at which a signal was measured, in the order of the record; () if it was not
+        measured. Raises UnknownSignalError for a name that is not in the table of signals."""
+        signal_named(signal)
         return self.tables[signal].sites if signal in self.tables else ()
 
     def column(self, signal: str, site: str = "") -> Column:
-        """The values of a signal at a site, one for each of `steps`, NaN where it was not
-        measured: [rows]. Read-only."""
+        """The values of a signal at a site, one for each of `steps`: [rows], read-only. NaN at
+        steps where the signal was not measured."""
         sites = self.sites(signal)
         if site not in sites:
             return read_only(np.full(len(self.steps), np.nan))
         return self.tables[signal].values[:, sites.index(site)]
 
     def series(self, signal: str, site: str = "") -> tuple[Steps, Column]:
-        """The steps at which a signal was measured, and its values there: ([n], [n]).
+        """The steps at which a signal was measured, and its values at these steps: ([n], [n]).
 
-        Raises UnknownSiteError when it was measured at other sites only.
+        Raises UnknownSiteError when the signal was measured only at other sites.
         """
         sites = self.sites(signal)
         if sites and site not in sites:
@@ -124,13 +127,13 @@ class Record:
         return self.steps[measured], column[measured]
 
     def anonymous(self) -> Record:
-        """The record without its provenance and without an earlier verdict (`stopped`): all that a
-        judge may see."""
+        """A copy without provenance and without an earlier verdict (`stopped`). It holds everything
+        that a diagnosis may use."""
         return replace(self, provenance={}, stopped=None)
 
     def prefix(self, step: int) -> Record:
-        """The rows up to and including `step`. The record is marked incomplete when that leaves
-        rows out."""
+        """A record with the rows up to and including `step`. It is marked incomplete if rows are
+        left out."""
         rows = int(np.searchsorted(self.steps, step, side="right"))
         if rows == len(self.steps):
             return self
@@ -146,12 +149,12 @@ class Record:
         )
 
     load: ClassVar[Callable[[str | Path], Record]]
-    """Read a record from its file; see `probes.record.jsonl.load`, which `probes.record` assigns to
-    this name."""
+    """Read a record from its file. `probes.record` assigns `probes.record.jsonl.load` to this
+    name."""
 
 
 def measured_tables(tables: Mapping[str, Table]) -> dict[str, Table]:
-    """The tables without the signals and sites that were never measured."""
+    """A copy of the tables without signals and sites that were never measured."""
     kept = {}
     for name, table in tables.items():
         has = ~np.isnan(table.values).all(axis=0)
@@ -164,6 +167,6 @@ def measured_tables(tables: Mapping[str, Table]) -> dict[str, Table]:
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The same array, made read-only."""
+    """Make an array read-only and return it."""
     array.flags.writeable = False
     return array

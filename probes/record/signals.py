@@ -1,7 +1,7 @@
 """The table of all signals that a record may hold.
 
-To add a signal, add a row here. If it is computed from arrays, add its formula to
-`probes.recording.reducers` under the same name."""
+To add a signal, add a row here. If the signal is computed from arrays, also add a function of the
+same name to `probes.recording.reducers`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from probes.common.text import did_you_mean
 Scope = Literal["run", "layer", "matrix", "head", "class", "site", "batch"]
 Cadence = Literal["step", "evaluation"]
 Reading = float | Mapping[str, float] | Sequence[float] | npt.NDArray[Any] | None
-"""What one row holds of a signal: one value, a value per site, a value per position, or None when
-it was not measured."""
+"""The value of one signal in one row: a number, a mapping from site to number, a sequence of
+numbers, or None if the signal was not measured."""
 
 
 class UnknownSignalError(KeyError):
-    """A name that is not in the table of signals; the message gives the nearest names that are."""
+    """Raised for a name that is not in the table of signals. The message gives the most similar
+    names."""
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -31,11 +32,12 @@ class UnknownSignalError(KeyError):
 class Signal:
     """A row of the table of signals.
 
-    scope    what has a value of its own: the run, each layer, matrix, head, class or site, or each
-             row of the batch
-    cadence  whether it is measured at every step or at every evaluation
+    unit     the unit of its values
+    scope    what the signal has one value for: the whole run, each layer, matrix, head, class or
+             site, or each row of the batch
+    cadence  whether it is measured at every step or only at evaluations
     formula  how it is computed, in words
-    source   where the formula comes from
+    source   publication or definition from which the formula comes
     """
 
     name: str
@@ -78,7 +80,7 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "val_loss_by_class_compositional", NATS, "class", "evaluation",
-        "val_loss_by_class over rows whose word can be inferred from other rows",
+        "val_loss_by_class over only the rows whose word can be inferred from other rows",
         "per-class decomposition of the loss",
     ),
     Signal(
@@ -103,17 +105,19 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "grad_activation_ratio", "nats/token per unit squared", "layer", "step",
-        "root mean square of the gradient of a layer's parameters over its activation",
+        "root mean square of the gradient of a layer's parameters, "
+        "divided by the layer's activation",
         "Glorot and Bengio 2010",
     ),
     Signal(
         "update_weight_ratio", "1", "matrix", "step",
-        "L2 norm of the step's update of a matrix over the norm of the matrix before it",
+        "L2 norm of the step's update of a matrix, "
+        "divided by the norm of the matrix before the update",
         "Karpathy 2015, CS231n notes: about 1e-3 is usual",
     ),
     Signal(
         "spectral_norm", "1", "matrix", "evaluation",
-        "largest singular value, by power iteration warm-started from the evaluation before",
+        "largest singular value, by power iteration that starts from the previous evaluation",
         "Miyato et al. 2018",
     ),
     Signal(
@@ -124,8 +128,8 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "attention_entropy", "1", "head", "evaluation",
-        "mean over queries of the attention's entropy divided by ln(visible keys), "
-        "first position left out",
+        "mean over queries, without the first position, of the entropy of the attention weights "
+        "divided by ln(visible keys)",
         "Zhai et al. 2023 (entropy collapse)",
     ),
     Signal(
@@ -135,7 +139,7 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "batch_ids", "index", "batch", "step",
-        "which rows of the corpus the batch held",
+        "indices of the corpus rows in the batch",
         "the specimen's data order",
     ),
 )  # fmt: skip
@@ -143,9 +147,9 @@ SIGNALS: tuple[Signal, ...] = (
 BY_NAME: Mapping[str, Signal] = {signal.name: signal for signal in SIGNALS}
 
 
-def known(name: str) -> Signal:
-    """The signal of this name. Raises UnknownSignalError, with the nearest names, when there is
-    none."""
+def signal_named(name: str) -> Signal:
+    """The signal of this name. Raises UnknownSignalError, with the most similar names, if there is
+    no such signal."""
     if name not in BY_NAME:
         hint = did_you_mean(name, BY_NAME, "the signals are " + ", ".join(BY_NAME))
         raise UnknownSignalError(f"there is no signal {name!r}; {hint}")

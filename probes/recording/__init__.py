@@ -1,2 +1,2 @@
-"""Makes records: `watch` trains a specimen with hooks attached, `Recorder` serves any other
-loop."""
+"""Creates records: `watch` trains a specimen with hooks attached; `Recorder` is called from any
+other training loop."""

@@ -1,5 +1,5 @@
-"""Checks and converts the arrays that a training loop hands to the recorder: tensors, lists, arrays
-of any real type."""
+"""Checks and converts the arrays that a training loop hands to the recorder. They may be tensors,
+lists, or arrays of any real type."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from probes.record import RecordError
 from probes.recording.reducers import Bools, Floats
 
 ArrayLike = Any
-"""Whatever `numpy.asarray` takes, and tensors that belong to a graph or lie on a device."""
+"""Anything that `numpy.asarray` accepts, and tensors that require gradients or are on a device."""
 
 REAL_KINDS = "biufV"
-"""`dtype.kind` of real numbers. V is the kind of types that other libraries add, such as bfloat16
-in JAX."""
+"""Values of `dtype.kind` for real numbers. "V" is the kind of types from other libraries, such as
+bfloat16 in JAX."""
 
 
 def detached(value: Any) -> Any:
-    """A tensor outside its graph, in main memory, of a type that NumPy knows. Anything else is
-    returned as it is."""
+    """Detach a tensor from its graph, move it to main memory and convert it to a type that NumPy
+    knows. Anything that is not a tensor is returned unchanged."""
     if not hasattr(value, "detach"):
         return value
     tensor = value.detach().cpu()
@@ -31,8 +31,8 @@ def detached(value: Any) -> Any:
 def real_array(method: str, place: str, value: ArrayLike) -> Floats:
     """The value as an array of float32 or float64 with at least one axis.
 
-    Raises RecordError when it has no name, is empty, or is no array of real numbers. The message
-    names the recorder's method and the place."""
+    Raises RecordError when the place has no name, or when the value is empty or is not an array of
+    real numbers. The message names the recorder's method and the place."""
     if not place:
         raise RecordError(f"{method} has no name; say which layer, matrix or site it belongs to")
     try:
@@ -51,7 +51,8 @@ def real_array(method: str, place: str, value: ArrayLike) -> Floats:
 
 
 def real_matrix(method: str, name: str, value: ArrayLike) -> Floats:
-    """The value as an array of two axes. Raises RecordError as `real_array` does."""
+    """The value as an array with two axes. Raises RecordError in the same cases as `real_array`,
+    and for another number of axes."""
     array = real_array(method, name, value)
     if array.ndim != 2:
         raise RecordError(
@@ -61,8 +62,8 @@ def real_matrix(method: str, name: str, value: ArrayLike) -> Floats:
 
 
 def visible_keys(site: str, visible: ArrayLike, shape: tuple[int, ...]) -> Bools:
-    """A mask of visible keys, broadcast to `shape`. Raises RecordError when it is not of bool or
-    does not fit."""
+    """A boolean mask of visible keys, broadcast to `shape`. Raises RecordError when the mask is not
+    boolean or cannot be broadcast to `shape`."""
     mask = np.asarray(detached(visible))
     if mask.dtype != bool:
         raise RecordError(

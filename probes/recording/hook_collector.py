@@ -1,6 +1,6 @@
-"""Collects the signals of a specimen: hooks hand the arrays of a step to the reducers.
+"""Collects the signals of a specimen. Hooks hand the arrays of a step to the reducer.
 
-The kind that the specimen declares for a site decides which hook is attached there
+The specimen declares a kind for each site, and the kind decides which hook is attached to the site
 (`probes.recording.protocols.Specimen`).
 """
 
@@ -10,20 +10,20 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from probes.record.signals import SIGNALS, Reading, Signal, known
+from probes.record.signals import SIGNALS, Reading, Signal, signal_named
 from probes.recording.inspector import Inspector
 from probes.recording.protocols import Specimen, Step, check
 from probes.recording.reducers import Floats, Reducer, norm
 
 STEP_SIGNALS = ("loss", "lr", "grad_norm", "batch_ids")
-"""Signals that are attributes of a step."""
+"""Signals that are attributes of `Step` with the same name."""
 
 
 class SignalCollector:
-    """Attaches hooks to a specimen, and measures the signals after each step.
+    """Attaches hooks to a specimen and measures its signals after each step.
 
-    Attaches only the hooks that the given signals need. Raises ValueError when the declared sites
-    do not fit the specimen."""
+    Only the hooks that the given signals need are attached. Raises ValueError when the declared
+    sites do not fit the specimen."""
 
     def __init__(
         self,
@@ -68,10 +68,10 @@ class SignalCollector:
         self._reducer.attention(name, output, kwargs["visible"])
 
     def readings(self, step: Step) -> dict[str, Reading]:
-        """One reading for every signal; None for what this step did not measure.
+        """One reading for every signal: signal -> reading, or None if this step did not measure it.
 
-        Raises UnknownSignalError or ValueError for an entry of the step's evaluation that is not a
-        signal of an evaluation."""
+        Raises UnknownSignalError or ValueError when `step.evaluation` contains anything other than
+        signals of cadence "evaluation"."""
         evaluated = step.evaluation is not None
         reported = _by_signal(step.evaluation or {})
         if "gradient" in self._reducer.kinds:
@@ -95,12 +95,13 @@ class SignalCollector:
         }
 
     def clear(self) -> None:
-        """Drop what the hooks have seen since the last step."""
+        """Drop what the hooks have collected since the last step."""
         self._reducer.clear()
 
     def _hand_over_gradients(self, step: Step) -> None:
-        """From the last layer back to the first, then the parameters that belong to no layer. A
-        parameter that is not trained has no gradient."""
+        """Hand over gradients in the order of the backward pass, from the last layer to the first,
+        then those of parameters that belong to no layer. A parameter that is not trained has no
+        gradient."""
         for layer in reversed(self._params_of):
             names = self._params_of[layer]
             gradients = [grad for name in names if (grad := step.grads.get(name)) is not None]
@@ -111,7 +112,8 @@ class SignalCollector:
                 self._reducer.gradient(name, [grad], whole=False)
 
     def _hand_over_updates(self, step: Step) -> None:
-        """The norm of a matrix after this step is kept: it is the norm before the next one."""
+        """Hand over the updates of all matrices. The norm of a matrix after this step is kept,
+        because it is also the norm before the next step."""
         params, updates, norms = step.params, step.updates, self._weight_norms
         for name in self._matrices:
             weight, update = params[name], updates[name]
@@ -122,14 +124,14 @@ class SignalCollector:
 
 
 def _by_signal(evaluation: Mapping[str, float]) -> dict[str, Reading]:
-    """What an evaluation reports, under "signal" or "signal/site", as readings.
+    """Convert the values of an evaluation, with keys "signal" or "signal/site", to readings.
 
     Raises UnknownSignalError or ValueError for any other key."""
     runs: dict[str, float] = {}
     sites: dict[str, dict[str, float]] = {}
     for key, value in evaluation.items():
         name, _, site = key.partition("/")
-        signal = known(name)
+        signal = signal_named(name)
         if signal.cadence != "evaluation":
             raise ValueError(
                 f"evaluation[{key!r}]: {name} is a signal of every step; "

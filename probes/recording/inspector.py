@@ -1,8 +1,8 @@
-"""Attaches hooks to a model, and removes them without leaving a trace.
+"""Attaches hooks to a model and removes them completely.
 
-It works with any module that has a tuple of `forward_hooks` and any parameter that has a tuple of
+This works with any module that has a tuple `forward_hooks` and any parameter that has a tuple
 `backward_hooks` (`probes.recording.protocols`). A hook receives read-only views, so it cannot
-change the training. It must copy what it wants to keep."""
+change the training. To keep an array, a hook must copy it."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ SKIP_IF_TRAINING_IS: Mapping[During, bool | None] = {
     "evaluation": True,
     None: None,
 }
-"""During -> the value of a model's `training` for which the hook is skipped."""
+"""Value of `during` -> the value of `model.training` for which the hook is skipped."""
 
 
 class HookError(RuntimeError):
-    """A hook raised an exception or returned a value; the message names its site."""
+    """Raised when a hook raises an exception or returns a value. The message names its site."""
 
 
 class ParamView(NamedTuple):
-    """The parameter as a backward hook receives it: the registered name, and read-only values."""
+    """The view of a parameter that a backward hook receives: registered name and read-only
+    values."""
 
     name: str
     data: npt.NDArray[Any]
@@ -42,7 +43,7 @@ class ParamView(NamedTuple):
 
 @dataclass
 class SiteStatistics:
-    """Running statistics of all values that passed a site, and of their magnitudes."""
+    """Running statistics of all values at a site, and of their magnitudes."""
 
     values: Welford = field(default_factory=Welford)
     magnitudes: Welford = field(default_factory=Welford)
@@ -58,8 +59,8 @@ class SiteStatistics:
         )
 
     def summary(self) -> dict[str, float]:
-        """Number of finite values (n), their mean, population variance, mean magnitude and largest
-        magnitude; number of values that are not finite."""
+        """n (number of finite values), mean, variance (of the population), mean_abs and max_abs of
+        the finite values, and nonfinite (number of values that are not finite)."""
         return {
             "n": self.values.n,
             "mean": self.values.mean,
@@ -82,7 +83,7 @@ class HookHandle:
     ) -> None:
         self._owner, self._attribute = owner, attribute
         self._fire, self._on_remove = fire, on_remove
-        # The tuple is replaced, never changed, so a loop over the old one is not disturbed.
+        # A new tuple is assigned, so that a running loop over the old tuple is not affected.
         setattr(owner, attribute, (*getattr(owner, attribute), fire))
 
     def remove(self) -> None:
@@ -94,22 +95,22 @@ class HookHandle:
 
 
 class Inspector:
-    """Attaches hooks to a model's modules and parameters. As a context manager it removes them at
-    the end.
+    """Attaches hooks to modules and parameters of a model. It is a context manager that removes
+    them at the end.
 
     `register_forward` calls hook(module, args, kwargs, output) after the module, and
-    `register_backward` calls hook(param, grad) once the gradient is filled. Without a hook the
-    inspector keeps running statistics of the output or the gradient under the registered name;
-    `snapshot` returns them and `reset` starts them anew.
+    `register_backward` calls hook(param, grad) once the gradient is computed. If no hook is given,
+    the inspector keeps running statistics of the output or the gradient under the registered name;
+    `snapshot` returns them and `reset` starts them again.
 
-    A pass raises HookError, with the name of the site, when a hook raises an exception or returns a
-    value.
+    If a hook raises an exception or returns a value, the forward or backward pass raises HookError
+    with the name of the site.
     """
 
     def __init__(self, model: Model, params: Mapping[str, HookedParam]) -> None:
         self._model, self._params = model, params
         self._handles: dict[HookHandle, str] = {}
-        """Hook -> the name of its statistics, or "" when it keeps none."""
+        """Handle -> the name of its statistics, or "" if it keeps none."""
         self._statistics: dict[str, SiteStatistics] = {}
 
     def register_forward(
@@ -119,10 +120,10 @@ class Inspector:
         hook: ForwardHook | None = None,
         during: During = None,
     ) -> HookHandle:
-        """Attach a hook to a module; without a module, to the model's site of that name.
+        """Attach a hook to a module. The default module is the model's site called `name`.
 
-        With `during` the hook is called in passes of that kind only, as the model's `training`
-        says. Other passes then cost almost nothing.
+        If `during` is given, the hook is called only in passes of that kind, according to
+        `model.training`. Other passes then take almost no extra time.
 
         Raises KeyError when the model has no such site, ValueError when statistics are already kept
         under the name."""
@@ -147,8 +148,8 @@ class Inspector:
         hook: OutputHook | None = None,
         during: During = None,
     ) -> HookHandle:
-        """Like `register_forward`, but the hook is called as hook(output). This is cheaper, because
-        fewer read-only views are made."""
+        """Like `register_forward`, but the hook is called as hook(output). This is faster, because
+        fewer read-only views are created."""
         target, observe = self._site(name, module), hook or self._statistics_hook(name)
         model, skipped = self._model, SKIP_IF_TRAINING_IS[during]
 
@@ -163,8 +164,8 @@ class Inspector:
     def register_backward(
         self, name: str, param: HookedParam | None = None, hook: BackwardHook | None = None
     ) -> HookHandle:
-        """Attach a hook to a parameter's gradient; without a parameter, to the model's parameter of
-        that name.
+        """Attach a hook to the gradient of a parameter. The default is the model's parameter called
+        `name`.
 
         Raises KeyError when there is no such parameter, ValueError when statistics are already kept
         under the name."""
@@ -175,7 +176,7 @@ class Inspector:
 
         def fire(param: HookedParam, grad: Any) -> None:
             nonlocal last, views
-            # Most training loops write to the same arrays every step, so the views are kept.
+            # Most training loops use the same arrays in every step, so the views can be reused.
             if param.data is not last[0] or grad is not last[1]:
                 last = param.data, grad
                 views = ParamView(name, _read_only(param.data)), _read_only(grad)
@@ -189,7 +190,7 @@ class Inspector:
         return {name: statistics.summary() for name, statistics in self._statistics.items()}
 
     def reset(self) -> None:
-        """Start all running statistics anew; hooks stay attached."""
+        """Start all running statistics again. Hooks stay attached."""
         for name in self._statistics:
             self._statistics[name] = SiteStatistics()
 
@@ -248,8 +249,7 @@ def _call(name: str, hook: Callable[..., None], *seen: Any) -> None:
 
 
 def _read_only(value: Any) -> Any:
-    """The value with every array in it replaced by a read-only view, also inside tuples, lists and
-    dicts."""
+    """Replace every array in a value by a read-only view, also inside tuples, lists and dicts."""
     if isinstance(value, np.ndarray):
         view = value.view()
         view.setflags(write=False)

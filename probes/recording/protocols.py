@@ -1,5 +1,5 @@
-"""What a specimen must offer to be watched. Any object with these attributes can be watched; it
-need not inherit from anything."""
+"""The protocols that a specimen must follow so that `watch` can train it. Any object with these
+attributes works; no base class is needed."""
 
 from __future__ import annotations
 
@@ -37,8 +37,11 @@ class HookedParam(Protocol):
 
 
 class Model(Protocol):
-    """A model: `sites` are the modules that can be hooked, by name, in the order of the forward
-    pass; `training` is True during a training pass."""
+    """A model with modules that can be hooked.
+
+    sites     name -> module, in the order of the forward pass
+    training  True during a training pass, False during an evaluation
+    """
 
     @property
     def sites(self) -> Mapping[str, HookedModule]: ...
@@ -54,12 +57,12 @@ class Step(Protocol):
     loss        mean loss of the batch, before the update
     lr          learning rate of the update
     grad_norm   L2 norm of all gradients together, before clipping
-    batch_ids   which rows of the data the batch held
+    batch_ids   indices of the data rows in the batch
     params      parameters after the update
-    grads       gradients before clipping, of the parameters that are trained
-    updates     what was added to each parameter
-    evaluation  losses over whole splits after the update, or None when the step did not evaluate;
-                losses by class are under "val_loss_by_class/<class>"
+    grads       gradients before clipping; parameters that are not trained have none
+    updates     for each parameter, the difference that the step added to it
+    evaluation  losses over whole splits after the update; None if the step had no evaluation.
+                Losses by class have keys like "val_loss_by_class/<class>"
 
     The arrays are read-only views, which the next step overwrites.
     """
@@ -95,17 +98,18 @@ class Step(Protocol):
 class Specimen(Protocol):
     """A model with its data and optimizer, which `watch` can train.
 
-    `facts()["sites"]` maps each site to its kind, which decides what is measured there:
+    `facts()["sites"]` maps each site to its kind. The kind decides what is measured at the site:
 
         layer       a module whose output is a layer's activation; parameters whose names begin
                     with the site's name and a dot belong to the layer
         ffn         a module whose output is the input of an FFN's GELU, [..., neurons]
-        attention   a module whose output is attention weights [B, H, Tq, Tk]. It is called with the
-                    keyword `visible`, bool, broadcastable to [B, Tq, Tk]: which keys a query may
-                    see. A query that is padding sees none.
+        attention   a module whose output is attention weights [B, H, Tq, Tk]. The module is called
+                    with the keyword `visible`: bool, broadcastable to [B, Tq, Tk], True where a
+                    query may see a key. A padding query must see no key.
         matrix      a parameter with two axes
 
-    It may also have `provenance()`: name, seed, config and whatever else people want to know.
+    A specimen may also have a method `provenance()`, which returns a dict with name, seed, config
+    and other information for people.
     """
 
     @property
@@ -120,7 +124,7 @@ class Specimen(Protocol):
 
 
 def check(specimen: Specimen, sites: Mapping[str, str]) -> None:
-    """Raise ValueError when a declared site is of an unknown kind, does not exist, or cannot be
+    """Raise ValueError if a declared site has an unknown kind, does not exist, or cannot be
     hooked."""
     if not isinstance(sites, Mapping):
         raise ValueError(f"facts()['sites'] is {sites!r:.80}; it must map each site to its kind")

@@ -1,9 +1,9 @@
-"""Records a training run: the numbers that a loop logs, and signals of the arrays that it hands
-over.
+"""Records a training run: the numbers that a training loop logs, and signals computed from the
+arrays that it hands over.
 
-On disk a record is one JSON line per step, written before the next step begins, so that a line
-survives the process however it ends. Clock, process and host are written to a sidecar file beside
-the record: the same run then leaves the same bytes.
+A record file has one JSON line per step. The line is written before the next step begins, so it is
+not lost if the process crashes or is killed. Clock, process and host are written to a separate
+sidecar file, so that two identical runs write identical records.
 """
 
 from __future__ import annotations
@@ -28,24 +28,26 @@ from probes.recording.arrays import ArrayLike, detached, real_array, real_matrix
 from probes.recording.reducers import Reducer, norm
 
 NON_TENSOR_TYPES = frozenset({float, int, dict, list, np.ndarray, type(None)})
-"""Types of readings that are certainly no tensors. Looking for `detach` in each reading would cost
-as much as the rest of `log`."""
+"""Types of readings that are certainly not tensors. For other types the attribute `detach` is
+looked up; doing this for every reading would take as long as the rest of `log`."""
 
 
 class Recorder:
-    """Keeps a record in memory and, when given a path, on disk as well; a context manager.
+    """A context manager that keeps a record in memory and, if a path is given, also writes it to
+    this file.
 
-    facts: what detectors may know of the run besides its signals, such as vocab_size, total_steps,
-    schedule, clip_norm, ladder (docs/record.md lists the names that they use).
+    facts: what detectors may use besides the signals, such as vocab_size, total_steps, schedule,
+    clip_norm, ladder (docs/record.md lists all facts that detectors use).
 
-    `log` adds a row. The other methods take arrays and reduce them at once, by the formulas of a
-    watched run (`probes.recording.reducers`); the next `log` adds what they come to. Arrays that
-    are handed over for the same place before that are parts of one whole: the micro-batches of a
-    step, the chunks of an evaluation, the parameters of a layer. These methods raise RecordError,
-    which names the place, for a value that is no array of real numbers or has the wrong shape.
+    `log` adds a row. The other methods take arrays and reduce them immediately, with the same
+    formulas as `watch` (`probes.recording.reducers`). The next `log` adds the resulting signals to
+    its row. Arrays that are handed over for the same place in the same row are combined: the
+    micro-batches of a step, the chunks of an evaluation, the parameters of a layer. These methods
+    raise RecordError, with the name of the place, for a value that is not an array of real numbers
+    or has the wrong shape.
 
-    Leaving the context normally marks the record complete; leaving it by an exception closes the
-    file and leaves the record marked incomplete. Raises FileExistsError when the path exists and
+    At the end of the context, the file is closed and the record is marked complete; after an
+    exception it stays marked incomplete. Raises FileExistsError when the path exists and
     `overwrite` is not set."""
 
     def __init__(
@@ -57,16 +59,18 @@ class Recorder:
         **facts: Json,
     ) -> None:
         header = encode(_header(facts, provenance or {}))
-        # Memory holds what the file says, and a copy that no later change of the facts can reach.
+        # Decode the header again: memory then holds exactly what the file holds, in a copy that
+        # does not change if the caller changes the facts later.
         written = json.loads(header)
         self._builder = Builder(numbers_for_strings(written["facts"]), written["provenance"])
         self._reducer = Reducer()
         self._sizes: dict[tuple[str, str], int] = {}
-        """(method, place) -> number of neurons or heads handed over since the last row."""
+        """(method, place) -> number of neurons or heads of the arrays handed over since the last
+        row."""
         self._complete = self._closed = False
         self._stopped: Stop | None = None
         self._layouts: dict[str, tuple[str, ...]] = {}
-        """Signal -> its sites as last written to the file."""
+        """Signal -> the sites in its last sites line in the file."""
         self._file: TextIO | None = None
         self._path = Path(path) if path is not None else None
         if self._path is not None:
@@ -85,13 +89,14 @@ class Recorder:
         return self._builder.record(self._complete, self._stopped)
 
     def log(self, step: int, **readings: Reading) -> None:
-        """Add one row: a number for a signal of the run, a mapping from site to number for any
-        other, and what the arrays handed over since the last row come to.
+        """Add one row. A reading is a number for a signal of scope "run", and a mapping from site
+        to number for any other signal. The signals of the arrays that were handed over since the
+        last row are added to the row.
 
         Raises UnknownSignalError for a name that is not in the table of signals. Raises RecordError
-        for a step that does not come after the last one, for a reading that is not made of numbers,
-        for a signal that is logged although arrays were handed over for it, and once the recorder
-        is closed. A refused row leaves no trace."""
+        for a step that is not greater than the previous one, for a reading that does not consist of
+        numbers, for a signal that is logged although arrays were handed over for it, and when the
+        recorder is closed. After an error the record is unchanged."""
         if self._closed:
             raise RecordError(f"step {step} was logged after the recorder was closed")
         row = self._builder.append(step, self._with_reduced_arrays(readings))
@@ -99,19 +104,19 @@ class Recorder:
         self._sizes.clear()
         if self._file is None:
             return
-        moved: dict[str, tuple[str, ...]] = {}
+        new_sites: dict[str, tuple[str, ...]] = {}
         line = {
             "step": step,
-            **{name: self._written(name, cells, moved) for name, cells in row.items()},
+            **{name: self._written(name, cells, new_sites) for name, cells in row.items()},
         }
         lines = encode(line) + "\n"
-        if moved:
-            self._layouts.update(moved)
-            lines = encode({"sites": moved}) + "\n" + lines
+        if new_sites:
+            self._layouts.update(new_sites)
+            lines = encode({"sites": new_sites}) + "\n" + lines
         self._file.write(lines)
 
     def close(self, complete: bool = True, stopped: Stop | None = None) -> None:
-        """Write the last line and close the file; closing twice does nothing. `stopped` says why
+        """Write the last line and close the file. A second call does nothing. `stopped` says why
         and when the run was ended early."""
         if self._closed:
             return
@@ -138,22 +143,23 @@ class Recorder:
     # Arrays
 
     def activation(self, layer: str, output: ArrayLike) -> None:
-        """A layer's output on the training batch, of any shape -> `activation`,
+        """Hand over a layer's output on the training batch, of any shape. Measures `activation` and
         `nonfinite_count`."""
         self._reducer.output(layer, real_array("activation", layer, output))
 
     def gradient(self, layer: str, *gradients: ArrayLike) -> None:
-        """Gradients of a layer's parameters before clipping -> `grad_norm_by_layer`,
-        `nonfinite_count`; with the layer's activation `grad_activation_ratio` as well."""
+        """Hand over gradients of a layer's parameters before clipping. Measures
+        `grad_norm_by_layer` and `nonfinite_count`, and `grad_activation_ratio` if the layer's
+        output is handed over for the same row."""
         if not gradients:
             raise RecordError(
-                f"gradient {layer!r} was given no array; give those of the layer's parameters"
+                f"gradient {layer!r} has no array; pass the gradients of the layer's parameters"
             )
         arrays = [real_array("gradient", layer, gradient) for gradient in gradients]
         self._reducer.gradient(layer, arrays)
 
     def update(self, matrix: str, before: ArrayLike, after: ArrayLike) -> None:
-        """A matrix before the step's update, which must be a copy, and after it ->
+        """Hand over a matrix before the step's update (this must be a copy) and after it. Measures
         `update_weight_ratio`."""
         old, new = real_matrix("update", matrix, before), real_matrix("update", matrix, after)
         if old.shape != new.shape:
@@ -165,24 +171,25 @@ class Recorder:
         self._reducer.update(matrix, new - old, norm(old))
 
     def weight(self, matrix: str, weight: ArrayLike) -> None:
-        """A matrix -> `spectral_norm`. It is found by iteration, so hand matrices over at
-        evaluations rather than at every step."""
+        """Hand over a weight matrix. Measures `spectral_norm`, which is computed by iteration and
+        thus slow: call this at evaluations rather than at every step."""
         array = real_matrix("weight", matrix, weight)
         self._once("weight", matrix)
         self._reducer.weight(matrix, array)
 
     def pre_activation(self, layer: str, values: ArrayLike) -> None:
-        """Inputs of an FFN's GELU at an evaluation [..., neurons], without padding ->
-        `dead_fraction`."""
+        """Hand over the inputs of an FFN's GELU at an evaluation: [..., neurons], without padding.
+        Measures `dead_fraction`."""
         array = real_array("pre_activation", layer, values)
         self._same_size("pre_activation", layer, array.shape[-1], "neurons (last axis)")
         self._reducer.pre_activation(layer, array)
 
     def attention(self, site: str, weights: ArrayLike, visible: ArrayLike) -> None:
-        """Attention weights at an evaluation [B, H, Tq, Tk] -> `attention_entropy` of each head.
+        """Hand over attention weights at an evaluation: [B, H, Tq, Tk]. Measures
+        `attention_entropy` of each head.
 
-        visible: bool, broadcastable to [B, Tq, Tk]: which keys a query may see. A query that is
-        padding sees none."""
+        visible: bool, broadcastable to [B, Tq, Tk], True where a query may see a key. A padding
+        query must see no key."""
         array = real_array("attention", site, weights)
         if array.ndim != 4:
             raise RecordError(
@@ -211,27 +218,28 @@ class Recorder:
             row = {name: detached(reading) for name, reading in readings.items()}
         if self._reducer.empty:
             return row
-        # The builder counts a loss that is not finite; here it is given its place among the sites.
+        # The builder counts a loss that is not finite. The 0 here only puts the loss in its place
+        # in the order of the sites.
         reduced = self._reducer.readings(loss=0.0 if "loss" in row else None)
         if twice := [name for name in reduced if name in row]:
             raise RecordError(
                 f"{', '.join(twice)} is logged by hand although arrays were handed over for it; "
-                "do either"
+                "do only one of the two"
             )
         return {**row, **reduced}
 
     # The file
 
-    def _written(self, name: str, cells: Cells, moved: dict[str, tuple[str, ...]]) -> Json:
-        """A number, or a list of numbers. The sites of a list are written in a line of their own
-        when they change: those are added to `moved`."""
+    def _written(self, name: str, cells: Cells, new_sites: dict[str, tuple[str, ...]]) -> Json:
+        """The cells as written to the file: a number, or a list of numbers. If the sites of a list
+        differ from those in the file, they are added to `new_sites`, for a sites line."""
         if cells.sites == RUN_SITES:
             return cells.values[0]
         layout = self._layouts.get(name)
         if cells.sites != layout and not (
             layout is None and cells.sites == positions(len(cells.sites))
         ):
-            moved[name] = cells.sites
+            new_sites[name] = cells.sites
         return cells.values
 
     def _write_sidecar(self, **more: Json) -> None:
@@ -257,8 +265,8 @@ def _header(facts: Mapping[str, Json], provenance: Mapping[str, Json]) -> dict[s
 
 def _open(path: Path, overwrite: bool) -> TextIO:
     try:
-        # With line buffering no line waits in this process. A lone surrogate is written as its JSON
-        # escape.
+        # Line buffering passes each line to the system at once. A lone surrogate, which UTF-8
+        # cannot encode, is written as its JSON escape.
         return open(
             path,
             "w" if overwrite else "x",
@@ -272,15 +280,15 @@ def _open(path: Path, overwrite: bool) -> TextIO:
 
 
 def sidecar_path(path: Path) -> Path:
-    """Where the clock, process id, host and worker of the record at `path` are written."""
+    """The path of the file with the clock, process id, host and worker of the record at `path`."""
     return path.with_name(path.name.removesuffix(".jsonl") + ".sidecar.json")
 
 
 def save(record: Record, path: str | Path) -> None:
-    """Write a record that is in memory to a file.
+    """Write a record in memory to a file.
 
-    Raises FileExistsError when the path exists, and RecordError when a fact is named like an option
-    of the recorder."""
+    Raises FileExistsError when the path exists, and RecordError when a fact has the name of an
+    option of `Recorder`."""
     if taken := {"path", "provenance", "overwrite"} & set(record.facts):
         raise RecordError(
             f"cannot save a record whose facts are named {sorted(taken)}: "

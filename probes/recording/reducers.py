@@ -1,11 +1,12 @@
-"""The formulas of all signals that are computed from arrays. No other file computes them.
+"""The formulas of all signals that are computed from arrays. No other file computes these signals.
 
-A *reduction* turns the arrays of one hand-over into a small part, at once, so that no array is
-kept. Parts of the same place within one row are added: the micro-batches of a step, the chunks of
-an evaluation. A *formula* turns the summed parts into the values of one signal.
+A *reduction* computes a small summary, called a *part*, from arrays as soon as they are handed
+over, so that no array is kept. Within one row, all parts of the same place are added, for example
+those of the micro-batches of a step or of the chunks of an evaluation. A *formula* computes the
+values of one signal from the summed parts.
 
-To add a signal, write its formula here under the name that it has in `probes.record.signals`.
-It may use a reduction that exists or bring its own.
+To add a signal, write a formula here with the name of the signal in `probes.record.signals`. The
+formula may use an existing reduction or a new one.
 """
 
 from __future__ import annotations
@@ -19,31 +20,32 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 import numpy as np
 import numpy.typing as npt
 
-from probes.record.signals import known
+from probes.record.signals import signal_named
 from probes.recording.spectral import SpectralNorm
 
 DEAD_BELOW = -3.0
-"""A GELU unit is dead when its pre-activation never reaches this: GELU(-3) = -0.004, and the slope
-there is -0.012."""
+"""A GELU unit is dead if its pre-activation never reaches this value: GELU(-3) = -0.004, and the
+slope at -3 is -0.012."""
 
 SMALLEST_SAFE_SQUARE = 1e-30
-"""A sum of squares below this may lack terms that were rounded to 0 in float32, whose smallest
-normal number is 1e-38."""
+"""If a sum of squares in float32 is smaller than this, some terms may have been rounded to 0. The
+smallest normal float32 is 1e-38."""
 
 Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
 Kind = Literal["output", "loss", "gradient", "update", "weight", "pre_activation", "attention"]
-"""What is handed over; `Reducer` has a method for each, which says the shapes."""
+"""The kinds of arrays that can be handed over. `Reducer` has a method for each kind; its docstring
+gives the shapes."""
 
 
 @dataclass(slots=True)
 class Sum:
     """A sum over parts.
 
-    total      sum of the reduced values: a number, or one per head
-    count      how many values, or queries, it covers
-    nonfinite  how many of the values are NaN or infinite
-    whole      False when some parameters of the layer are missing from it
+    total      sum of the reduced values: a number, or an array with one number per head
+    count      number of values or queries in the sum
+    nonfinite  number of values that are NaN or infinite
+    whole      False if some parameters of the layer are missing from the sum
     """
 
     total: Any
@@ -61,47 +63,49 @@ class Sum:
 
 
 class Reduction(NamedTuple):
-    """A function from the arrays of one hand-over to a part. Parts are added with `+`."""
+    """A function that computes a part from arrays of one kind. Parts are added with `+`."""
 
     kind: Kind
     reduce: Callable[..., Any]
 
 
 class Formula(NamedTuple):
-    """A function from the parts of some reductions, each by place, to values by site."""
+    """A function that computes site -> value. Its arguments are, for each of `reductions`, a
+    mapping from place to the summed part."""
 
     reductions: tuple[Reduction, ...]
     values: Callable[..., Mapping[str, float]]
 
 
 FORMULAS: dict[str, Formula] = {}
-"""Signal -> its formula."""
+"""Signal name -> its formula."""
 F = TypeVar("F", bound=Callable[..., Mapping[str, float]])
 
 
 def reduction(kind: Kind) -> Callable[[Callable[..., Any]], Reduction]:
-    """Make a function the reduction of one kind of array."""
+    """Decorator: makes a function the reduction of one kind of array."""
     return partial(Reduction, kind)
 
 
 def formula(*reductions: Reduction) -> Callable[[F], F]:
-    """Register a function as the formula of the signal of the same name. It is called with the
-    parts of the given reductions.
+    """Decorator: registers a function as the formula of the signal of the same name. The function
+    is called with the summed parts of the given reductions.
 
     Raises UnknownSignalError when no signal has that name."""
 
     def register(values: F) -> F:
-        FORMULAS[known(values.__name__).name] = Formula(reductions, values)
+        FORMULAS[signal_named(values.__name__).name] = Formula(reductions, values)
         return values
 
     return register
 
 
 class Reducer:
-    """Reduces the arrays of one row, and computes the signals from what they were reduced to.
+    """Reduces the arrays of one row and computes signals from the parts.
 
-    Keeps numbers and small arrays, never a view of what was handed over. `signals` limits it to
-    what those signals need; `kinds` says which kinds of arrays that are."""
+    It keeps only numbers and small arrays, never a view of an array that was handed over. Only the
+    reductions that the given signals need are computed; `kinds` holds the kinds of arrays that
+    these reductions use."""
 
     def __init__(self, signals: Iterable[str] = FORMULAS) -> None:
         self._formulas = {name: FORMULAS[name] for name in signals if name in FORMULAS}
@@ -119,8 +123,9 @@ class Reducer:
         self._add("output", layer, output)
 
     def gradient(self, layer: str, gradients: Sequence[Floats], whole: bool = True) -> None:
-        """Gradients of a layer's parameters before clipping, any shapes. With `whole` False they
-        are not all of them: values that are not finite are counted, and no norm is computed."""
+        """Gradients of a layer's parameters before clipping, any shapes. Set `whole` to False if
+        gradients of some parameters are missing: values that are not finite are then counted, but
+        no norm is computed."""
         self._add("gradient", layer, gradients, whole)
 
     def update(self, matrix: str, update: Floats, norm_before: float) -> None:
@@ -128,16 +133,16 @@ class Reducer:
         self._add("update", matrix, update, norm_before)
 
     def weight(self, matrix: str, weight: Floats) -> None:
-        """A matrix [m, n]; once per row."""
+        """A weight matrix [m, n]; once per row."""
         self._add("weight", matrix, weight, partial(self._spectral_norm, matrix))
 
     def pre_activation(self, layer: str, values: Floats) -> None:
-        """Inputs of an FFN's GELU [..., neurons] at real tokens, on a chunk of the evaluation."""
+        """Inputs of an FFN's GELU [..., neurons] without padding, on a chunk of the evaluation."""
         self._add("pre_activation", layer, values)
 
     def attention(self, site: str, weights: Floats, visible: Bools) -> None:
         """Attention weights [B, H, Tq, Tk] on a chunk of the evaluation. `visible`, broadcastable
-        to [B, Tq, Tk], says which keys a query may see; a query that is padding sees none."""
+        to [B, Tq, Tk], is True where a query may see a key; a padding query must see no key."""
         self._add("attention", site, weights, visible)
 
     def _add(self, kind: Kind, place: str, *arrays: Any) -> None:
@@ -151,9 +156,9 @@ class Reducer:
         return not any(self._parts.values())
 
     def readings(self, loss: float | None) -> dict[str, Mapping[str, float]]:
-        """Signal -> values by site, without the signals for which nothing was handed over.
+        """The values of all signals for which arrays were handed over: signal -> site -> value.
 
-        `loss` is the row's loss, or None when the row has none."""
+        `loss` is the loss of the row; None if the row has no loss."""
         losses = {} if loss is None else {"loss": nonfinite_loss.reduce(loss)}
         parts = {**self._parts, nonfinite_loss: losses}
         readings = {
@@ -163,7 +168,7 @@ class Reducer:
         return {name: values for name, values in readings.items() if values}
 
     def clear(self) -> None:
-        """Start a new row."""
+        """Remove all parts, to start a new row."""
         for parts in self._parts.values():
             parts.clear()
 
@@ -173,7 +178,7 @@ class Reducer:
 
 @reduction("output")
 def magnitudes(output: Floats) -> Sum:
-    """Sum of |x|; in float64 where the sum leaves float32's range."""
+    """Sum of |x|. It is computed in float64 if it overflows float32."""
     values = np.abs(output).ravel()
     total = float(np.einsum("i->", values))  # faster than sum(), and silent when it overflows
     if not isfinite(total):
@@ -183,7 +188,7 @@ def magnitudes(output: Floats) -> Sum:
 
 @reduction("loss")
 def nonfinite_loss(loss: float) -> int:
-    """1 when the loss is NaN or infinite."""
+    """1 if the loss is NaN or infinite, otherwise 0."""
     return int(not isfinite(loss))
 
 
@@ -201,31 +206,35 @@ def squares(gradients: Sequence[Floats], whole: bool) -> Sum:
 
 @reduction("update")
 def update_and_weight_norm(update: Floats, norm_before: float) -> tuple[float, float]:
+    """L2 norm of the update, and of the matrix before it."""
     return norm(update), norm_before
 
 
 @reduction("weight")
 def largest_singular_value(weight: Floats, estimate: Callable[[Floats], float]) -> float:
-    """By power iteration that starts from the matrix's singular vectors at the last evaluation."""
+    """Largest singular value. `estimate` is the power iteration of this matrix, which starts from
+    the singular vectors of the previous evaluation."""
     return estimate(weight)
 
 
 @reduction("pre_activation")
 def alive(values: Floats) -> Bools:
-    """Which neurons reach DEAD_BELOW on some token: [neurons]. The sum of two such arrays is their
-    "or"."""
+    """Whether each neuron reaches DEAD_BELOW on at least one token: [neurons]. Adding two boolean
+    arrays gives their logical "or"."""
     highest: Floats = values.max(axis=tuple(range(values.ndim - 1)))
     return ~(highest < DEAD_BELOW)
 
 
 @reduction("attention")
 def entropies(weights: Floats, visible: Bools) -> Sum:
-    """Entropy of the attention of each query over ln(visible keys), summed over queries: [H].
+    """Entropy of the attention weights of each query, divided by ln(visible keys) and summed over
+    queries: [H].
 
-    The first position and a query that sees a single key have no choice and are left out."""
+    The first position and queries that see fewer than two keys are left out, because they have no
+    choice of key."""
     visible = np.broadcast_to(visible, (len(weights), *weights.shape[-2:]))
     ones = np.ones(weights.shape[-1], weights.dtype)
-    # [B, Tq]; a matrix product sums along short rows faster than a reduction does.
+    # [B, Tq]; for short rows, a matrix product is a faster sum than `sum`.
     keys = visible.astype(weights.dtype) @ ones
     judged = keys >= 2
     judged[:, 0] = False
@@ -263,7 +272,7 @@ def grad_activation_ratio(
 
 @formula(update_and_weight_norm)
 def update_weight_ratio(norms: Mapping[str, tuple[float, float]]) -> dict[str, float]:
-    """Not measured where the matrix was zero."""
+    """A matrix that was zero before the update has no value."""
     return {matrix: update / weight for matrix, (update, weight) in norms.items() if weight > 0}
 
 
@@ -291,8 +300,9 @@ def attention_entropy(sites: Mapping[str, Sum]) -> dict[str, float]:
 def nonfinite_count(
     outputs: Mapping[str, Sum], losses: Mapping[str, int], gradients: Mapping[str, Sum]
 ) -> dict[str, float]:
-    """In the order of computation, so that the first site with a count is where it began: layers
-    forward, the loss, gradients in the order in which they were handed over."""
+    """The sites are in the order of computation: layers in forward order, the loss, gradients in
+    the order in which they were handed over. The first site with a count is thus where the first
+    value became non-finite."""
     if not outputs and not gradients:
         return {}
     return {
@@ -311,7 +321,7 @@ def norm(array: Floats) -> float:
 
 
 def norm_squared(array: Floats) -> float:
-    """Square of the L2 norm; in float64 where it leaves float32's range, above or below."""
+    """Square of the L2 norm. It is computed in float64 if it overflows or underflows float32."""
     square = float(np.vdot(array, array))  # unlike dot(), silent when it overflows
     if not SMALLEST_SAFE_SQUARE < square < inf:
         wide = array.astype(np.float64)
@@ -320,5 +330,5 @@ def norm_squared(array: Floats) -> float:
 
 
 def count_nonfinite(array: Floats) -> int:
-    """How many values are NaN or infinite."""
+    """Number of values that are NaN or infinite."""
     return int(array.size - np.isfinite(array).sum())

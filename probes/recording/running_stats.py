@@ -1,7 +1,7 @@
 """Mean and variance in one pass over the data, without cancellation when the mean is large.
 
-Welford (1962) for single values; Chan, Golub and LeVeque (1979) for merging two samples. The
-variance is that of the population, M2 / n."""
+Single values are added as in Welford (1962), and two samples are merged as in Chan, Golub and
+LeVeque (1979). The variance is the population variance, M2 / n."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import numpy.typing as npt
 class Welford:
     """Running count, mean and sum of squared deviations (`m2`) of the finite values so far.
 
-    Values that are not finite are only counted, in `nonfinite`: one NaN in the mean would make
-    every later mean NaN."""
+    Values that are not finite are counted in `nonfinite` and not used otherwise, because one NaN
+    would make every later mean NaN."""
 
     n: int = 0
     mean: float = 0.0
@@ -26,7 +26,7 @@ class Welford:
 
     def push(self, value: float) -> None:
         """Add one value."""
-        value = float(value)  # a float32 would reduce the running mean to its own precision
+        value = float(value)  # with a float32, the running mean would become a float32
         if not isfinite(value):
             self.nonfinite += 1
             return

@@ -21,8 +21,8 @@ from probes.recording.protocols import Specimen, Step
 from probes.recording.recorder import Recorder
 
 StopRule = Callable[[Callable[[], Record]], str | None]
-"""Is called after every evaluation with a function that returns the record so far. Returns the
-cause to stop for, or None."""
+"""A function that decides after every evaluation whether to stop. Its argument is a function that
+returns the record so far. It returns the cause for which to stop, or None to continue."""
 
 LOG = logging.getLogger("probes")
 
@@ -35,12 +35,12 @@ def watch(
     on_step: Callable[[int, int], None] | None = None,
     stop_rule: StopRule | None = None,
 ) -> Record:
-    """Train a specimen and return its record. With a path, the record is written there step by
-    step.
+    """Train a specimen and return its record. If a path is given, the record is also written to
+    this file, step by step.
 
     `on_step(step, total_steps)` is called after every step. The run ends early once `stop_rule`
-    returns a cause; `record.stopped` then holds the cause and the number of steps saved. An
-    exception ends the run; the file then holds the steps before it and is marked incomplete.
+    returns a cause; `record.stopped` then holds the cause and the last step. An exception ends the
+    run; the file then holds the steps before the exception and is marked incomplete.
     Raises FileExistsError when the path exists and `overwrite` is not set."""
     facts = specimen.facts()
     total_steps = int(facts.get("total_steps", 0))
@@ -64,7 +64,7 @@ def watch(
 def watched_steps(
     specimen: Specimen, recorder: Recorder, signals: Iterable[Signal] = SIGNALS
 ) -> Generator[Step, None, None]:
-    """Yield the specimen's steps, each after it was recorded. Hooks stay attached until the
+    """Train a specimen, and yield each step after recording it. Hooks stay attached until the
     generator ends or is closed.
 
     Raises ValueError when the recorder's facts have no "sites".
@@ -78,18 +78,19 @@ def watched_steps(
         collector = SignalCollector(specimen, inspector, recorder.facts["sites"], signals)
         libraries = ThreadpoolController().select(user_api="blas").lib_controllers
         for step in specimen.steps():
-            # On one thread, sums are added in the same order every time: same run, same bits.
+            # With one thread, sums are always added in the same order, so that the same run gives
+            # the same bits.
             with _one_thread(libraries):
                 readings = collector.readings(step)
             recorder.log(step.index, **readings)
             yield step
-            collector.clear()  # passes that the caller made are not part of the run
+            collector.clear()  # forward passes by the caller are not part of the run
 
 
 @contextmanager
 def _one_thread(libraries: Sequence[LibController]) -> Iterator[None]:
-    """Limit BLAS to one thread. threadpoolctl's own limit does the same, but is slower: it reads
-    each library's name and version every time."""
+    """Limit BLAS to one thread. `threadpool_limits` of threadpoolctl does the same but is slower,
+    because it reads the name and version of each library every time."""
     before = [library.num_threads for library in libraries]
     for library in libraries:
         library.set_num_threads(1)
@@ -101,11 +102,11 @@ def _one_thread(libraries: Sequence[LibController]) -> Iterator[None]:
 
 
 def _provenance(specimen: Specimen) -> dict[str, Any]:
-    """The specimen's own provenance, and the versions and hardware that the record's bits depend
-    on."""
+    """The specimen's own provenance, and the versions and hardware that affect the bits of the
+    record."""
     own: dict[str, Any] = getattr(specimen, "provenance", dict)()
     loaded = [info for info in threadpool_info() if info["user_api"] == "blas"]
-    # Other packages bring their own BLAS. Whether they are loaded is not a property of the run.
+    # Other packages may load a BLAS of their own, which is not a property of the run.
     blas = [info for info in loaded if "numpy" in info["filepath"]] or loaded
     return {
         **own,
