@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         type=seed,
         default=TEST_SEED,
-        help="train the experiments with another seed, a whole number from 0 (default: %(default)s)",
+        help="train with another seed, a whole number from 0 (default: %(default)s)",
     )
     group = parser.getgroup(
         "blind", "the blind exercise: diagnose runs without their names (docs/blind.md)"

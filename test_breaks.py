@@ -74,7 +74,8 @@ def test_break_is_certain_by_the_step_of_its_row(broken, brk):
 
 
 def test_break_is_named_from_the_record_and_not_from_its_label(broken, run):
-    """The diagnosis is the same, to the byte, with the provenance of the healthy run and without any."""
+    """The diagnosis is the same, to the byte, with the provenance of the healthy run and without
+    any."""
     for provenance in (run("healthy").record.provenance, {}):
         disguised = replace(broken.record, provenance=provenance)
         assert str(diagnose(disguised)) == str(broken.diagnosis)

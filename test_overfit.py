@@ -88,7 +88,8 @@ def test_overfit_is_never_raised_before_validation_was_best(overfit, best):
 
 
 def test_overfit_diagnosis_names_the_step_to_have_stopped_at(overfit, best):
-    """Smoothed validation loss at that step is within 1 % of its minimum, and the remedy names it."""
+    """Smoothed validation loss at that step is within 1 % of its minimum, and the remedy names
+    it."""
     steps, val = smooth(overfit.record, "val_loss")
     stop = overfit.diagnosis.causes[0].evidence[0].onset
     assert val[np.flatnonzero(steps == stop)[0]] <= 1.01 * val[best]

@@ -459,7 +459,8 @@ def test_map_reads_a_column_of_any_name(folder: Path, capsys: Printed) -> None:
         ("val_los=x", "--map: there is no signal 'val_los'; did you mean 'val_loss'"),
         (
             "activation=x",
-            "--map: signal 'activation' has one value per layer; a column can only be mapped to a signal",
+            "--map: signal 'activation' has one value per layer; "
+            "a column can only be mapped to a signal",
         ),
         ("loss", "--map: 'loss' is not of the form SIGNAL=COLUMN, such as val_loss=my_metric"),
         ("=x", "--map: '=x' is not of the form SIGNAL=COLUMN"),

@@ -50,7 +50,8 @@ def test_a_finding_is_shown_with_all_its_evidence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("worse", "observed", "shown"), [("above", (3.0, 9.0), "up to 9"), ("below", (0.5, 0.1), "down to 0.1")]
+    ("worse", "observed", "shown"),
+    [("above", (3.0, 9.0), "up to 9"), ("below", (0.5, 0.1), "down to 0.1")],
 )  # fmt: skip
 def test_findings_of_one_symptom_are_shown_together(
     worse: Any, observed: tuple[float, ...], shown: str

@@ -230,7 +230,11 @@ def test_notes_are_shown_above_the_runs(tmp_path: Path) -> None:
 def test_names_never_become_markup(tmp_path: Path) -> None:
     """Names and values of a record and its run, and notes, are shown as text."""
     run = hand_made(
-        {"loss": [3.0, 2.0], "activation": {EVIL: [1.0, 2.0]}, "nonfinite_count": {EVIL: [0.0, 3.0]}},
+        {
+            "loss": [3.0, 2.0],
+            "activation": {EVIL: [1.0, 2.0]},
+            "nonfinite_count": {EVIL: [0.0, 3.0]},
+        },
         provenance={"name": EVIL, EVIL: EVIL, "seed": EVIL}, schedule=EVIL, total_steps=EVIL,
     )  # fmt: skip
     page = drawn(

@@ -153,7 +153,8 @@ def test_the_unit_of_a_loss_is_stated_as_far_as_it_is_known(
 
 
 def test_the_best_steps_are_marked() -> None:
-    """They are those at which smoothed validation was within 1 % of its lowest; it may be one step."""
+    """They are those at which smoothed validation was within 1 % of its lowest; it may be one
+    step."""
     steep = hand_made(
         {"loss": [1.0] * 9, "val_loss": [9.0, 5.0, 2.0, 1.0, 0.1, 1.0, 2.0, 5.0, 9.0]}
     )

@@ -203,7 +203,8 @@ def test_a_log_without_known_columns_is_refused_with_what_to_do(tmp_path: Path) 
     """There would be nothing to judge."""
     with pytest.raises(
         RecordError,
-        match="has no column with a known name, only step, energy; map a column to a signal, for example",
+        match="has no column with a known name, only step, energy; "
+        "map a column to a signal, for example",
     ):
         read(written(tmp_path, csv_of(step=[0], energy=[1.0])))
 

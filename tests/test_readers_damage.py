@@ -62,7 +62,9 @@ REFUSED = {
     '[{"loss": 1.0}, {"loss": ': "is cut off or damaged: Expecting value: line 1 column 26",
     '[{"a": ' + "[" * 100_000: "is cut off or damaged: ",
     '[{"loss": 1.0}, {"loss": "\xff"}]': "is cut off or damaged: it is not UTF-8 text",
-    '{"loss": [4.0, 3.0], "lr": [0.1]}': "'lr' has 1 values and 'loss' 2; all lists must have the same length",
+    '{"loss": [4.0, 3.0], "lr": [0.1]}': (
+        "'lr' has 1 values and 'loss' 2; all lists must have the same length"
+    ),
     '{"loss": [4.0, 3.0': "is cut off or damaged: Expecting",
     '{"loss": [4.0, "high"]}': "entry 2: column 'loss' holds 'high'; it must be a number",
     '{"a":\n"b\\": [1, 2"}': "is an object without a list of values",

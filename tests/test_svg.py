@@ -174,7 +174,8 @@ def test_names_never_become_markup() -> None:
 
 
 HOSTILE = (
-    (1e300, -1e300), (0.0, 0.0, 0.0), (np.inf, np.inf), (np.nan, np.nan), (5e-324, 1.0), (7.0,), (np.inf,),
+    (1e300, -1e300), (0.0, 0.0, 0.0), (np.inf, np.inf), (np.nan, np.nan), (5e-324, 1.0),
+    (7.0,), (np.inf,),
     (1.7e308, -1.7e308, 1.0), (-1.0, -2.0), (0.0, np.inf, 1e-320),
 )  # fmt: skip
 
