@@ -126,7 +126,7 @@ def comparisons(cases: Iterable[str], folder: Path) -> Iterator[Comparison]:
             if diagnosis := diagnose_case(case, ALL_FOUR, variant, folder):
                 if known.verdict == "unhealthy":
                     result = f"({short(diagnosis)})"
-                elif diagnosis.enough_loss:
+                elif diagnosis.core:
                     result = difference(row, known, diagnosis)
                 else:
                     result = difference(TOO_SHORT, TOO_SHORT.cell(SETS[ALL_FOUR]), diagnosis)

@@ -378,4 +378,4 @@ def test_a_loss_too_large_to_be_squared_causes_no_warning(
 ) -> None:
     """Overflows on the way are expected."""
     diagnosis = diagnose(changed(loss=[1e200 * value for value in sound()["loss"]]))
-    assert (diagnosis.enough_loss, len(recwarn)) == (True, 0)
+    assert (diagnosis.core, len(recwarn)) == (True, 0)

@@ -285,7 +285,7 @@ def test_a_validation_loss_is_remarked_beside_too_few_points_of_training() -> No
     ]
     record = hand_made({"loss": list(resting(19)), "val_loss": val})
     diagnosis = diagnose(record)
-    assert not diagnosis.enough_loss
+    assert not diagnosis.core
     assert [remark.startswith("val_loss ends ") for remark in diagnosis.remarks] == [True]
     assert diagnose(replace(record, facts={"objective": "reinforcement learning"})).remarks == ()
 

@@ -81,7 +81,7 @@ class Diagnosis:
     margin       strength of the first cause minus that of the next cause that does not follow from
                  it; None if there is no such cause
     reason       why the verdict is undetermined; "" for other verdicts
-    enough_loss  whether a loss has enough points to judge the run
+    core         whether a loss has enough points to judge the run
     remarks      facts worth knowing that are not faults
     """
 
@@ -92,7 +92,7 @@ class Diagnosis:
     not_judged: Mapping[str, str]
     margin: float | None
     reason: str
-    enough_loss: bool
+    core: bool
     remarks: tuple[str, ...] = ()
 
     @property
@@ -117,7 +117,7 @@ class Diagnosis:
 
         A loss that never fell raises no alarm, because a log that begins after convergence looks
         the same."""
-        return self.verdict == "unhealthy" or (self.enough_loss and bool(self.findings))
+        return self.verdict == "unhealthy" or (self.core and bool(self.findings))
 
     @property
     def gist(self) -> str:
@@ -230,7 +230,7 @@ def diagnose(record: Record, ended: bool = True) -> Diagnosis:
         not_judged=not_judged,
         margin=_margin(causes, suspects),
         reason=reason,
-        enough_loss=not missing,
+        core=not missing,
         remarks=remarks_on(evidence) if ended else (),
     )
 
