@@ -189,7 +189,7 @@ def test_training_a_specimen_twice_is_refused(trained):
         ("model.attention_mask", "all-ones"),
     ],
 )
-def test_facts_do_not_depend_on_leaves_that_a_break_changes(leaf, value):
+def test_facts_do_not_depend_on_leaves_that_experiments_change(leaf, value):
     """Detectors do not see the answer."""
     assert build(change(SHORT, leaf, value)).facts() == build(SHORT).facts()
 
