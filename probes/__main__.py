@@ -7,7 +7,7 @@ from contextlib import suppress
 from probes.cli import UNREADABLE, main
 
 SIGPIPE_EXIT_CODE = 128 + 13
-"""What a shell reports for a program that the signal SIGPIPE ended."""
+"""The exit code that a shell reports for a program that the signal SIGPIPE (13) ended."""
 
 BLAS_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -15,14 +15,15 @@ BLAS_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THR
 def run() -> int:
     """Run the command and return its exit code.
 
-    When the output cannot be printed the code is 2, or SIGPIPE_EXIT_CODE if the program that reads
-    it has ended, as `head` does. It is never 1, which would say "unhealthy".
+    If the output cannot be printed, the code is 2. If the program that reads the output through a
+    pipe has ended, as `head` does, the code is SIGPIPE_EXIT_CODE. Neither failure returns 1,
+    because 1 means "unhealthy".
     """
     if sys.stdout is None:
         return UNREADABLE
-    # NumPy reads these variables when it is loaded, which happens in main(). A diagnosis multiplies
-    # no large matrices, and starting one BLAS thread per core takes a third of the time of loading
-    # NumPy.
+    # One BLAS thread is enough, because a diagnosis multiplies no large matrices. Starting one
+    # thread per core takes a third of the time of loading NumPy. NumPy reads these variables when
+    # main() loads it.
     for variable in BLAS_THREAD_VARIABLES:
         os.environ.setdefault(variable, "1")
     try:
@@ -40,7 +41,7 @@ def run() -> int:
 
 
 def _discard_output() -> None:
-    """Redirect stdout to the null device, so that Python's own flush at exit cannot fail again."""
+    """Redirect stdout to the null device, so that Python's flush at exit cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,8 +1,8 @@
 """The command line: diagnose logs, draw them, explain causes.
 
-`main` returns an exit code. An error in the command or in a log is one line on stderr, never a
-traceback. Modules that only one command needs are imported by that command, because each of them
-delays the start of all others.
+`main` returns an exit code. An error in the command or in a log is printed on stderr as a message,
+never as a traceback. A module that only one command needs is imported inside that command, so that
+the other commands start faster.
 """
 
 from __future__ import annotations
@@ -20,20 +20,25 @@ from probes.common.text import did_you_mean, printable
 from probes.report.judged_run import AnyRun, JudgedRun, UnreadRun, judge_file
 
 HEALTHY, UNHEALTHY, UNREADABLE, UNDETERMINED, USAGE = range(5)
-"""Exit codes."""
+"""Exit codes 0 to 4. UNREADABLE: a path cannot be read. UNDETERMINED: a run cannot be judged.
+USAGE: the command is wrong."""
 EXIT_CODES = {"healthy": HEALTHY, "unhealthy": UNHEALTHY, "undetermined": UNDETERMINED}
-WORST_FIRST = (UNREADABLE, UNHEALTHY, UNDETERMINED, HEALTHY)
-"""Over several paths, the exit code is the first of these that one of them has."""
+"""Verdict -> exit code."""
+EXIT_CODE_PRIORITY = (UNREADABLE, UNHEALTHY, UNDETERMINED, HEALTHY)
+"""With several paths, the command returns the first of these codes that any path has."""
 STDIN = "standard input"
+"""Shown in error messages as the path of a log that was read from stdin."""
 
 
 class _UsageError(Exception):
-    """The command itself is wrong; the message says how."""
+    """The command itself is wrong. The message says what is wrong."""
 
 
 class _Help(argparse.HelpFormatter):
-    """Help as wide as the terminal. argparse makes a formatter for each argument it adds, and would
-    import shutil only to learn the width."""
+    """Formats help as wide as the terminal.
+
+    The width is read here because argparse would import shutil for it, which is slow, and argparse
+    creates a formatter for every argument that is added."""
 
     def __init__(self, prog: str) -> None:
         try:
@@ -52,7 +57,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code, 0 to 4: `python -m probes --help` lists them."""
+    """Run one command and return its exit code, 0 to 4; `python -m probes --help` lists them."""
     try:
         arguments = _parser().parse_args(argv)
         code: int = arguments.run(arguments)
@@ -60,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in f"probes: {error}".split("\n"):
             _print(line, sys.stderr)
         return USAGE
-    except SystemExit as done:  # argparse ends --help like this
+    except SystemExit as done:  # argparse raises SystemExit after --help
         return int(done.code or 0)
     return code
 
@@ -70,10 +75,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m probes",
         description="Diagnose, draw and explain records and logs of training runs.",
         epilog="exit codes: 0 all healthy, 1 some run is unhealthy, 2 a path cannot be read, "
-        "3 some run cannot be judged, 4 usage; over several paths 2 beats 1 beats 3 beats 0",
+        "3 some run cannot be judged, 4 the command is wrong; with several paths, the first of "
+        "2, 1, 3, 0 that applies",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    diagnosing = commands.add_parser("diagnose", help="print a verdict per path")
+    diagnosing = commands.add_parser("diagnose", help="print a verdict for each path")
     _add_paths(diagnosing)
     diagnosing.add_argument(
         "--columns", action="store_true", help="show which column of a log was read as which signal"
@@ -92,7 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     drawing.set_defaults(run=_render)
     explaining = commands.add_parser(
-        "explain", help="say what a cause means, needs and calls for, or print a reference page"
+        "explain",
+        help="print what a cause means, which signals it needs and what to do, or a reference page",
     )
     explaining.add_argument("cause", nargs="?", metavar="CAUSE|PAGE")
     explaining.set_defaults(run=_explain)
@@ -101,7 +108,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_paths(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "paths", nargs="+", metavar="PATH", help="a record or log, a folder of them, - for stdin"
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a record, a log, a folder of records and logs, or - for stdin",
     )
     command.add_argument(
         "--map",
@@ -117,8 +127,8 @@ def _diagnose(arguments: argparse.Namespace) -> int:
     codes: list[int] = []
 
     def runs() -> Iterator[AnyRun]:
-        """One at a time, so that the records of a large folder are not all in memory."""
-        for path in _logs(arguments.paths):
+        """Yield one run at a time, so that the records of a large folder are not all in memory."""
+        for path in _log_paths(arguments.paths):
             run = _judge(path, mapping)
             codes.append(_exit_code(run))
             yield run
@@ -132,7 +142,7 @@ def _diagnose(arguments: argparse.Namespace) -> int:
             if isinstance(run, JudgedRun):
                 for line in _report(run, arguments.columns):
                     _print(line, sys.stdout)
-    return next(code for code in WORST_FIRST if code in codes)
+    return next(code for code in EXIT_CODE_PRIORITY if code in codes)
 
 
 def _exit_code(run: AnyRun) -> int:
@@ -156,7 +166,7 @@ def _report(run: JudgedRun, columns: bool) -> Iterator[str]:
 
 def _render(arguments: argparse.Namespace) -> int:
     page = Path(arguments.output)
-    paths = [*_logs(arguments.paths), *([arguments.reference] if arguments.reference else [])]
+    paths = [*_log_paths(arguments.paths), *([arguments.reference] if arguments.reference else [])]
     mapping = _mapping(arguments.map)
     if page.exists() and any(os.path.exists(path) and page.samefile(path) for path in paths):
         raise _UsageError(f"{page} is one of the records to draw; give another page with -o")
@@ -167,7 +177,7 @@ def _render(arguments: argparse.Namespace) -> int:
         return UNREADABLE
     from probes.report.html import render
 
-    names = _names(judged)
+    names = _names_on_page(judged)
     named = [replace(run, name=names[path]) for path, run in judged.items()]
     try:
         render(named, page, reference=names.get(arguments.reference))
@@ -178,9 +188,9 @@ def _render(arguments: argparse.Namespace) -> int:
     return HEALTHY
 
 
-def _names(runs: Mapping[str, JudgedRun]) -> dict[str, str]:
-    """Path -> name on the page: the name in the record, or the stem of the file. Runs that would
-    share a name get their whole path instead."""
+def _names_on_page(runs: Mapping[str, JudgedRun]) -> dict[str, str]:
+    """Path -> name on the page: the name that the record states, or else the stem of the file. If
+    two runs would have the same name, each gets its whole path as its name instead."""
     names = {
         path: str(run.record.provenance.get("name") or Path(path).stem)
         for path, run in runs.items()
@@ -231,9 +241,9 @@ def _mapping(pairs: Sequence[str]) -> dict[str, str]:
         raise _UsageError(f"--map: {error}") from error
 
 
-def _logs(paths: Sequence[str]) -> Iterator[str]:
-    """The paths, with each folder replaced by the logs in it. A folder without a log stays, so that
-    reading it reports the error."""
+def _log_paths(paths: Sequence[str]) -> Iterator[str]:
+    """The paths, with each folder replaced by the logs in it. A folder without a log is kept, and
+    the attempt to read it then reports the error."""
     for path in paths:
         found: Sequence[Path | str] = []
         if os.path.isdir(path):
@@ -244,7 +254,7 @@ def _logs(paths: Sequence[str]) -> Iterator[str]:
 
 
 def _judge(path: str, mapping: Mapping[str, str]) -> AnyRun:
-    """Read and diagnose a log, and print on stderr why it cannot be read, if it cannot."""
+    """Read and diagnose a log. If it cannot be read, print the reason on stderr."""
     where, stream = (STDIN, sys.stdin.buffer) if path == "-" else (path, None)
     run = judge_file(where, path, mapping, stream)
     if isinstance(run, UnreadRun):
@@ -253,7 +263,7 @@ def _judge(path: str, mapping: Mapping[str, str]) -> AnyRun:
 
 
 def _print(text: str, stream: TextIO) -> None:
-    """Print one line without control characters; letters that the stream's encoding lacks become
-    escapes."""
+    """Print one line without control characters. A character that the stream's encoding lacks is
+    printed as a backslash escape."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     print(printable(text).encode(encoding, "backslashreplace").decode(encoding), file=stream)

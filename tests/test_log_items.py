@@ -134,10 +134,10 @@ def test_k_selects_by_path(logs: Project) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["nowhere.csv"], "'nowhere.csv' does not exist; give logs or folders of them"),
+        (["nowhere.csv"], "'nowhere.csv' does not exist; give logs or folders of logs"),
         ([""], "'' does not exist"),
         (["out/healthy.jsonl", "empty"], "'empty' holds no log of a known format"),
-        (["out", "test_it.py::test_it"], "*what else is to run stands before --diagnose"),
+        (["out", "test_it.py::test_it"], "*name the tests to run before --diagnose"),
     ],
 )
 def test_a_path_without_a_log_is_an_error_before_anything_runs(
@@ -473,6 +473,6 @@ def test_a_lost_report_fails_a_session_that_judges_logs(logs: Project) -> None:
     )
     result = logs.run("-p", "xdist", "-n1", "-o", "diagnose_files=healthy.jsonl")
     result.stdout.fnmatch_lines(
-        ["1 of the collected tests never reported; *", "  test_it.py::test_lost"]
+        ["1 of the collected tests sent no report; *", "  test_it.py::test_lost"]
     )
     assert result.ret == pytest.ExitCode.TESTS_FAILED

@@ -378,7 +378,7 @@ def test_a_failed_test_names_the_value_in_the_config_that_would_heal_its_run(
 ) -> None:
     """With the name, the new value and the present value."""
     out = output_of_a_failure(project, 'offer("stuck", lr=0.0, remedies={"lr-zero": {"lr": 0.1}})')
-    out.fnmatch_lines(["remedy here: lr = 0.1 (it is 0.0)", "record: *stuck*"])
+    out.fnmatch_lines(["remedy in this project: lr = 0.1 (now 0.0)", "record: *stuck*"])
 
 
 @pytest.mark.parametrize("remedies", ["None", "{}"])
@@ -388,7 +388,7 @@ def test_without_a_remedy_of_the_project_only_the_general_one_is_shown(
     """The project knows no remedy at all, or none for this cause."""
     out = output_of_a_failure(project, f'offer("stuck", lr=0.0, remedies={remedies})')
     out.fnmatch_lines(["*remedy: set the base learning rate*"])
-    out.no_fnmatch_line("*remedy here*")
+    out.no_fnmatch_line("*remedy in this project*")
 
 
 def test_an_error_in_the_projects_remedy_hides_no_result(project: Project) -> None:
@@ -397,6 +397,6 @@ def test_an_error_in_the_projects_remedy_hides_no_result(project: Project) -> No
     out.fnmatch_lines(
         [
             "*assert 'unhealthy' == 'healthy'*",
-            "remedy here: apply_remedy('lr-zero') raised TypeError: *",
+            "remedy in this project: apply_remedy('lr-zero') raised TypeError: *",
         ]
     )

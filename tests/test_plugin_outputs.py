@@ -121,7 +121,7 @@ def test_a_document_of_some_of_the_experiments_is_partial(project: Project) -> N
     """It holds the reference, which no test has used."""
     project.tests(BOTH)
     project.run("-k", "stuck")
-    assert document(project)["partial"] == ["1 test deselected", "no test asked for healthy"]
+    assert document(project)["partial"] == ["1 test deselected", "no test used healthy"]
     assert (runs(project)["healthy"]["tests"], runs(project)["healthy"]["outcome"]) == ({}, None)
 
 
@@ -211,7 +211,7 @@ def test_the_document_can_be_left_out(logs: Project) -> None:
 def test_the_document_cannot_be_a_folder(logs: Project) -> None:
     result = logs.run("--diagnosis-json", ".")
     result.stderr.fnmatch_lines(
-        ["ERROR: --diagnosis-json or probes_diagnosis_json: * is a folder; name a file, or*"]
+        ["ERROR: --diagnosis-json or probes_diagnosis_json: * is a folder; give the path*"]
     )
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
@@ -220,7 +220,9 @@ def test_a_document_that_cannot_be_written_fails_the_session(logs: Project) -> N
     """Another program would read an old document."""
     written(logs, "taken", "")
     result = logs.run("--diagnose", "out/healthy.jsonl", "--diagnosis-json", "taken/it.json")
-    result.stdout.fnmatch_lines(["error: no diagnosis at *taken/it.json: *", "*1 passed*"])
+    result.stdout.fnmatch_lines(
+        ["error: cannot write the diagnoses *taken/it.json: *", "*1 passed*"]
+    )
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
@@ -285,7 +287,7 @@ def test_a_summary_that_cannot_be_written_becomes_a_note(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(logs.pytester.path / "nowhere/summary.md"))
     result = logs.run("--diagnose", "out/healthy.jsonl")
     result.stdout.fnmatch_lines(
-        ["note: no summary at *nowhere/summary.md: No such file or directory"]
+        ["note: cannot write the summary *nowhere/summary.md: No such file or directory"]
     )
     assert result.ret == pytest.ExitCode.OK
 

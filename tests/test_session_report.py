@@ -42,11 +42,11 @@ def test_a_complete_session_is_not_called_partial(project: Project) -> None:
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        (["-k", "stuck"], "1 test deselected; no test asked for healthy"),
-        (["test_it.py::test_stuck"], "only named tests ran; no test asked for healthy"),
+        (["-k", "stuck"], "1 test deselected; no test used healthy"),
+        (["test_it.py::test_stuck"], "only named tests ran; no test used healthy"),
         (
             ["--deselect", "test_it.py::test_healthy"],
-            "1 test deselected; no test asked for healthy",
+            "1 test deselected; no test used healthy",
         ),
     ],
 )
@@ -74,7 +74,7 @@ def test_the_reference_of_a_partial_session_comes_from_the_cache(
 
 def test_an_experiment_that_no_test_uses_makes_the_session_partial(project: Project) -> None:
     project.tests("def test_healthy(run): run('healthy')")
-    project.run().stdout.fnmatch_lines(["dashboard: * (partial: no test asked for stuck)"])
+    project.run().stdout.fnmatch_lines(["dashboard: * (partial: no test used stuck)"])
 
 
 def test_a_session_stopped_by_a_failure_is_partial(project: Project) -> None:
@@ -82,7 +82,7 @@ def test_a_session_stopped_by_a_failure_is_partial(project: Project) -> None:
         "def test_stuck(run): assert not run('stuck')\ndef test_healthy(run): run('healthy')"
     )
     project.run("-x").stdout.fnmatch_lines(
-        ["dashboard: * (partial: the session stopped early; no test asked for heal*"]
+        ["dashboard: * (partial: the session stopped early; no test used heal*"]
     )
 
 
@@ -134,7 +134,7 @@ def test_without_a_page_the_reference_is_not_trained_for_it(project: Project) ->
     project.tests("def test_stuck(run): run('stuck')")
     result = project.run("--dashboard", "off")
     result.stdout.fnmatch_lines(
-        ["diagnosis: reports/diagnosis.json (partial: no test asked for healthy)"]
+        ["diagnosis: reports/diagnosis.json (partial: no test used healthy)"]
     )
     assert project.builds("healthy") == 0
 
@@ -149,7 +149,7 @@ def test_a_page_cannot_be_a_folder(project: Project) -> None:
     project.tests(BOTH)
     result = project.run("--dashboard", ".")
     result.stderr.fnmatch_lines(
-        ["ERROR: --dashboard or probes_dashboard: * is a folder; name a file, or say off"]
+        ["ERROR: --dashboard or probes_dashboard: * is a folder; give the path of a file, or off"]
     )
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
@@ -169,7 +169,7 @@ def test_a_page_that_cannot_be_drawn_fails_the_session_and_hides_no_result(
     result.stdout.fnmatch_lines(
         [
             "healthy  healthy *",
-            "error: no dashboard at *dashboard.html: ZeroDivisionError: no ink (test_session_*)",
+            "error: cannot write the dashboard *.html: ZeroDivisionError: no ink (test_session_*)",
             "*2 passed*",
         ]
     )
@@ -209,7 +209,7 @@ def test_a_training_that_failed_has_a_line_and_its_partial_record_is_drawn(
     result.stdout.fnmatch_lines(
         ["mortal  failed*told to die at step 5", "*kept at *mortal-*.partial.jsonl"]
     )
-    result.stdout.no_fnmatch_line("*no test asked for*")
+    result.stdout.no_fnmatch_line("*no test used*")
     assert "the record is incomplete" in project.page.read_text(encoding="utf-8")
 
 

@@ -58,7 +58,7 @@ def test_tests_that_workers_deselect_make_the_page_partial(project: Project) -> 
     project.tests(MANY)
     result = project.run_on_workers("-k", "stuck", workers=1)
     result.stdout.fnmatch_lines(
-        ["dashboard: * (partial: 4 tests deselected; no test asked for healthy)"]
+        ["dashboard: * (partial: 4 tests deselected; no test used healthy)"]
     )
     assert project.builds("healthy") == 1
 
@@ -91,7 +91,7 @@ def test_a_worker_that_crashes_fails_the_session(project: Project) -> None:
     )
     result = project.run_on_workers()
     result.stdout.fnmatch_lines(["worker gw? went down: *"])
-    result.stdout.no_fnmatch_line("*never reported*")
+    result.stdout.no_fnmatch_line("*sent no report*")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
@@ -146,7 +146,7 @@ def test_a_lost_report_fails_the_session_and_names_the_test(project: Project) ->
     result = project.run_on_workers(workers=1)
     result.stdout.fnmatch_lines(
         [
-            "1 of the collected tests never reported; whether they passed is not known:",
+            "1 of the collected tests sent no report; it is not known whether they passed:",
             "  test_it.py::test_last",
         ]
     )
@@ -163,7 +163,7 @@ def test_if_every_worker_runs_every_test_one_lost_report_fails_the_session(
     )
     result = project.run_on_workers("--dist=each")
     result.stdout.fnmatch_lines(
-        ["1 of the collected tests never reported; *", "  test_it.py::test_last"]
+        ["1 of the collected tests sent no report; *", "  test_it.py::test_last"]
     )
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
@@ -171,14 +171,14 @@ def test_if_every_worker_runs_every_test_one_lost_report_fails_the_session(
 def test_in_a_project_without_experiments_lost_reports_are_not_counted(project: Project) -> None:
     project.conftest("")
     project.tests(LOST_ON_THE_WAY)
-    project.run_on_workers(workers=1).stdout.no_fnmatch_line("*never reported*")
+    project.run_on_workers(workers=1).stdout.no_fnmatch_line("*sent no report*")
 
 
 @pytest.mark.parametrize("args", [["--dist=each"], ["--dist=loadscope"]])
 def test_a_session_that_lost_no_report_says_nothing(project: Project, args: list[str]) -> None:
     project.tests(MANY + "\n    @pytest.mark.skip\n    def test_skipped(): pass\n")
     result = project.run_on_workers(*args)
-    result.stdout.no_fnmatch_line("*never reported*")
+    result.stdout.no_fnmatch_line("*sent no report*")
     assert result.ret == pytest.ExitCode.OK
 
 
@@ -188,6 +188,6 @@ def test_a_session_that_stops_at_a_failure_has_lost_no_report(project: Project) 
         "def test_it(run, n): assert not run('stuck')"
     )
     result = project.run_on_workers("-x", workers=1)
-    result.stdout.no_fnmatch_line("*never reported*")
+    result.stdout.no_fnmatch_line("*sent no report*")
     result.stdout.fnmatch_lines(["dashboard: *the session stopped early*"])
     assert result.ret != pytest.ExitCode.OK

@@ -1,8 +1,8 @@
-"""The pytest plugin: an experiment trains once per session, tests assert on its run, and the end of
-the session draws a dashboard. Logs can be tests as well.
+"""The pytest plugin. It trains each experiment once per session, gives the run to the tests, and
+draws a dashboard at the end of the session. It can also judge each log as a test.
 
-In a project that neither offers experiments nor asks for logs, the plugin does nothing. The hooks
-here are short; what they do is in the modules of this folder.
+In a project that neither offers experiments nor names logs, the plugin does nothing. The hooks in
+this file are short and call the other modules of this folder.
 """
 
 from __future__ import annotations
@@ -51,10 +51,11 @@ def pytest_configure(config: pytest.Config) -> None:
         paths = options.output_paths(config)
     config.stash[RULES] = rules
     if rules.paths and config.args_source is not config.ArgsSource.ARGS:
-        # The command names logs and no tests: do not collect the project's tests.
+        # The command names logs but no tests, so the project's tests are not collected.
         config.args, config.args_source = [], config.ArgsSource.ARGS
     if _is_worker(config):
-        # The controller clears the cache; a worker would remove what another has just trained.
+        # Only the controller clears the cache. A worker would remove records that another worker
+        # has just trained.
         config.option.cacheclear = False
     else:
         train = partial(_train, config)
@@ -65,8 +66,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if not _is_worker(config) and _offered(config):
-        # Errors in what the project offers, and a warning if the cache cannot be written, come
-        # before any test runs.
+        # Open the store before any test runs, so that errors in the offered experiments and the
+        # warning about a cache that cannot be written appear first.
         _ = config.stash[SESSION].store
 
 
@@ -105,13 +106,17 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 @pytest.fixture
 def run(request: pytest.FixtureRequest) -> Callable[[str], Run]:
-    """`run("healthy")` is the run of that experiment, which trains at most once per session."""
+    """`run("healthy")` returns the run of the experiment `healthy`.
+
+    An experiment trains at most once per session.
+    """
     return partial(_use, request.node)
 
 
 @pytest.fixture
 def note(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """`note("a sentence")` shows a sentence at the end of the session and on the dashboard."""
+    """`note("a sentence")` adds a sentence to the end of the session, to the dashboard and to the
+    JSON document."""
     return _usage(request.node).notes.append
 
 
@@ -136,12 +141,12 @@ def pytest_runtest_makereport(
 
 
 def _usage(item: pytest.Item) -> Usage:
-    """What the test has used so far."""
+    """The runs, notes and log that the test has used so far."""
     return item.stash.setdefault(USAGE, Usage())
 
 
 def _use(item: pytest.Item, name: str) -> Run:
-    """The run of an experiment, noted as used by the test."""
+    """Return the run of an experiment, and record that the test used it."""
     __tracebackhide__ = True
     usage = _usage(item)
     try:
@@ -154,7 +159,8 @@ def _use(item: pytest.Item, name: str) -> Run:
 
 
 def _train(config: pytest.Config, name: str) -> Run:
-    """The run of an experiment; a line on the terminal shows its progress while it trains."""
+    """Return the run of an experiment. If it has to be trained, a line on the terminal shows the
+    progress."""
     __tracebackhide__ = True
     manager = config.pluginmanager
     reporter = None if _is_worker(config) else manager.getplugin("terminalreporter")
@@ -163,8 +169,8 @@ def _train(config: pytest.Config, name: str) -> Run:
 
 
 def _embed(config: pytest.Config, report: Any, runs: Sequence[JudgedRun]) -> None:
-    """Put the panels of runs into the report that pytest-html makes, if it makes one. What cannot
-    be drawn becomes a sentence, so that it does not hide the result of the test."""
+    """Add the panels of runs to the report of pytest-html, if it writes one. If a run cannot be
+    drawn, the report gets a sentence with the error, and the result of the test stays visible."""
     html = config.pluginmanager.getplugin("html")
     if html is None or not config.getoption("htmlpath", None):
         return
@@ -189,7 +195,7 @@ def _offered(config: pytest.Config) -> dict[str, Experiment]:
 
 
 def _open_store(config: pytest.Config, identifier: str) -> Store:
-    """The store of the session; the controller warns once when pytest's cache cannot be written."""
+    """Open the store of the session. The controller warns once if the cache is not writable."""
 
     def warn(sentence: str) -> None:
         if not _is_worker(config):

@@ -1,10 +1,10 @@
 """The key of a cached record: a hash over everything that decides the record's bits.
 
-That is the experiment's fingerprint, the source code that writes records, the versions of Python
-and NumPy, and the machine. The source code is `probes.recording.watch` and every module it imports,
-directly or not. These modules are found by reading their import statements, so a new module cannot
-be forgotten. Panels, detectors and the plugin are not among them: a change there trains nothing
-again.
+The hash covers the experiment's fingerprint, the source code that writes records, the versions of
+Python and NumPy, and the machine. The source code is `probes.recording.watch` and every module that
+it imports, directly or indirectly. These modules are found by reading the import statements, so a
+new module is included without being listed. Panels, detectors and the plugin are not included, so a
+change to them does not cause a new training.
 """
 
 from __future__ import annotations
@@ -20,21 +20,24 @@ from pathlib import Path
 
 HERE = Path(__file__).parent.parent
 PACKAGE = HERE.name
-START = f"{PACKAGE}.recording.watch"
-LENGTH = 12
-"""Hex digits of a key. 48 bits are enough, because one experiment has few records in a folder."""
+RECORDING_MODULE = f"{PACKAGE}.recording.watch"
+"""The module that trains an experiment and writes its record."""
+KEY_LENGTH = 12
+"""Hex digits of a key. 48 bits are enough, because a folder holds few records of an
+experiment."""
 KERNEL_VARIABLES = ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES")
-"""Environment variables that make NumPy or OpenBLAS use other kernels, which round differently."""
+"""Environment variables that select the kernels of OpenBLAS and NumPy. Different kernels round
+differently."""
 
 
 def key(fingerprint: str, environment: str) -> str:
     """The key of a record, from the experiment's fingerprint and the result of `environment`."""
-    return sha256(f"{fingerprint}\0{environment}".encode()).hexdigest()[:LENGTH]
+    return sha256(f"{fingerprint}\0{environment}".encode()).hexdigest()[:KEY_LENGTH]
 
 
 def environment() -> str:
-    """Everything but the experiment that decides a record's bits, as text: source, versions,
-    machine, kernels."""
+    """Everything that decides a record's bits except the experiment: the source code, versions,
+    machine and kernels, as text."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
     machine = f"{platform.system()} {platform.machine()} {_cpu()}"
     kernels = [f"{name}={os.environ.get(name, '')}" for name in KERNEL_VARIABLES]
@@ -43,14 +46,14 @@ def environment() -> str:
 
 def writers() -> tuple[Path, ...]:
     """The source files that can change a record, sorted."""
-    return reached_from(START)
+    return reached_from(RECORDING_MODULE)
 
 
 def reached_from(start: str, without: Set[str] = frozenset()) -> tuple[Path, ...]:
     """The source files of a module and of every module of this package that it imports, directly or
-    not, sorted.
+    indirectly, sorted.
 
-    without  modules that are not followed
+    without  imported modules to leave out, together with what only they import
     """
     waiting, found = {start}, dict[str, Path]()
     while waiting:
@@ -71,7 +74,7 @@ def _source_hash() -> str:
 
 
 def _imports(module: str, file: Path) -> Iterator[str]:
-    """The names of all modules that the file imports, also inside of functions."""
+    """The names of all modules that the file imports, including imports inside functions."""
     inside = module if file.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
@@ -93,7 +96,7 @@ def _file(module: str) -> Path | None:
 
 
 def _cpu() -> str:
-    """The model of the processor, by which a BLAS library chooses its kernels."""
+    """The model of the processor. A BLAS library chooses its kernels by the model."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

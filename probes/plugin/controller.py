@@ -1,4 +1,5 @@
-"""The hooks of the process that reports the session: alone, or with workers of pytest-xdist."""
+"""The hooks of the controller: the process that reports the session. It runs the tests itself, or
+the workers of pytest-xdist run them."""
 
 from __future__ import annotations
 
@@ -18,17 +19,18 @@ from probes.plugin.session_report import SessionReport
 from probes.plugin.worker_reports import ExpectedTests, TestReports
 
 WORKER_SESSION, WORKER_LOGS = "probes_session", "probes_logs"
-"""Keys of xdist's `workerinput`: the identifier of the session, and the logs to collect. All
-workers must collect the same logs, even if a new one appears meanwhile."""
-FINISHED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-"""Exit codes of a session that ran all its tests."""
+"""Keys of xdist's `workerinput`: the identifier of the session, and the logs to collect. The
+controller sends the list of logs, so that all workers collect the same ones even if a new log
+appears while they start."""
+ALL_TESTS_RAN = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+"""Exit codes of a session in which all tests ran."""
 
 
 class Controller:
     """Collects the reports of all tests and ends the session.
 
-    identifier  of the session; workers use the same
-    train       returns the run of an experiment, trained if need be
+    identifier  identifier of the session; the workers have the same one
+    train       returns the run of an experiment, and trains it if the cache does not hold it
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class Controller:
         self._collected(item.nodeid for item in session.items)
 
     def _collected(self, nodeids: Iterable[str]) -> None:
-        """`--lf` leaves tests out only when one of the last failures is collected."""
+        """Note whether `--lf` left tests out. It does so only if a test that failed last time was
+        collected."""
         self.only_last_failures |= not self.last_failures.isdisjoint(nodeids)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        # The report of a test's last phase. xdist's own report of a crash names no phase.
+        # Count a test once, at the report of its last phase. That is the teardown, or the report
+        # that xdist makes of a crash, which names no phase.
         if report.when not in ("setup", "call") and (node := getattr(report, "node", None)):
             self.expected.report(self._kind(node), report.nodeid)
         self.reports.add(report)
@@ -69,9 +73,9 @@ class Controller:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         config, status = self.config, session.exitstatus
         if not (self.reports or config.stash[RULES] or experiments.implementations(config)):
-            self.crashed.clear()  # not a session that uses this plugin
+            self.crashed.clear()  # this session does not use the plugin
             return
-        stopped = bool(session.shouldstop or session.shouldfail) or status not in FINISHED
+        stopped = bool(session.shouldstop or session.shouldfail) or status not in ALL_TESTS_RAN
         self.missing = [] if stopped else self.expected.missing()
         if self.reports:
             reasons = {
@@ -91,7 +95,10 @@ class Controller:
             shutil.rmtree(temporary_folder(self.identifier), ignore_errors=True)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        lines = [*self.report.lines(), *terminal.losses(self.missing, self.crashed)]
+        lines = [
+            *self.report.lines(),
+            *terminal.crashes_and_missing_tests(self.missing, self.crashed),
+        ]
         if lines:
             terminalreporter.section("probes")
         for line in lines:
@@ -101,7 +108,7 @@ class Controller:
             terminalreporter.line(annotation)
 
     def _train_unless_stopped(self, name: str) -> Run | None:
-        """A run from the cache. After a session was stopped, nothing is trained any more."""
+        """The run from the cache, or None: after the session was stopped, nothing is trained."""
         cached = self.session.store.has(name, self.session.experiments[name])
         return self.train(name) if cached else None
 

@@ -1,4 +1,4 @@
-"""Experiments: what a project offers by a hook, so that its tests can ask for runs by name."""
+"""Experiments: the training runs that a project offers by a hook. Its tests use them by name."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One training run that tests may ask for by name.
+    """One training run that tests can use by name.
 
     build         returns a new specimen, ready to train
     fingerprint   changes whenever anything changes that `build` depends on: the config and the
                   source of the model
-    group         "reference" for the run that the others are drawn against; else any other word
-    apply_remedy  returns the specimen with the remedy for a cause applied; raises LookupError when
-                  the project knows no remedy for that cause
+    group         "reference" for the run that is drawn behind the others for comparison; any other
+                  word for the others
+    apply_remedy  takes the name of a cause and returns the specimen with the remedy for it applied;
+                  raises LookupError if the project knows no remedy for that cause
     """
 
     build: Callable[[], Specimen]
@@ -35,16 +36,19 @@ class Experiment:
 HOOK = "pytest_probes_experiments"
 REFERENCE_GROUP = "reference"
 VALID_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""The name of an experiment becomes part of file names."""
-EXPECTED = "it must return a dict from names to probes.Experiment"
+"""Valid names of experiments. They are limited because a name becomes part of file names."""
+EXPECTED_RETURN = "it must return a dict from names to probes.Experiment"
 
 
 class OfferError(ValueError):
-    """An implementation of the hook returned something wrong or raised; the message names it."""
+    """An implementation of the hook raised an error or returned something wrong.
+
+    The message names the implementation.
+    """
 
 
 class UnknownExperimentError(LookupError):
-    """No experiment has this name; the message lists those there are, or how to offer one."""
+    """No experiment has this name. The message lists the experiments, or says how to offer one."""
 
 
 class Hooks:
@@ -52,7 +56,7 @@ class Hooks:
 
     @staticmethod
     def pytest_probes_experiments(config: Any) -> dict[str, Experiment]:  # type: ignore[empty-body]
-        """Return the experiments that tests may ask for, by name.
+        """Return the experiments that tests can use, by name.
 
         The results of several implementations are merged.
         """
@@ -74,7 +78,8 @@ def offered(config: Any) -> dict[str, Experiment]:
     offered_by: dict[str, str] = {}
     for one in every:
         who = one.plugin_name
-        # One call for each implementation, because the result of a call names no implementation.
+        # Call each implementation separately, because a result does not say which implementation
+        # returned it.
         others = [other.plugin for other in every if other is not one]
         call = config.pluginmanager.subset_hook_caller(HOOK, others)
         try:
@@ -96,10 +101,13 @@ def offered(config: Any) -> dict[str, Experiment]:
 
 
 def _checked(who: str, offer: object) -> dict[str, Experiment]:
-    """The result of one implementation, when it is a dict of Experiments. Raises OfferError."""
+    """Check the result of one implementation and return it.
+
+    Raises OfferError if it is not a dict of Experiments or a name is not valid.
+    """
     if not isinstance(offer, dict):
         raise OfferError(
-            f"{HOOK} in {who} returned {offer!r}, a {type(offer).__name__}; {EXPECTED}"
+            f"{HOOK} in {who} returned {offer!r}, a {type(offer).__name__}; {EXPECTED_RETURN}"
         )
     for name, experiment in offer.items():
         if not isinstance(name, str) or not VALID_NAME.fullmatch(name):
@@ -110,7 +118,7 @@ def _checked(who: str, offer: object) -> dict[str, Experiment]:
         if not isinstance(experiment, Experiment):
             raise OfferError(
                 f"{HOOK} in {who}: {name!r} is {experiment!r}, a {type(experiment).__name__}; "
-                f"{EXPECTED}"
+                f"{EXPECTED_RETURN}"
             )
     return offer
 
@@ -130,5 +138,5 @@ def find(experiments: Mapping[str, Experiment], name: str) -> Experiment:
 
 
 def reference(experiments: Mapping[str, Experiment]) -> str | None:
-    """The name of the first experiment of the reference group; None when there is none."""
+    """The name of the first experiment of the reference group; None if there is none."""
     return next((name for name, one in experiments.items() if one.group == REFERENCE_GROUP), None)

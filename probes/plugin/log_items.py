@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
 RULES = pytest.StashKey[LogRules]()
 """The rules of the session, in the stash of its config."""
-ALLOWED = "allowed: "
-"""Begins the reason of a log that passes although a cause is named."""
-UNREADABLE = "unreadable"
+ALLOWED_PREFIX = "allowed: "
+"""Prefix of the reason of a log that passes because the cause that is named is allowed."""
+UNREADABLE_VERDICT = "unreadable"
 """Shown instead of a verdict for a log that cannot be read."""
 
 
 def log_file(parent: pytest.Collector, path: Path) -> LogFile:
-    """The node of a log. Its node id is its path, relative to the root when it lies below it."""
+    """The node of a log. Its node id is the path of the log, which is relative to pytest's root
+    folder if the log is inside that folder."""
     name = path_from(parent.config.rootpath, path)
     return LogFile.from_parent(parent, path=path, name=name, nodeid=name)
 
@@ -41,8 +42,9 @@ class LogFile(pytest.File):
 
 
 class LogItem(pytest.Item):
-    """Passes when the log is healthy or its cause is allowed, and is skipped when it cannot be
-    judged. A log that cannot be read is an error."""
+    """The test of a log. It passes if the log is healthy or its causes are allowed, and is skipped
+    if the log cannot be judged, unless the rules are strict. It fails for any other log. It is an
+    error if the log cannot be read."""
 
     judgement: Judgement | None = None
 
@@ -69,9 +71,10 @@ class Judgement:
     """The outcome of a log's test.
 
     run         the log with its diagnosis, or the reason why it cannot be read
-    reason      why the test has this outcome, in one line without verdict and cause
-    message     what a failed, skipped or erroneous test prints; its first line is a summary
-    properties  verdict, cause, first_step and evidence, for JUnit XML; builtins only
+    reason      why the test has this outcome, in one line; it does not repeat verdict and cause
+    message     text that the test prints if it fails, is skipped or is an error; its first line is
+                a summary
+    properties  verdict, cause, first_step and evidence for JUnit XML, as builtin types
     """
 
     outcome: Outcome
@@ -82,8 +85,9 @@ class Judgement:
 
     @property
     def result(self) -> LogResult:
-        """What the end of the session shows: name, verdict, cause and reason, and the run."""
-        verdict, cause = UNREADABLE, ""
+        """The row for the table at the end of the session (name, verdict, cause, reason), and the
+        run."""
+        verdict, cause = UNREADABLE_VERDICT, ""
         if isinstance(self.run, JudgedRun):
             verdict, cause = self.run.diagnosis.verdict, self.run.diagnosis.title
         row = (self.run.name, verdict, cause or "-", self.reason)
@@ -91,7 +95,7 @@ class Judgement:
 
 
 def judge_log(path: Path, name: str, nodeid: str, rules: LogRules) -> Judgement:
-    """Read a log, diagnose it, and decide the outcome of its test. Outputs show it as `name`."""
+    """Read a log, diagnose it, and decide the outcome of its test. Outputs call the log `name`."""
     run = judge_file(path, name, rules.mapping)
     if isinstance(run, UnreadRun):
         reason = printable(run.error)
@@ -99,11 +103,11 @@ def judge_log(path: Path, name: str, nodeid: str, rules: LogRules) -> Judgement:
             "error",
             replace(run, allowed=False, tests={nodeid: "error"}),
             reason,
-            f"{UNREADABLE}: {reason}",
-            (("verdict", UNREADABLE), ("evidence", reason)),
+            f"{UNREADABLE_VERDICT}: {reason}",
+            (("verdict", UNREADABLE_VERDICT), ("evidence", reason)),
         )
     outcome, reason = decide(run.diagnosis, rules)
-    run = replace(run, allowed=reason.startswith(ALLOWED), tests={nodeid: outcome})
+    run = replace(run, allowed=reason.startswith(ALLOWED_PREFIX), tests={nodeid: outcome})
     return Judgement(
         outcome,
         run,
@@ -114,7 +118,7 @@ def judge_log(path: Path, name: str, nodeid: str, rules: LogRules) -> Judgement:
 
 
 def decide(diagnosis: Diagnosis, rules: LogRules) -> tuple[Outcome, str]:
-    """The outcome of a log's test, and the reason without verdict and first cause."""
+    """The outcome of a log's test and the reason, which does not repeat verdict and first cause."""
     gist = diagnosis.gist
     if diagnosis.verdict == "healthy":
         return "passed", gist
@@ -126,14 +130,14 @@ def decide(diagnosis: Diagnosis, rules: LogRules) -> tuple[Outcome, str]:
         return "failed", gist
     if further := _not_allowed(diagnosis, rules.allowed):
         return "failed", f"allowed, but {further}"
-    return "passed", f"{ALLOWED}{gist}"
+    return "passed", f"{ALLOWED_PREFIX}{gist}"
 
 
 def _not_allowed(diagnosis: Diagnosis, allowed: frozenset[str]) -> str:
-    """What else is wrong with a log whose first cause is allowed; "" when nothing is.
+    """Why a log whose first cause is allowed must fail all the same; "" if it need not fail.
 
-    A further cause is wrong unless it is allowed or follows from an allowed one. A finding is wrong
-    when none of the named causes explains it.
+    The log fails for a further cause that is neither allowed nor a consequence of an allowed cause,
+    and for a finding that none of the named causes explains.
     """
     from probes.diagnosis.causes import BY_NAME
 
@@ -151,8 +155,11 @@ def _not_allowed(diagnosis: Diagnosis, allowed: frozenset[str]) -> str:
 def _message(
     run: JudgedRun, path: Path, outcome: Outcome, reason: str, mapping: Mapping[str, str]
 ) -> str:
-    """Summary, diagnosis, file, and the command that draws it. A skipped test prints only a
-    summary, which names the log because pytest's list of skipped tests does not."""
+    """The summary, the diagnosis, the path of the log, and the command that draws the log.
+
+    A skipped test prints only the summary, preceded by the name of the log, because pytest's list
+    of skipped tests does not show that name.
+    """
     diagnosis = run.diagnosis
     cause = f"{diagnosis.title}: " if diagnosis.cause else ""
     summary = f"{diagnosis.verdict}: {cause}{reason}"
@@ -170,8 +177,8 @@ def _message(
 
 
 def _properties(run: JudgedRun) -> Iterator[tuple[str, object]]:
-    """Verdict, cause, first step and evidence. Evidence that was repeated because it became worse
-    is listed once, as it was found first."""
+    """Verdict, cause, first step and evidence. If a detector reported the same place again because
+    the value became worse, only the first report is listed."""
     diagnosis = run.diagnosis
     yield "verdict", diagnosis.verdict
     if diagnosis.cause:

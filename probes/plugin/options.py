@@ -1,5 +1,4 @@
-"""The options and ini settings of the plugin: they are declared here, and their values are checked
-and read here."""
+"""The options and ini settings of the plugin: their declaration, and the checks of their values."""
 
 from __future__ import annotations
 
@@ -12,10 +11,10 @@ from typing import Any
 from probes.common.text import did_you_mean
 
 Config = Any
-"""pytest.Config."""
+"""Stands for pytest.Config, so that this module need not import pytest."""
 
 RUN_OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    "--retrain": {"action": "store_true", "help": "train every experiment afresh, once"},
+    "--retrain": {"action": "store_true", "help": "train every experiment again, once"},
     "--dashboard": {
         "metavar": "PATH",
         "dest": "probes_dashboard",
@@ -35,10 +34,13 @@ LOG_OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "action": "extend",
         "default": [],
         "metavar": "PATH",
-        "help": "judge logs, or the logs in folders; tests run as well only if they are named "
-        "before this option",
+        "help": "judge these logs, and the logs in these folders; to run tests as well, name "
+        "them before this option",
     },
-    "--diagnose-strict": {"action": "store_true", "help": "a log that cannot be judged fails"},
+    "--diagnose-strict": {
+        "action": "store_true",
+        "help": "fail a log that cannot be judged, instead of skipping it",
+    },
     "--diagnose-map": {
         "action": "append",
         "default": [],
@@ -49,7 +51,7 @@ LOG_OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "action": "append",
         "default": [],
         "metavar": "CAUSE",
-        "help": "a log may have this cause",
+        "help": "pass a log that has this cause",
     },
 }
 PATH_SETTINGS: Mapping[str, tuple[str, str]] = {
@@ -62,20 +64,24 @@ PATH_SETTINGS: Mapping[str, tuple[str, str]] = {
         "where to write all diagnoses as JSON, relative to the root; `off` writes nothing",
     ),
 }
-"""Ini setting -> its default and its help. The option with the same destination overrides it."""
+"""Ini setting -> its default and its help. The option whose `dest` is the name of the setting
+overrides it."""
 LIST_SETTINGS: Mapping[str, str] = {
-    "diagnose_files": "patterns of the logs to judge wherever pytest collects",
-    "diagnose_allow": "causes that a log may have",
+    "diagnose_files": "patterns of logs; pytest judges each file it collects that matches one",
+    "diagnose_allow": "causes for which a log does not fail",
 }
-"""Ini setting whose value is a list of words -> its help."""
+"""Ini setting -> its help. The value of each of these settings is a list of words."""
 
 
 class SettingError(ValueError):
-    """An option or an ini setting has a wrong value; the message names it and the right ones."""
+    """An option or an ini setting has a wrong value.
+
+    The message names the option or setting and says which values are right.
+    """
 
 
 def add_options(parser: Any) -> None:
-    """Declare every option and setting. `parser` is pytest's."""
+    """Declare every option and setting in pytest's parser."""
     group = parser.getgroup("probes", "training runs under test")
     for option, how in RUN_OPTIONS.items():
         group.addoption(option, **how)
@@ -95,30 +101,37 @@ def add_options(parser: Any) -> None:
 class OutputPaths:
     """Where the output files of a session go.
 
-    page      the dashboard; None when it is off
-    document  the JSON document; None when it is off
-    root      pytest's root folder; paths inside of output files start here
-    here      the folder in which pytest was started; paths on the terminal start here
+    page          the dashboard; None if it is off
+    document      the JSON document; None if it is off
+    root          pytest's root folder; paths in output files are relative to it
+    start_folder  the folder in which pytest was started; paths on the terminal are relative to it
     """
 
     page: Path | None
     document: Path | None
     root: Path
-    here: Path
+    start_folder: Path
 
     def on_terminal(self, path: Path) -> str:
-        """The path as the terminal shows it: relative when it lies below `here`."""
-        return os.path.relpath(path, self.here) if path.is_relative_to(self.here) else str(path)
+        """The path as the terminal shows it: relative if it is inside `start_folder`."""
+        return (
+            os.path.relpath(path, self.start_folder)
+            if path.is_relative_to(self.start_folder)
+            else str(path)
+        )
 
     def in_document(self, path: Path) -> str:
-        """The path as output files show it: relative when it lies below the root."""
+        """The path as output files show it: relative if it is inside the root."""
         return path_from(self.root, path)
 
 
 def output_paths(config: Config) -> OutputPaths:
-    """The paths of the output files: from options, which start in the current folder, or from
-    settings, which start in the root. Raises SettingError."""
-    root, here = config.rootpath, config.invocation_params.dir
+    """The paths of the output files, from options or else from settings. A path in an option is
+    relative to the current folder, a path in a setting to the root.
+
+    Raises SettingError for an empty path or a folder.
+    """
+    root, start_folder = config.rootpath, config.invocation_params.dir
 
     def path_of(option: str, setting: str) -> Path | None:
         given: str | None = getattr(config.option, setting)
@@ -126,21 +139,21 @@ def output_paths(config: Config) -> OutputPaths:
         if target.lower() == "off":
             return None
         if not target.strip():
-            raise SettingError(f"{option} or {setting} is empty; name a file, or say off")
-        path = Path(root if given is None else here, target)
+            raise SettingError(f"{option} or {setting} is empty; give the path of a file, or off")
+        path = Path(root if given is None else start_folder, target)
         if path.is_dir():
             raise SettingError(
-                f"{option} or {setting}: {path} is a folder; name a file, or say off"
+                f"{option} or {setting}: {path} is a folder; give the path of a file, or off"
             )
         return path
 
     page = path_of("--dashboard", "probes_dashboard")
     document = path_of("--diagnosis-json", "probes_diagnosis_json")
-    return OutputPaths(page, document, root, here)
+    return OutputPaths(page, document, root, start_folder)
 
 
 def path_from(base: Path, path: Path) -> str:
-    """The path relative to a base when it lies below it, else whole; with forward slashes."""
+    """The path with forward slashes. It is relative to `base` if it is inside that folder."""
     return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
 
 
@@ -152,10 +165,11 @@ class LogRules:
     """Which logs a session judges, and when a log passes.
 
     paths     the logs that --diagnose names, absolute and sorted
-    patterns  pytest also judges a file it finds when the end of its path matches one of these
-    allowed   causes for which no log fails
+    patterns  patterns for the end of a path; a file that pytest collects is judged too if it
+              matches one of them
+    allowed   causes for which a log does not fail
     strict    whether a log that cannot be judged fails instead of being skipped
-    mapping   signal -> column to read it from
+    mapping   signal -> the column that holds it
     """
 
     paths: tuple[Path, ...] = ()
@@ -169,20 +183,21 @@ class LogRules:
         return bool(self.paths or self.patterns)
 
     def matches(self, path: Path) -> bool:
-        """Whether a pattern matches a path that --diagnose does not name already."""
+        """Whether a pattern matches the path and --diagnose does not name the path already."""
         return any(map(path.match, self.patterns)) and path not in self.paths
 
 
 def log_rules(config: Config, found: Sequence[str] | None = None) -> LogRules:
     """The rules that options and settings state. Raises SettingError.
 
-    found  the logs, when the controlling process has searched for them already
+    found  the paths of the logs if the controller has already searched for them, else None
     """
     option = config.option
     patterns = tuple(config.getini("diagnose_files"))
     if "" in patterns:
         raise SettingError(
-            "diagnose_files: a pattern is empty; write one as trainer_state.json or runs/*.csv"
+            "diagnose_files: a pattern is empty; give a pattern such as trainer_state.json or "
+            "runs/*.csv"
         )
     if found is None:
         start = config.invocation_params.dir
@@ -197,9 +212,10 @@ def log_rules(config: Config, found: Sequence[str] | None = None) -> LogRules:
 
 
 def _logs_at(given: str, start: Path) -> list[Path]:
-    """The file at a path, or the logs in the folder there. Raises SettingError for none."""
+    """The file at a path, or all logs in it if it is a folder. Raises SettingError if the path does
+    not exist or the folder holds no log."""
     path = Path(os.path.abspath(start / given))
-    advice = "give logs or folders of them; what else is to run stands before --diagnose"
+    advice = "give logs or folders of logs; name the tests to run before --diagnose"
     if not given or not os.path.exists(path):
         raise SettingError(f"--diagnose: {given!r} does not exist; {advice}")
     if not path.is_dir():
@@ -215,7 +231,7 @@ def _logs_at(given: str, start: Path) -> list[Path]:
 
 
 def _allowed(names: Iterable[str]) -> frozenset[str]:
-    """The names as a set. Raises SettingError for one that is no cause."""
+    """The names as a set. Raises SettingError for a name that is not the name of a cause."""
     wanted = frozenset(names)
     if not wanted:
         return wanted
@@ -231,7 +247,8 @@ def _allowed(names: Iterable[str]) -> frozenset[str]:
 
 
 def _mapping(pairs: Sequence[str]) -> Mapping[str, str]:
-    """Signal -> column. Raises SettingError for a pair that is not SIGNAL=COLUMN."""
+    """Signal -> column. Raises SettingError for a pair that is not SIGNAL=COLUMN, and for a signal
+    that does not exist."""
     if not pairs:
         return {}
     from probes.readers.column_mapping import mapping_of

@@ -1,17 +1,18 @@
 """The cache of trained runs: a folder of finished records that all processes of a session share.
 
-The name of a record holds a key over everything that decides its content (`cache_key`), so a
-changed model or recorder never gets an old record. For an experiment `healthy` the folder may hold:
+The file name of a record holds a key, which is a hash of everything that decides the content of the
+record (`cache_key`). After a change of the model or the recorder, an old record is therefore never
+used. For an experiment `healthy` the folder may hold:
 
-    healthy-<key>.jsonl           the finished record; it is moved here in one step
+    healthy-<key>.jsonl           the finished record; the file is moved to this name in one step
     healthy-<key>.sidecar.json    the seconds its training took, and the session that trained it
     healthy-<key>.partial.jsonl   the record of a training that is running or has failed
-    healthy-<key>.failure.json    the session in which training failed, and the error: that session
-                                  does not try again
+    healthy-<key>.failure.json    the error with which training failed, and the session, which does
+                                  not try to train it again
     healthy.lock                  locked while a process looks up, trains or removes a record
 
-When an experiment is looked up, its old records are removed (`MIN_KEPT_KEYS`,
-`MIN_UNUSED_SECONDS`).
+Whenever an experiment is looked up, its old records are removed. `MIN_KEPT_KEYS` and
+`MIN_UNUSED_SECONDS` define which records are old.
 """
 
 from __future__ import annotations
@@ -37,25 +38,26 @@ OnStep = Callable[[int, int], None]
 """Called after every training step with the step and the number of steps."""
 
 MIN_KEPT_KEYS = 8
-"""The newest keys of an experiment stay: enough for work on several branches and seeds in turn."""
+"""So many of the newest keys of an experiment are kept, which is enough to switch between several
+branches and seeds."""
 MIN_UNUSED_SECONDS = 24 * 60 * 60
-"""A record that was used within the last day stays, because a session may still be using it."""
+"""A record that was used within the last day is kept, because a session may still be using it."""
 LAST_LINE = b'{"end":{"complete":true}}\n'
-"""How the file of a complete record ends; `probes.recording.recorder` writes it."""
-UNUSABLE = (OSError, ValueError, KeyError, TypeError)
-"""What reading a damaged record or a damaged sidecar may raise."""
+"""The last line of the file of a complete record. `probes.recording.recorder` writes it."""
+DAMAGED_RECORD_ERRORS = (OSError, ValueError, KeyError, TypeError)
+"""The errors that reading a damaged record or a damaged sidecar may raise."""
 
 
 class TrainingError(RuntimeError):
     """The training of an experiment failed.
 
     reason   type and message of the error
-    partial  the record of the steps before the error; None when no step was recorded
+    partial  path of the record of the steps before the error; None if there is no such record
     """
 
     def __init__(self, name: str, reason: str, partial: Path | None, note: str = "") -> None:
         kept = (
-            f"what was recorded until then is kept at {partial}"
+            f"the record of the steps before the error is kept at {partial}"
             if partial
             else "nothing was recorded"
         )
@@ -67,7 +69,7 @@ class TrainingError(RuntimeError):
 class CachedRun:
     """A finished record and its file.
 
-    seconds  the time that training took
+    seconds  the time that training took, in this session or an earlier one
     cached   whether an earlier session trained it
     """
 
@@ -80,9 +82,10 @@ class CachedRun:
 class Store:
     """A folder of records, as one process of a session uses it.
 
-    session    an identifier that all processes of a test session share
+    folder     the folder, which `fetch` creates if it does not exist
+    session    the identifier that all processes of a test session have in common
     retrain    whether records of earlier sessions are ignored
-    read_only  another folder of finished records, which is searched but never changed
+    read_only  a second folder of finished records, which is searched but never changed
     """
 
     def __init__(
@@ -96,27 +99,27 @@ class Store:
         return cache_key.environment()
 
     def path(self, name: str, experiment: Experiment) -> Path:
-        """Where the finished record of the experiment is, or will be."""
+        """The path of the finished record of the experiment, whether or not it exists already."""
         key = cache_key.key(experiment.fingerprint, self._environment)
         return self.folder / f"{name}-{key}.jsonl"
 
     def has(self, name: str, experiment: Experiment) -> bool:
-        """Whether `fetch` will find a finished record. Only the end of the file is looked at."""
+        """Whether `fetch` will find a finished record. This reads only the end of the file."""
         path = self.path(name, experiment)
         places = [path, self.read_only / path.name] if self.read_only else [path]
         return not self.retrain and any(map(_ends_complete, places))
 
     def partial(self, name: str, experiment: Experiment) -> Path | None:
-        """The record of a training that is running or has failed; None when there is none."""
+        """The path of the record of a training that is running or has failed, if there is one."""
         path = _partial(self.path(name, experiment))
         return path if path.exists() else None
 
     def fetch(self, name: str, experiment: Experiment, on_step: OnStep | None = None) -> CachedRun:
-        """Return the experiment's record; train it when the folder does not hold it.
+        """Return the experiment's record. Train the experiment if the folder does not hold it.
 
-        Only one process trains an experiment; others wait. The process that trained gets the record
-        from memory and reads no file. Raises TrainingError when training fails, and again without
-        another attempt for the rest of the session.
+        Only one process trains an experiment, and the others wait. The process that trained keeps
+        the record in memory and does not read it from the file. Raises TrainingError if training
+        fails. For the rest of the session, every further call raises that error without training.
         """
         from filelock import FileLock
 
@@ -135,13 +138,13 @@ class Store:
     # Finished records
 
     def _load(self, path: Path) -> CachedRun | None:
-        """The record at a path; None when there is none, when it is damaged, or when it is to be
-        trained again. A damaged one is removed, with a warning."""
+        """The record at a path; None if there is no record, if it is damaged, or if the experiment
+        is to be trained again. A damaged record is removed, with a warning."""
         if not path.exists():
             return None
         try:
             run = self._read(path)
-        except UNUSABLE as error:
+        except DAMAGED_RECORD_ERRORS as error:
             path.unlink(missing_ok=True)
             warnings.warn(
                 f"the record kept at {path} is damaged and will be trained again: {error!r}",
@@ -151,12 +154,12 @@ class Store:
         return None if self.retrain and run.cached else run
 
     def _load_read_only(self, path: Path) -> CachedRun | None:
-        """The record of the same name in the folder that is not changed; None if it is unusable."""
+        """The record of the same name in the read-only folder; None if it is missing or damaged."""
         if self.read_only is None or self.retrain:
             return None
         try:
             return self._read(self.read_only / path.name)
-        except UNUSABLE:
+        except DAMAGED_RECORD_ERRORS:
             return None
 
     def _read(self, path: Path) -> CachedRun:
@@ -170,8 +173,8 @@ class Store:
         return CachedRun(record, path, seconds, cached=trained_by != self.session)
 
     def _remove_old(self, name: str) -> None:
-        """Remove the files of every old key: not among the newest, and not used for a day."""
-        key = re.compile(rf"({re.escape(name)}-[0-9a-f]{{{cache_key.LENGTH}}})\.")
+        """Remove the files of every key that is not among the newest and was not used for a day."""
+        key = re.compile(rf"({re.escape(name)}-[0-9a-f]{{{cache_key.KEY_LENGTH}}})\.")
         files_by_key: dict[str, list[Path]] = {}
         for file in self.folder.iterdir():
             if match := key.match(file.name):
@@ -191,7 +194,7 @@ class Store:
     def _train(
         self, name: str, experiment: Experiment, path: Path, on_step: OnStep | None
     ) -> CachedRun:
-        __tracebackhide__ = True  # the error is the experiment's, so its traceback ends there
+        __tracebackhide__ = True  # the traceback need only show the experiment's frames
         from probes.recording.watch import watch
 
         partial = _partial(path)
@@ -209,7 +212,7 @@ class Store:
     def _finish(self, partial: Path, path: Path) -> float:
         """Move a finished record to its place and return the seconds that training took.
 
-        The sidecar is written last: a record without one does not count as finished.
+        The sidecar is written last, because a record without a sidecar does not count as finished.
         """
         sidecar = json.loads(_sidecar(partial).read_bytes())
         _sidecar(path).unlink(missing_ok=True)
@@ -220,7 +223,7 @@ class Store:
         return float(sidecar["seconds"])
 
     def _raise_earlier_failure(self, name: str, path: Path) -> None:
-        """Raise TrainingError when training failed in this session already."""
+        """Raise TrainingError if training has already failed in this session."""
         try:
             failure = json.loads(_failure(path).read_bytes())
         except (OSError, ValueError):
@@ -238,11 +241,13 @@ def open_store(
     retrain: bool,
     warn: Callable[[str], None],
 ) -> Store:
-    """The store in pytest's cache, or in a temporary folder when the cache is off or read-only.
+    """Open the store in pytest's cache, or in a temporary folder if the cache is off or read-only.
 
-    make_folder   makes a folder inside of the cache; None when the cache is off
-    cache_folder  where that folder is; a read-only cache is still searched for records
-    warn          called with a sentence when the cache cannot be written
+    make_folder   takes a name, makes a folder of that name in the cache and returns its path; None
+                  if the cache is off
+    cache_folder  the path of that folder; if the cache is read-only, it is still searched for
+                  records
+    warn          is called with a sentence if the cache cannot be written
     """
     import tempfile
 
@@ -256,20 +261,21 @@ def open_store(
     except OSError as error:
         warn(
             f"records cannot be kept in pytest's cache ({error}); "
-            f"those of this session go to {temporary}"
+            f"the records of this session are written to {temporary}"
         )
         return Store(temporary, session, retrain, cache_folder)
 
 
 def temporary_folder(session: str) -> Path:
-    """Where a session keeps records outside of pytest's cache: the same for all its processes."""
+    """The folder in which a session keeps records if it cannot use pytest's cache. All processes of
+    the session get the same folder."""
     import tempfile
 
     return Path(tempfile.gettempdir(), f"probes-{session}")
 
 
 def _ends_complete(path: Path) -> bool:
-    """Whether there is a file and its last line is that of a complete record."""
+    """Whether the file exists and ends with the last line of a complete record."""
     try:
         with open(path, "rb") as file:
             file.seek(-len(LAST_LINE), os.SEEK_END)

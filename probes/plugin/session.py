@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from probes.record import Record
 
 Progress = AbstractContextManager["OnStep | None"]
-"""Shows on the terminal how far a training is, while it is entered."""
+"""A context manager that shows the progress of a training on the terminal. Entering it returns the
+function to call after every step, or None."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a test gets for an experiment.
+    """The run of an experiment, as the fixture `run` returns it.
 
+    judged   the record with its diagnosis
     path     the file of the record
     seconds  the time that training took, in this session or an earlier one
     cached   whether an earlier session trained it
@@ -47,7 +49,7 @@ class Run:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The config that the record's provenance states; {} when it states none."""
+        """The config that the record's provenance states; {} if it states none."""
         config: Mapping[str, Any] = self.record.provenance.get("config", {})
         return config
 
@@ -56,9 +58,9 @@ class Run:
 class Failure:
     """A training that did not finish.
 
-    how      failed or interrupted
-    reason   type and message of the error; "" for an interrupt
-    partial  the record of the steps before the error; None when there is none
+    how      "failed" or "interrupted"
+    reason   type and message of the error; "" if training was interrupted
+    partial  path of the record of the steps that were trained; None if there is no such record
     """
 
     name: str
@@ -68,11 +70,14 @@ class Failure:
 
 
 class Session:
-    """The experiments of one process of a test session, and the runs it has made so far.
+    """The experiments of a test session, and the runs that one of its processes has so far.
 
-    offered     returns the experiments that the project offers
-    open_store  returns the store that keeps records
-    Both are called at most once, when they are first needed.
+    offered     function that returns the experiments that the project offers
+    open_store  function that returns the store of the records
+    runs        name of an experiment -> its run
+    failures    name of an experiment -> its training that did not finish
+
+    Each of the two functions is called at most once, when its result is first needed.
     """
 
     def __init__(
@@ -91,10 +96,10 @@ class Session:
         return self._open_store()
 
     def run(self, name: str, progress: Progress) -> Run:
-        """The run of an experiment: always the same object in one process.
+        """Return the run of an experiment. Every call in a process returns the same object.
 
-        Raises UnknownExperimentError and TrainingError, without the frames of this package in the
-        traceback.
+        Raises UnknownExperimentError if no experiment has this name and TrainingError if training
+        fails. The traceback does not show the frames of this package.
         """
         __tracebackhide__ = True
         from probes.plugin.run_cache import TrainingError
@@ -121,11 +126,11 @@ class Session:
         return self.runs[name]
 
     def remedy(self, run: Run) -> list[str]:
-        """The leaves of the config that the project's remedy for the run's cause changes, one line
-        each.
+        """One line for each value of the config that the project's remedy for the cause changes.
 
-        Empty when no cause is named or the project knows no remedy for it. An error in the
-        project's `apply_remedy` becomes a line, so that it does not hide the result of the test.
+        The list is empty if no cause is named or the project knows no remedy for it. If the
+        project's `apply_remedy` raises an error, the list holds one line that states the error, and
+        the result of the test stays visible.
         """
         experiment, cause = self.experiments.get(run.name), run.diagnosis.cause
         if experiment is None or experiment.apply_remedy is None or cause is None:
@@ -137,10 +142,13 @@ class Session:
         except LookupError:
             return []
         except Exception as error:
-            return [f"remedy here: apply_remedy({cause!r}) raised {type(error).__name__}: {error}"]
+            return [
+                f"remedy in this project: apply_remedy({cause!r}) raised "
+                f"{type(error).__name__}: {error}"
+            ]
         before = dict(_leaves(run.config))
         return [
-            f"remedy here: {leaf} = {value!r} (it is {before.get(leaf)!r})"
+            f"remedy in this project: {leaf} = {value!r} (now {before.get(leaf)!r})"
             for leaf, value in after.items()
             if before.get(leaf) != value
         ]

@@ -1,4 +1,4 @@
-"""The end of a session, in the controller: the files that it writes and the lines that it shows."""
+"""The files that the controller writes and the lines that it prints at the end of a session."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ Result = TypeVar("Result")
 
 
 class SessionReport:
-    """Draws the dashboard, writes the other files, and says what is on the terminal.
+    """Draws the dashboard, writes the other files, and makes the lines for the terminal.
 
-    partial  reasons why the runs are not all there are; empty when they are
-    errors   what could not be done, with the reasons; any error fails the session
+    partial  reasons why runs are missing; empty if the outputs show all runs
+    errors   one sentence for each output or run that failed, with the reason; any error fails the
+             session
     """
 
     def __init__(
@@ -45,16 +46,17 @@ class SessionReport:
     def write(self, reasons: list[str], train: Callable[[str], Run | None]) -> None:
         """Draw and write everything.
 
-        reasons  why the runs are not all there are, beside what the reports of the tests show
-        train    returns the run of the reference when no test has used it, or None to do without
+        reasons  reasons why runs are missing that the reports of the tests do not show
+        train    returns the run of an experiment, or None if it must not be trained; called for the
+                 reference if no test has used it
         """
-        # A copy: if the reference cannot be trained now, that is an error of its own.
+        # A copy, because a reference that cannot be trained now is listed in `errors` only.
         self._failures = dict(self._reports.failures)
-        self.partial = [*reasons, *self._missing()]
+        self.partial = [*reasons, *self._reasons_from_tests()]
         self._runs = self._ordered_runs(train)
-        remains = [self._remains(failure) for failure in self._failures.values()]
-        self._draw(remains)
-        experiment_runs = [*(run.judged for run in self._runs), *remains]
+        unfinished = [self._unfinished_run(failure) for failure in self._failures.values()]
+        self._draw(unfinished)
+        experiment_runs = [*(run.judged for run in self._runs), *unfinished]
         logs = [log.run for _, log in sorted(self._reports.logs.items())]
         self._judged = [*map(self._as_shown, experiment_runs), *logs]
         self._write_document()
@@ -71,12 +73,12 @@ class SessionReport:
             self.partial,
         )
         for error in self.errors:
-            yield terminal.red(f"error: {error}")
+            yield terminal.red_line(f"error: {error}")
         for note in self._reports.notes:
             yield terminal.note(note)
 
     def github_annotations(self) -> list[str]:
-        """The lines by which GitHub Actions annotates failed runs; none elsewhere."""
+        """The lines that make GitHub Actions annotate failed runs; [] outside of GitHub Actions."""
         if self._environment.get("GITHUB_ACTIONS") != "true" or not self._judged:
             return []
         from probes.report import github
@@ -86,19 +88,19 @@ class SessionReport:
 
     # Runs
 
-    def _missing(self) -> Iterator[str]:
-        """Reasons why runs are missing that the tests' reports show."""
+    def _reasons_from_tests(self) -> Iterator[str]:
+        """The reasons why runs are missing, as far as the reports of the tests show them."""
         count = self._reports.deselected
         if count:
             yield f"{count} {'test' if count == 1 else 'tests'} deselected"
         if used := self._reports.tests.keys() | self._failures.keys():
             unused = [name for name in self._session.experiments if name not in used]
             if unused:
-                yield f"no test asked for {', '.join(unused)}"
+                yield f"no test used {', '.join(unused)}"
 
     def _ordered_runs(self, train: Callable[[str], Run | None]) -> list[Run]:
-        """The runs that tests used, and the reference if there is a page, in the order of the
-        offer."""
+        """The runs that tests used, in the order in which the project offers them. If a dashboard
+        is drawn, the run of the reference is added."""
         runs: dict[str, Run | None] = dict(self._reports.runs)
         reference = experiments.reference(self._session.experiments)
         used = runs.keys() | self._failures.keys()
@@ -109,12 +111,13 @@ class SessionReport:
         return [run for name in names if (run := runs.get(name))]
 
     def _as_shown(self, run: AnyRun) -> AnyRun:
-        """The run as outputs show it: with its tests, and with its path relative to the root."""
+        """A copy of the run for the outputs, with its tests and a path relative to the root."""
         path = self._paths.in_document(Path(run.path)) if run.path else None
         return replace(run, path=path, tests=self._reports.tests.get(run.name, {}))
 
-    def _remains(self, failure: Failure) -> AnyRun:
-        """A training that did not finish, with a diagnosis of the steps that it recorded."""
+    def _unfinished_run(self, failure: Failure) -> AnyRun:
+        """The run of a training that did not finish, with a diagnosis of the steps that were
+        recorded, if there are any."""
         from probes.record import Record
 
         error = f"{failure.how} in training" + (f": {failure.reason}" if failure.reason else "")
@@ -131,11 +134,11 @@ class SessionReport:
 
     # Output files
 
-    def _draw(self, remains: Sequence[AnyRun]) -> None:
-        """Draw the dashboard of the experiments, if it is not off.
+    def _draw(self, unfinished: Sequence[AnyRun]) -> None:
+        """Draw the dashboard of the experiments, unless it is off.
 
-        remains  what trainings that did not finish have recorded; drawn if the training failed, but
-                 not if it was interrupted
+        unfinished  the runs of trainings that did not finish; those that failed are drawn, those
+                    that were interrupted are not
         """
         page = self._paths.page
         if page is None:
@@ -144,7 +147,7 @@ class SessionReport:
         for run in self._runs:
             what = f"the record of {run.name} cannot be read back"
             drawable += filter(None, [self._attempt(what, partial(self._with_rows, run))])
-        for left in remains:
+        for left in unfinished:
             if isinstance(left, JudgedRun) and self._failures[left.name].how == "failed":
                 drawable.append(left)
         if not drawable:
@@ -164,12 +167,12 @@ class SessionReport:
 
             return render(drawable, page, reference=reference, notes=notes)
 
-        if self._attempt(f"no dashboard at {page}", draw):
+        if self._attempt(f"cannot write the dashboard {page}", draw):
             self._written["dashboard"] = page
 
     def _with_rows(self, run: Run) -> JudgedRun:
-        """The run with the rows of its record, which are read from its file when another process
-        judged the run."""
+        """The run with the rows of its record. If another process judged the run, the rows are read
+        from its file."""
         if run.name in self._session.runs:
             return run.judged
         from probes.record import Record
@@ -188,12 +191,12 @@ class SessionReport:
             text = document(self._judged, self.partial, list(self._reports.notes), self._page())
             return write_atomically(path, text)
 
-        if self._attempt(f"no diagnosis at {path}", write):
+        if self._attempt(f"cannot write the diagnoses {path}", write):
             self._written["diagnosis"] = path
 
     def _write_summary(self) -> None:
-        """Append the summary for GitHub. A failure becomes a note and fails nothing, because the
-        file belongs to the machine and not to the project."""
+        """Append the summary for GitHub. If that fails, the session gets a note and does not fail,
+        because the CI machine provides the file and not the project."""
         if not (target := self._environment.get("GITHUB_STEP_SUMMARY")):
             return
         from probes.report.markdown import summary
@@ -203,16 +206,18 @@ class SessionReport:
             with open(target, "a", encoding="utf-8") as file:
                 file.write(text)
         except OSError as error:
-            self._reports.notes[f"no summary at {target}: {error.strerror or error}"] = None
+            self._reports.notes[f"cannot write the summary {target}: {error.strerror or error}"] = (
+                None
+            )
 
     def _page(self) -> str | None:
-        """The path of the dashboard as the other files state it; None when it was not drawn."""
+        """The path of the dashboard as the other files state it; None if it was not drawn."""
         drawn = self._written.get("dashboard")
         return self._paths.in_document(drawn) if drawn else None
 
     def _attempt(self, what: str, action: Callable[[], Result]) -> Result | None:
-        """The result of an action; after an exception None, and one more error. No failure here may
-        hide the results of the tests."""
+        """Return the result of an action. If it raises, add the exception to `errors` and return
+        None, so that the results of the tests are still reported."""
         try:
             return action()
         except Exception as error:

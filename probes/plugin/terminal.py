@@ -1,4 +1,4 @@
-"""The output on the terminal: lines as text and markup, and the progress of a training."""
+"""The output on the terminal: the lines of a session, and the progress of a training."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ if TYPE_CHECKING:
     from probes.plugin.session import Failure, Run
 
 Line = list[tuple[str, Mapping[str, bool]]]
-"""The pieces of a line, each with its markup: {} or {"green": True}."""
+"""The pieces of a line: the text of each piece, and its markup, such as {} or {"green": True}."""
 COLOURS = {"healthy": "green", "undetermined": "yellow"}
-"""Verdict -> colour; everything else is red."""
+"""Verdict -> colour. Every other verdict is red."""
 UPDATES_PER_SECOND = 5
-"""The most; more cannot be read, and a slow terminal would slow down the training."""
+"""More updates cannot be read, and on a slow terminal they would slow the training down."""
 
 
 def header(experiments: Mapping[str, Experiment], store: Store) -> str:
-    """Which experiments are cached: "probes: healthy cached, overfit to be trained"."""
+    """The line that says which experiments are cached: "probes: healthy cached, overfit to be
+    trained"."""
     states = [
         f"{name} {'cached' if store.has(name, experiment) else 'to be trained'}"
         for name, experiment in experiments.items()
     ]
-    return f"probes: {', '.join(states) or 'no experiments on offer'}"
+    return f"probes: {', '.join(states) or 'no experiments are offered'}"
 
 
 def failure_section(run: Run, remedy: Sequence[str]) -> tuple[str, str]:
-    """Title and text of the section that a failed test shows for a run that it used.
+    """The title and the text of the section that the report of a failed test shows for a run that
+    the test used.
 
-    remedy  lines about the project's own remedy
+    remedy  lines that say what the project's own remedy changes
     """
     command = f"python -m probes render {shlex.quote(str(run.path))} -o page.html"
     lines = [str(run.diagnosis), *remedy, f"record: {run.path}", f"draw it: {command}"]
@@ -46,7 +48,7 @@ def failure_section(run: Run, remedy: Sequence[str]) -> tuple[str, str]:
 
 
 def table(rows: Iterable[Sequence[str]]) -> Iterator[Line]:
-    """Aligned columns: one line for each row, whose second cell is a verdict and is coloured."""
+    """Rows as lines with aligned columns. The second cell of a row is a verdict, in colour."""
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -68,17 +70,19 @@ def run_row(run: Run) -> tuple[str, ...]:
 
 
 def failure(one: Failure) -> Iterator[Line]:
-    """A training that did not finish, and where the record of its steps is."""
+    """The lines about a training that did not finish, with the path of the record of its steps."""
     reason = f"  {' '.join(one.reason.split())}" if one.reason else ""
     yield [(f"{one.name}  ", {}), (one.how, {"red": True}), (reason, {})]
     if one.partial:
-        yield [(f"  what it recorded until then is kept at {one.partial}", {})]
+        yield [(f"  the record of its steps is kept at {one.partial}", {})]
 
 
 def outputs(written: Mapping[str, str], partial: Sequence[str]) -> Iterator[Line]:
-    """The files that were written, and after the first the reasons why they are partial.
+    """One line for each file that was written. The first line ends with the reasons why runs are
+    missing, if there are any.
 
-    written  kind of file -> its path
+    written  kind of file, such as "dashboard" -> its path
+    partial  the reasons why runs are missing
     """
     reasons = f"partial: {'; '.join(partial)}" if partial else ""
     lines = [f"{kind}: {path}" for kind, path in written.items()]
@@ -91,31 +95,32 @@ def outputs(written: Mapping[str, str], partial: Sequence[str]) -> Iterator[Line
 
 
 def note(sentence: str) -> Line:
-    """A sentence that a test left."""
+    """The line of a sentence that a test recorded with the `note` fixture."""
     return [(f"note: {printable(sentence)}", {})]
 
 
-def red(text: str) -> Line:
+def red_line(text: str) -> Line:
     return [(text, {"red": True})]
 
 
-def losses(missing: Sequence[str], crashed: Sequence[str]) -> Iterator[Line]:
-    """The workers that crashed, and the tests of which no report arrived."""
-    yield from (red(f"worker {worker}") for worker in crashed)
+def crashes_and_missing_tests(missing: Sequence[str], crashed: Sequence[str]) -> Iterator[Line]:
+    """The lines about the workers that crashed and the tests of which no report arrived."""
+    yield from (red_line(f"worker {worker}") for worker in crashed)
     if missing:
-        count = f"{len(missing)} of the collected tests never reported"
-        yield red(f"{count}; whether they passed is not known:")
-    yield from (red(f"  {nodeid}") for nodeid in missing)
+        count = f"{len(missing)} of the collected tests sent no report"
+        yield red_line(f"{count}; it is not known whether they passed:")
+    yield from (red_line(f"  {nodeid}") for nodeid in missing)
 
 
 # While an experiment trains
 
 
 class Progress:
-    """One line that says how far a training is, rewritten at most UPDATES_PER_SECOND times a
-    second.
+    """Shows the progress of a training in one line, which is rewritten at most
+    UPDATES_PER_SECOND times a second.
 
-    write  replaces the text that it wrote before
+    write  function that replaces the line by a new text
+    clock  function that returns the time in seconds
     """
 
     def __init__(
@@ -125,7 +130,8 @@ class Progress:
         self._next = clock()
 
     def __call__(self, step: int, total: int) -> None:
-        """Call this after each step, counted from 0; `total` is 0 when it is not known."""
+        """Call this after each step. `step` counts from 0; `total` is the number of steps, or 0
+        if it is not known."""
         now = self._clock()
         if now >= self._next:
             self._next = now + 1 / UPDATES_PER_SECOND
@@ -135,8 +141,8 @@ class Progress:
 class StatusLine:
     """A line on pytest's terminal that is rewritten and finally removed.
 
-    reporter, capture  pytest's plugins of these names; `capture` is None when output is not
-                       captured
+    reporter  pytest's plugin "terminalreporter"
+    capture   pytest's plugin "capturemanager"; None if output is not captured
     """
 
     def __init__(self, reporter: Any, capture: Any) -> None:
@@ -152,7 +158,7 @@ class StatusLine:
             self._reporter.flush()
 
     def clear(self) -> None:
-        """Blank the line and put the cursor at its beginning."""
+        """Erase the text of the line and put the cursor at its beginning."""
         if self._written:
             self.write("")
             self.write("", erase=False)
@@ -160,8 +166,10 @@ class StatusLine:
 
 @contextmanager
 def progress(name: str, reporter: Any, capture: Any) -> Iterator[OnStep | None]:
-    """A line that says how far a training is and that is removed at its end; None when pytest does
-    not write to a terminal."""
+    """Show the progress of a training in a line, and remove the line when the training ends.
+
+    Yields the function to call after each step, or None if pytest does not write to a terminal.
+    """
     if reporter is None or not reporter.isatty:
         yield None
         return

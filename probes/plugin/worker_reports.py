@@ -1,9 +1,9 @@
-"""What a test used and left, carried by its reports to the process that reports the session.
+"""Sends the runs, failures, notes and logs of each test to the controller, with the test's report.
 
-That process, the controller, may run the tests itself or hand them to the workers of pytest-xdist.
-A worker's report arrives only when all its attributes are builtin types; a report with a NumPy
-scalar is lost. So one attribute holds everything, as a string of JSON. Unlike `user_properties`, it
-is not printed into JUnit XML.
+The controller is the process that reports the session. It runs the tests itself, or the workers of
+pytest-xdist run them. A worker's report arrives only if all its attributes are builtin types; a
+report that holds a NumPy scalar is lost. One attribute therefore holds everything as a JSON string.
+Unlike `user_properties`, this attribute is not written into JUnit XML.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from probes.plugin.session import Failure, Run, Session
 from probes.report.judged_run import (
-    WORST_FIRST,
+    OUTCOMES_WORST_FIRST,
     AnyRun,
     JudgedRun,
     Outcome,
@@ -32,7 +32,8 @@ ATTRIBUTE = "probes"
 
 @dataclass(frozen=True)
 class LogResult:
-    """What the end of a session shows of a log: a row of the table, and the run for the outputs."""
+    """The result of a log: its row for the table at the end of the session, and its run for the
+    outputs."""
 
     row: tuple[str, ...]
     run: AnyRun
@@ -40,7 +41,8 @@ class LogResult:
 
 @dataclass
 class Usage:
-    """What one test used and left: runs, trainings that failed for it, notes, the log it judged."""
+    """What one test used: its runs, the trainings that failed while it ran, its notes, and the log
+    that it judged."""
 
     runs: dict[str, Run] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
@@ -51,9 +53,9 @@ class Usage:
 class ReportSender:
     """Attaches to each report what its test used.
 
-    to_controller  whether the reports go to another process, which needs the diagnoses. Each is
-                   sent once, with the first test that used the run.
-    deselected     number of tests that were collected and left out
+    to_controller  whether the reports go to another process. If so, the diagnosis of each run is
+                   sent with them, once, in the report of the first test that used the run.
+    deselected     number of tests that were collected and then deselected
     """
 
     def __init__(self, to_controller: bool) -> None:
@@ -61,7 +63,8 @@ class ReportSender:
         self._sent: set[str] = set()
 
     def attach(self, report: Any, usage: Usage) -> None:
-        """Set the attribute of a report whose test used or left anything."""
+        """Set the attribute of a report. If the test used no run and no log and left no note, do
+        nothing."""
         if not (usage.runs or usage.failures or usage.notes or usage.log):
             return
         new = [run for name, run in usage.runs.items() if name not in self._sent]
@@ -73,25 +76,28 @@ class ReportSender:
             "notes": usage.notes,
         }
         self._sent.update(usage.runs)
-        if usage.log and report.when == "setup":  # the report that every log has
+        if (
+            usage.log and report.when == "setup"
+        ):  # every log has a setup report, also one that cannot be read
             content["log"] = {"row": usage.log.row, "run": to_json(usage.log.run)}
         setattr(report, ATTRIBUTE, json.dumps(content))
 
 
 class TestReports:
-    """What the reports of all tests have said so far, in the controller.
+    """Collects in the controller what the reports of all tests have sent so far.
 
-    runs        the runs that tests used; those of workers have records without rows
+    runs        name -> run that tests used; the records of runs from workers have no rows
     logs        node id -> result of the log
-    notes       the sentences that tests left, in order, each once; a dict used as an ordered set
+    notes       the sentences that tests recorded, in order and without repetition; a dict used as
+                an ordered set
     tests       name of a run -> node id of each test that used it -> outcome
-    deselected  number of tests that were collected and left out
+    deselected  number of tests that were collected and then deselected
     """
 
-    __test__ = False  # not a class of tests
+    __test__ = False  # pytest must not collect this class
 
     def __init__(self, session: Session) -> None:
-        self._session = session  # of this process, whose runs need not be sent
+        self._session = session  # the session of this process, whose runs are not sent
         self.runs: dict[str, Run] = {}
         self.logs: dict[str, LogResult] = {}
         self.notes: dict[str, None] = {}
@@ -99,17 +105,17 @@ class TestReports:
         self.deselected = 0
 
     def __bool__(self) -> bool:
-        """Whether there is anything to report beside notes."""
+        """Whether there is anything to report besides notes."""
         return bool(self.tests or self.failures or self.logs)
 
     @property
     def failures(self) -> dict[str, Failure]:
-        """Trainings that failed or were interrupted, on workers or in this process. Of a test that
-        was interrupted there is no report."""
+        """Name -> training that failed or was interrupted, on a worker or in this process. The dict
+        is the session's own, because a test that was interrupted sends no report."""
         return self._session.failures
 
     def add(self, report: Any) -> None:
-        """Read what is attached to a report."""
+        """Read what `ReportSender` attached to a report, if anything."""
         if (message := getattr(report, ATTRIBUTE, None)) is None:
             return
         content = json.loads(message)
@@ -128,7 +134,7 @@ class TestReports:
 
     def _note_outcome(self, name: str, report: Any) -> None:
         outcome = "error" if report.failed and report.when != "call" else report.outcome
-        if outcome in WORST_FIRST:  # a plugin may add outcomes of its own, such as "rerun"
+        if outcome in OUTCOMES_WORST_FIRST:  # a plugin may add outcomes of its own, such as "rerun"
             tests = self.tests.setdefault(name, {})
             tests[report.nodeid] = worst([outcome, tests.get(report.nodeid, outcome)]) or outcome
 
@@ -146,10 +152,10 @@ def _run_from_json(content: dict[str, Any]) -> Run:
 
 
 class ExpectedTests:
-    """The tests that workers have collected, and those of which a report has arrived.
+    """Counts the tests that workers have collected and the tests of which a report has arrived.
 
-    Under `--dist each` every kind of worker runs every test, and tests are counted for each kind;
-    otherwise one worker runs each test, and all workers are one kind.
+    With `--dist each` every kind of worker runs every test, so tests are counted separately for
+    each kind. Otherwise each test runs on one worker, and all workers count as one kind.
     """
 
     def __init__(self) -> None:
@@ -157,11 +163,11 @@ class ExpectedTests:
         self._reported: dict[Hashable, Counter[str]] = {}
 
     def expect(self, kind: Hashable, nodeids: Iterable[str]) -> None:
-        """Workers of one kind all collect the same tests."""
+        """Set the tests that a kind of worker collected. All workers of a kind collect the same."""
         self._expected[kind] = Counter(nodeids)
 
     def report(self, kind: Hashable, nodeid: str) -> None:
-        """The last report of a test has arrived."""
+        """Count a test as reported. Call this when the last report of the test arrives."""
         self._reported.setdefault(kind, Counter())[nodeid] += 1
 
     def missing(self) -> list[str]:

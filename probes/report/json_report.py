@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from probes.diagnosis.base import Finding
 
 VERSION = 1
-"""Version of the document; it rises when a program that reads the earlier one would be misled."""
+"""Version of the document. It is increased when a program written for the earlier version would
+misread the new one."""
 
 
 def entry(run: AnyRun) -> dict[str, Any]:
@@ -71,11 +72,11 @@ def document(
 ) -> str:
     """The whole document as JSON text.
 
-    partial  reasons why the runs are not all there are
-    notes    sentences that tests left
-    page     path of the dashboard that shows the runs
+    partial  reasons why runs are missing; empty if the document lists all runs
+    notes    sentences that tests recorded with the `note` fixture
+    page     path of the dashboard that shows the runs; None if there is none
 
-    The text is ASCII, so that no name from a log can control a terminal.
+    The text is ASCII, so that a name from a log cannot send control characters to a terminal.
     """
     from probes.record.jsonl import encode
 

@@ -1,4 +1,4 @@
-"""A run with its diagnosis, made once and handed to every output.
+"""A run with its diagnosis. It is made once and passed to every output.
 
 The terminal, the dashboard, the JSON document, the Markdown summary and the GitHub annotations all
 show a `JudgedRun`. None of them reads a file or diagnoses a record.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["experiment", "file"]
 Outcome = Literal["error", "failed", "skipped", "passed"]
-WORST_FIRST: tuple[Outcome, ...] = ("error", "failed", "skipped", "passed")
+OUTCOMES_WORST_FIRST: tuple[Outcome, ...] = ("error", "failed", "skipped", "passed")
 Tests = Mapping[str, Outcome]
 """Node id of each test that used a run -> outcome of that test."""
 
@@ -27,9 +27,10 @@ Tests = Mapping[str, Outcome]
 class UnreadRun:
     """A run without a diagnosis: its log cannot be read, or its training left no record.
 
-    path     where its file is, as outputs show it; None when there is no file
+    path     path of the run's file, in the form that outputs show; None if there is no file
     error    why there is no diagnosis
-    allowed  False when a test judges the run, None when none does
+    allowed  False if a test judges the run, None if no test does
+    tests    node id of each test that used the run -> outcome of that test
     """
 
     name: str
@@ -49,13 +50,14 @@ class UnreadRun:
 class JudgedRun:
     """A run with its record and its diagnosis.
 
-    name     as outputs show it
-    record   for a run that another process judged: a record without rows, which says only how the
-             log was read and how the run ended
-    path     where its file is, as outputs show it; None when there is no file
-    error    how training failed, when this is the record of a training that failed
-    allowed  whether the run passes its test because its cause is allowed; None when no such rule
-             was applied
+    name     name of the run in the form that outputs show
+    record   the record; if another process judged the run, a record without rows, which states
+             only how the log was read and how the run ended
+    path     path of the run's file, in the form that outputs show; None if there is no file
+    error    how training failed; None if it did not fail
+    allowed  whether the run passes its test because its cause is allowed; None if no test checked
+             the cause
+    tests    node id of each test that used the run -> outcome of that test
     """
 
     name: str
@@ -79,7 +81,8 @@ class JudgedRun:
 
     @property
     def first_step(self) -> int | None:
-        """The step of the decisive finding; without a cause, that of the first finding, if any."""
+        """The step of the first cause's first evidence. If no cause is named, the step of the first
+        finding; None if there is no finding either."""
         causes, findings = self.diagnosis.causes, self.diagnosis.findings
         decisive = causes[0].evidence if causes else findings
         return decisive[0].step if decisive else None
@@ -91,7 +94,7 @@ AnyRun = JudgedRun | UnreadRun
 def judge(
     record: Record, name: str | None = None, path: str | None = None, kind: Kind = "file"
 ) -> JudgedRun:
-    """Diagnose a record. Without a name, the run gets the name that its record states."""
+    """Diagnose a record. If no name is given, the run gets the name that its record states."""
     from probes.diagnosis.diagnose import diagnose
 
     return JudgedRun(record.name if name is None else name, record, diagnose(record), path, kind)
@@ -102,8 +105,8 @@ def judge_file(
 ) -> AnyRun:
     """Read a log and diagnose it; outputs show `name` for both the run and its path.
 
-    mapping  signal -> column to read it from, for columns that the readers do not know by name
-    stream   read the log from here instead; `path` is then only a name for error messages
+    mapping  signal -> the column that holds it, for columns whose names the readers do not know
+    stream   if given, the log is read from this stream, and `path` only names it in error messages
 
     A log that cannot be read becomes an UnreadRun whose error names the file and the reason.
     """
@@ -122,14 +125,15 @@ def judge_file(
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome | None:
-    """The worst of some test outcomes; None when there are none."""
-    return min(outcomes, key=WORST_FIRST.index, default=None)
+    """The worst of the given test outcomes; None if there are none."""
+    return min(outcomes, key=OUTCOMES_WORST_FIRST.index, default=None)
 
 
 def to_json(run: AnyRun) -> str:
-    """Write a run as JSON, without the facts and the rows of its record.
+    """Return a run as JSON text, without the facts and the rows of its record.
 
-    `from_json` returns an equal diagnosis. NaN and infinities are written as Python's json does.
+    The diagnosis that `from_json` returns is equal to this one. NaN and infinities are written as
+    Python's json module writes them.
     """
     content: dict[str, Any] = {"name": run.name, "path": run.path, "kind": run.kind}
     content |= {"error": run.error, "allowed": run.allowed, "tests": dict(run.tests)}
@@ -145,7 +149,7 @@ def to_json(run: AnyRun) -> str:
 
 
 def from_json(text: str) -> AnyRun:
-    """Read what `to_json` wrote. The record of a judged run has no facts and no rows."""
+    """Rebuild the run from the text of `to_json`. Its record, if any, has no facts and no rows."""
     content: dict[str, Any] = json.loads(text)
     if "diagnosis" not in content:
         return UnreadRun(**content)
@@ -187,5 +191,5 @@ def _diagnosis(content: dict[str, Any]) -> Diagnosis:
 
 
 def _builtin(value: Any) -> Any:
-    """The plain number for a NumPy scalar, which json cannot write."""
+    """Convert a NumPy scalar, which json cannot write, to a Python number."""
     return value.item()
