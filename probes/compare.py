@@ -18,8 +18,8 @@ from probes.common.text import printable
 from probes.record import Column, Record, Steps
 
 DEFAULT_TOLERANCE = 0.5
-"""The default tolerance, relative. It is the smallest one tried at which no two runs of one config
-with different seeds differ by more (`studies/compare.py`, seeds 0-9)."""
+"""The default tolerance, relative. Of the values tried, it is the smallest that no two runs of the
+same config with different seeds exceeded (`studies/compare.py`, seeds 0-9)."""
 LOSS_SIGNALS = ("loss", "train_loss", "val_loss")
 HEALTH_SIGNALS = ("grad_norm", "activation", "update_weight_ratio", "dead_fraction")
 """Signals whose level over the whole run is compared."""
@@ -121,9 +121,9 @@ class Regression:
 def regressed(record: Record, baseline: Record, tolerance: float = DEFAULT_TOLERANCE) -> Regression:
     """Compare a run with an earlier one, signal by signal, over the steps that both have.
 
-    tolerance  by how much a quantity may be worse, relative to the baseline. A higher final loss is
-               worse, a later step at which a fraction of the baseline's fall is reached, a larger
-               or smaller level of a signal, and a smaller share of living neurons.
+    tolerance  by how much a quantity may be worse, relative to the baseline. Worse means: a higher
+               final loss; a fraction of the baseline's fall reached at a later step; a larger or
+               smaller level of a signal; or a smaller share of living neurons.
 
     Raises ValueError if the tolerance is not a finite number above 0, and if no signal can be
     compared.
@@ -206,7 +206,10 @@ def _common_grid(record: Record, baseline: Record, signal: str, site: str) -> _G
     ours, theirs = (_medians(steps, values, edges) for steps, values in series)
     both = np.isfinite(ours) & np.isfinite(theirs)
     if both.sum() < MIN_POINTS:
-        return f"{both.sum()} stretches in which both have finite values; {MIN_POINTS} are needed"
+        return (
+            f"{both.sum()} intervals of steps in which both runs have finite values; "
+            f"{MIN_POINTS} are needed"
+        )
     return _Grid(
         ((edges[1:] + edges[:-1]) / 2)[both], np.ceil(edges[:-1])[both], ours[both], theirs[both]
     )
@@ -254,9 +257,9 @@ def _compare_speed(
     """Yield a difference if the run reaches a fraction of the baseline's fall later than tolerated.
 
     Only a level above `base_end * (1 + tolerance)**2` is compared; `base_end` is the final loss of
-    the baseline. A run whose loss is higher by the tolerance at every step still reaches such a
-    level. Closer to the end, the curve is so flat that a small difference in level is a large one
-    in time.
+    the baseline. A run whose loss is within the tolerance everywhere is sure to reach such a level.
+    Lower levels are not compared: there the curve is flat, so a small difference in loss means a
+    long delay.
     """
     ours, theirs = _smooth(grid.observed), _smooth(grid.baseline)
     target = theirs[0] - fraction * (theirs[0] - base_end)
@@ -268,7 +271,7 @@ def _compare_speed(
     ratio = float((reached - origin) / max(expected - origin, 1.0))
     # The grid cannot resolve a delay of less than one cell.
     if ratio > 1 + tolerance and reached - expected > grid.middles[1] - grid.middles[0]:
-        what = f"step at which {fraction:.0%} of the baseline's fall is made (to {target:.4g})"
+        what = f"step at which the loss reaches {target:.4g}, {fraction:.0%} of the baseline's fall"
         yield Difference(name, what, int(expected), reached, expected, ratio)
 
 

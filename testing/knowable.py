@@ -282,7 +282,7 @@ ROWS: tuple[Row, ...] = (
               why="The first update changes the output of a layer more than twofold."),
     )),
     Row("lr-too-low", "the loss falls in a straight line and is still falling at the end", (
-        note("still falling at its end",
+        note("the loss is still falling at its end",
              "A run that was stopped early looks as straight. Both need more steps or a higher "
              "learning rate, and neither is broken."),
     )),

@@ -64,8 +64,8 @@ def test_a_healthy_path_is_one_line_and_its_remarks(capsys: Printed) -> None:
     )
     assert remarks == [
         "  remark: lr starts at its peak: 0.02 at step 0",
-        "  remark: still falling at its end: by 1.5 in the second half of the log, "
-        "by 1.5 in the first",
+        "  remark: the loss is still falling at its end: by 1.5 in the first half of the log "
+        "and by 1.5 in the second",
     ]
 
 
@@ -496,7 +496,7 @@ def test_explain_names_similar_causes_and_every_limit(capsys: Printed) -> None:
     main(["explain", "overfit"])
     out = capsys.readouterr().out
     assert "may also be shuffled-labels, unless val_loss fell\n" in out
-    assert "  limit: trend of validation loss 3 % " in out
+    assert "  limit: the trend of validation loss ends 3 % " in out
     assert "with fewer than 40 evaluations" in out
     main(["explain", "plateau"])
     assert "may also be shuffled-labels\n" in capsys.readouterr().out

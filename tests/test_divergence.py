@@ -76,7 +76,7 @@ def test_it_fires_on_a_loss_that_ends_high(losses: Array, source: str, scale: fl
     ],
 )
 def test_a_loss_above_its_start_is_a_symptom_of_its_own(losses: Array, symptoms: list[str]) -> None:
-    """A model that no gradient reaches returns to its start and does not exceed it."""
+    """Without gradients a loss can return to its start level, but not exceed it."""
     assert [f.symptom for f in found(DETECTOR, record_of(losses))] == symptoms
 
 

@@ -103,7 +103,8 @@ def test_a_row_without_a_loss_does_not_resume_a_run() -> None:
     merger.add(40, {"loss": 4.0, "lr": 0.1}, "")
     assert rows(merger) == {step: {"loss": step / 10, "lr": 0.1} for step in (10, 20, 30, 40)}
     assert merger.notes() == [
-        "1 rows were left out: they have no loss and a step that was passed before"
+        "1 rows were left out: they have no loss, and their step lies before one that was read "
+        "earlier"
     ]
     merger.add(20, {"loss": 7.0, "lr": 0.1}, "line 6")
     assert list(rows(merger)) == [10, 20]

@@ -104,7 +104,7 @@ def test_a_log_that_ends_before_its_schedule_is_remarked() -> None:
 def test_a_loss_that_is_still_falling_is_remarked(points: int, scale: float) -> None:
     """In any unit and for any length, with the fall in each half."""
     (remark,) = remarked(scale * line(points))
-    assert remark.startswith("still falling at its end: by ")
+    assert remark.startswith("the loss is still falling at its end: by ")
     assert [number / scale for number in numbers(remark)] == pytest.approx([0.5, 0.5], abs=0.1)
 
 

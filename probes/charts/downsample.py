@@ -62,7 +62,8 @@ def _first_per_bin(hits: npt.NDArray[np.bool_], bin_of: Steps) -> npt.NDArray[np
 
 
 def _gaps(kept: Steps, bad: Steps) -> Steps:
-    """The first index of `bad` before, between and after the kept indices, where there is one.
+    """For each gap before, between and after the kept indices: the first index of `bad` in it, if
+    there is one.
 
     kept  ascending indices of finite values
     bad   ascending indices of non-finite values

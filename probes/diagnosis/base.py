@@ -1,10 +1,9 @@
 """The types of a diagnosis: a Detector looks for Symptoms and reports each one as a Finding.
 
 A diagnosis during a run must agree with the diagnosis after it. For this, one rule holds: **a
-finding is never withdrawn**. If a detector judges only the first n steps of a record, it returns
-exactly the findings that it would return on the whole record with a step among these n. Detectors
-that judge how a run ended cannot keep this rule. They run only on records of runs that have ended
-(`Detector.at_end`)."""
+finding is never withdrawn**. Given only the first n steps of a record, a detector returns the same
+findings as on the whole record, except those at later steps. Detectors that judge how a run ended
+cannot keep this rule. They run only on records of runs that have ended (`Detector.at_end`)."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ class Suspect:
     remedy          what to do
     strength        strength of the strongest decisive finding
     evidence        the findings that the cause explains, the decisive ones first
-    certain_since   the first step S such that this cause ranks first in every diagnosis of the
-                    record up to a step >= S; None if it does not rank first on the whole record
+    certain_since   the step from which this cause ranks first and stays first, at whatever later
+                    step the record is cut; None if it does not rank first on the whole record
     or_else         names of other faults that cannot be ruled out with the signals of this run
     """
 

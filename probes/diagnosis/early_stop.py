@@ -12,8 +12,9 @@ FIRST_EVALUATIONS = 20
 """Diagnose after each of the first 20 evaluations."""
 DIAGNOSIS_GROWTH = 1.05
 """After the first 20 evaluations, diagnose again when the number of evaluations has grown by this
-factor. A diagnosis then comes at most 5 % of the run late, and all diagnoses together cost at most
-1 / (1 - 1/1.05) = 21 times as much as the last one."""
+factor. Each diagnosis is then at most 5 % of the run later than with a diagnosis at every
+evaluation, and all diagnoses together cost at most 1 / (1 - 1/1.05) = 21 times as much as the last
+one."""
 CONFIRMATIONS = 3
 """A run is stopped when this many diagnoses in a row rank the same cause first. Once a cause is
 named, the next evaluations are diagnosed to confirm it, which multiplies the cost by at most this

@@ -24,11 +24,12 @@ MIN_POINTS_FOR_SIGNS = 20
 """Minimum number of points of loss for counting their signs."""
 MIN_SHARE_OF_SIGN = 0.2
 """A loss counts as the loss of a policy if at least this share of its values is positive, and at
-least this share negative, both in the first and in the last quarter of the log. The loss of a
-density falls through 0 once, so it has both signs in at most one of these quarters."""
+least this share negative, both in the first and in the last quarter of the log. The negative
+log-likelihood of a continuous density crosses 0 once, so it has both signs in at most one of these
+quarters."""
 MIN_EARLY_POINTS = 8
 """If the first eighth of a log has at least this many points, it must contain both signs as well:
-the loss of a density may fall through 0 within the first quarter."""
+the negative log-likelihood of a density may cross 0 within the first quarter."""
 
 
 class CannotJudgeError(Exception):

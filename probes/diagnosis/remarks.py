@@ -45,31 +45,33 @@ MIN_RISE_DRIFTS = 3.0
 """A rise must also exceed this many standard deviations of the drift from segment to segment,
 because smoothed noise drifts."""
 START_OUTLIER_SIGMAS = 2.0
-"""The highest of the first points may exceed the start level by this many standard deviations of
-noise."""
+"""The start level is at least the highest of the first points minus this many standard deviations
+of noise."""
 MIN_SHARE_GIVEN_BACK = 0.25
 """A rise is remarked on only if it undoes this share of the fall before it, as for a spike of the
-loss. At the end of a log, a rise by this share of the lowest level is enough."""
+loss. If the loss is still high at the end of the log, it is enough that the rise exceeds this share
+of the lowest level."""
 MIN_SEGMENTS_HIGH = 3
 """A temporary rise is remarked on only if it lasts for this many segments. A shorter rise is a
 spike."""
 MIN_RELATIVE_FALL = 0.01
 """A fall of the loss by less than this share of its start is remarked on as small."""
 MIN_TIMES_BELOW_ZERO = 100
-"""A loss has no floor if it ends further below 0 than this many times its start level. The loss of
-a density may also be below 0, but keeps its order of magnitude."""
+"""A loss has no floor if it ends further below 0 than this many times its start level. The negative
+log-likelihood of a continuous density may also be below 0, but keeps its order of magnitude."""
 MIN_EVALUATIONS = 10
 """Minimum number of evaluations for using the median of the last quarter."""
 FEW_EVALUATIONS_LAST, FEW_EVALUATIONS_MIN_RISE = 2, 1.2
 """With fewer than MIN_EVALUATIONS evaluations, remark only if the last 2 are more than 1.2 times
 the minimum. The overfitting detector uses the same factor."""
 MIN_FINAL_RISE = 1.1
-"""Validation loss is remarked on only if the median of its last quarter exceeds its lowest median
-of three by this factor. Ordinary waves of the curve stay below it."""
-MIN_RISE_FROM_FIRST = 1.03
-"""Validation loss has risen from its first evaluation on only if its last level exceeds that
-evaluation by this factor. As for overfitting, a loss within 3 % of its minimum counts as equal to
+"""Validation loss is remarked on only if the median of its last quarter is more than this many
+times the minimum of the running median over three evaluations. Ordinary fluctuations stay below
 it."""
+MIN_RISE_FROM_FIRST = 1.03
+"""Validation loss counts as rising from its first evaluation only if its last level is more than
+this many times its first value. As for overfitting, a loss within 3 % of its minimum counts as
+equal to it."""
 MIN_RISE_FROM_FIRST_Z = 3.0
 """The same rise must exceed this many standard errors (`fall_z`)."""
 
@@ -174,8 +176,8 @@ def _on_shape(loss: Curve) -> Iterator[str]:
     elif _falls_along_a_line(loss):
         (first, _), (second, _) = _falls_of_halves(loss)
         yield (
-            f"still falling at its end: by {second:.4g} in the second half of the log, by "
-            f"{first:.4g} in the first"
+            f"the loss is still falling at its end: by {first:.4g} in the first half of the log "
+            f"and by {second:.4g} in the second"
         )
 
 
@@ -239,7 +241,8 @@ def _rose_from_first(val: Curve) -> str:
 
 
 def _on_end_of_validation(val: Curve) -> Iterator[str]:
-    """Remark on a validation loss that ends above its minimum by more than its waves."""
+    """Remark on a validation loss that ends above its minimum by more than its usual
+    fluctuation."""
     steps, values = val.steps, val.values
     if len(values) <= FEW_EVALUATIONS_LAST or values.min() <= 0:
         return

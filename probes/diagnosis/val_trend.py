@@ -35,8 +35,8 @@ class Trend(NamedTuple):
 
     turn          the step at which the trend is lowest
     rise          the last value of the trend divided by its lowest value
-    rise_errors   the rise in standard errors. The standard error allows for noise that varies along
-                  the run and is correlated like the residuals
+    rise_errors   the rise in standard errors. The standard error accounts for noise that changes
+                  during the run and for the autocorrelation of the residuals
     """
 
     turn: int
@@ -62,8 +62,8 @@ def trend_of(steps: Steps, losses: Column) -> Trend | None:
     fall.
 
     The terms describe a fall that slows down, followed by a rise that is steady or slows down. The
-    tests check the turn on three families of curves that do not have this form, with noise as
-    measured."""
+    tests check the turn on three families of curves that do not have this form, with the noise
+    level that was measured in real runs."""
     origin = min(0.0, float(steps[0]))
     begin = _trend_begins(losses)
     steps, losses = steps[begin:], losses[begin:] / losses.max()  # keeps all squares finite

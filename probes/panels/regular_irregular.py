@@ -107,9 +107,9 @@ PANEL = Panel(
     question="Is the rule learned before the exceptions?",
     healthy_look=(
         "the loss on regular forms reaches the n-gram baseline first. The loss on held-out "
-        "irregular forms falls little, late or not at all: went and written occur in no other "
-        "cell, so such a form cannot be inferred when it is held out. Only the compositional "
-        "tenses can be inferred for every verb."
+        "irregular forms falls little, late or not at all: a form such as went or written occurs "
+        "in only one tense of its verb, so it cannot be inferred when it is held out. Only the "
+        "compositional tenses can be inferred for every verb."
     ),
     views=(
         View(

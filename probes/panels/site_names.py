@@ -38,8 +38,7 @@ def line_styles(names: Sequence[str]) -> list[tuple[int, int]]:
     """A colour and a dash pattern for each name, as indices.
 
     If there are more layers than kinds, the layer determines the colour and the kind the dash
-    pattern; otherwise it is the other way round. So lines of one layer have the same colour, and
-    lines of one kind the same dash pattern, or the reverse.
+    pattern; otherwise it is the other way round.
     """
     parts = [_layer_and_kind(name) for name in names]
     layers = list(dict.fromkeys(layer for layer, _ in parts if layer)) or [""]

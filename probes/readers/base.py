@@ -156,7 +156,8 @@ def blocks_from_points(
 MAX_DEPTH = 3
 """Nesting depth up to which objects within a row are read; deeper objects are dropped."""
 WRAPPERS = frozenset({"metrics", "history", "logs", "log", "data", "values", "scalars", "stats"})
-"""Names of inner objects that only group the cells of a row: a cell in one keeps its own name.
+"""Names of inner objects that only group the cells of a row: a cell inside one of them keeps its
+own name.
 
 In any other inner object, such as `best` or `val_metrics`, a cell has another meaning than the cell
 of the same name in the row. Its name is therefore its path, such as `best/loss`."""

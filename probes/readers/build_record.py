@@ -80,7 +80,7 @@ def _packed(piece: Piece) -> Piece:
 
 
 def _with_sums(piece: Piece, sums: Mapping[str, Sequence[str]]) -> Piece:
-    """The piece, with one more column for each sum of which it has all parts.
+    """The piece with a column added for each sum whose parts are all present.
 
     sums  name of the column to add -> names of the columns whose sum it is
     """

@@ -193,7 +193,7 @@ def _note_on_steps(free: Iterable[str], counted: str, scan: ColumnScan) -> Itera
 def _notes_on_runs(signals: Mapping[str, str], ignored: Iterable[str]) -> Iterator[str]:
     """Notes on tables with one column per run: which run was read, and how to read another.
 
-    Such columns have the same name after the name of their run.
+    The names of such columns differ only in their prefix, the name of the run.
     """
     same_name: dict[str, list[str]] = {}
     for column in ignored:

@@ -164,7 +164,7 @@ class ColumnScan:
             self.epochs_can_count = self._epoch_is_new(row)
 
     def _epoch_is_new(self, row: Row) -> bool:
-        """Whether a row has a whole epoch in which none of the row's losses occurred before."""
+        """Whether a row has an integer epoch in which none of its losses was seen before."""
         roles = {column: role(column) for column, cell in row.cells.items() if cell is not None}
         epochs = [column for column, its_role in roles.items() if its_role == EPOCH]
         if not epochs:

@@ -31,8 +31,8 @@ _decode = json.JSONDecoder().raw_decode
 def recognises(head: bytes) -> bool:
     """Whether the first line, empty objects aside, is an object with a value that is not a list.
 
-    A file of one line may also be in the format of `json_columns`. If that format recognises it, it
-    is in this format only if one of its losses is a single value.
+    A file of one line may also be in the format of `json_columns`. If that format recognises the
+    file, it counts as JSON lines only if a loss in it is a single value rather than a list.
     """
     lines = first_lines(head, MAX_CHECKED_LINES)
     row = next((_object(line) for line in lines if line.strip() != "{}"), {})

@@ -63,7 +63,7 @@ class Series:
         return bool(self.steps)
 
     def append(self, step: int, value: float) -> bool:
-        """Add a point. Its step is the last step, whose point it then replaces, or a later one.
+        """Add a point at a step >= the last one. A point at the last step replaces the old one.
 
         Returns whether a point was replaced.
         """
@@ -195,8 +195,8 @@ class SeriesMerger:
             )
         if self._dropped_rows:
             notes.append(
-                f"{self._dropped_rows} rows were left out: they have no loss and a step that was "
-                "passed before"
+                f"{self._dropped_rows} rows were left out: they have no loss, and their step "
+                "lies before one that was read earlier"
             )
         if dropped := sum(series.dropped for series in self._series.values()):
             bucket = next(iter(self._series.values())).bucket

@@ -70,12 +70,12 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "train_loss_by_class", NATS, "class", "evaluation",
-        "train_loss over the class tokens of one class of rows",
+        "train_loss over the rows of one class, and only the tokens by which classes are compared",
         "per-class decomposition of the loss",
     ),
     Signal(
         "val_loss_by_class", NATS, "class", "evaluation",
-        "val_loss over the class tokens of one class of rows",
+        "val_loss over the rows of one class, and only the tokens by which classes are compared",
         "per-class decomposition of the loss",
     ),
     Signal(

@@ -218,8 +218,8 @@ class Recorder:
             row = {name: detached(reading) for name, reading in readings.items()}
         if self._reducer.empty:
             return row
-        # The builder counts a loss that is not finite. The 0 here only puts the loss in its place
-        # in the order of the sites.
+        # The value 0 only fixes the position of "loss" among the sites. A loss that is not finite
+        # is counted later, by the builder.
         reduced = self._reducer.readings(loss=0.0 if "loss" in row else None)
         if twice := [name for name in reduced if name in row]:
             raise RecordError(

@@ -1,10 +1,10 @@
 """Finds a loss that rests at ln K for a small K. A model of K balanced classes scores ln K when it
 knows nothing of its input.
 
-Either the model does not learn, or there is nothing to learn. The vocabulary need not be stated. By
-chance, a loss that is flat from first to last lies this close to one of the levels in one or two of
-a hundred runs, and a loss that fell and came to rest in one of two hundred. When a vocabulary is
-stated, only its own level counts."""
+Either the model does not learn, or there is nothing to learn. The vocabulary need not be stated.
+Some losses are close enough to a level by chance: one or two of a hundred that are flat throughout,
+and one of two hundred that fell and then levelled off. When a vocabulary is stated, only its own
+level counts."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from probes.diagnosis.curves import MIN_SEGMENT_POINTS, Curve, rounding_step
 from probes.diagnosis.evidence import Evidence
 
 CLASS_COUNTS = range(2, 11)
-"""The values of K to try when no vocabulary is stated. All distances from ln K below are shares of
-1 / K, which is about the distance to the next level."""
+"""The values of K to try when no vocabulary is stated. The limits that follow are in units of
+1 / K, which is about ln(K + 1) - ln K."""
 MAX_MEAN_ABOVE, MAX_MEAN_BELOW = 0.015, 0.01
 """Largest distance of the mean loss above and below ln K. A mean above ln K is allowed because the
 noise of the updates keeps even such a model slightly off. A mean below is allowed because classes
-are never exactly balanced. The two limits cover 1.7 % of the levels from 0.1 to 3."""
+are never exactly balanced. Of all levels from 0.1 to 3, 1.7 % lie within these limits of some
+ln K."""
 MAX_REST_ABOVE, MAX_REST_BELOW = 0.002, 0.005
 """Largest distance of the mean above and below ln K in the second half of a loss that came down to
-ln K. The two limits cover 0.5 % of the levels from 0.1 to 3. The loss of a model that knows
-something of its input is hardly ever so flat."""
+ln K. Of all levels from 0.1 to 3, 0.5 % lie within these limits of some ln K. The loss of a model
+that knows something of its input is hardly ever so flat."""
 MAX_TRAIN_DISTANCE = 0.05
 """Largest distance of the training loss from ln K when the validation loss is at ln K throughout.
 This limit is wider because the training loss is measured on fewer rows and under dropout."""
 MAX_SEGMENT_ERRORS = 4.0
-"""A segment may lie farther off by this many of its standard errors. Of 16,000 segments, one
-exceeds that by chance, and a loss has 20 segments."""
+"""A segment may deviate from ln K by the limit for the mean plus this many of its standard errors.
+Of 16,000 segments, one exceeds that by chance, and a loss has 20 segments."""
 MIN_BATCH_ROWS = 8
-"""Each point of the loss is taken to be a mean over at least this many rows. The mean loss of a
-model whose logits are off by s lies s^2 / 2 above ln K, and its loss on one row varies by s. So
-MAX_MEAN_ABOVE also limits the noise, to far less than that of a model that knows something of its
-input."""
+"""Each point of the loss is taken to be a mean over at least this many rows. If the logits have a
+standard deviation of s, the mean loss is s^2 / 2 above ln K, and the loss of one row has a standard
+deviation of about s. MAX_MEAN_ABOVE therefore limits the noise of a batch of this many rows to
+sqrt(2 * MAX_MEAN_ABOVE / (K * MIN_BATCH_ROWS)). A model that uses its input is much noisier."""
 AT_LN_K = Symptom(
     name="loss-at-ln-k",
     quantity="loss at rest",
@@ -51,19 +52,20 @@ AT_LN_K = Symptom(
         "loss from first to last, with the training loss near that level"
     ),
     source=(
-        "within 1.5 % of the distance to the next such level; by chance, one flat loss in sixty "
-        "lies so close"
+        "at most 1.5 % of the gap between ln K and ln(K + 1) away from ln K; by chance, one flat "
+        "loss in sixty lies so close"
     ),
     sentence={
         "en": "The loss rests at {observed}, the score of a model that knows nothing of its input."
     },
 )
 SOURCE_OF_SECOND_HALF = (
-    "within 0.2 % of the distance to the next such level; by chance, one loss in 200 comes to rest "
-    "so close"
+    "at most 0.2 % of the gap between ln K and ln(K + 1) above ln K; by chance, one loss in 200 "
+    "comes to rest so close"
 )
 SOURCE_OF_VALIDATION = (
-    "within 1.5 % of the distance to the next such level, and the training loss within 5 %"
+    "at most 1.5 % of the gap between ln K and ln(K + 1) away from ln K, and the training loss at "
+    "most 5 %"
 )
 
 

@@ -41,11 +41,12 @@ levels."""
 MIN_SHARE_LOST = 0.9
 """A loss that is back where it began has lost more than this share of what was learned."""
 MIN_SHARE_OF_HIGH_POINTS = 0.8
-"""At least this share of the points in the last part of the run must have lost half of what was
-learned. A spike just before the end has fewer such points."""
+"""At least this share of the points in the last part of the run must lie above the middle between
+the lowest level and the start level. A spike just before the end has fewer such points."""
 MIN_SHARE_CLIMBED_THROUGHOUT, MIN_SHARE_CLIMBED = 0.25, 0.5
-"""A loss that climbs to its end has lost more than the first share of what was learned in every
-segment of the last part of the run, and more than the second share in its last segment."""
+"""A loss climbs to its end if every segment in the last part of the run has lost more than
+MIN_SHARE_CLIMBED_THROUGHOUT of what was learned, and the last segment more than
+MIN_SHARE_CLIMBED."""
 MIN_CLIMB_Z = 6.0
 """That climb must be at least this many standard errors (`fall_z`). Harder data make the loss step
 up, not climb."""
@@ -53,14 +54,14 @@ MIN_THROWN_FACTOR = 3.0
 """The first updates must raise a loss to more than this many times its first value. The loss must
 then stay above that first value."""
 MAX_RELATIVE_NOISE = 0.1
-"""Noise over level, at the end of a loss that the first updates raised. Up to this limit its first
-value alone shows where it began."""
+"""Largest noise in the second half of such a loss, relative to its last level. If the noise is
+larger, the first value alone is not a reliable start level."""
 MIN_EXPLOSION_FACTOR = 10.0
 """Each of the last points of an explosion must be more than this many times the largest loss before
 them. Neither outliers nor data raise a loss so far."""
 MIN_EXPLODED_POINTS = 3
-"""An explosion has at least this many points. It has at most a quarter of the log, since a longer
-one shows in the segments."""
+"""An explosion has at least this many points. It covers at most a quarter of the log; a longer one
+raises the segment medians that the other rules judge."""
 # Criteria for a training loss that ends high. The source of a finding is the criterion it meets.
 ABOVE_START = "ends above where it began by half of that level, and has not turned down"
 BACK_AT_START = (
@@ -75,7 +76,7 @@ THROWN_AT_START = (
 )
 ENDS_HIGH = Symptom(
     name="loss-ends-high",
-    quantity="height of the training loss at its end, in the measure that the source names",
+    quantity="how high the training loss ends; the criterion met says in which unit",
     unit="ratio",
     view=ViewKey.LOSS,
     worse="above",
@@ -86,12 +87,12 @@ ENDS_HIGH = Symptom(
 )
 ENDS_ABOVE_START = Symptom(
     name="loss-ends-above-start",
-    quantity="height of the training loss at its end, in the measure that the source names",
+    quantity="how high the training loss ends; the criterion met says in which unit",
     unit="ratio",
     view=ViewKey.LOSS,
     worse="above",
     criterion="training loss " + "; or ".join((ABOVE_START, THROWN_AT_START, EXPLOSION)),
-    source="a model that no gradient reaches returns to its start and does not exceed it",
+    source="without gradients a loss can return to its start level, but not exceed it",
     sentence={"en": "The loss ends above where it began: training made the model worse."},
 )
 

@@ -1,9 +1,10 @@
 """Finds a gradient norm that grows by an order of magnitude over many points before the loss rises,
 in a run whose loss ends high.
 
-A single outlying norm does not count. Growth that does no harm does not count either, since weights
-sharpen in healthy runs. When the norm rises only together with the loss, the loss is the reason: a
-model that is far off has a large gradient."""
+A single outlying norm does not count. Growth does not count either if the loss does not end high:
+in healthy runs the norm also grows, because the loss surface becomes sharper. When the norm rises
+only together with the loss, the loss is the reason: a model that is far off has a large
+gradient."""
 
 from __future__ import annotations
 
@@ -16,11 +17,11 @@ from probes.diagnosis.detectors.divergence import high_end
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
 MIN_GROWTH = 10.0
-"""Norm over its lowest level. In healthy runs the norm grows by a factor of about five, because
-weights sharpen or because they decay under a falling learning rate."""
+"""Norm over its lowest level. In healthy runs the norm grows by a factor of about five, because the
+loss surface becomes sharper or because weights decay under a falling learning rate."""
 MIN_GROWN_SEGMENTS = 3
-"""This many of the twenty segments must be so high. A short log has fewer segments; a quarter of
-them must be so high."""
+"""At least this many of the twenty segments must reach MIN_GROWTH. A short log has fewer segments;
+a quarter of them must reach it."""
 MIN_GROWTH_BEFORE_LOSS = 2.0
 """Norm over its lowest level that must be reached while the loss is no higher than at its start."""
 MIN_GROWTH_ERRORS = 4.0
@@ -33,8 +34,8 @@ RISING = Symptom(
     worse="above",
     limit=MIN_GROWTH,
     criterion=(
-        "the loss ends high, and the gradient norm is ten times its lowest level in three "
-        "twentieths of the run and twice that level before the loss rose"
+        "the loss ends high, and the gradient norm is at least ten times its lowest level in 15 % "
+        "of the run and had reached twice that level before the loss rose"
     ),
     source="in healthy runs the norm grows by a factor of about five",
     sentence={

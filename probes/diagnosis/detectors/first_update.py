@@ -16,8 +16,8 @@ from probes.diagnosis.evidence import CannotJudgeError, Evidence, finite_number
 
 MAX_RELATIVE_CHANGE = 2.0
 """Largest relative change of an output. At 1, a missing warmup has no measurable cost. At 2, it
-raises the final train loss by 8 % or more on every seed on which limits are chosen (docs/why.md,
-sweep of lr_max: 5e-3 and 1e-2)."""
+raises the final train loss by 8 % or more on every seed used to choose limits (docs/why.md, sweep
+of lr_max: 5e-3 and 1e-2)."""
 LARGE = Symptom(
     name="first-update-large",
     quantity="relative change of a layer's output by the first update",
@@ -31,7 +31,7 @@ LARGE = Symptom(
     ),
     source=(
         "a change of 1 may undo the initialisation; a change of 2 raises the final loss on every "
-        "seed on which limits are chosen"
+        "seed used to choose limits"
     ),
     sentence={
         "en": (

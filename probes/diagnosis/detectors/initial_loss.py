@@ -1,9 +1,9 @@
 """Finds a loss at step 0 that a model that knows nothing would not have. Such a model scores ln V
 plus a cost for the spread of its logits.
 
-Independent logits of variance s^2 cost s^2 / 2 nats on top of ln V, the mean of ln sum exp over
-Gaussian logits. Tied logits at Xavier initialisation have s^2 = 2 d_model / (V + d_model), which is
-at most 2, so a sound start lies within 1 nat above ln V. The band adds 0.2 nats for the variation
+Independent Gaussian logits of variance s^2 raise the loss by s^2 / 2 nats above ln V (the mean of
+ln sum exp). Tied logits at Xavier initialisation have s^2 = 2 d_model / (V + d_model), which is at
+most 2, so a sound start lies within 1 nat above ln V. The band adds 0.2 nats for the variation
 between draws, and reaches 0.5 nats below ln V for labels that happen to be likely. It does not
 depend on any recorded or configured scale."""
 

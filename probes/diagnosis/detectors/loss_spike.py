@@ -5,7 +5,7 @@ An unusual batch raises a single point, while a damaged model needs several step
 points in a row must lie above the median of the points before them, by several times the largest
 recent rise of a single point. Observed rises measure the usual noise better than a standard
 deviation does, because the noise of a loss is skewed, has heavy tails and grows as a model gets
-confident. A single point may even lie above the start of the loss."""
+confident. A single high point is not a spike, even if it is above the initial loss."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from probes.record import Column
 LEVEL_POINTS = 20
 """A jump starts from a level that is the median of this many points before it."""
 RECENT_POINTS = 100
-"""The largest rise among this many points before a jump is the usual rise at that time. Noise
+"""The largest rise among this many points before a jump is the measure of the noise there, which
 changes with the level."""
 START_POINTS = 5
 """The loss before anything was learned is the median of this many first points of a log."""
@@ -47,8 +47,8 @@ MIN_RATE_GROWTH_OF_RESTART = 3.0
 """A rise of the loss is intended, as at a warm restart, if the learning rate is more than this many
 times the median of the RECENT_POINTS rates before it. A linear warmup doubles the rate at most."""
 MIN_LARGEST_RISE_IN_SIGMAS = 3.0
-"""The largest recent rise counts as at least this many standard deviations, since a short log has
-shown few rises."""
+"""Lower bound on the largest recent rise, in standard deviations. A short log may not yet contain a
+typical large rise."""
 CHUNK = 16_384
 """Medians are computed for this many windows at a time, to limit the memory."""
 SPIKE = Symptom(

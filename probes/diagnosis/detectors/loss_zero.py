@@ -1,10 +1,10 @@
 """Finds a loss that is exactly 0 and stays 0, either from one point to the next or from the first
-point on. No target counts in such a run.
+point on. In such a run no target contributes to the loss.
 
 This happens when every label is masked. Some trainers also write 0 where the loss was NaN. Three
 harmless runs look similar. The rounded loss of an easy task also reaches 0, but through small
-values, and a small gradient remains. The loss of a satisfied margin and the loss of a policy are 0
-now and then before they stay 0."""
+values, and a small gradient remains. A hinge (margin) loss and a policy loss are 0 at some steps
+before they stay 0."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ MIN_SHARE_OF_ZEROS = 0.1
 row may have no target."""
 MIN_ZEROS_FROM_FIRST = 20
 """At least this many zeros are needed when no point came before them. The loss of a policy that
-still equals its reference begins at 0 and then leaves it."""
+starts as a copy of its reference is 0 at first and then changes."""
 POINTS_BEFORE = 5
 """This many points before the first 0 show how the loss got there."""
 MIN_FALL_FACTOR = 300.0
-"""The median of these points must be more than this many times the smallest value that the log can
-show. This factor and the next two were chosen on easy tasks, satisfied margins and masked targets,
-seeds 0-29."""
+"""The median of the POINTS_BEFORE points must be more than this many times the smallest value that
+the log can show. This factor and the next two were chosen on easy tasks, hinge losses and masked
+targets, seeds 0-29."""
 MIN_SMALLEST_FACTOR = 100.0
-"""The smallest of these points must be more than this many times the smallest value that the log
-can show. The loss of an easy task passes through small values."""
+"""The smallest of the POINTS_BEFORE points must be more than this many times the smallest value
+that the log can show. The loss of an easy task passes through small values."""
 MIN_STEEPENING = 8.0
-"""The fall to 0, in decades, must be more than this many times the fall along the points before
-it."""
+"""The final drop must be more than this many times the drop over the points before it. Both are
+measured in decades; 0 counts as the smallest value that the log can show."""
 LARGE_VALUE_QUANTILE = 0.9
-"""This quantile of the values stands for the larger values. The largest value may be on its way to
-infinity."""
+"""This quantile of the loss is taken as the size of its larger values. The maximum is not used,
+because the loss may be diverging."""
 ZERO_LOSS = Symptom(
     name="loss-zero",
     quantity="training loss, compared with its smallest value before",
@@ -130,8 +130,8 @@ def _falls_at_once(before: Column) -> bool:
 
 def _smallest_shown(values: Column) -> float:
     """The smallest value above 0 that a log of these values [n] can show. In a rounded log it is a
-    unit of the last digit. It is never smaller than what float32 resolves beside the larger values,
-    since a loss of 0 is often computed as 1 - 1."""
+    unit of the last digit. It is at least the float32 rounding error of the larger values, because
+    a loss of 0 is often the difference of two larger numbers."""
     finite = values[np.isfinite(values)]
     resolved = (
         FLOAT32_RESOLUTION * float(np.quantile(finite, LARGE_VALUE_QUANTILE))

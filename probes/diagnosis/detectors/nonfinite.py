@@ -1,16 +1,17 @@
 """Finds NaN and infinite values. The finding is at the first step that proves the fault, and names
 the first site of that step in the order of computation.
 
-A gradient that is not finite proves nothing by itself. Mixed precision finds its loss scale by
-letting gradients overflow: at first until the scale has been halved often enough, later once each
-time the scale is raised. It skips those updates. So a gradient that is not finite counts only
+A gradient that is not finite proves nothing by itself. Mixed precision searches for its loss scale:
+gradients overflow until the scale has been halved often enough, and overflow once more whenever it
+is raised too far. It skips those updates. So a gradient that is not finite counts only
 
 - together with a value elsewhere that is not finite,
 - together with a loss that is 0 from there on, which is how some trainers write NaN, or
 - when no gradient is finite any more and the loss stands still.
 
-The finding then names the first site in the unbroken run of such gradients. The same holds for
-gradients of single parameters, which a recorder may have read before they were unscaled."""
+The finding then names the first site in the uninterrupted sequence of such gradients. All these
+rules also apply to gradients of single parameters, because they may have been recorded before they
+were unscaled."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ MAX_SCALE_SEARCH_STEPS = 35
 begin with, 2^32, is 1 after 32 halvings, and some trainers wait for an overflow or two before the
 first halving."""
 MIN_SHARE_OF_GRADIENTS = 0.1
-"""The unbroken run must be at least this share of all gradients so far."""
+"""The uninterrupted sequence must be at least this share of all gradients so far."""
 MAX_FALL_Z = 1.0
 """A loss that falls by at most this many standard errors (`fall_z`) stands still. A loss that falls
 more shows that updates are made."""
@@ -154,8 +155,9 @@ def _lost_for_good(evidence: Evidence, gradients: Gradients) -> list[int]:
     fall.
 
     A series of bad steps is judged each time its length has doubled, so that later steps never
-    withdraw a finding. A trend of the loss needs at least MIN_POINTS points. When norms are logged
-    as means over many steps, one overflow spoils many of them."""
+    withdraw a finding. A trend of the loss needs at least MIN_POINTS points. A long series of bad
+    steps is no proof by itself: norms may be logged as means over many steps, and one overflow
+    spoils many of these."""
     if not evidence.sites(evidence.loss_signal):
         return []
     loss = Curve(*evidence.unchecked_series(evidence.loss_signal))

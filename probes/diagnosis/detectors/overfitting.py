@@ -7,8 +7,8 @@ point nor a mean of a few points shows a rise. The trend through all evaluations
 rise exceeds its own error (`docs/why.md` says what earlier methods cost).
 
 With few evaluations, such as one an epoch, no trend is known and only the end of the run is judged.
-All of the last evaluations must be above the lowest one by more than a validation loss varies, and
-the training loss must be clearly below its level at that evaluation."""
+Each of the last evaluations must exceed the lowest one by more than the usual variation of a
+validation loss. The training loss must be clearly lower than at the lowest evaluation."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ MIN_TREND_RISE = 1.03
 minimum counts as having ended there."""
 MIN_TREND_RISE_ERRORS = 6.0
 """The rise of the trend must exceed this many standard errors. The limit is high because the test
-is repeated on curves that vary. With 6, one of 180 level curves counts as risen; with 4, twelve do
-(`studies/val_trend.py`). No run on which limits are chosen counts as risen before its minimum."""
+is repeated as evaluations are added (REFIT_GROWTH), on noisy curves. With 6, one of 180 level
+curves counts as risen; with 4, twelve do (`studies/val_trend.py`). On the seeds used to choose
+limits, no run counts as risen before its minimum."""
 MIN_EVALUATIONS_OF_TREND = 40
 """A trend needs this many evaluations, ten for each of its terms. With fewer, the error of the
 trend is not known well enough."""
@@ -61,9 +62,9 @@ VAL_RISING = Symptom(
     worse="above",
     limit=MIN_TREND_RISE,
     criterion=(
-        "trend of validation loss 3 % and 6 standard errors above its lowest point; or, with fewer"
-        " than 40 evaluations, all of the last quarter 20 % above the lowest; and the train loss is"
-        " below its level there"
+        "the trend of validation loss ends 3 % and 6 standard errors above its lowest point; or, "
+        "with fewer than 40 evaluations, every evaluation in the last quarter is 20 % above the "
+        "lowest one; in both cases the training loss has fallen since the lowest point"
     ),
     source=(
         "a run within 3 % of its lowest validation loss counts as having ended there; with 6 "
@@ -162,7 +163,7 @@ def _train_falls(train: Curve, turn: int, now: int, max_level: float = 1.0) -> b
 
 
 def _noise(values: Column) -> float:
-    """Standard deviation of a single value; 0 for fewer values than show one."""
+    """Standard deviation of a single value; 0 if there are too few values to estimate it."""
     return noise_around_trend(values) if len(values) >= MIN_EVALUATIONS else 0.0
 
 

@@ -19,8 +19,8 @@ from probes.record import Column, Steps
 MIN_SHARE_GIVEN_BACK_WITH_RATE = 0.25
 """The loss must give back more than this share of what was learned as the rate rises."""
 MIN_SHARE_STILL_HIGH = 0.5
-"""If a log ends while its rate is still above the rate at the lowest loss, the loss must end higher
-by more than this share of what was learned, since it may yet come down."""
+"""If the log ends at a learning rate above the one at the lowest loss, the loss may still fall. It
+must then end above its lowest level by more than this share of what was learned."""
 MIN_RATE_RISE = 1.5
 """From the lowest loss to the highest loss after it, the rate must rise to more than this many
 times its value at the lowest loss."""
@@ -41,7 +41,7 @@ RISES_WITH_LR = Symptom(
     limit=MIN_SHARE_GIVEN_BACK_WITH_RATE,
     criterion=(
         "a quarter of what was learned is given back while the learning rate rises to 1.5 times "
-        "the rate at the lowest loss, and the loss ends no better than that"
+        "the rate at the lowest loss, and the loss ends above its level before the rise"
     ),
     source="after an intended warm restart the loss ends lower, and noise gives back less",
     sentence={
@@ -90,8 +90,8 @@ def _rates_at(steps: Steps, rate: Curve) -> Column:
 
 
 def _last_rise(loss: Curve, rates: Column, highest: Column) -> Rise | None:
-    """The last rise of the loss that starts from its lowest level so far, at a rate as high as any
-    before; None when there is no such rise.
+    """The last rise that starts where the loss is at its lowest level so far and the learning rate
+    at its highest so far; None when there is no such rise.
 
     rates     learning rate at the end of each segment, [B]
     highest   highest learning rate up to there, [B]

@@ -1,4 +1,5 @@
-"""Finds a loss that rests on a rung of the ladder. The rung shows what the model does not see.
+"""Finds a loss that stops falling at the loss of a simple predictor. These reference losses form
+the ladder; each is a rung, and shows what the model knows:
 
     uniform   ln V: the model has not even learned how often each symbol occurs
     unigram   it knows the frequencies and does not see its input
@@ -28,7 +29,7 @@ MAX_DRIFT = 0.02
 """A loss rests if its mean changes by at most this share of its level from the first half of that
 time to the second."""
 MAX_DISTANCE_FROM_RUNG = 0.05
-"""Largest distance from a rung, relative to the rung. On the seeds on which limits are chosen,
+"""Largest distance from a rung, relative to the rung. On the seeds used to choose limits,
 neighbouring rungs differ by a factor of 1.3 or more."""
 
 
@@ -44,8 +45,8 @@ def _resting_at(rung: str, known: str) -> Symptom:
             f" of the score of the best model that knows {known}"
         ),
         source=(
-            "score of the best model that knows the next thing as well (the next rung of the "
-            "ladder)"
+            "score of the best model that also uses the next kind of information (the next rung "
+            "of the ladder)"
         ),
         sentence={
             "en": "The loss rests at {observed}, the score of the best model that knows "

@@ -1,7 +1,7 @@
 """Finds attention heads that look at a single key although nothing has been learned that needs it.
 
-A head may learn to look at a single key. But a head that does so while the model scores no better
-than the previous symbol allows has not learned to. Its softmax is saturated, and a saturated
+A head may learn to look at a single key. But if a head does so while the loss is still no better
+than that of the best bigram model, it has not learned to. Its softmax is saturated, and a saturated
 softmax passes no gradient."""
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Finds gradients that no longer arrive: none at all while there is a loss, or next to none in the
 first layers.
 
-A norm near 0 is not enough. A regression that has converged on a full batch has such a norm, at any
-loss that the noise of its data leaves. The norm must be exactly 0, and two harmless kinds of log
-must be excluded: those that round a small norm to 0, and those that write 0 for a norm they did not
-measure. For norms by layer it is enough that they fall from each layer to the one before, by a
-factor of a thousand in all, while the loss never fell."""
+A norm near 0 is not enough. A regression trained on the full batch also has such a norm once it has
+converged, however large its remaining loss is. The norm must be exactly 0, and two harmless kinds
+of log must be excluded: those that round a small norm to 0, and those that write 0 for a norm they
+did not measure. If norms by layer were recorded, another criterion is enough: they decrease layer
+by layer towards the input, by a factor of a thousand in total, and the loss never fell."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.record import Column
 
 MIN_ZERO_NORMS = 5
-"""At least this many of the last norms must be 0. A batch in which no target counts gives a single
-0."""
+"""At least this many of the last norms must be 0. A batch in which no target contributes to the
+loss gives a single 0."""
 MIN_LOSS_CHANGE_ERRORS = 3.0
 """A loss that ends this many standard errors below its last points before the zeros goes on
-falling. Where norms are rounded, the loss must even end this many standard errors above those
-points, since a loss does not rise when its gradient converges to 0."""
+falling. If norms are rounded, a 0 may be a small norm. The finding is then made only if the loss
+ends this many standard errors above those points, because a converging loss does not rise."""
 MAX_CONSTANT_VARIATION = 1e-6
 """A loss whose relative variation is at most this counts as constant. A sum over a batch in single
 precision has an error of that size."""
@@ -42,8 +42,8 @@ VANISHED = Symptom(
     worse="below",
     criterion=(
         "gradient norm exactly 0 for the last five points or more and never before, while the loss"
-        " is not 0 and does not fall; or norms that fall from each layer to the one before, by a "
-        "factor of a thousand in all, while the loss never fell"
+        " is not 0 and does not fall; or norms that decrease layer by layer towards the input, by "
+        "a factor of a thousand in total, while the loss never fell"
     ),
     source=(
         "the smallest norm before the zeros; a norm that converges to 0 is hardly ever exactly 0"
@@ -82,8 +82,10 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 
 def _may_be_learning(before: Column, since: Column, norms_are_rounded: bool) -> bool:
-    """Whether gradients may still arrive, judged by the losses before [n] and since [m] the norm
-    became 0."""
+    """Whether gradients may still arrive.
+
+    before, since   the losses before the norm became 0, and from then on: [n], [m]
+    """
     if len(since) < MIN_ZERO_NORMS or not since.all():
         return True
     latest = np.r_[before, since][-max(len(since), MIN_POINTS) :]
