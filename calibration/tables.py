@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from calibration.outcome import Outcome
-from calibration.rates import Interval, bootstrap_interval, exact_interval, upper_bound
 from calibration.tally import (
     HEALTHY_RUN,
     LABELLED,
@@ -25,6 +24,7 @@ from calibration.tally import (
 )
 from model.breaks import BREAKS
 from probes.diagnosis.detectors import DETECTORS
+from testing.rates import Interval, bootstrap_interval, exact_interval, upper_bound
 from testing.tables import NO_VALUE, Table
 
 Configs = Mapping[str, Mapping[str, Any]]

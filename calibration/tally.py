@@ -10,8 +10,8 @@ from typing import Any
 
 from calibration.conditions import SAMPLED
 from calibration.outcome import Outcome
-from calibration.rates import Interval, bootstrap_interval, exact_interval, upper_bound
 from model.breaks import BREAKS
+from testing.rates import Interval, bootstrap_interval, exact_interval, upper_bound
 
 HEALTHY_RUN, LABELLED, UNLABELLED = (
     "healthy",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from calibration import conditions, digest, history, judge, publish, rates, sampler, tables
+from calibration import conditions, digest, history, judge, publish, sampler, tables
 from calibration.conditions import Planned, plan
 from calibration.health import reasons_against
 from calibration.outcome import Outcome
@@ -306,17 +306,6 @@ def test_alarms_and_misses_are_listed_with_their_evidence():
     assert "Missed: `overfit` in 1 (mask-leak-1003)." in block
 
 
-def test_intervals_are_those_of_clopper_and_pearson():
-    """0 and 2 of 300 alarms are below 1 % and 2.1 %; the lower end of 100 of 100 is the hundredth
-    root of 2.5 %."""
-    bounds = [rates.upper_bound(count, 300) for count in (0, 2)]
-    assert bounds == pytest.approx([0.0099, 0.0208], abs=5e-5)
-    assert rates.exact_interval(100, 100) == pytest.approx((0.025 ** (1 / 100), 1.0))
-
-
-def test_alarms_that_share_a_config_give_a_wider_interval():
-    """The bootstrap draws configs, not runs, and says nothing when there is no alarm."""
-    spread = rates.bootstrap_interval([(1, 4)] * 8 + [(0, 4)] * 32)
-    gathered = rates.bootstrap_interval([(4, 4)] * 2 + [(0, 4)] * 38)
-    assert gathered.low < spread.low < 0.05 < spread.high < gathered.high
+def test_sampled_configs_without_an_alarm_have_no_interval():
+    """A bootstrap says nothing about them."""
     assert tally(LABELLED, [outcome_of("sampled-07-1300", "healthy")]).interval is None
