@@ -33,7 +33,16 @@ def read(path: str | Path, mapping: Mapping[str, str] | None = None) -> Record:
     """
     path = Path(path)
     if path.is_dir():
-        return _read_file(_only_log(path), mapping or {})
+        found = find(path)
+        if not found:
+            raise RecordError(
+                f"{path} holds no log in a known format ({_known_formats()}); "
+                "give the path of the log itself"
+            )
+        if len(found) > 1:
+            names = ", ".join(str(log.relative_to(path)) for log in found[:10])
+            raise RecordError(f"{path} holds {len(found)} logs; give one of them: {names}")
+        path = found[0]
     if stat.S_ISFIFO(path.stat().st_mode):
         with open(path, "rb") as stream:
             return read_stream(stream, str(path), mapping)
@@ -85,19 +94,6 @@ def _read_file(path: Path, mapping: Mapping[str, str]) -> Record:
             "names, and a printed log needs lines that name a loss"
         )
     return build(form, path, mapping)
-
-
-def _only_log(folder: Path) -> Path:
-    found = find(folder)
-    if not found:
-        raise RecordError(
-            f"{folder} holds no log in a known format ({_known_formats()}); "
-            "give the path of the log itself"
-        )
-    if len(found) > 1:
-        names = ", ".join(str(path.relative_to(folder)) for path in found[:10])
-        raise RecordError(f"{folder} holds {len(found)} logs; give one of them: {names}")
-    return found[0]
 
 
 def _known_formats() -> str:

@@ -16,6 +16,7 @@ from probes.readers.cells import (
     number,
     numbers_in,
     packed,
+    sum_of,
     whole_number,
     whole_numbers_in,
 )
@@ -46,10 +47,14 @@ def build(form: Format, path: Path, mapping: Mapping[str, str]) -> Record:
     scan, kept, cells = ColumnScan(), list[Piece](), 0
     for piece in form.pieces(path):
         scan.add(piece)
-        cells += _cell_count(piece)
-        if cells <= MAX_CELLS_KEPT:
-            kept.append(_packed(piece))
+        if isinstance(piece, Block):
+            cells += len(piece.numbers) * len(piece.columns)
+            columns_kept = {name: packed(values) for name, values in piece.columns.items()}
+            piece = piece._replace(columns=columns_kept)
         else:
+            cells += len(piece.cells)
+        kept.append(piece)
+        if cells > MAX_CELLS_KEPT:
             kept.clear()
     try:
         columns = map_columns(scan, mapping)
@@ -67,18 +72,6 @@ def build(form: Format, path: Path, mapping: Mapping[str, str]) -> Record:
     return second_pass.record()
 
 
-def _cell_count(piece: Piece) -> int:
-    if isinstance(piece, Block):
-        return len(piece.numbers) * len(piece.columns)
-    return len(piece.cells)
-
-
-def _packed(piece: Piece) -> Piece:
-    if not isinstance(piece, Block):
-        return piece
-    return piece._replace(columns={name: packed(cells) for name, cells in piece.columns.items()})
-
-
 def _with_sums(piece: Piece, sums: Mapping[str, Sequence[str]]) -> Piece:
     """The piece with a column added for each sum whose parts are all present.
 
@@ -90,19 +83,8 @@ def _with_sums(piece: Piece, sums: Mapping[str, Sequence[str]]) -> Piece:
     for name, parts in sums.items():
         if piece.columns.keys() >= set(parts):
             rows = zip(*(piece.columns[part] for part in parts), strict=True)
-            added[name] = [_sum(row) for row in rows]
+            added[name] = list(map(sum_of, rows))
     return piece._replace(columns={**piece.columns, **added}) if added else piece
-
-
-def _sum(cells: Sequence[Cell]) -> Cell:
-    """The sum of the cells. If a cell is not a number, that cell itself.
-
-    A gap (None) thus stays a gap, and an error message can show a cell that holds something else.
-    """
-    for cell in cells:
-        if isinstance(cell, bool) or not isinstance(cell, int | float):
-            return cell
-    return sum(cells)
 
 
 @dataclass
@@ -178,14 +160,18 @@ class _SecondPass:
         if row.kind == "cut":
             self.cut = True
             self.notes.append(f"{where}: the log ends within it; it was left out")
-        elif row.kind == "point":
-            self._add_point(row, where)
-        else:
-            self._note_totals(row)
+            return
+        if row.kind != "point":
+            if self.columns.counted == STEP:
+                for column, cell in row.cells.items():
+                    if role(column) == TOTAL:
+                        self._note_total(cell)
+                step_columns = (self.columns.step_column or STEP, "global_step")
+                steps = map(row.cells.get, step_columns)
+                self.last_step = next((step for step in steps if type(step) is int), self.last_step)
             if row.kind == "summary" and len(self.notes) < MAX_SUMMARY_NOTES:
                 self.notes.append(f"{where}: it sums up the run and was left out")
-
-    def _add_point(self, row: Row, where: str) -> None:
+            return
         for column in self.columns.totals:
             self._note_total(row.cells.get(column))
         if self.columns.step_column is None:
@@ -214,22 +200,6 @@ class _SecondPass:
             raise RecordError(
                 f"{self.path}, {where}: column {column!r:.60} holds {cell!r:.60}; {error}"
             ) from error
-
-    def _note_totals(self, row: Row) -> None:
-        """Note the planned number of steps and the last step that a row states.
-
-        row  a row of kind "totals" or "summary"
-        """
-        if self.columns.step_column is None or self.columns.counted != STEP:
-            return
-        for column, cell in row.cells.items():
-            if role(column) == TOTAL:
-                self._note_total(cell)
-        for column in (self.columns.step_column, "global_step"):
-            step = row.cells.get(column)
-            if type(step) is int:
-                self.last_step = step
-                return
 
     def _note_total(self, cell: Cell) -> None:
         # If two totals differ, none of them is used, so a third one need not be kept.

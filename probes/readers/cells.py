@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from math import inf, isfinite, nan
 from types import NoneType
 from typing import Any
@@ -24,6 +25,8 @@ NONFINITE_WORDS = {
     "inf": inf, "+inf": inf, "infinity": inf, "+infinity": inf,
     "-inf": -inf, "-infinity": -inf,
 }  # fmt: skip
+_TENSOR = re.compile(r"\s*tensor\(\[?([^,\[\])]+)\]?(?:, \w+=[^,)]+)*\)\s*")
+"""A tensor that was not converted to a number, such as `tensor(2.5, device='cuda:0')`."""
 
 Cell = Any
 """The content of one cell: a number, a string, None for "not measured", or any other JSON value."""
@@ -32,7 +35,9 @@ Cell = Any
 def number(cell: Cell) -> float | None:
     """The number in a cell, or None if nothing was measured.
 
-    Raises ValueError for any other content, such as a word or a truth value.
+    A text that spells a number is that number, because programs that cannot write NumPy's numbers
+    as JSON write them as text. Raises ValueError for any other content, such as a word or a truth
+    value.
     """
     if cell is None or type(cell) is float:
         return cell
@@ -42,30 +47,16 @@ def number(cell: Cell) -> float | None:
             return None
         if word in NONFINITE_WORDS:
             return NONFINITE_WORDS[word]
-        cell = _number_in_text(cell)
+        tensor = _TENSOR.fullmatch(cell)
+        digits = tensor[1] if tensor else cell
+        with suppress(ValueError):
+            cell = float(digits) if "_" not in digits else cell
     if isinstance(cell, bool) or not isinstance(cell, int | float):
         raise ValueError("it must be a number, or empty where nothing was measured")
     try:
         return float(cell)
     except OverflowError as error:
         raise ValueError("it must be a number that fits 64 bits") from error
-
-
-_TENSOR = re.compile(r"\s*tensor\(\[?([^,\[\])]+)\]?(?:, \w+=[^,)]+)*\)\s*")
-
-
-def _number_in_text(text: str) -> float | str:
-    """The number that is written in a text, or the text itself if it is not a number.
-
-    Programs that cannot write NumPy's numbers as JSON write them as text. A tensor that was not
-    converted to a number is written as `tensor(2.5, device='cuda:0')`.
-    """
-    tensor = _TENSOR.fullmatch(text)
-    digits = tensor[1] if tensor else text
-    try:
-        return float(digits) if "_" not in digits else text
-    except ValueError:
-        return text
 
 
 def whole_number(cell: Cell) -> int | None:
@@ -81,12 +72,33 @@ def whole_number(cell: Cell) -> int | None:
     return cell if isinstance(cell, int) else int(value)
 
 
+def sum_of(cells: Iterable[Cell]) -> Cell:
+    """The sum of the cells. If a cell is not a number, that cell itself.
+
+    A gap (None) thus stays a gap, and an error message can show a cell that holds something else.
+    """
+    total = 0.0
+    for cell in cells:
+        if isinstance(cell, bool) or not isinstance(cell, int | float):
+            return cell
+        total += cell
+    return total
+
+
 def is_number(cell: Cell) -> bool:
     """Whether a cell holds a number, finite or not."""
     try:
         return number(cell) is not None
     except ValueError:
         return False
+
+
+def number_or_gap(text: str) -> float | None:
+    """The number that is written in a text, or None if the text is anything else."""
+    try:
+        return number(text)
+    except ValueError:
+        return None
 
 
 def is_empty(cell: Cell) -> bool:

@@ -106,7 +106,13 @@ def map_columns(scan: ColumnScan, mapping: Mapping[str, str]) -> ColumnMapping:
     given: dict[str, str] = {}
     for signal, column in mapping.items():
         _check_signal(signal)
-        _check_column(column, scan.filled)
+        if column not in scan.filled:
+            names = list(scan.filled)
+            has = f"it has {', '.join(names[:20]) or 'no columns'}"
+            hint = did_you_mean(column, names, otherwise=has)
+            raise RecordError(
+                f"the log has no column {column!r:.60}, which the mapping names ({hint})"
+            )
         given[column] = signal
     free = [column for column in scan.filled if column in scan.numeric and column not in given]
     given_step = next((column for column, signal in given.items() if signal == STEP), None)
@@ -116,15 +122,22 @@ def map_columns(scan: ColumnScan, mapping: Mapping[str, str]) -> ColumnMapping:
     signals = {column: signal for column, signal in given.items() if signal != STEP}
     signals |= _signals_by_name(free, signals)
     sums = {}
-    if not {"loss", "train_loss"} & set(signals.values()):
-        for column, (signal, parts) in _losses_in_parts(free).items():
-            if signal not in signals.values():
-                signals[column], sums[column] = signal, parts
+    if not {"loss", "train_loss"} & set(signals.values()) and loss_parts(free, "train"):
+        for signal, split in (("loss", "train"), ("val_loss", "val")):
+            parts = tuple(loss_parts(free, split))
+            if parts and signal not in signals.values():
+                sum_column = " + ".join(parts)
+                signals[sum_column], sums[sum_column] = signal, parts
     totals = tuple(column for column in free if role(column) == TOTAL) if counted == STEP else ()
     used = {*signals, step_column, *totals, *(part for parts in sums.values() for part in parts)}
     ignored = tuple(column for column in scan.filled if column not in used)
+    why_rows_are_counted = [
+        f"{column!r:.60} {reason}, so rows are counted instead"
+        for column in free
+        if counted == POSITION and (reason := scan.why_not_steps(column))
+    ]
     notes = (
-        *_note_on_steps(free, counted, scan),
+        *why_rows_are_counted[:1],
         *_notes_on_runs(signals, [column for column in ignored if column in free]),
         *(
             f"{signals[column]} is logged in parts; their sum was read: {', '.join(parts)}"
@@ -168,28 +181,6 @@ def _signals_by_name(free: Iterable[str], given: Mapping[str, str]) -> dict[str,
     return found
 
 
-def _losses_in_parts(free: Iterable[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Name of a sum -> the signal that it is (a loss) and the columns of its parts.
-
-    Empty if the training loss is not logged in parts.
-    """
-    found = {}
-    for signal, split in (("loss", "train"), ("val_loss", "val")):
-        if parts := loss_parts(free, split):
-            found[" + ".join(parts)] = (signal, tuple(parts))
-    return found if "loss" in {signal for signal, _ in found.values()} else {}
-
-
-def _note_on_steps(free: Iterable[str], counted: str, scan: ColumnScan) -> Iterator[str]:
-    """A note that says why rows are counted although a column is named like a step."""
-    if counted == POSITION:
-        reasons = ((column, scan.why_not_steps(column)) for column in free)
-        for column, reason in reasons:
-            if reason:
-                yield f"{column!r:.60} {reason}, so rows are counted instead"
-                return
-
-
 def _notes_on_runs(signals: Mapping[str, str], ignored: Iterable[str]) -> Iterator[str]:
     """Notes on tables with one column per run: which run was read, and how to read another.
 
@@ -214,11 +205,3 @@ def _check_signal(signal: str) -> None:
             f"signal {signal!r} has one value per {signal_named(signal).scope}; "
             "a column can only be mapped to a signal with one value per step"
         )
-
-
-def _check_column(column: str, columns: Iterable[str]) -> None:
-    names = list(columns)
-    if column not in names:
-        has = f"it has {', '.join(names[:20]) or 'no columns'}"
-        hint = did_you_mean(column, names, otherwise=has)
-        raise RecordError(f"the log has no column {column!r:.60}, which the mapping names ({hint})")

@@ -104,11 +104,11 @@ class ColumnScan:
         if self.epochs_can_count or new_column:
             for row in piece.rows():
                 self._add_row(row)
-            return
+        else:
+            for name, count in counts.items():
+                if count:
+                    self.filled[name] += count
         self.points += len(piece.numbers)
-        for name, count in counts.items():
-            if count:
-                self.filled[name] += count
 
     def why_not_steps(self, column: str) -> str | None:
         """The reason why a column that is named like a step does not count the steps of the run.
@@ -148,7 +148,6 @@ class ColumnScan:
             column.extend(values[in_loss_row], epochs[positions[in_loss_row]])
 
     def _add_row(self, row: Row) -> None:
-        self.points += 1
         for column, cell in row.cells.items():
             if cell is None:
                 continue

@@ -17,12 +17,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 
 from probes.readers.base import Format, Piece, Row, blocks_from_rows, row_of
 from probes.readers.column_names import (
-    CACHED_NAMES,
     EPOCH,
     LOSSES,
     STEP,
@@ -76,14 +74,12 @@ def pieces(path: Path) -> Iterator[Piece]:
     A last line without its newline is a row of kind "cut". Raises RecordError for a line that is
     not text.
     """
-    yield from blocks_from_rows(_all_rows(path))
-
-
-def _all_rows(path: Path) -> Iterator[Row]:
     counts: dict[str, float] = {}
-    for batch in batches(path):
-        for row in _rows(batch.first, batch.lines, counts):
-            yield row if batch.whole else Row(row.number, {}, "cut")
+    yield from blocks_from_rows(
+        row if batch.whole else Row(row.number, {}, "cut")
+        for batch in batches(path)
+        for row in _rows(batch.first, batch.lines, counts)
+    )
 
 
 def _rows(first: int, lines: list[str], counts: dict[str, float]) -> Iterator[Row]:
@@ -98,7 +94,10 @@ def _rows(first: int, lines: list[str], counts: dict[str, float]) -> Iterator[Ro
     for number, line in enumerate(lines, first):
         if not _MAY_HOLD_A_ROW.search(line):
             continue
-        cells = _last_state(line)
+        # If a progress bar overwrote the line, its last state with any cells is read.
+        is_overwritten = "\r" in line or "\b" in line
+        states = reversed(_OVERWRITTEN.split(line)) if is_overwritten else [line]
+        cells = next((cells for state in states if (cells := _cells(state))), {})
         is_row = any(role(name) in ROW_SIGNALS for name in cells)
         if EPOCH in cells:
             counts[EPOCH] = cells[EPOCH]
@@ -108,13 +107,6 @@ def _rows(first: int, lines: list[str], counts: dict[str, float]) -> Iterator[Ro
             yield row_of(number, counts | cells)
 
 
-def _last_state(line: str) -> dict[str, float]:
-    """The cells of a line. If a progress bar overwrote the line, its last state with any cells."""
-    is_overwritten = "\r" in line or "\b" in line
-    states = reversed(_OVERWRITTEN.split(line)) if is_overwritten else [line]
-    return next((cells for state in states if (cells := _cells(state))), {})
-
-
 def _cells(text: str) -> dict[str, float]:
     """Name -> the first number with that name. The step and the epoch are named STEP and EPOCH."""
     cells: dict[str, float] = {}
@@ -122,15 +114,10 @@ def _cells(text: str) -> dict[str, float]:
     for name, value in _named_numbers(_NOISE.sub(" ", text)):
         its_role = role(name)
         if its_role == STEP:
-            steps += [(_step_rank(name), value)] if value.is_integer() else []
+            steps += [(rank(name, STEP) or 0, value)] if value.is_integer() else []
         else:
             cells.setdefault(EPOCH if its_role == EPOCH else name, value)
     return cells | ({STEP: min(steps)[1]} if steps else {})
-
-
-@lru_cache(maxsize=CACHED_NAMES)
-def _step_rank(name: str) -> int:
-    return rank(name, STEP) or 0
 
 
 def _named_numbers(text: str) -> Iterator[tuple[str, float]]:

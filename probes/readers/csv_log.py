@@ -117,9 +117,16 @@ def _block(batch: Batch, header: _Header) -> Block | None:
         return None
     # float() accepts the underscore in 1_000, which is not a number in a log.
     has_underscore = "_" in "".join(batch.lines)
-    cells = map(_exact_cells if has_underscore else _cells, columns)
-    numbers = range(batch.first, batch.first + len(table))
-    return Block(numbers, dict(zip(header.columns, cells, strict=True)))
+    cells: dict[str, Sequence[Cell]] = {}
+    for name, texts in zip(header.columns, columns, strict=True):
+        try:
+            if has_underscore:
+                cells[name] = list(map(_cell, texts))
+            else:  # the usual case, written so that it is fast
+                cells[name] = [float(text) if text else None for text in texts]
+        except ValueError:
+            cells[name] = list(map(_cell, texts))
+    return Block(range(batch.first, batch.first + len(table)), cells)
 
 
 def _rows(path: Path, batch: Batch, header: _Header) -> Iterator[Row]:
@@ -163,18 +170,6 @@ def _cell(text: str) -> Cell:
         return float(text) if "_" not in text else text
     except ValueError:
         return None if text.strip().lower() in NOT_MEASURED else text
-
-
-def _cells(texts: Sequence[str]) -> list[Cell]:
-    """The same as `_exact_cells`, but faster. No text may contain an underscore."""
-    try:
-        return [float(text) if text else None for text in texts]
-    except ValueError:
-        return _exact_cells(texts)
-
-
-def _exact_cells(texts: Sequence[str]) -> list[Cell]:
-    return list(map(_cell, texts))
 
 
 FORMAT = Format("CSV", recognises, pieces, "line")

@@ -66,19 +66,22 @@ def logs_in(folder: Path) -> list[Path]:
 
     Hidden files and folders, links to folders and the sidecar files of records are left out.
     """
-    return sorted(path for path in _files(folder) if _is_log(path))
-
-
-def _files(folder: Path) -> Iterator[Path]:
+    found = []
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(place, name)
-            if not name.startswith(".") and not name.endswith(SIDECAR_SUFFIX) and path.is_file():
-                yield path
+            is_considered = not name.startswith(".") and not name.endswith(SIDECAR_SUFFIX)
+            if is_considered and path.is_file() and _is_log(path):
+                found.append(path)
+    return sorted(found)
 
 
 def _is_log(path: Path) -> bool:
+    """Whether a file is a record, or a log with as many rows with a loss as its format requires.
+
+    Only the beginning of the file is read.
+    """
     try:
         head = head_of(path)
     except OSError:
@@ -90,11 +93,8 @@ def _is_log(path: Path) -> bool:
     suffix = path.suffix.lower()
     considered = (form for form in formats() if form.suffixes is None or suffix in form.suffixes)
     form = next((form for form in considered if form.recognises(head)), None)
-    return form is not None and _has_loss(form, path, head)
-
-
-def _has_loss(form: Format, path: Path, head: bytes) -> bool:
-    """Whether the beginning of a file has as many rows with a loss as the format requires."""
+    if form is None:
+        return False
     if form.search_by_keys:
         return any(role(key) in LOSSES for key in keys_in(head))
     try:

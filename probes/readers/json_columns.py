@@ -34,10 +34,10 @@ def recognises(head: bytes) -> bool:
     """Whether the file is an object with a list of numbers, a pandas column, or a list of rows with
     a loss."""
     text = b"".join(head.removeprefix(BOM).split())
-    return text.startswith(b'{"') and (_NUMBERS.search(text) is not None or _lists_rows(text))
-
-
-def _lists_rows(text: bytes) -> bool:
+    if not text.startswith(b'{"'):
+        return False
+    if _NUMBERS.search(text):
+        return True
     rows = _ROWS.search(text) if b'"log_history":' not in text else None
     return rows is not None and any(role(key) in LOSSES for key in keys_in(rows[1]))
 
@@ -74,11 +74,13 @@ def _columns(value: dict[str, Any], depth: int = MAX_NESTING) -> dict[str, list[
     """
     columns: dict[str, list[Any]] = {}
     for name, cells in value.items():
-        if _is_pandas_column(cells):
+        if isinstance(cells, dict) and cells and all(map(str.isdecimal, cells)):
             # pandas writes the rows of all columns in the same order.
             columns[name] = list(cells.values())
         elif _is_rows(cells):
-            columns |= _columns_of_rows(cells)
+            rows = list(map(flat, cells))
+            for column in dict.fromkeys(chain.from_iterable(rows)):
+                columns[column] = [row.get(column) for row in rows]
         elif isinstance(cells, list):
             columns[name] = cells
         elif isinstance(cells, dict) and depth:
@@ -95,20 +97,10 @@ def _columns(value: dict[str, Any], depth: int = MAX_NESTING) -> dict[str, list[
     }
 
 
-def _is_pandas_column(cells: object) -> bool:
-    return isinstance(cells, dict) and bool(cells) and all(key.isdecimal() for key in cells)
-
-
 def _is_rows(cells: object) -> bool:
     if not isinstance(cells, list) or not cells or not all(isinstance(row, dict) for row in cells):
         return False
     return any(role(name) in LOSSES for name in flat(cells[-1]))
-
-
-def _columns_of_rows(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    flat_rows = [flat(row) for row in rows]
-    names = dict.fromkeys(chain.from_iterable(flat_rows))
-    return {name: [row.get(name) for row in flat_rows] for name in names}
 
 
 FORMAT = Format("JSON object of lists", recognises, pieces, "entry")

@@ -35,7 +35,12 @@ def recognises(head: bytes) -> bool:
     file, it counts as JSON lines only if a loss in it is a single value rather than a list.
     """
     lines = first_lines(head, MAX_CHECKED_LINES)
-    row = next((_object(line) for line in lines if line.strip() != "{}"), {})
+    try:
+        row = json.loads(next((line for line in lines if line.strip() != "{}"), "{}"))
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(row, dict):
+        return False
     cells = flat(row)
     if "log_history" in row or all(isinstance(value, list) for value in cells.values()):
         return False
@@ -43,14 +48,6 @@ def recognises(head: bytes) -> bool:
         role(name) in LOSSES and not isinstance(value, list) for name, value in cells.items()
     )
     return len(lines) > 1 or has_loss or not json_columns.recognises(head)
-
-
-def _object(line: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def pieces(path: Path) -> Iterator[Piece]:

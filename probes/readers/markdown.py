@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from probes.readers.base import Format, Piece, Row, blocks_from_rows
-from probes.readers.cells import Cell, is_number
+from probes.readers.cells import number_or_gap
 from probes.readers.column_names import LOSSES, role
 from probes.readers.line_batches import BOM, batches
 
@@ -66,14 +66,10 @@ def _rows(lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
             texts = [text.strip(_MARKS) for text in _BARS.split(_OUTER_BARS.sub("", line))]
         if names and len(texts) != len(names):
             return
-        cells = dict(zip(names, map(_cell, texts), strict=True)) if names else {}
+        cells = dict(zip(names, map(number_or_gap, texts), strict=True)) if names else {}
         if any(cell is not None for cell in cells.values()):
             yield Row(number, {name: cell for name, cell in cells.items() if name})
         previous = texts
-
-
-def _cell(text: str) -> Cell:
-    return float(text) if is_number(text) else None
 
 
 FORMAT = Format("Markdown table", recognises, pieces, "line", NO_SUFFIXES)

@@ -156,7 +156,19 @@ class SeriesMerger:
             self._dropped_rows += 1
             return
         if passed:
-            self._resume(step, max(passed), where)
+            self._resumes += 1
+            if self._resumes <= MAX_RESUME_NOTES:
+                first = min(series.steps[0] for series in self._series.values() if series)
+                consequence = (
+                    "the log begins again; the run before it was left out"
+                    if step <= first
+                    else f"the run was resumed; what the log held from step {step} on was replaced"
+                )
+                self._resume_notes.append(
+                    f"{where}: step {step} comes after step {max(passed)}, so {consequence}"
+                )
+            for series in self._series.values():
+                series.cut(step)
         replaced = [self._series[signal].append(step, value) for signal, value in values.items()]
         self._repeated_rows += any(replaced)
 
@@ -206,23 +218,3 @@ class SeriesMerger:
                 "its own step"
             )
         return notes
-
-    def _resume(self, step: int, last: int, where: str) -> None:
-        """Cut every series at the step, and note that the run was resumed or started again.
-
-        last   the largest step among the last steps of the signals in the row
-        where  the place of the row in the file
-        """
-        self._resumes += 1
-        if self._resumes <= MAX_RESUME_NOTES:
-            first = min(series.steps[0] for series in self._series.values() if series)
-            self._resume_notes.append(
-                f"{where}: step {step} comes after step {last}, so "
-                + (
-                    "the log begins again; the run before it was left out"
-                    if step <= first
-                    else f"the run was resumed; what the log held from step {step} on was replaced"
-                )
-            )
-        for series in self._series.values():
-            series.cut(step)

@@ -63,7 +63,18 @@ def _rows(
         bytes_read += len(raw) + FRAME_BYTES
         try:
             event = parse(raw)
-            scalars = dict(_scalars(event, array_of))
+            scalars: dict[str, Cell] = {}
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    scalars[value.tag] = float(value.simple_value)
+                # TensorFlow 2 writes a scalar as a tensor. Its stated shape is checked before an
+                # array is made, because a few damaged bytes may state a shape of any size.
+                elif (
+                    value.HasField("tensor")
+                    and value.tensor.dtype in NUMBER_TYPES
+                    and all(axis.size == 1 for axis in value.tensor.tensor_shape.dim)
+                ):
+                    scalars[value.tag] = float(array_of(value.tensor).item())
         # Versions of protobuf define DecodeError in different modules, and a damaged tensor may
         # raise any exception.
         except Exception as error:
@@ -90,24 +101,6 @@ def _complete(events: Iterable[bytes]) -> Iterator[bytes]:
         yield from events
     except (MemoryError, OverflowError):
         return
-
-
-def _scalars(event: Any, array_of: Callable[[Any], Any]) -> Iterator[tuple[str, float]]:
-    """Tag and value of each scalar in an event. TensorFlow 2 writes a scalar as a tensor."""
-    for value in event.summary.value:
-        if value.HasField("simple_value"):
-            yield value.tag, float(value.simple_value)
-        elif value.HasField("tensor") and _is_one_number(value.tensor):
-            yield value.tag, float(array_of(value.tensor).item())
-
-
-def _is_one_number(tensor: Any) -> bool:
-    """Whether a tensor holds a single number.
-
-    Its stated shape is checked before an array is made, because a few damaged bytes may state a
-    shape of any size.
-    """
-    return tensor.dtype in NUMBER_TYPES and all(axis.size == 1 for axis in tensor.tensor_shape.dim)
 
 
 FORMAT = Format("TensorBoard events", recognises, pieces, "event")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 from probes.readers.base import (
@@ -46,18 +47,18 @@ def pieces(path: Path) -> Iterator[Piece]:
         )
     for begin in range(0, len(history), ROWS_PER_BLOCK):
         entries, first = history[begin : begin + ROWS_PER_BLOCK], begin + 1
-        if set(map(type, entries)) == {dict} and not any(map(is_summary, entries)):
-            yield from blocks_from_points(range(first, first + len(entries)), entries)
+        objects = list(takewhile(lambda entry: isinstance(entry, dict), entries))
+        if len(objects) == len(entries) and not any(map(is_summary, objects)):
+            yield from blocks_from_points(range(first, first + len(entries)), objects)
         else:
-            yield from blocks_from_rows(_rows(path, first, entries))
+            rows = [row_of(first + place, cells) for place, cells in enumerate(objects)]
+            yield from blocks_from_rows(rows)
+            if len(objects) < len(entries):
+                raise RecordError(
+                    f"{path}, entry {first + len(objects)} is {entries[len(objects)]!r:.60}; "
+                    "it must be an object"
+                )
     yield Row(len(history), state, "totals")
-
-
-def _rows(path: Path, first: int, entries: list[object]) -> Iterator[Row]:
-    for number, entry in enumerate(entries, first):
-        if not isinstance(entry, dict):
-            raise RecordError(f"{path}, entry {number} is {entry!r:.60}; it must be an object")
-        yield row_of(number, entry)
 
 
 FORMAT = Format("Hugging Face trainer state", recognises, pieces, "entry", search_by_keys=True)
