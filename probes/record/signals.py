@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from probes.common.text import did_you_mean
 
-Scope = Literal["run", "layer", "matrix", "head", "class", "site", "batch"]
+Scope = Literal["run", "layer", "matrix", "head", "class", "metric", "site", "batch"]
 Cadence = Literal["step", "evaluation"]
 Reading = float | Mapping[str, float] | Sequence[float] | npt.NDArray[Any] | None
 """The value of one signal in one row: a number, a mapping from site to number, a sequence of
@@ -33,8 +33,8 @@ class Signal:
     """A row of the table of signals.
 
     unit     the unit of its values
-    scope    what the signal has one value for: the whole run, each layer, matrix, head, class or
-             site, or each row of the batch
+    scope    what the signal has one value for: the whole run, each layer, matrix, head, class,
+             metric or site, or each row of the batch
     cadence  whether it is measured at every step or only at evaluations
     formula  how it is computed, in words
     source   publication or definition from which the formula comes
@@ -82,6 +82,11 @@ SIGNALS: tuple[Signal, ...] = (
         "val_loss_by_class_compositional", NATS, "class", "evaluation",
         "val_loss_by_class over only the rows whose word can be inferred from other rows",
         "per-class decomposition of the loss",
+    ),
+    Signal(
+        "metric", "unit of the metric", "metric", "evaluation",
+        "a measure of quality other than the loss, such as accuracy; its name says which",
+        "the log; which way is better: its name, or the fact `metric_direction`",
     ),
     Signal(
         "lr", "1", "run", "step",

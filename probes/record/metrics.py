@@ -1,0 +1,63 @@
+"""Metrics: measures of quality that a log holds beside its loss, and whether more is better.
+
+A metric is recognised by the words of its name: `val_accuracy`, `eval/f1`, `test_wer`. For any
+other name the fact `metric_direction` says which way is better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+Direction = Literal["up", "down"]
+"""Whether higher ("up") or lower ("down") values of a metric are better."""
+UP_WORDS = frozenset(
+    {
+        "acc", "acc1", "acc5", "accs", "accuracy", "accuracies", "top1", "top5", "f1", "auc",
+        "auroc", "auprc", "map", "map50", "map95", "ap", "ap50", "ap75", "recall", "precision",
+        "r1", "r5", "r10", "ndcg", "mrr", "bleu", "sacrebleu", "rouge", "rouge1", "rouge2",
+        "rougel", "rougelsum", "meteor", "iou", "miou", "dice", "psnr", "ssim", "mcc", "matthews",
+        "kappa", "r2", "pearson", "spearman", "margins",
+    }
+)  # fmt: skip
+"""Words in the name of a metric for which higher is better."""
+DOWN_WORDS = frozenset(
+    {"wer", "cer", "ter", "ppl", "perplexity", "error", "err", "mae", "rmse", "mape", "fid"}
+)
+"""Words in the name of a metric for which lower is better."""
+OTHER_WORDS = frozenset({"loss", "time", "runtime", "second", "seconds", "step", "steps", "std"})
+"""Words that no metric has in its name. `error_loss` is a loss, `map_time` a duration."""
+ACCURACY_WORDS = frozenset({"acc", "acc1", "accs", "accuracy", "accuracies", "top1"})
+"""Words in the name of a metric that is the share of right answers."""
+HELD_OUT_WORDS = frozenset({"val", "valid", "validation", "eval", "dev", "test", "metrics"})
+"""Words in the name of a metric that was measured on rows the model was not trained on."""
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name in lower case: `metrics/mAP50-95(B)` -> metrics, map50, 95, b."""
+    return "".join(c if c.isalnum() else " " for c in name.lower()).split()
+
+
+def direction_of(name: str, stated: Mapping[str, object] | None = None) -> Direction | None:
+    """Which way a metric is better, None when neither its name nor `stated` says it.
+
+    stated   the fact `metric_direction`: name -> "up" or "down"
+    """
+    given = (stated or {}).get(name)
+    if given in ("up", "down"):
+        return "up" if given == "up" else "down"
+    words = set(words_of(name))
+    if words & OTHER_WORDS:
+        return None
+    if words & UP_WORDS:
+        return "up"
+    return "down" if words & DOWN_WORDS else None
+
+
+def is_accuracy(name: str) -> bool:
+    """Whether a metric is the share, or the percentage, of right answers."""
+    return direction_of(name) == "up" and bool(set(words_of(name)) & ACCURACY_WORDS)
+
+
+def is_held_out(name: str) -> bool:
+    """Whether a metric was measured on rows that the model was not trained on."""
+    return bool(set(words_of(name)) & HELD_OUT_WORDS)
