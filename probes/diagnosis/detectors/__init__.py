@@ -1,29 +1,33 @@
-"""The detectors in order of precedence, and the symptoms they find. Each file holds one fault: its
-symptoms, its limits and the function that looks for them."""
+"""The detectors in order of precedence, and the symptoms they find. Each file of this folder holds
+one fault: its symptoms, its limits and the function that looks for them."""
 
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 
 from probes.diagnosis.base import Detector, Finding, Language, Symptom
-from probes.diagnosis.detectors import (
-    at_ln_k,
-    dead_neurons,
-    divergence,
-    exploding_gradients,
-    first_update,
-    floor,
-    initial_activation,
-    initial_gradient,
-    initial_loss,
-    loss_spike,
-    loss_zero,
-    nonfinite,
-    overfitting,
-    rate_too_high,
-    schedule,
-    stalled,
-    stuck_heads,
-    vanishing_gradients,
+
+MODULES = (
+    "nonfinite",
+    "loss_zero",
+    "initial_loss",
+    "initial_activation",
+    "initial_gradient",
+    "first_update",
+    "schedule",
+    "floor",
+    "stalled",
+    "at_ln_k",
+    "loss_spike",
+    "divergence",
+    "vanishing_gradients",
+    "exploding_gradients",
+    "rate_too_high",
+    "dead_neurons",
+    "stuck_heads",
+    "overfitting",
 )
+"""The files of this folder in order of precedence: findings are listed in this order. A new
+detector needs one line here."""
 
 
 def symptoms_by_name(detectors: Iterable[Detector]) -> Mapping[str, Symptom]:
@@ -41,28 +45,13 @@ def symptoms_by_name(detectors: Iterable[Detector]) -> Mapping[str, Symptom]:
     return symptoms
 
 
-DETECTORS: tuple[Detector, ...] = (
-    nonfinite.DETECTOR,
-    loss_zero.DETECTOR,
-    initial_loss.DETECTOR,
-    initial_activation.DETECTOR,
-    initial_gradient.DETECTOR,
-    first_update.DETECTOR,
-    schedule.DETECTOR,
-    schedule.DETECTOR_WITHOUT_SCHEDULE,
-    floor.DETECTOR,
-    stalled.DETECTOR,
-    at_ln_k.DETECTOR,
-    loss_spike.DETECTOR,
-    divergence.DETECTOR,
-    vanishing_gradients.DETECTOR,
-    exploding_gradients.DETECTOR,
-    rate_too_high.DETECTOR,
-    dead_neurons.DETECTOR,
-    stuck_heads.DETECTOR,
-    overfitting.DETECTOR,
-    overfitting.DETECTOR_FOR_FEW_EVALUATIONS,
+DETECTORS: tuple[Detector, ...] = tuple(
+    value
+    for name in MODULES
+    for value in vars(import_module(f"{__name__}.{name}")).values()
+    if isinstance(value, Detector)
 )
+"""All detectors: those of each file in MODULES, in the order in which the file defines them."""
 SYMPTOMS: Mapping[str, Symptom] = symptoms_by_name(DETECTORS)
 
 

@@ -73,11 +73,18 @@ def judge(evidence: Evidence) -> list[Finding]:
     loss, val = evidence.training_loss(), evidence.curve_or_empty("val_loss")
     signal, end, rounding = evidence.loss_signal, evidence.last_step, rounding_step(loss.values)
     late_level = _late_level(loss)
-    for k in _class_counts(evidence):
+    class_counts = CLASS_COUNTS
+    if evidence.facts.get("vocab_size") is not None:
+        evidence.uniform_loss()  # raises when the vocabulary is unusable
+        k = int(evidence.number("vocab_size"))
+        class_counts = range(k, k + 1)
+    for k in class_counts:
         limit = log(k) - MAX_MEAN_BELOW / k
         if _is_throughout(loss, k, rounding):
             return [AT_LN_K.found(end, float(loss.values.mean()), site=signal, limit=limit)]
-        if _came_down(loss, k, rounding) and _validation_agrees(val, k):
+        # A validation loss elsewhere shows that the model knows something of its input.
+        val_agrees = not len(val) or abs(_late_level(val) - log(k)) <= MAX_MEAN_ABOVE / k
+        if val_agrees and _came_down(loss, k, rounding):
             segments = loss.segments
             return [
                 AT_LN_K.found(
@@ -96,15 +103,6 @@ def judge(evidence: Evidence) -> list[Finding]:
                 AT_LN_K.found(end, mean, site="val_loss", limit=limit, source=SOURCE_OF_VALIDATION)
             ]
     return []
-
-
-def _class_counts(evidence: Evidence) -> range:
-    """The values of K to try: the stated vocabulary, or all of CLASS_COUNTS."""
-    if evidence.facts.get("vocab_size") is None:
-        return CLASS_COUNTS
-    evidence.uniform_loss()  # raises when the vocabulary is unusable
-    k = int(evidence.number("vocab_size"))
-    return range(k, k + 1)
 
 
 def _is_throughout(curve: Curve, k: int, rounding: float) -> bool:
@@ -140,12 +138,6 @@ def _came_down(loss: Curve, k: int, rounding: float) -> bool:
         and (weighted <= above + MAX_SEGMENT_ERRORS * segments.error[half:]).all()
         and loss.values[:MIN_SEGMENT_POINTS].max() > log(k) + MAX_MEAN_ABOVE / k
     )
-
-
-def _validation_agrees(val: Curve, k: int) -> bool:
-    """Whether the second half of the validation loss is at ln K. True when there is no validation
-    loss."""
-    return not len(val) or abs(_late_level(val) - log(k)) <= MAX_MEAN_ABOVE / k
 
 
 def _late_level(curve: Curve) -> float:

@@ -23,14 +23,15 @@ DEAD = Symptom(
 
 
 def judge(evidence: Evidence) -> list[Finding]:
+    sites = evidence.sites("dead_fraction")
+    if not sites:
+        raise CannotJudgeError("dead_fraction was not recorded")
     findings = []
-    for site in evidence.sites("dead_fraction"):
+    for site in sites:
         steps, fractions = evidence.series("dead_fraction", site)
         if (above := np.flatnonzero(fractions > MAX_DEAD_FRACTION)).size:
             first = above[0]
             findings.append(DEAD.found(steps[first], float(fractions[first]), site=site))
-    if not evidence.sites("dead_fraction"):
-        raise CannotJudgeError("dead_fraction was not recorded")
     return findings
 
 

@@ -54,6 +54,11 @@ def judge(evidence: Evidence) -> list[Finding]:
         )
     if not evidence.cached(high_end):
         return []
+    # The loss has not risen up to the last segment at whose level it is no higher than at its
+    # start plus the noise of a point.
+    loss = evidence.training_loss()
+    low_losses = np.flatnonzero(loss.segments.level <= loss.start_level + loss.segments.noise)
+    last_low_step = loss.segments.last_step[low_losses[-1]] if len(low_losses) else -1
     segments = log_norm.segments
     low = int(segments.level.argmin())
     later = np.arange(len(segments.level)) > low
@@ -63,7 +68,7 @@ def judge(evidence: Evidence) -> list[Finding]:
     before_loss = (
         later
         & (growth >= np.maximum(np.log(MIN_GROWTH_BEFORE_LOSS), errors))
-        & (segments.last_step <= _last_step_of_low_loss(evidence.training_loss()))
+        & (segments.last_step <= last_low_step)
     )
     needed = min(MIN_GROWN_SEGMENTS, len(growth) // MIN_SEGMENTS)
     if grown.sum() < needed or not before_loss.any():
@@ -71,14 +76,6 @@ def judge(evidence: Evidence) -> list[Finding]:
     times = float(np.exp(median(growth[grown])))
     onset = int(segments.first_step[before_loss.argmax()])
     return [RISING.found(evidence.last_step, times, onset=onset)]
-
-
-def _last_step_of_low_loss(loss: Curve) -> int:
-    """The last step of the last segment whose level is no higher than the start of the loss plus
-    the noise of a point; -1 when there is none."""
-    segments = loss.segments
-    low = np.flatnonzero(segments.level <= loss.start_level + segments.noise)
-    return int(segments.last_step[low[-1]]) if len(low) else -1
 
 
 DETECTOR = Detector("exploding-gradients", judge, (RISING,), at_end=True)

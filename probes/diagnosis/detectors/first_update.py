@@ -53,15 +53,6 @@ AT_PEAK = Symptom(
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    change, site = max(_relative_changes(evidence))
-    if not change > MAX_RELATIVE_CHANGE:
-        return []
-    # A rate that starts at its peak supports the finding. It is no fault by itself.
-    return [LARGE.found(0, change, site=site), *_starts_at_peak(evidence)]
-
-
-def _relative_changes(evidence: Evidence) -> list[tuple[float, str]]:
-    """Relative change of each matrix's output by the first update, with the matrix's name."""
     fan_in = evidence.fact("fan_in")
     if not isinstance(fan_in, Mapping):
         raise CannotJudgeError(
@@ -78,19 +69,19 @@ def _relative_changes(evidence: Evidence) -> list[tuple[float, str]]:
         raise CannotJudgeError(
             "update_weight_ratio was not recorded for any matrix whose fan_in is stated"
         )
-    return [
+    change, site = max(
         (evidence.at_start("update_weight_ratio", site) * sqrt(count), site)
         for site, count in counts.items()
-    ]
-
-
-def _starts_at_peak(evidence: Evidence) -> list[Finding]:
-    if not evidence.sites("lr"):
+    )
+    if not change > MAX_RELATIVE_CHANGE:
         return []
-    steps, rates = evidence.series("lr")
-    if len(rates) < 2 or steps[0] != 0 or not 0 < rates[1] <= rates[0]:
-        return []
-    return [AT_PEAK.found(steps[1], float(rates[0]), limit=float(rates[1]))]
+    findings = [LARGE.found(0, change, site=site)]
+    # A rate that starts at its peak supports this finding. It is no fault by itself.
+    if evidence.sites("lr"):
+        steps, rates = evidence.series("lr")
+        if len(rates) > 1 and steps[0] == 0 and 0 < rates[1] <= rates[0]:
+            findings.append(AT_PEAK.found(steps[1], float(rates[0]), limit=float(rates[1])))
+    return findings
 
 
 DETECTOR = Detector("first-update", judge, (LARGE, AT_PEAK))

@@ -1,5 +1,5 @@
-"""Finds a loss that jumps and stays up, so that within one step it gives back (loses again) a good
-part of what was learned.
+"""Finds a loss that jumps and stays up. Within one step it gives back (loses again) a good part of
+what was learned.
 
 An unusual batch raises a single point, while a damaged model needs several steps to recover. So two
 points in a row must lie above the median of the points before them, by several times the largest
@@ -9,7 +9,6 @@ confident. A single high point is not a spike, even if it is above the initial l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import sqrt
 from typing import NamedTuple
 
@@ -90,23 +89,10 @@ class Rises(NamedTuple):
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    loss = evidence.curve("loss")
+    loss, rate = evidence.curve("loss"), evidence.curve_or_empty("lr")
     if len(loss) <= LEVEL_POINTS:
         raise CannotJudgeError(f"{len(loss)} finite points of loss; {LEVEL_POINTS + 1} are needed")
-    shares = np.zeros(len(loss))
-    for i, share in _spikes(loss.values):
-        if not _is_restart(evidence, int(loss.steps[i])):
-            shares[i + 1] = share
-    return [
-        SPIKE.found(loss.steps[i], float(shares[i]), onset=int(loss.steps[i - 1]))
-        for i in worsening(shares, MIN_SHARE_GIVEN_BACK_AT_ONCE, "above")
-    ]
-
-
-def _spikes(losses: Column) -> Iterator[tuple[int, float]]:
-    """Index of the first of the two high points of each spike, and the share of what was learned
-    that the spike gives back."""
-    rises = _rises(losses)
+    losses, rises = loss.values, _rises(loss.values)
     learned = float(median(losses[:START_POINTS])) - rises.level
     height = np.minimum(losses, np.r_[losses[1:], -np.inf]) - rises.level
     candidates = (
@@ -114,46 +100,46 @@ def _spikes(losses: Column) -> Iterator[tuple[int, float]]:
         & (height > MIN_SHARE_GIVEN_BACK_AT_ONCE * learned)
         & (learned > 0)
     )
+    shares = np.zeros(len(loss))
     for i in LEVEL_POINTS + np.flatnonzero(candidates[LEVEL_POINTS:]):
-        before = losses[max(0, i - RECENT_POINTS) : i]
-        noise = noise_at_lag(before)
+        noise = noise_at_lag(losses[max(0, i - RECENT_POINTS) : i])
         detrended = (losses - rises.level)[max(START_POINTS, i - RECENT_POINTS) : i]
         smoothed = Curve(np.arange(len(detrended)), detrended).correlation_length > 1
         times = MIN_TIMES_LARGEST_RISE_SMOOTHED if smoothed else MIN_TIMES_LARGEST_RISE
         usual_rise = max(rises.recent[i], MIN_LARGEST_RISE_IN_SIGMAS * noise)
         start_error = MEDIAN_ERROR_FACTOR / sqrt(START_POINTS) * noise
-        if learned[i] > MIN_FALL_ERRORS * start_error and height[i] > times * usual_rise:
-            yield int(i), float(height[i] / learned[i])
+        end = int(np.searchsorted(rate.steps, loss.steps[i], side="right"))
+        rates = rate.values[max(0, end - RECENT_POINTS) : end]
+        restarts = len(rates) > 1 and rates[-1] > MIN_RATE_GROWTH_OF_RESTART * median(rates[:-1])
+        if (
+            learned[i] > MIN_FALL_ERRORS * start_error
+            and height[i] > times * usual_rise
+            and not restarts
+        ):
+            # The spike is known at the second of its two high points.
+            shares[i + 1] = height[i] / learned[i]
+    return [
+        SPIKE.found(loss.steps[i], float(shares[i]), onset=int(loss.steps[i - 1]))
+        for i in worsening(shares, MIN_SHARE_GIVEN_BACK_AT_ONCE, "above")
+    ]
 
 
 def _rises(losses: Column) -> Rises:
-    level = _medians_before(losses)
+    """What each of the losses [n] is compared with.
+
+    The median of the points before is NaN for the first START_POINTS points. It is over all earlier
+    points where there are fewer than LEVEL_POINTS."""
+    level = np.full(len(losses), np.nan)
+    for end in range(START_POINTS, min(LEVEL_POINTS, len(losses))):
+        level[end] = median(losses[:end])
+    windows = sliding_window_view(losses, LEVEL_POINTS)[:-1]
+    for begin in range(0, len(windows), CHUNK):
+        chunk = windows[begin : begin + CHUNK]
+        level[LEVEL_POINTS + begin : LEVEL_POINTS + begin + CHUNK] = median(chunk)
     rise = np.nan_to_num(losses - level, nan=-np.inf)
     padded = np.r_[np.full(RECENT_POINTS, -np.inf), rise]
     recent = sliding_window_view(padded, RECENT_POINTS)[: len(losses)].max(axis=1)
     return Rises(level, recent, np.r_[-np.inf, np.maximum.accumulate(rise)[:-1]])
-
-
-def _medians_before(values: Column) -> Column:
-    """Median of the LEVEL_POINTS values before each value, or of all before it where there are
-    fewer; NaN for the first START_POINTS values."""
-    medians = np.full(len(values), np.nan)
-    for end in range(START_POINTS, min(LEVEL_POINTS, len(values))):
-        medians[end] = median(values[:end])
-    windows = sliding_window_view(values, LEVEL_POINTS)[:-1]
-    for begin in range(0, len(windows), CHUNK):
-        medians[LEVEL_POINTS + begin : LEVEL_POINTS + begin + CHUNK] = median(
-            windows[begin : begin + CHUNK]
-        )
-    return medians
-
-
-def _is_restart(evidence: Evidence, step: int) -> bool:
-    """Whether the learning rate at a step is far above that of the points before."""
-    rate = evidence.curve_or_empty("lr")
-    end = int(np.searchsorted(rate.steps, step, side="right"))
-    recent = rate.values[max(0, end - RECENT_POINTS) : end]
-    return bool(len(recent) > 1 and recent[-1] > MIN_RATE_GROWTH_OF_RESTART * median(recent[:-1]))
 
 
 DETECTOR = Detector("loss-spike", judge, (SPIKE,))

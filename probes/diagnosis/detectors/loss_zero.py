@@ -79,8 +79,14 @@ class Zeros(NamedTuple):
 
 def judge(evidence: Evidence) -> list[Finding]:
     zeros = first_zeros(evidence)
-    if zeros is None or not _falls_at_once(zeros.before) or _gradient_arrives(evidence, zeros):
+    if zeros is None or (zeros.before.size and not _falls_at_once(zeros.before)):
         return []
+    if evidence.sites("grad_norm"):
+        # A loss with a gradient is not lost, however small it is.
+        steps, norms = evidence.series("grad_norm")
+        during = norms[(steps >= zeros.onset) & (steps <= zeros.known)]
+        if (np.isfinite(during) & (during != 0)).any():
+            return []
     smallest = float(zeros.before.min()) if zeros.before.size else 0.0
     return [
         ZERO_LOSS.found(
@@ -90,10 +96,10 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 
 def first_zeros(evidence: Evidence, from_first: int = MIN_ZEROS_FROM_FIRST) -> Zeros | None:
-    """The first zeros of the training loss; None when there are too few in a row. Later zeros do
-    not count, since a loss that leaves 0 shows that 0 is a valid value. `from_first` is the number
-    of zeros that is needed when no point came before them. Raises CannotJudgeError without a
-    loss."""
+    """The first zeros of the training loss; None when there are too few in a row.
+
+    Later zeros do not count, since a loss that leaves 0 shows that 0 is a valid value. `from_first`
+    zeros are needed when no point came before them. Raises CannotJudgeError without a loss."""
     steps, losses = evidence.series(evidence.loss_signal)
     is_zero = losses == 0
     first = int(is_zero.argmax())
@@ -111,10 +117,8 @@ def first_zeros(evidence: Evidence, from_first: int = MIN_ZEROS_FROM_FIRST) -> Z
 
 
 def _falls_at_once(before: Column) -> bool:
-    """Whether the loss fell to 0 at once, judged by its values [n] before the zeros. True when
-    there are no values; False when there are too few to show how the loss got there."""
-    if not before.size:
-        return True
+    """Whether the loss fell to 0 at once, judged by its values [n >= 1] before the zeros. False
+    when there are too few values to show how the loss got there."""
     last, smallest = before[-POINTS_BEFORE:], _smallest_shown(before)
     if (
         len(last) < POINTS_BEFORE
@@ -143,15 +147,6 @@ def _smallest_shown(values: Column) -> float:
         if (np.abs(scaled - np.round(scaled)) <= FLOAT32_RESOLUTION * scaled).all():
             return max(resolved, 10.0**-decimals)
     return resolved
-
-
-def _gradient_arrives(evidence: Evidence, zeros: Zeros) -> bool:
-    """Whether some gradient norm is finite and not 0 while the loss is 0."""
-    if not evidence.sites("grad_norm"):
-        return False
-    steps, norms = evidence.series("grad_norm")
-    during = norms[(steps >= zeros.onset) & (steps <= zeros.known)]
-    return bool((np.isfinite(during) & (during != 0)).any())
 
 
 DETECTOR = Detector("loss-zero", judge, (ZERO_LOSS,))

@@ -85,48 +85,34 @@ def judge(evidence: Evidence) -> list[Finding]:
     if not any(evidence.sites(name) for name in BY_NAME if name != "batch_ids"):
         raise CannotJudgeError("no signal was recorded")
     counts = {site: evidence.series(COUNT, site) for site in evidence.sites(COUNT)}
-    gradients = _gradients(
-        evidence, {site: series for site, series in counts.items() if _is_gradient(site)}
-    )
-    others = [series for site, series in counts.items() if not _is_gradient(site)]
-    elsewhere = [int(steps[bad > 0][0]) for steps, bad in others if (bad > 0).any()]
-    proofs = [
-        *elsewhere,
-        *_lost_with_loss_of_zero(evidence, gradients),
-        *_lost_for_good(evidence, gradients),
-    ]
+    none = np.empty(0, dtype=np.int64)
+    bad, good, proofs = [none], [none], []
+    for site, (steps, count) in counts.items():
+        if site.partition(".")[0] in GRADIENTS or site.endswith(".grad"):
+            bad.append(steps[count > 0])
+            good.append(steps[count == 0])
+        else:
+            proofs += steps[count > 0][:1].tolist()
+    if evidence.sites("grad_norm"):
+        steps, norms = evidence.unchecked_series("grad_norm")
+        good.append(steps[np.isfinite(norms)])
+    all_bad, all_good = distinct(np.concatenate(bad)), distinct(np.concatenate(good))
+    gradients = Gradients(all_bad, all_good[~np.isin(all_good, all_bad, assume_unique=True)])
+    proofs += _lost_with_loss_of_zero(evidence, gradients)
+    proofs += _lost_for_good(evidence, gradients)
     if not proofs:
         return []
     step = min(proofs)
     onset = min([step, *gradients.unbroken_run(step)[:1].tolist()])
-    site, count = _first_site(onset, counts)
-    return [NON_FINITE.found(step, count, site=site, onset=None if onset == step else onset)]
-
-
-def _is_gradient(site: str) -> bool:
-    return site.partition(".")[0] in GRADIENTS or site.endswith(".grad")
-
-
-def _gradients(evidence: Evidence, counts: Counts) -> Gradients:
-    bad = [steps[count > 0] for steps, count in counts.values()]
-    good = [steps[count == 0] for steps, count in counts.values()]
-    if evidence.sites("grad_norm"):
-        steps, norms = evidence.unchecked_series("grad_norm")
-        good.append(steps[np.isfinite(norms)])
-    none = np.empty(0, dtype=np.int64)
-    all_bad = distinct(np.concatenate([none, *bad]))
-    all_good = distinct(np.concatenate([none, *good]))
-    return Gradients(all_bad, all_good[~np.isin(all_good, all_bad, assume_unique=True)])
-
-
-def _first_site(step: int, counts: Counts) -> tuple[str, float]:
-    """The first site that had values that were not finite at a step, and the number of those
-    values."""
-    for site, (steps, count) in counts.items():
-        at = int(np.searchsorted(steps, step))
-        if at < len(steps) and steps[at] == step and count[at] > 0:
-            return site, float(count[at])
-    raise AssertionError(f"nothing was counted at step {step}")
+    # At the onset some site has such values, since each proof and each bad step was counted.
+    site, count_at_onset = next(
+        (site, float(count[steps == onset][0]))
+        for site, (steps, count) in counts.items()
+        if (count[steps == onset] > 0).any()
+    )
+    return [
+        NON_FINITE.found(step, count_at_onset, site=site, onset=None if onset == step else onset)
+    ]
 
 
 def _lost_with_loss_of_zero(evidence: Evidence, gradients: Gradients) -> list[int]:

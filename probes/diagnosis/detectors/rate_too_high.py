@@ -7,14 +7,10 @@ loss as well, but that is intended."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
-from probes.diagnosis.curves import Curve, Segments
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
-from probes.record import Column, Steps
 
 MIN_SHARE_GIVEN_BACK_WITH_RATE = 0.25
 """The loss must give back more than this share of what was learned as the rate rises."""
@@ -53,52 +49,18 @@ RISES_WITH_LR = Symptom(
 )
 
 
-class Rise(NamedTuple):
-    """A rise of the loss, from the segment `low` to the segment `high`.
-
-    learned      how far the loss had fallen by `low`
-    given_back   how far it rose from there
-    """
-
-    low: int
-    high: int
-    learned: float
-    given_back: float
-
-
 def judge(evidence: Evidence) -> list[Finding]:
-    loss = evidence.training_loss()
-    segments = loss.segments
-    rates = _rates_at(loss.steps, evidence.curve("lr"))
-    ends = np.searchsorted(loss.steps, segments.last_step)
-    rise = _last_rise(loss, rates[ends], np.maximum.accumulate(rates)[ends])
-    if rise is None or not _ends_no_better(segments, rates[ends], rise):
-        return []
-    share, onset = rise.given_back / rise.learned, int(segments.first_step[rise.low + 1])
-    return [RISES_WITH_LR.found(evidence.last_step, share, onset=onset)]
-
-
-def _rates_at(steps: Steps, rate: Curve) -> Column:
-    """The learning rate at the points of the loss. Raises CannotJudgeError when no rate is finite
-    or the rate does not rise."""
+    loss, rate = evidence.training_loss(), evidence.curve("lr")
     if not len(rate):
         raise CannotJudgeError("no rate is finite")
-    rates = np.interp(steps, rate.steps, rate.values)
+    rates = np.interp(loss.steps, rate.steps, rate.values)
     if rates.max() <= MIN_RATE_RISE * rates[0]:
         raise CannotJudgeError("the rate never rises: no lower rate to compare with")
-    return rates
-
-
-def _last_rise(loss: Curve, rates: Column, highest: Column) -> Rise | None:
-    """The last rise that starts where the loss is at its lowest level so far and the learning rate
-    at its highest so far; None when there is no such rise.
-
-    rates     learning rate at the end of each segment, [B]
-    highest   highest learning rate up to there, [B]
-    """
-    segments, error = loss.segments, loss.level_error
-    level, noise = segments.level, segments.noise
-    found = None
+    level, noise, error = loss.segments.level, loss.segments.noise, loss.level_error
+    ends = np.searchsorted(loss.steps, loss.segments.last_step)
+    rates, highest = rates[ends], np.maximum.accumulate(rates)[ends]  # per segment, [B]
+    # The last rise counts that starts at the lowest level and the highest rate so far.
+    rise = None
     for low in range(len(level) - 1):
         if level[low] > level[: low + 1].min() or rates[low] < highest[low]:
             continue
@@ -116,17 +78,17 @@ def _last_rise(loss: Curve, rates: Column, highest: Column) -> Rise | None:
             MIN_FALL_AND_RISE_ERRORS * float(np.hypot(error[low], error[high])),
         )
         if fell and rose and rates[low + 1 : high + 1].max() > MIN_RATE_RISE * rates[low]:
-            found = Rise(low, high, learned, given_back)
-    return found
-
-
-def _ends_no_better(segments: Segments, rates: Column, rise: Rise) -> bool:
-    """Whether the loss ends above its level before the rise. If the rate is still higher than it
-    was there, the loss must end far above that level."""
-    end, low = segments.level[-1], segments.level[rise.low]
-    if rates[-1] > rates[rise.low]:
-        return bool(end - low > MIN_SHARE_STILL_HIGH * rise.learned)
-    return bool(end > low)
+            rise = low, learned, given_back
+    if rise is None:
+        return []
+    low, learned, given_back = rise
+    # Below its level before the rise a loss has recovered. Where the rate is still higher than it
+    # was there, the loss may yet fall.
+    is_rate_higher = rates[-1] > rates[low]
+    if level[-1] - level[low] <= (MIN_SHARE_STILL_HIGH * learned if is_rate_higher else 0.0):
+        return []
+    onset = int(loss.segments.first_step[low + 1])
+    return [RISES_WITH_LR.found(evidence.last_step, given_back / learned, onset=onset)]
 
 
 DETECTOR = Detector("rate-too-high", judge, (RISES_WITH_LR,), at_end=True)

@@ -1,17 +1,15 @@
-"""Finds a loss that stops falling at the loss of a simple predictor. These reference losses form
-the ladder; each is a rung, and shows what the model knows:
+"""Finds a loss that stops falling at the loss of a simple predictor. These losses are the rungs of
+a ladder. Each rung shows what a model that scores this loss knows:
 
     uniform   ln V: the model has not even learned how often each symbol occurs
     unigram   it knows the frequencies and does not see its input
     bigram    it sees the previous symbol and nothing before it
 
 The rungs below ln V are conditional entropies of the split itself (`docs/record.md`, fact
-`ladder`). A model that has such a limitation and learns all it can comes to rest exactly on that
-rung."""
+`ladder`). A model that sees no more than such a predictor, and learns all it can, comes to rest
+exactly on the rung of that predictor."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +20,13 @@ from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.record import Column
 
 MIN_SHARE_AT_REST = 0.5
-"""The loss must rest for this share of the declared run. Many models rest on a rung for a while."""
+"""The loss must rest for this share of the declared run. Many sound models rest on a rung for a
+while."""
 MIN_POINTS_AT_REST = 10
 """The loss must be measured at least this many times within that share of the run."""
 MAX_DRIFT = 0.02
-"""A loss rests if its mean changes by at most this share of its level from the first half of that
-time to the second."""
+"""A loss rests if its mean changes by at most this share of its level from the first half of the
+time at rest to the second half."""
 MAX_DISTANCE_FROM_RUNG = 0.05
 """Largest distance from a rung, relative to the rung. On the seeds used to choose limits,
 neighbouring rungs differ by a factor of 1.3 or more."""
@@ -60,59 +59,38 @@ AT_UNIFORM = _resting_at("uniform", "nothing")
 AT_UNIGRAM = _resting_at("unigram", "how often each symbol occurs")
 AT_BIGRAM = _resting_at("bigram", "the previous symbol")
 SYMPTOM_AT = {"uniform": AT_UNIFORM, "unigram": AT_UNIGRAM, "bigram": AT_BIGRAM}
-"""Rung -> symptom, from knowing nothing to knowing more. A good model may come to rest on the rung
-after these, `ngram`."""
-
-
-class Band(NamedTuple):
-    """The levels at which a resting loss shows a symptom, and the next rung as its limit."""
-
-    symptom: Symptom
-    low: float
-    high: float
-    next_rung: float
+"""Rung -> symptom, from the highest loss to the lowest. The next rung, `ngram`, has no symptom: a
+good model may come to rest on it."""
 
 
 def judge(evidence: Evidence) -> list[Finding]:
     signal = evidence.evaluated_loss_signal
     loss = evidence.curve(signal)
-    bands = _bands(evidence)
+    rungs = {name: evidence.rung("train", name) for name in (*SYMPTOM_AT, "ngram")}
+    if rungs["uniform"] is None:
+        rungs["uniform"] = evidence.uniform_loss()
     levels, resting = _resting_levels(
         loss.steps, loss.values, MIN_SHARE_AT_REST * evidence.number("total_steps")
     )
     findings = []
-    for band in bands:
-        there = resting & (levels >= band.low) & (levels <= band.high)
+    next_rungs = list(rungs.values())[1:]
+    for (name, symptom), next_rung in zip(SYMPTOM_AT.items(), next_rungs, strict=True):
+        rung = rungs[name]
+        if rung is None:
+            continue
+        low = rung * (1 - MAX_DISTANCE_FROM_RUNG)
+        # Near ln V a loss is at rest up to the highest first loss of a sound start.
+        high = (
+            rung + MAX_ABOVE_LN_V if symptom is AT_UNIFORM else rung * (1 + MAX_DISTANCE_FROM_RUNG)
+        )
+        there = resting & (levels >= low) & (levels <= high)
         if there.any():
             first = int(there.argmax())
+            limit = low if next_rung is None else next_rung
             findings.append(
-                band.symptom.found(
-                    loss.steps[first], float(levels[first]), site=signal, limit=band.next_rung
-                )
+                symptom.found(loss.steps[first], float(levels[first]), site=signal, limit=limit)
             )
     return findings
-
-
-def _bands(evidence: Evidence) -> list[Band]:
-    """The band of each rung that is known. The band of `uniform` reaches up to the highest first
-    loss of a sound start (`initial_loss`)."""
-    heights = {name: evidence.rung("train", name) for name in (*SYMPTOM_AT, "ngram")}
-    if heights["uniform"] is None:
-        heights["uniform"] = evidence.uniform_loss()
-    bands = []
-    for (name, symptom), next_rung in zip(
-        SYMPTOM_AT.items(), list(heights.values())[1:], strict=True
-    ):
-        height = heights[name]
-        if height is not None:
-            low = height * (1 - MAX_DISTANCE_FROM_RUNG)
-            high = (
-                height + MAX_ABOVE_LN_V
-                if symptom is AT_UNIFORM
-                else height * (1 + MAX_DISTANCE_FROM_RUNG)
-            )
-            bands.append(Band(symptom, low, high, low if next_rung is None else next_rung))
-    return bands
 
 
 def _resting_levels(
