@@ -1,10 +1,11 @@
 """Finds a loss that ends high: above where it began, or back where it began although much had been
 learned.
 
-Only the end of the run is judged. The loss must be high for long and by much, which excludes two
-harmless rises. After a warmup or a resumption the loss may rise, but it comes down again. When the
-task becomes harder at some step, the loss rises, but only by a part of its level. All levels are
-medians of segments (`probes.diagnosis.curves`), so no single point and no outliers decide."""
+Only the end of the run is judged. The loss must be high for a long time and far above its usual
+level, which excludes two harmless rises. After a warmup or a resumption the loss may rise, but it
+comes down again. When the task becomes harder at some step, the loss rises, but only by a part of
+its level. Most levels are medians of segments (`probes.diagnosis.curves`), on which outliers have
+little influence."""
 
 from __future__ import annotations
 
@@ -130,7 +131,7 @@ def high_end(evidence: Evidence) -> HighEnd | None:
     """How high the training loss ends; None when it does not end high. Raises CannotJudgeError when
     there are too few points."""
     loss = evidence.training_loss()
-    for rule in (_above_start, _thrown, _explodes, _back_at_start, _climbs):
+    for rule in (_above_start, _thrown, _explodes, _loses_what_it_learned):
         if end := rule(loss):
             return end
     return None
@@ -152,10 +153,10 @@ def _above_start(loss: Curve) -> HighEnd | None:
         return None
     if loss.fall_z > -MIN_RISE_Z or _turned_down(loss.values):
         return None
+    # A loss that is 0 and free of noise at its start needs no rise; any rise is then infinite.
     observed = float(rises[-1] / needed) if needed else np.inf
-    return HighEnd(
-        True, observed, 1.0, ABOVE_START, _first_step_of_high_end(segments, rises > needed)
-    )
+    onset = _first_step_of_high_end(segments, rises > needed)
+    return HighEnd(True, observed, 1.0, ABOVE_START, onset)
 
 
 def _thrown(loss: Curve) -> HighEnd | None:
@@ -182,9 +183,10 @@ def _thrown(loss: Curve) -> HighEnd | None:
 
 
 def _explodes(loss: Curve) -> HighEnd | None:
-    """The end of a loss whose last points are far above all points before, but too few to show in a
-    segment; None for other losses."""
+    """The end of a loss whose last points are far above all earlier points, but are too few to
+    raise the level of a segment; None for other losses."""
     losses, count = loss.values, len(loss)
+    # times[i]: how far all points after point i lie above all points up to i.
     largest_before = np.maximum.accumulate(np.abs(losses))[:-1]
     smallest_from_here = np.minimum.accumulate(losses[::-1])[::-1][1:]
     times = np.divide(
@@ -198,57 +200,39 @@ def _explodes(loss: Curve) -> HighEnd | None:
     return HighEnd(True, float(times.max()), MIN_EXPLOSION_FACTOR, EXPLOSION, int(onset))
 
 
-def _back_at_start(loss: Curve) -> HighEnd | None:
-    """The end of a loss that has lost for good what it had learned; None for other losses. The
-    observed value is the share that is lost at its end."""
-    segments, shares = loss.segments, _shares_lost(loss)
-    end = _first_end_segment(segments)
-    if shares is None or end <= segments.level.argmin() or shares[end:].min() <= MIN_SHARE_LOST:
-        return None
-    halfway = (float(segments.level.min()) + loss.start_level) / 2
-    end_points = loss.values[-round(END_SHARE * len(loss)) :]
-    if np.mean(end_points > halfway) < MIN_SHARE_OF_HIGH_POINTS:
-        return None
-    onset = _first_step_of_high_end(segments, shares > MIN_SHARE_LOST)
-    return HighEnd(False, float(median(shares[end:])), MIN_SHARE_LOST, BACK_AT_START, onset)
-
-
-def _climbs(loss: Curve) -> HighEnd | None:
-    """The end of a loss that climbs to its end and loses what it had learned; None for other
-    losses. The observed value is the share that is lost by then."""
-    segments, shares = loss.segments, _shares_lost(loss)
-    end, low = _first_end_segment(segments), int(segments.level.argmin())
-    if (
-        shares is None
-        or end <= low
-        or shares[end:].min() <= MIN_SHARE_CLIMBED_THROUGHOUT
-        or shares[-1] <= MIN_SHARE_CLIMBED
-    ):
-        return None
-    since_lowest = loss.values[round((low + 1) / len(shares) * len(loss)) :]
-    needed = MIN_CLIMB_Z / loss.correlation_length**0.5
-    if fall_z(since_lowest) > -needed or _turned_down(since_lowest):
-        return None
-    return HighEnd(
-        False, float(shares[-1]), MIN_SHARE_CLIMBED, CLIMB_AT_END, int(segments.first_step[low + 1])
-    )
-
-
-def _shares_lost(loss: Curve) -> Column | None:
-    """For each segment, the share that it has lost of what was learned from the start to the lowest
-    segment: [B]. None when little was learned."""
+def _loses_what_it_learned(loss: Curve) -> HighEnd | None:
+    """The end of a loss that is back where it began, or that climbs to its end; None for other
+    losses. The observed value is the share that is lost of what was learned, which is the fall from
+    the start to the lowest segment."""
     segments, error = loss.segments, loss.level_error
-    low = int(segments.level.argmin())
-    learned = loss.start_level - float(segments.level[low])
-    needed = max(
+    low, end = int(segments.level.argmin()), _first_end_segment(segments)
+    lowest = float(segments.level[low])
+    learned = loss.start_level - lowest
+    much = max(
         MIN_RELATIVE_LEARNED * abs(loss.start_level),
         MIN_RISE_OR_LEARNED_SIGMAS * max(segments.noise[0], segments.noise[low]),
         MIN_LEARNED_ERRORS * float(np.hypot(max(error[0], error[-1]), error[low])),
     )
-    if learned <= needed:
+    if learned <= much or end <= low:
         return None
-    shares: Column = (segments.level - segments.level[low]) / learned
-    return shares
+    shares = (segments.level - lowest) / learned
+    halfway = (lowest + loss.start_level) / 2
+    end_points = loss.values[-round(END_SHARE * len(loss)) :]
+    if (
+        shares[end:].min() > MIN_SHARE_LOST
+        and np.mean(end_points > halfway) >= MIN_SHARE_OF_HIGH_POINTS
+    ):
+        onset = _first_step_of_high_end(segments, shares > MIN_SHARE_LOST)
+        return HighEnd(False, float(median(shares[end:])), MIN_SHARE_LOST, BACK_AT_START, onset)
+    if shares[end:].min() <= MIN_SHARE_CLIMBED_THROUGHOUT or shares[-1] <= MIN_SHARE_CLIMBED:
+        return None
+    since_lowest = loss.values[round((low + 1) / len(shares) * len(loss)) :]
+    # Correlated points count as fewer points, which makes z larger by the root of their number.
+    least_z = MIN_CLIMB_Z / loss.correlation_length**0.5
+    if fall_z(since_lowest) > -least_z or _turned_down(since_lowest):
+        return None
+    onset = int(segments.first_step[low + 1])
+    return HighEnd(False, float(shares[-1]), MIN_SHARE_CLIMBED, CLIMB_AT_END, onset)
 
 
 def _first_end_segment(segments: Segments) -> int:

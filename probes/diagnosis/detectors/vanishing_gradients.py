@@ -1,5 +1,5 @@
-"""Finds gradients that no longer arrive: none at all while there is a loss, or next to none in the
-first layers.
+"""Finds gradients that no longer arrive: the norm is exactly 0 although the loss is not, or the
+first layers get next to nothing.
 
 A norm near 0 is not enough. A regression trained on the full batch also has such a norm once it has
 converged, however large its remaining loss is. The norm must be exactly 0, and two harmless kinds
@@ -34,6 +34,7 @@ MAX_FIRST_LAYER_SHARE = 1e-3
 sigmoids. In MiniGPT, healthy or broken, it is a third or more, and the first layer most often has
 the largest norm."""
 MIN_LAYERS = 3
+"""Norms of at least this many layers must decrease towards the input."""
 VANISHED = Symptom(
     name="gradient-vanished",
     quantity="gradient norm, of the whole model or of its first layer",
@@ -59,8 +60,24 @@ SOURCE_OF_FIRST_LAYER = (
 
 def judge(evidence: Evidence) -> list[Finding]:
     loss = evidence.training_loss()
-    if not loss.fell and (findings := _first_layer(evidence)):
-        return findings
+    layers = () if loss.fell else evidence.sites("grad_norm_by_layer")
+    by_layer = np.array([median(evidence.series("grad_norm_by_layer", one)[1]) for one in layers])
+    if len(layers) >= MIN_LAYERS and np.isfinite(by_layer).all():
+        largest = int(by_layer.argmax())
+        falls_towards_input = (
+            largest + 1 >= MIN_LAYERS and (np.diff(by_layer[: largest + 1]) > 0).all()
+        )
+        first, limit = float(by_layer[0]), MAX_FIRST_LAYER_SHARE * float(by_layer[largest])
+        if falls_towards_input and 0 < first < limit:
+            return [
+                VANISHED.found(
+                    evidence.last_step,
+                    first,
+                    site=layers[0],
+                    limit=limit,
+                    source=SOURCE_OF_FIRST_LAYER,
+                )
+            ]
     steps, norms = evidence.series("grad_norm")
     is_zero = norms == 0
     if is_zero.all():
@@ -82,10 +99,11 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 
 def _may_be_learning(before: Column, since: Column, norms_are_rounded: bool) -> bool:
-    """Whether gradients may still arrive.
+    """Whether gradients may still arrive although their norm is logged as 0.
 
     before, since   the losses before the norm became 0, and from then on: [n], [m]
     """
+    # A loss of 0 has no gradient, and too few losses show nothing.
     if len(since) < MIN_ZERO_NORMS or not since.all():
         return True
     latest = np.r_[before, since][-max(len(since), MIN_POINTS) :]
@@ -97,29 +115,8 @@ def _may_be_learning(before: Column, since: Column, norms_are_rounded: bool) -> 
     rise = float(median(since) - median(recent))
     error = float(np.hypot(recent.std() / sqrt(len(recent)), since.std() / sqrt(len(since))))
     least = MIN_LOSS_CHANGE_ERRORS * error
+    # The loss falls, or a rounded 0 may stand for the small norm of a loss that has converged.
     return rise < -least or (norms_are_rounded and rise <= least)
-
-
-def _first_layer(evidence: Evidence) -> list[Finding]:
-    """A finding when next to nothing of the gradient arrives at the first layer."""
-    layers = evidence.sites("grad_norm_by_layer")
-    norms = np.array([median(evidence.series("grad_norm_by_layer", layer)[1]) for layer in layers])
-    if not np.isfinite(norms).all() or len(norms) < MIN_LAYERS:
-        return []
-    largest = int(norms.argmax())
-    falls_towards_first = largest + 1 >= MIN_LAYERS and (np.diff(norms[: largest + 1]) > 0).all()
-    limit = MAX_FIRST_LAYER_SHARE * float(norms[largest])
-    if not falls_towards_first or not 0 < norms[0] < limit:
-        return []
-    return [
-        VANISHED.found(
-            evidence.last_step,
-            float(norms[0]),
-            site=layers[0],
-            limit=limit,
-            source=SOURCE_OF_FIRST_LAYER,
-        )
-    ]
 
 
 DETECTOR = Detector("vanishing-gradients", judge, (VANISHED,), at_end=True)
