@@ -82,7 +82,7 @@ def judge(evidence: Evidence) -> list[Finding]:
     if zeros is None or (zeros.before.size and not _falls_at_once(zeros.before)):
         return []
     if evidence.sites("grad_norm"):
-        # A loss with a gradient is not lost, however small it is.
+        # A gradient that is not 0 shows that some target contributes to the loss.
         steps, norms = evidence.series("grad_norm")
         during = norms[(steps >= zeros.onset) & (steps <= zeros.known)]
         if (np.isfinite(during) & (during != 0)).any():
