@@ -14,7 +14,7 @@ import pytest
 from calibration.conditions import plan
 from calibration.progress import MINUTE, Progress
 from calibration.sampler import Phase
-from probes.plugin.run_cache import Store
+from probes.plugin.run_cache import RunCache
 from probes.plugin.terminal import UPDATES_PER_SECOND, StatusLine
 from testing.trained_runs import FOLDER
 
@@ -47,8 +47,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def store() -> Store:
-    return Store(FOLDER, session=uuid4().hex)
+def run_cache() -> RunCache:
+    return RunCache(FOLDER, session=uuid4().hex)
 
 
 class ProgressReporter:
@@ -82,8 +82,8 @@ class ProgressReporter:
         """Start to count. Every worker reports the same ids; only the first report is used."""
         if self._progress is None and (names := set(map(_run_name, ids))):
             runs = [run for run in plan(self._config.option.phase) if run.name in names]
-            store = Store(FOLDER, session="")
-            trained = [run.name for run in runs if store.has(run.name, run.experiment())]
+            run_cache = RunCache(FOLDER, session="")
+            trained = [run.name for run in runs if run_cache.has(run.name, run.experiment())]
             self._progress = Progress(runs, trained)
             self._write(self._progress)
 

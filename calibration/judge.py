@@ -34,7 +34,7 @@ from calibration.sampler import Phase, sample
 from calibration.tables import tables
 from model.config import leaves
 from model.seeds import JUDGING_FROM
-from probes.plugin.run_cache import Store
+from probes.plugin.run_cache import RunCache
 from probes.record import Record
 from testing.parallel import map_on_all_cores
 from testing.tables import Table
@@ -174,13 +174,13 @@ def find_trained(
 
     any_recorder  accept a record that another version of the model or of the recorder made from
                   the same config, if there is none of the present version"""
-    store = Store(FOLDER, session="")
+    run_cache = RunCache(FOLDER, session="")
     trained: list[Trained] = []
     missing: list[Planned] = []
     for run in sorted(runs, key=lambda run: (run.condition == SAMPLED, run.name)):
         experiment = run.experiment()
-        if store.has(run.name, experiment):
-            trained.append((run, store.path(run.name, experiment)))
+        if run_cache.has(run.name, experiment):
+            trained.append((run, run_cache.path(run.name, experiment)))
         elif any_recorder and (path := _newest_record(run)):
             trained.append((run, path))
         else:

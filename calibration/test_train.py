@@ -8,13 +8,13 @@ from __future__ import annotations
 import pytest
 
 from calibration.conditions import Planned
-from probes.plugin.run_cache import Store
+from probes.plugin.run_cache import RunCache
 
 
 @pytest.mark.filterwarnings("ignore")  # a run that is broken on purpose may overflow
-def test_trained(planned: Planned, store: Store) -> None:
+def test_trained(planned: Planned, run_cache: RunCache) -> None:
     """The complete record of the run is in the folder."""
     experiment = planned.experiment()
-    if not store.has(planned.name, experiment):
-        store.fetch(planned.name, experiment)
-    assert store.has(planned.name, experiment)
+    if not run_cache.has(planned.name, experiment):
+        run_cache.fetch(planned.name, experiment)
+    assert run_cache.has(planned.name, experiment)

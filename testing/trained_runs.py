@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from model import Config, build, fingerprint
 from probes import Experiment, Record
-from probes.plugin.run_cache import Store
+from probes.plugin.run_cache import RunCache
 
 FOLDER = Path(__file__).resolve().parent.parent / ".calibration"
 """Each file is named after the run and a key over its config, the source that trains and records
@@ -23,4 +23,4 @@ def experiment(config: Config) -> Experiment:
 
 def load_or_train(name: str, config: Config, folder: Path = FOLDER) -> Record:
     """Return the record of a run from the folder. It is trained first when it is not there."""
-    return Store(folder, session=uuid4().hex).fetch(name, experiment(config)).record
+    return RunCache(folder, session=uuid4().hex).fetch(name, experiment(config)).record

@@ -22,7 +22,7 @@ from probes import Experiment, Record
 from probes.plugin.run_cache import (
     MIN_KEPT_KEYS,
     MIN_UNUSED_SECONDS,
-    Store,
+    RunCache,
     TrainingError,
 )
 from probes.recording.recorder import sidecar_path
@@ -45,20 +45,20 @@ def builds(folder: Path) -> int:
 
 
 def test_a_session_trains_once(folder: Path) -> None:
-    store = Store(folder, "today")
-    store.fetch("tiny", offer(folder))
-    again = store.fetch("tiny", offer(folder))
+    cache = RunCache(folder, "today")
+    cache.fetch("tiny", offer(folder))
+    again = cache.fetch("tiny", offer(folder))
     assert (builds(folder), again.cached) == (1, False)
 
 
 def test_the_next_session_reads_the_record(folder: Path) -> None:
-    first = Store(folder, "today").fetch("tiny", offer(folder))
-    second = Store(folder, "tomorrow").fetch("tiny", offer(folder))
+    first = RunCache(folder, "today").fetch("tiny", offer(folder))
+    second = RunCache(folder, "tomorrow").fetch("tiny", offer(folder))
     assert (builds(folder), second.cached, second.seconds) == (1, True, first.seconds)
 
 
 def test_the_record_is_the_whole_run(folder: Path) -> None:
-    record = Store(folder, "today").fetch("tiny", offer(folder)).record
+    record = RunCache(folder, "today").fetch("tiny", offer(folder)).record
     assert (record.complete, len(record.steps)) == (True, STEPS)
     assert record.provenance["config"] == {"lr": 0.1}
 
@@ -68,13 +68,13 @@ def test_the_process_that_trained_reads_no_file(
 ) -> None:
     """It uses the record that training left in memory."""
     monkeypatch.setattr(Record, "load", lambda _: pytest.fail("parsed"))
-    assert Store(folder, "today").fetch("tiny", offer(folder)).record.complete
+    assert RunCache(folder, "today").fetch("tiny", offer(folder)).record.complete
 
 
 def test_the_record_in_memory_is_the_one_in_the_file(folder: Path) -> None:
     """Facts, provenance, steps, and every value bit by bit."""
-    trained = Store(folder, "today").fetch("tiny", offer(folder)).record
-    read = Store(folder, "tomorrow").fetch("tiny", offer(folder)).record
+    trained = RunCache(folder, "today").fetch("tiny", offer(folder)).record
+    read = RunCache(folder, "tomorrow").fetch("tiny", offer(folder)).record
     assert (trained.facts, trained.provenance) == (read.facts, read.provenance)
     assert (trained.complete, trained.stopped) == (read.complete, read.stopped)
     np.testing.assert_array_equal(trained.steps, read.steps)
@@ -85,14 +85,14 @@ def test_the_record_in_memory_is_the_one_in_the_file(folder: Path) -> None:
 
 
 def test_another_fingerprint_trains_again(folder: Path) -> None:
-    Store(folder, "today").fetch("tiny", offer(folder, "1"))
-    second = Store(folder, "tomorrow").fetch("tiny", offer(folder, "2"))
+    RunCache(folder, "today").fetch("tiny", offer(folder, "1"))
+    second = RunCache(folder, "tomorrow").fetch("tiny", offer(folder, "2"))
     assert (builds(folder), second.cached) == (2, False)
 
 
 def test_retrain_trains_again_once_for_all_processes_of_a_session(folder: Path) -> None:
-    Store(folder, "today").fetch("tiny", offer(folder))
-    workers = [Store(folder, "tomorrow", retrain=True) for _ in range(2)]
+    RunCache(folder, "today").fetch("tiny", offer(folder))
+    workers = [RunCache(folder, "tomorrow", retrain=True) for _ in range(2)]
     cached = [worker.fetch("tiny", offer(folder)).cached for worker in workers]
     assert (builds(folder), cached) == (2, [False, False])
 
@@ -101,9 +101,9 @@ def test_processes_that_ask_while_one_trains_wait(folder: Path) -> None:
     together = Barrier(4)
 
     def ask(worker: int) -> bool:
-        store = Store(folder, "today")
+        cache = RunCache(folder, "today")
         together.wait()
-        return store.fetch("tiny", offer(folder)).record.complete and worker >= 0
+        return cache.fetch("tiny", offer(folder)).record.complete and worker >= 0
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(ask, range(4)))
@@ -117,20 +117,22 @@ def test_an_experiment_is_locked_while_it_trains(folder: Path) -> None:
         return TinySpecimen()
 
     assert (
-        Store(folder, "today").fetch("tiny", Experiment(build_alone, "1", "rest")).record.complete
+        RunCache(folder, "today")
+        .fetch("tiny", Experiment(build_alone, "1", "rest"))
+        .record.complete
     )
 
 
 def test_a_process_that_dies_in_training_releases_the_lock(folder: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path; from probes import Experiment;"
-        "from probes.plugin.run_cache import Store;"
+        "from probes.plugin.run_cache import RunCache;"
         "experiment = Experiment(lambda: os._exit(9), '1', 'rest');"
-        "Store(Path(sys.argv[1]), 'today').fetch('tiny', experiment)"
+        "RunCache(Path(sys.argv[1]), 'today').fetch('tiny', experiment)"
     )
     root = Path(__file__).parent.parent
     died = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=root, check=False)
-    kept = Store(folder, "today").fetch("tiny", offer(folder))
+    kept = RunCache(folder, "today").fetch("tiny", offer(folder))
     assert (died.returncode, kept.record.complete) == (9, True)
 
 
@@ -138,23 +140,23 @@ def test_a_process_that_dies_in_training_releases_the_lock(folder: Path) -> None
 
 
 def test_a_cut_record_is_trained_again(folder: Path) -> None:
-    path = Store(folder, "today").fetch("tiny", offer(folder)).path
+    path = RunCache(folder, "today").fetch("tiny", offer(folder)).path
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.warns(UserWarning, match="is damaged and will be trained again"):
-        kept = Store(folder, "tomorrow").fetch("tiny", offer(folder))
+        kept = RunCache(folder, "tomorrow").fetch("tiny", offer(folder))
     assert (builds(folder), kept.record.complete) == (2, True)
 
 
 def test_a_damaged_record_is_removed_even_if_warnings_are_errors(
     folder: Path,
 ) -> None:
-    path = Store(folder, "today").fetch("tiny", offer(folder)).path
+    path = RunCache(folder, "today").fetch("tiny", offer(folder)).path
     path.write_bytes(path.read_bytes()[:-40])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(UserWarning, match="is damaged"):
-            Store(folder, "tomorrow").fetch("tiny", offer(folder))
-        assert Store(folder, "tomorrow").fetch("tiny", offer(folder)).record.complete
+            RunCache(folder, "tomorrow").fetch("tiny", offer(folder))
+        assert RunCache(folder, "tomorrow").fetch("tiny", offer(folder)).record.complete
 
 
 @pytest.mark.parametrize(
@@ -163,29 +165,29 @@ def test_a_damaged_record_is_removed_even_if_warnings_are_errors(
 def test_a_record_without_a_usable_sidecar_is_trained_again(
     folder: Path, content: str | None
 ) -> None:
-    sidecar = sidecar_path(Store(folder, "today").fetch("tiny", offer(folder)).path)
+    sidecar = sidecar_path(RunCache(folder, "today").fetch("tiny", offer(folder)).path)
     sidecar.unlink() if content is None else sidecar.write_text(content, encoding="utf-8")
     with pytest.warns(UserWarning, match="is damaged"):
-        Store(folder, "tomorrow").fetch("tiny", offer(folder))
+        RunCache(folder, "tomorrow").fetch("tiny", offer(folder))
     assert builds(folder) == 2
 
 
 def test_a_training_that_fails_keeps_its_record_and_says_where(folder: Path) -> None:
-    store, experiment = Store(folder, "today"), offer(folder, dies_at=5)
+    cache, experiment = RunCache(folder, "today"), offer(folder, dies_at=5)
     with pytest.raises(
         TrainingError, match=r"'tiny' failed in training: ArithmeticError: told to die"
     ) as failed:
-        store.fetch("tiny", experiment)
-    partial_record = store.path("tiny", experiment).with_suffix(".partial.jsonl")
+        cache.fetch("tiny", experiment)
+    partial_record = cache.path("tiny", experiment).with_suffix(".partial.jsonl")
     assert str(partial_record) in str(failed.value)
     assert partial_record.exists()
 
 
 def test_a_training_that_failed_does_not_count_as_finished(folder: Path) -> None:
-    store, experiment = Store(folder, "today"), offer(folder, dies_at=5)
+    cache, experiment = RunCache(folder, "today"), offer(folder, dies_at=5)
     with pytest.raises(TrainingError):
-        store.fetch("tiny", experiment)
-    assert not store.has("tiny", experiment)
+        cache.fetch("tiny", experiment)
+    assert not cache.has("tiny", experiment)
 
 
 def test_an_interrupt_is_raised_and_the_record_is_kept(folder: Path) -> None:
@@ -193,11 +195,11 @@ def test_an_interrupt_is_raised_and_the_record_is_kept(folder: Path) -> None:
         if step == 5:
             raise KeyboardInterrupt
 
-    store, experiment = Store(folder, "today"), offer(folder)
+    cache, experiment = RunCache(folder, "today"), offer(folder)
     with pytest.raises(KeyboardInterrupt):
-        store.fetch("tiny", experiment, interrupt)
-    assert store.path("tiny", experiment).with_suffix(".partial.jsonl").exists()
-    assert not store.has("tiny", experiment)
+        cache.fetch("tiny", experiment, interrupt)
+    assert cache.path("tiny", experiment).with_suffix(".partial.jsonl").exists()
+    assert not cache.has("tiny", experiment)
 
 
 def test_a_specimen_that_cannot_be_built_leaves_no_record_and_the_error_says_so(
@@ -207,22 +209,22 @@ def test_a_specimen_that_cannot_be_built_leaves_no_record_and_the_error_says_so(
         raise ValueError("no such thing")
 
     with pytest.raises(TrainingError, match="ValueError: no such thing; nothing was recorded"):
-        Store(folder, "today").fetch("tiny", Experiment(fail, "1", "rest"))
+        RunCache(folder, "today").fetch("tiny", Experiment(fail, "1", "rest"))
 
 
 def test_a_training_that_failed_is_not_tried_again_in_the_same_session(folder: Path) -> None:
     experiment = offer(folder, dies_at=5)
     for _ in range(2):
         with pytest.raises(TrainingError, match="told to die at step 5"):
-            Store(folder, "today").fetch("tiny", experiment)
+            RunCache(folder, "today").fetch("tiny", experiment)
     assert builds(folder) == 1
 
 
 def test_a_training_that_failed_is_tried_again_in_the_next_session(folder: Path) -> None:
     with pytest.raises(TrainingError):
-        Store(folder, "today").fetch("tiny", offer(folder, dies_at=5))
-    store = Store(folder, "tomorrow")
-    path = store.fetch("tiny", offer(folder)).path
+        RunCache(folder, "today").fetch("tiny", offer(folder, dies_at=5))
+    cache = RunCache(folder, "tomorrow")
+    path = cache.fetch("tiny", offer(folder)).path
     assert sorted(file.name for file in folder.glob("tiny-*")) == [
         path.name,
         sidecar_path(path).name,
@@ -234,17 +236,17 @@ def test_a_training_that_failed_is_tried_again_in_the_next_session(folder: Path)
 
 @pytest.mark.parametrize(("retrain", "has"), [(False, True), (True, False)])
 def test_has_says_whether_fetch_would_train(folder: Path, retrain: bool, has: bool) -> None:
-    assert not Store(folder, "today").has("tiny", offer(folder))
-    Store(folder, "today").fetch("tiny", offer(folder))
-    assert Store(folder, "tomorrow", retrain).has("tiny", offer(folder)) is has
+    assert not RunCache(folder, "today").has("tiny", offer(folder))
+    RunCache(folder, "today").fetch("tiny", offer(folder))
+    assert RunCache(folder, "tomorrow", retrain).has("tiny", offer(folder)) is has
 
 
 @pytest.mark.parametrize("left", [0, 40])
 def test_a_record_without_its_end_does_not_count(folder: Path, left: int) -> None:
-    store = Store(folder, "today")
-    path = store.fetch("tiny", offer(folder)).path
+    cache = RunCache(folder, "today")
+    path = cache.fetch("tiny", offer(folder)).path
     path.write_bytes(path.read_bytes()[:left])
-    assert not store.has("tiny", offer(folder))
+    assert not cache.has("tiny", offer(folder))
 
 
 # A folder that is only read
@@ -253,7 +255,7 @@ def test_a_record_without_its_end_does_not_count(folder: Path, left: int) -> Non
 @pytest.fixture
 def old(folder: Path) -> Path:
     """A folder with a finished record of an earlier session in it."""
-    Store(folder, "yesterday").fetch("tiny", offer(folder))
+    RunCache(folder, "yesterday").fetch("tiny", offer(folder))
     return folder
 
 
@@ -265,9 +267,9 @@ def test_a_record_in_a_read_only_folder_is_used_and_the_folder_stays_as_it_is(
     old: Path, tmp_path: Path
 ) -> None:
     before = contents(old)
-    store = Store(tmp_path / "other", "today", read_only=old)
-    assert store.has("tiny", offer(old))
-    kept = store.fetch("tiny", offer(old))
+    cache = RunCache(tmp_path / "other", "today", read_only=old)
+    assert cache.has("tiny", offer(old))
+    kept = cache.fetch("tiny", offer(old))
     assert (kept.path.parent, kept.cached, builds(old)) == (old, True, 1)
     assert contents(old) == before
 
@@ -278,15 +280,15 @@ def test_a_damaged_record_in_a_read_only_folder_stays_and_the_run_trains_elsewhe
     (record,) = set(old.glob("*.jsonl"))
     record.write_bytes(record.read_bytes()[:-40])
     before = contents(old)
-    kept = Store(tmp_path / "other", "today", read_only=old).fetch("tiny", offer(old))
+    kept = RunCache(tmp_path / "other", "today", read_only=old).fetch("tiny", offer(old))
     assert (kept.path.parent, kept.cached, builds(old)) == (tmp_path / "other", False, 2)
     assert contents(old) == before
 
 
 def test_retrain_takes_nothing_from_a_read_only_folder(old: Path, tmp_path: Path) -> None:
-    store = Store(tmp_path / "other", "today", retrain=True, read_only=old)
-    assert not store.has("tiny", offer(old))
-    assert not store.fetch("tiny", offer(old)).cached
+    cache = RunCache(tmp_path / "other", "today", retrain=True, read_only=old)
+    assert not cache.has("tiny", offer(old))
+    assert not cache.fetch("tiny", offer(old)).cached
 
 
 # What is removed
@@ -294,7 +296,7 @@ def test_retrain_takes_nothing_from_a_read_only_folder(old: Path, tmp_path: Path
 
 def train(folder: Path, fingerprint: str, name: str = "tiny") -> Path:
     """The record of an earlier session."""
-    return Store(folder, fingerprint).fetch(name, offer(folder, fingerprint)).path
+    return RunCache(folder, fingerprint).fetch(name, offer(folder, fingerprint)).path
 
 
 def unused_for(path: Path, seconds: float) -> None:

@@ -21,7 +21,7 @@ from probes.plugin import experiments, log_items, options, terminal
 from probes.plugin.controller import WORKER_LOGS, WORKER_SESSION, Controller
 from probes.plugin.experiments import Experiment
 from probes.plugin.log_items import RULES, LogItem
-from probes.plugin.run_cache import Store, open_store
+from probes.plugin.run_cache import RunCache, open_run_cache
 from probes.plugin.session import Progress, Run, Session
 from probes.plugin.worker_reports import ReportSender, Usage
 from probes.report.judged_run import JudgedRun
@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     from_controller: Mapping[str, Any] = getattr(config, "workerinput", {})
     identifier = from_controller.get(WORKER_SESSION) or uuid4().hex
-    session = Session(partial(_offered, config), partial(_open_store, config, identifier))
+    session = Session(partial(_offered, config), partial(_open_run_cache, config, identifier))
     config.stash[SESSION] = session
     config.stash[SENDER] = ReportSender(to_controller=_is_worker(config))
     with _as_usage_errors():
@@ -66,15 +66,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if not _is_worker(config) and _offered(config):
-        # Open the store before any test runs, so that errors in the offered experiments and the
+        # Open the cache before any test runs, so that errors in the offered experiments and the
         # warning about a cache that cannot be written appear first.
-        _ = config.stash[SESSION].store
+        _ = config.stash[SESSION].run_cache
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     if not experiments.implementations(config):
         return None
-    return terminal.header(_offered(config), config.stash[SESSION].store)
+    return terminal.header(_offered(config), config.stash[SESSION].run_cache)
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
@@ -106,11 +106,22 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 @pytest.fixture
 def run(request: pytest.FixtureRequest) -> Callable[[str], Run]:
-    """`run("healthy")` returns the run of the experiment `healthy`.
+    """`run("healthy")` returns the run of the experiment `healthy`, and records that the test used
+    it. An experiment trains at most once per session."""
+    item = request.node
 
-    An experiment trains at most once per session.
-    """
-    return partial(_use, request.node)
+    def use(name: str) -> Run:
+        __tracebackhide__ = True
+        usage = _usage(item)
+        try:
+            usage.runs[name] = _train(item.config, name)
+        except BaseException:
+            if failure := item.config.stash[SESSION].failures.get(name):
+                usage.failures.append(failure)
+            raise
+        return usage.runs[name]
+
+    return use
 
 
 @pytest.fixture
@@ -143,19 +154,6 @@ def pytest_runtest_makereport(
 def _usage(item: pytest.Item) -> Usage:
     """The runs, notes and log that the test has used so far."""
     return item.stash.setdefault(USAGE, Usage())
-
-
-def _use(item: pytest.Item, name: str) -> Run:
-    """Return the run of an experiment, and record that the test used it."""
-    __tracebackhide__ = True
-    usage = _usage(item)
-    try:
-        usage.runs[name] = _train(item.config, name)
-    except BaseException:
-        if failure := item.config.stash[SESSION].failures.get(name):
-            usage.failures.append(failure)
-        raise
-    return usage.runs[name]
 
 
 def _train(config: pytest.Config, name: str) -> Run:
@@ -194,8 +192,8 @@ def _offered(config: pytest.Config) -> dict[str, Experiment]:
         return experiments.offered(config)
 
 
-def _open_store(config: pytest.Config, identifier: str) -> Store:
-    """Open the store of the session. The controller warns once if the cache is not writable."""
+def _open_run_cache(config: pytest.Config, identifier: str) -> RunCache:
+    """Open the cache of the session. The controller warns if it is not writable."""
 
     def warn(sentence: str) -> None:
         if not _is_worker(config):
@@ -205,7 +203,7 @@ def _open_store(config: pytest.Config, identifier: str) -> Store:
     if cache := getattr(config, "cache", None):
         make_folder = cache.mkdir
         cache_folder = Path(config.rootpath, config.getini("cache_dir"), "d", "probes")
-    return open_store(make_folder, cache_folder, identifier, config.getoption("retrain"), warn)
+    return open_run_cache(make_folder, cache_folder, identifier, config.getoption("retrain"), warn)
 
 
 @contextmanager

@@ -38,10 +38,18 @@ def key(fingerprint: str, environment: str) -> str:
 def environment() -> str:
     """Everything that decides a record's bits except the experiment: the source code, versions,
     machine and kernels, as text."""
+    source = sha256()
+    for file in writers():
+        source.update(f"{file.relative_to(HERE).as_posix()}\n".encode())
+        source.update(sha256(file.read_bytes()).digest())
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    machine = f"{platform.system()} {platform.machine()} {_cpu()}"
+    # A BLAS library chooses its kernels by the model of the processor.
+    cpu_info = Path("/proc/cpuinfo")
+    lines = cpu_info.read_text(encoding="utf-8").splitlines() if cpu_info.is_file() else []
+    cpu = next((line for line in lines if line.startswith("model name")), platform.processor())
+    machine = f"{platform.system()} {platform.machine()} {cpu}"
     kernels = [f"{name}={os.environ.get(name, '')}" for name in KERNEL_VARIABLES]
-    return "\n".join([_source_hash(), python, version("numpy"), machine, *kernels])
+    return "\n".join([source.hexdigest(), python, version("numpy"), machine, *kernels])
 
 
 def writers() -> tuple[Path, ...]:
@@ -64,15 +72,6 @@ def reached_from(start: str, without: Set[str] = frozenset()) -> tuple[Path, ...
     return tuple(sorted(found.values()))
 
 
-def _source_hash() -> str:
-    """A hash of the names and the bytes of `writers`."""
-    total = sha256()
-    for file in writers():
-        total.update(f"{file.relative_to(HERE).as_posix()}\n".encode())
-        total.update(sha256(file.read_bytes()).digest())
-    return total.hexdigest()
-
-
 def _imports(module: str, file: Path) -> Iterator[str]:
     """The names of all modules that the file imports, including imports inside functions."""
     inside = module if file.name == "__init__.py" else module.rpartition(".")[0]
@@ -93,12 +92,3 @@ def _file(module: str) -> Path | None:
     base = HERE.joinpath(*rest)
     candidates = (base.with_suffix(".py"), base / "__init__.py")
     return next((path for path in candidates if path.is_file()), None)
-
-
-def _cpu() -> str:
-    """The model of the processor. A BLAS library chooses its kernels by the model."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith("model name")), platform.processor())

@@ -78,16 +78,21 @@ class Controller:
         stopped = bool(session.shouldstop or session.shouldfail) or status not in ALL_TESTS_RAN
         self.missing = [] if stopped else self.expected.missing()
         if self.reports:
+
+            def train(name: str) -> Run | None:
+                # After the session was stopped, nothing is trained.
+                experiment = self.session.experiments[name]
+                if stopped and not self.session.run_cache.has(name, experiment):
+                    return None
+                return self.train(name)
+
             reasons = {
                 "only named tests ran": any("::" in arg for arg in config.args),
                 "only the last failures ran": self.only_last_failures,
                 "the session stopped early": stopped,
                 "tests were lost": bool(self.missing),
             }
-            self.report.write(
-                [reason for reason, holds in reasons.items() if holds],
-                self._train_unless_stopped if stopped else self.train,
-            )
+            self.report.write([reason for reason, holds in reasons.items() if holds], train)
         incomplete = self.report.errors or self.missing or self.crashed
         if incomplete and status == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -106,11 +111,6 @@ class Controller:
                 terminalreporter.write(text, **markup)
         for annotation in self.report.github_annotations():
             terminalreporter.line(annotation)
-
-    def _train_unless_stopped(self, name: str) -> Run | None:
-        """The run from the cache, or None: after the session was stopped, nothing is trained."""
-        cached = self.session.store.has(name, self.session.experiments[name])
-        return self.train(name) if cached else None
 
     # Workers of pytest-xdist
 

@@ -51,7 +51,7 @@ class LogItem(pytest.Item):
     def setup(self) -> None:
         name, _, _ = self.nodeid.rpartition("::")
         self.judgement = judge_log(self.path, name, self.nodeid, self.config.stash[RULES])
-        self.user_properties += self.judgement.properties
+        self.user_properties += self.judgement.properties()
         if self.judgement.outcome == "error":
             pytest.fail(self.judgement.message, pytrace=False)
 
@@ -70,18 +70,16 @@ class LogItem(pytest.Item):
 class Judgement:
     """The outcome of a log's test.
 
-    run         the log with its diagnosis, or the reason why it cannot be read
-    reason      why the test has this outcome, in one line; it does not repeat verdict and cause
-    message     text that the test prints if it fails, is skipped or is an error; its first line is
-                a summary
-    properties  verdict, cause, first_step and evidence for JUnit XML, as builtin types
+    run      the log with its diagnosis, or the reason why it cannot be read
+    reason   why the test has this outcome, in one line; it does not repeat verdict and cause
+    message  text that the test prints if it fails, is skipped or is an error; its first line is a
+             summary
     """
 
     outcome: Outcome
     run: AnyRun
     reason: str
     message: str
-    properties: tuple[tuple[str, object], ...]
 
     @property
     def result(self) -> LogResult:
@@ -93,28 +91,39 @@ class Judgement:
         row = (self.run.name, verdict, cause or "-", self.reason)
         return LogResult(tuple(map(printable, row)), self.run)
 
+    def properties(self) -> Iterator[tuple[str, object]]:
+        """Verdict, cause, first_step and evidence for JUnit XML, as builtin types. If a detector
+        reported the same place again because the value became worse, only the first report is
+        listed."""
+        if isinstance(self.run, UnreadRun):
+            yield "verdict", UNREADABLE_VERDICT
+            yield "evidence", self.reason
+            return
+        diagnosis = self.run.diagnosis
+        yield "verdict", diagnosis.verdict
+        if diagnosis.cause:
+            yield "cause", diagnosis.cause
+        evidence: dict[str, Finding] = {}
+        for finding in diagnosis.causes[0].evidence if diagnosis.causes else diagnosis.findings:
+            evidence.setdefault(finding.place, finding)
+        if evidence:
+            yield "first_step", self.run.first_step
+            yield "evidence", "; ".join(map(str, evidence.values()))
+        elif diagnosis.reason:
+            yield "evidence", diagnosis.reason
+
 
 def judge_log(path: Path, name: str, nodeid: str, rules: LogRules) -> Judgement:
     """Read a log, diagnose it, and decide the outcome of its test. Outputs call the log `name`."""
     run = judge_file(path, name, rules.mapping)
     if isinstance(run, UnreadRun):
         reason = printable(run.error)
-        return Judgement(
-            "error",
-            replace(run, allowed=False, tests={nodeid: "error"}),
-            reason,
-            f"{UNREADABLE_VERDICT}: {reason}",
-            (("verdict", UNREADABLE_VERDICT), ("evidence", reason)),
-        )
+        run = replace(run, allowed=False, tests={nodeid: "error"})
+        return Judgement("error", run, reason, f"{UNREADABLE_VERDICT}: {reason}")
     outcome, reason = decide(run.diagnosis, rules)
     run = replace(run, allowed=reason.startswith(ALLOWED_PREFIX), tests={nodeid: outcome})
-    return Judgement(
-        outcome,
-        run,
-        reason,
-        _message(run, path, outcome, reason, rules.mapping),
-        tuple(_properties(run)),
-    )
+    message = _message(run, path, outcome, reason, rules.mapping)
+    return Judgement(outcome, run, reason, message)
 
 
 def decide(diagnosis: Diagnosis, rules: LogRules) -> tuple[Outcome, str]:
@@ -174,20 +183,3 @@ def _message(
     lines += str(diagnosis).split("\n")
     lines += [f"record: {path}", f"draw it: {shlex.join(command)}"]
     return "\n".join(map(printable, lines))
-
-
-def _properties(run: JudgedRun) -> Iterator[tuple[str, object]]:
-    """Verdict, cause, first step and evidence. If a detector reported the same place again because
-    the value became worse, only the first report is listed."""
-    diagnosis = run.diagnosis
-    yield "verdict", diagnosis.verdict
-    if diagnosis.cause:
-        yield "cause", diagnosis.cause
-    evidence: dict[str, Finding] = {}
-    for finding in diagnosis.causes[0].evidence if diagnosis.causes else diagnosis.findings:
-        evidence.setdefault(finding.place, finding)
-    if evidence:
-        yield "first_step", run.first_step
-        yield "evidence", "; ".join(map(str, evidence.values()))
-    elif diagnosis.reason:
-        yield "evidence", diagnosis.reason

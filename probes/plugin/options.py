@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -188,7 +188,10 @@ class LogRules:
 
 
 def log_rules(config: Config, found: Sequence[str] | None = None) -> LogRules:
-    """The rules that options and settings state. Raises SettingError.
+    """The rules that options and settings state.
+
+    Raises SettingError for an empty pattern, for a path without logs, for a name that is not the
+    name of a cause, and for a mapping that is not SIGNAL=COLUMN or names no signal.
 
     found  the paths of the logs if the controller has already searched for them, else None
     """
@@ -202,13 +205,28 @@ def log_rules(config: Config, found: Sequence[str] | None = None) -> LogRules:
     if found is None:
         start = config.invocation_params.dir
         found = [str(log) for path in option.diagnose for log in _logs_at(path, start)]
-    return LogRules(
-        tuple(sorted(set(map(Path, found)))),
-        patterns,
-        _allowed([*option.allow, *config.getini("diagnose_allow")]),
-        option.diagnose_strict,
-        _mapping(option.diagnose_map),
-    )
+    allowed = frozenset([*option.allow, *config.getini("diagnose_allow")])
+    if allowed:
+        from probes.diagnosis.causes import BY_NAME
+
+        for name in sorted(allowed - BY_NAME.keys()):
+            hint = did_you_mean(name, BY_NAME)
+            raise SettingError(
+                f"--allow or diagnose_allow: there is no cause {name!r}; "
+                f"{hint}{' ' if hint else ''}the causes are {', '.join(BY_NAME)}"
+            )
+    mapping: Mapping[str, str] = {}
+    if option.diagnose_map:
+        from probes.readers.column_mapping import mapping_of
+        from probes.record import RecordError
+        from probes.record.signals import UnknownSignalError
+
+        try:
+            mapping = mapping_of(option.diagnose_map)
+        except (RecordError, UnknownSignalError) as error:
+            raise SettingError(f"--diagnose-map: {error}") from error
+    logs = tuple(sorted(set(map(Path, found))))
+    return LogRules(logs, patterns, allowed, option.diagnose_strict, mapping)
 
 
 def _logs_at(given: str, start: Path) -> list[Path]:
@@ -228,34 +246,3 @@ def _logs_at(given: str, start: Path) -> list[Path]:
         f"--diagnose: {given!r} holds no log of a known format (`python -m probes explain logs` "
         f"lists them); {advice}"
     )
-
-
-def _allowed(names: Iterable[str]) -> frozenset[str]:
-    """The names as a set. Raises SettingError for a name that is not the name of a cause."""
-    wanted = frozenset(names)
-    if not wanted:
-        return wanted
-    from probes.diagnosis.causes import BY_NAME
-
-    for name in sorted(wanted - BY_NAME.keys()):
-        hint = did_you_mean(name, BY_NAME)
-        raise SettingError(
-            f"--allow or diagnose_allow: there is no cause {name!r}; {hint}{' ' if hint else ''}"
-            f"the causes are {', '.join(BY_NAME)}"
-        )
-    return wanted
-
-
-def _mapping(pairs: Sequence[str]) -> Mapping[str, str]:
-    """Signal -> column. Raises SettingError for a pair that is not SIGNAL=COLUMN, and for a signal
-    that does not exist."""
-    if not pairs:
-        return {}
-    from probes.readers.column_mapping import mapping_of
-    from probes.record import RecordError
-    from probes.record.signals import UnknownSignalError
-
-    try:
-        return mapping_of(pairs)
-    except (RecordError, UnknownSignalError) as error:
-        raise SettingError(f"--diagnose-map: {error}") from error

@@ -55,14 +55,14 @@ class TrainingError(RuntimeError):
     partial  path of the record of the steps before the error; None if there is no such record
     """
 
-    def __init__(self, name: str, reason: str, partial: Path | None, note: str = "") -> None:
+    def __init__(self, name: str, reason: str, partial: Path, note: str = "") -> None:
+        self.reason, self.partial = reason, partial if partial.exists() else None
         kept = (
             f"the record of the steps before the error is kept at {partial}"
-            if partial
+            if self.partial
             else "nothing was recorded"
         )
         super().__init__(f"experiment {name!r} failed in training: {reason}; {kept}{note}")
-        self.reason, self.partial = reason, partial
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class CachedRun:
     cached: bool
 
 
-class Store:
+class RunCache:
     """A folder of records, as one process of a session uses it.
 
     folder     the folder, which `fetch` creates if it does not exist
@@ -106,8 +106,17 @@ class Store:
     def has(self, name: str, experiment: Experiment) -> bool:
         """Whether `fetch` will find a finished record. This reads only the end of the file."""
         path = self.path(name, experiment)
-        places = [path, self.read_only / path.name] if self.read_only else [path]
-        return not self.retrain and any(map(_ends_complete, places))
+        if self.retrain:
+            return False
+        for place in self._places(path):
+            try:
+                with open(place, "rb") as file:
+                    file.seek(-len(LAST_LINE), os.SEEK_END)
+                    if file.read() == LAST_LINE:
+                        return True
+            except OSError:  # there is no file, or it is shorter than the last line
+                continue
+        return False
 
     def partial(self, name: str, experiment: Experiment) -> Path | None:
         """The path of the record of a training that is running or has failed, if there is one."""
@@ -126,9 +135,8 @@ class Store:
         path = self.path(name, experiment)
         self.folder.mkdir(mode=0o700, exist_ok=True)
         with FileLock(self.folder / f"{name}.lock"):
-            run = self._load(path) or self._load_read_only(path)
+            run = self._load(path)
             if run is None:
-                self._raise_earlier_failure(name, path)
                 run = self._train(name, experiment, path, on_step)
             elif run.path == path:
                 os.utime(path)
@@ -137,40 +145,35 @@ class Store:
 
     # Finished records
 
+    def _places(self, path: Path) -> list[Path]:
+        """The paths at which a finished record may be, in the order of the search."""
+        return [path, self.read_only / path.name] if self.read_only else [path]
+
     def _load(self, path: Path) -> CachedRun | None:
-        """The record at a path; None if there is no record, if it is damaged, or if the experiment
-        is to be trained again. A damaged record is removed, with a warning."""
-        if not path.exists():
-            return None
-        try:
-            run = self._read(path)
-        except DAMAGED_RECORD_ERRORS as error:
-            path.unlink(missing_ok=True)
-            warnings.warn(
-                f"the record kept at {path} is damaged and will be trained again: {error!r}",
-                stacklevel=2,
-            )
-            return None
-        return None if self.retrain and run.cached else run
-
-    def _load_read_only(self, path: Path) -> CachedRun | None:
-        """The record of the same name in the read-only folder; None if it is missing or damaged."""
-        if self.read_only is None or self.retrain:
-            return None
-        try:
-            return self._read(self.read_only / path.name)
-        except DAMAGED_RECORD_ERRORS:
-            return None
-
-    def _read(self, path: Path) -> CachedRun:
+        """The finished record from the folder, or else from the read-only folder; None if it must
+        be trained. A damaged record in the folder is removed, with a warning."""
         from probes.record import Record, RecordError
 
-        sidecar = json.loads(_sidecar(path).read_bytes())
-        trained_by, seconds = str(sidecar["session"]), float(sidecar["seconds"])
-        record = Record.load(path)
-        if not record.complete:
-            raise RecordError("its end is missing")
-        return CachedRun(record, path, seconds, cached=trained_by != self.session)
+        for place in self._places(path):
+            try:
+                sidecar = json.loads(_sidecar(place).read_bytes())
+                trained_by, seconds = str(sidecar["session"]), float(sidecar["seconds"])
+                record = Record.load(place)
+                if not record.complete:
+                    raise RecordError("its end is missing")
+            except DAMAGED_RECORD_ERRORS as error:
+                if place == path and path.exists():
+                    path.unlink()
+                    warnings.warn(
+                        f"the record kept at {path} is damaged and will be trained again: "
+                        f"{error!r}",
+                        stacklevel=2,
+                    )
+            else:
+                cached = trained_by != self.session
+                if not (self.retrain and cached):
+                    return CachedRun(record, place, seconds, cached)
+        return None
 
     def _remove_old(self, name: str) -> None:
         """Remove the files of every key that is not among the newest and was not used for a day."""
@@ -194,54 +197,45 @@ class Store:
     def _train(
         self, name: str, experiment: Experiment, path: Path, on_step: OnStep | None
     ) -> CachedRun:
+        """Train an experiment, unless its training has already failed in this session, and move the
+        record to `path`. Raises TrainingError."""
         __tracebackhide__ = True  # the traceback need only show the experiment's frames
         from probes.recording.watch import watch
 
-        partial = _partial(path)
+        partial, failure = _partial(path), path.with_suffix(".failure.json")
+        try:
+            earlier = json.loads(failure.read_bytes())
+        except (OSError, ValueError):
+            earlier = {}
+        if earlier.get("session") == self.session:
+            note = "\n(not tried again in this session)"
+            raise TrainingError(name, earlier["reason"], partial, note)
         partial.unlink(missing_ok=True)
         try:
             record = watch(experiment.build(), partial, on_step=on_step)
         except Exception as error:
-            failed = TrainingError(
-                name, f"{type(error).__name__}: {error}", partial if partial.exists() else None
-            )
-            _write(_failure(path), {"session": self.session, "reason": failed.reason})
+            failed = TrainingError(name, f"{type(error).__name__}: {error}", partial)
+            _write(failure, {"session": self.session, "reason": failed.reason})
             raise failed from error
-        return CachedRun(record, path, self._finish(partial, path), cached=False)
-
-    def _finish(self, partial: Path, path: Path) -> float:
-        """Move a finished record to its place and return the seconds that training took.
-
-        The sidecar is written last, because a record without a sidecar does not count as finished.
-        """
+        # The sidecar is written last: a record without a sidecar does not count as finished.
         sidecar = json.loads(_sidecar(partial).read_bytes())
         _sidecar(path).unlink(missing_ok=True)
         os.replace(partial, path)
         _write(_sidecar(path), {**sidecar, "record": path.name, "session": self.session})
         _sidecar(partial).unlink()
-        _failure(path).unlink(missing_ok=True)
-        return float(sidecar["seconds"])
-
-    def _raise_earlier_failure(self, name: str, path: Path) -> None:
-        """Raise TrainingError if training has already failed in this session."""
-        try:
-            failure = json.loads(_failure(path).read_bytes())
-        except (OSError, ValueError):
-            return
-        if failure["session"] == self.session:
-            partial = _partial(path) if _partial(path).exists() else None
-            note = "\n(not tried again in this session)"
-            raise TrainingError(name, failure["reason"], partial, note)
+        failure.unlink(missing_ok=True)
+        return CachedRun(record, path, float(sidecar["seconds"]), cached=False)
 
 
-def open_store(
+def open_run_cache(
     make_folder: Callable[[str], Path] | None,
     cache_folder: Path,
     session: str,
     retrain: bool,
     warn: Callable[[str], None],
-) -> Store:
-    """Open the store in pytest's cache, or in a temporary folder if the cache is off or read-only.
+) -> RunCache:
+    """Open the folder of records in pytest's cache. If that cache is off or read-only, open a
+    temporary folder instead.
 
     make_folder   takes a name, makes a folder of that name in the cache and returns its path; None
                   if the cache is off
@@ -253,17 +247,17 @@ def open_store(
 
     temporary = temporary_folder(session)
     if make_folder is None:
-        return Store(temporary, session, retrain)
+        return RunCache(temporary, session, retrain)
     try:
         folder = make_folder("probes")
         with tempfile.TemporaryFile(dir=folder):
-            return Store(folder, session, retrain)
+            return RunCache(folder, session, retrain)
     except OSError as error:
         warn(
             f"records cannot be kept in pytest's cache ({error}); "
             f"the records of this session are written to {temporary}"
         )
-        return Store(temporary, session, retrain, cache_folder)
+        return RunCache(temporary, session, retrain, cache_folder)
 
 
 def temporary_folder(session: str) -> Path:
@@ -274,16 +268,6 @@ def temporary_folder(session: str) -> Path:
     return Path(tempfile.gettempdir(), f"probes-{session}")
 
 
-def _ends_complete(path: Path) -> bool:
-    """Whether the file exists and ends with the last line of a complete record."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(-len(LAST_LINE), os.SEEK_END)
-            return file.read() == LAST_LINE
-    except OSError:
-        return False
-
-
 def _partial(path: Path) -> Path:
     return path.with_suffix(".partial.jsonl")
 
@@ -292,10 +276,6 @@ def _sidecar(path: Path) -> Path:
     from probes.recording.recorder import sidecar_path
 
     return sidecar_path(path)
-
-
-def _failure(path: Path) -> Path:
-    return path.with_suffix(".failure.json")
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from probes.plugin import experiments
 from probes.plugin.experiments import Experiment
@@ -15,7 +15,7 @@ from probes.report.judged_run import JudgedRun, judge
 
 if TYPE_CHECKING:
     from probes.diagnosis.diagnose import Diagnosis
-    from probes.plugin.run_cache import OnStep, Store
+    from probes.plugin.run_cache import OnStep, RunCache
     from probes.record import Record
 
 Progress = AbstractContextManager["OnStep | None"]
@@ -58,13 +58,13 @@ class Run:
 class Failure:
     """A training that did not finish.
 
-    how      "failed" or "interrupted"
+    state    "failed" or "interrupted"
     reason   type and message of the error; "" if training was interrupted
     partial  path of the record of the steps that were trained; None if there is no such record
     """
 
     name: str
-    how: str
+    state: Literal["failed", "interrupted"]
     reason: str
     partial: str | None
 
@@ -72,18 +72,18 @@ class Failure:
 class Session:
     """The experiments of a test session, and the runs that one of its processes has so far.
 
-    offered     function that returns the experiments that the project offers
-    open_store  function that returns the store of the records
-    runs        name of an experiment -> its run
-    failures    name of an experiment -> its training that did not finish
+    offered         function that returns the experiments that the project offers
+    open_run_cache  function that returns the cache of the runs
+    runs            name of an experiment -> its run
+    failures        name of an experiment -> its training that did not finish
 
     Each of the two functions is called at most once, when its result is first needed.
     """
 
     def __init__(
-        self, offered: Callable[[], dict[str, Experiment]], open_store: Callable[[], Store]
+        self, offered: Callable[[], dict[str, Experiment]], open_run_cache: Callable[[], RunCache]
     ) -> None:
-        self._offered, self._open_store = offered, open_store
+        self._offered, self._open_run_cache = offered, open_run_cache
         self.runs: dict[str, Run] = {}
         self.failures: dict[str, Failure] = {}
 
@@ -92,8 +92,8 @@ class Session:
         return self._offered()
 
     @cached_property
-    def store(self) -> Store:
-        return self._open_store()
+    def run_cache(self) -> RunCache:
+        return self._open_run_cache()
 
     def run(self, name: str, progress: Progress) -> Run:
         """Return the run of an experiment. Every call in a process returns the same object.
@@ -112,13 +112,13 @@ class Session:
             return self.runs[name]
         try:
             with progress as on_step:
-                cached = self.store.fetch(name, experiment, on_step)
+                cached = self.run_cache.fetch(name, experiment, on_step)
         except TrainingError as error:
             partial = str(error.partial) if error.partial else None
             self.failures[name] = Failure(name, "failed", error.reason, partial)
             raise error.with_traceback(None) from error.__cause__
         except KeyboardInterrupt:
-            left = self.store.partial(name, experiment)
+            left = self.run_cache.partial(name, experiment)
             self.failures[name] = Failure(name, "interrupted", "", str(left) if left else None)
             raise
         judged = judge(cached.record, name, str(cached.path), "experiment")

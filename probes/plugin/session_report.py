@@ -52,13 +52,22 @@ class SessionReport:
         """
         # A copy, because a reference that cannot be trained now is listed in `errors` only.
         self._failures = dict(self._reports.failures)
-        self.partial = [*reasons, *self._reasons_from_tests()]
+        self.partial = list(reasons)
+        if count := self._reports.deselected:
+            self.partial.append(f"{count} {'test' if count == 1 else 'tests'} deselected")
+        if used := self._reports.tests.keys() | self._failures.keys():
+            unused = [name for name in self._session.experiments if name not in used]
+            self.partial += [f"no test used {', '.join(unused)}"] if unused else []
         self._runs = self._ordered_runs(train)
         unfinished = [self._unfinished_run(failure) for failure in self._failures.values()]
         self._draw(unfinished)
-        experiment_runs = [*(run.judged for run in self._runs), *unfinished]
-        logs = [log.run for _, log in sorted(self._reports.logs.items())]
-        self._judged = [*map(self._as_shown, experiment_runs), *logs]
+        # The outputs show each run with its tests and with a path relative to the root.
+        self._judged = []
+        for run in [*(run.judged for run in self._runs), *unfinished]:
+            path = self._paths.in_document(Path(run.path)) if run.path else None
+            tests = self._reports.tests.get(run.name, {})
+            self._judged.append(replace(run, path=path, tests=tests))
+        self._judged += [log.run for _, log in sorted(self._reports.logs.items())]
         self._write_document()
         self._write_summary()
 
@@ -88,16 +97,6 @@ class SessionReport:
 
     # Runs
 
-    def _reasons_from_tests(self) -> Iterator[str]:
-        """The reasons why runs are missing, as far as the reports of the tests show them."""
-        count = self._reports.deselected
-        if count:
-            yield f"{count} {'test' if count == 1 else 'tests'} deselected"
-        if used := self._reports.tests.keys() | self._failures.keys():
-            unused = [name for name in self._session.experiments if name not in used]
-            if unused:
-                yield f"no test used {', '.join(unused)}"
-
     def _ordered_runs(self, train: Callable[[str], Run | None]) -> list[Run]:
         """The runs that tests used, in the order in which the project offers them. If a dashboard
         is drawn, the run of the reference is added."""
@@ -110,17 +109,12 @@ class SessionReport:
         names = dict.fromkeys([*self._session.experiments, *runs])
         return [run for name in names if (run := runs.get(name))]
 
-    def _as_shown(self, run: AnyRun) -> AnyRun:
-        """A copy of the run for the outputs, with its tests and a path relative to the root."""
-        path = self._paths.in_document(Path(run.path)) if run.path else None
-        return replace(run, path=path, tests=self._reports.tests.get(run.name, {}))
-
     def _unfinished_run(self, failure: Failure) -> AnyRun:
         """The run of a training that did not finish, with a diagnosis of the steps that were
         recorded, if there are any."""
         from probes.record import Record
 
-        error = f"{failure.how} in training" + (f": {failure.reason}" if failure.reason else "")
+        error = f"{failure.state} in training" + (f": {failure.reason}" if failure.reason else "")
         if failure.partial:
             try:
                 record = Record.load(failure.partial)
@@ -148,14 +142,14 @@ class SessionReport:
             what = f"the record of {run.name} cannot be read back"
             drawable += filter(None, [self._attempt(what, partial(self._with_rows, run))])
         for left in unfinished:
-            if isinstance(left, JudgedRun) and self._failures[left.name].how == "failed":
+            if isinstance(left, JudgedRun) and self._failures[left.name].state == "failed":
                 drawable.append(left)
         if not drawable:
             return
         failed = [
             f"{one.name} failed in training: {one.reason}."
             for one in self._failures.values()
-            if one.how == "failed"
+            if one.state == "failed"
         ]
         reasons = [f"Partial page: {'; '.join(self.partial)}."] if self.partial else []
         notes = [*failed, *reasons, *self._reports.notes]

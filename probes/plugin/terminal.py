@@ -12,7 +12,7 @@ from probes.common.text import printable
 
 if TYPE_CHECKING:
     from probes.plugin.experiments import Experiment
-    from probes.plugin.run_cache import OnStep, Store
+    from probes.plugin.run_cache import OnStep, RunCache
     from probes.plugin.session import Failure, Run
 
 Line = list[tuple[str, Mapping[str, bool]]]
@@ -23,11 +23,11 @@ UPDATES_PER_SECOND = 5
 """More updates cannot be read, and on a slow terminal they would slow the training down."""
 
 
-def header(experiments: Mapping[str, Experiment], store: Store) -> str:
+def header(experiments: Mapping[str, Experiment], run_cache: RunCache) -> str:
     """The line that says which experiments are cached: "probes: healthy cached, overfit to be
     trained"."""
     states = [
-        f"{name} {'cached' if store.has(name, experiment) else 'to be trained'}"
+        f"{name} {'cached' if run_cache.has(name, experiment) else 'to be trained'}"
         for name, experiment in experiments.items()
     ]
     return f"probes: {', '.join(states) or 'no experiments are offered'}"
@@ -72,7 +72,7 @@ def run_row(run: Run) -> tuple[str, ...]:
 def failure(one: Failure) -> Iterator[Line]:
     """The lines about a training that did not finish, with the path of the record of its steps."""
     reason = f"  {' '.join(one.reason.split())}" if one.reason else ""
-    yield [(f"{one.name}  ", {}), (one.how, {"red": True}), (reason, {})]
+    yield [(f"{one.name}  ", {}), (one.state, {"red": True}), (reason, {})]
     if one.partial:
         yield [(f"  the record of its steps is kept at {one.partial}", {})]
 

@@ -71,14 +71,16 @@ class ReportSender:
         content: dict[str, Any] = {
             "deselected": self.deselected,
             "used": list(usage.runs),
-            "runs": [_run_to_json(run) for run in new] if self.to_controller else [],
+            "runs": [
+                {**vars(run), "judged": to_json(run.judged), "path": str(run.path)}
+                for run in (new if self.to_controller else [])
+            ],
             "failures": [asdict(failure) for failure in usage.failures],
             "notes": usage.notes,
         }
         self._sent.update(usage.runs)
-        if (
-            usage.log and report.when == "setup"
-        ):  # every log has a setup report, also one that cannot be read
+        # Every log has a setup report, also one that cannot be read.
+        if usage.log and report.when == "setup":
             content["log"] = {"row": usage.log.row, "run": to_json(usage.log.run)}
         setattr(report, ATTRIBUTE, json.dumps(content))
 
@@ -124,31 +126,21 @@ class TestReports:
         if log := content.get("log"):
             self.logs[report.nodeid] = LogResult(tuple(log["row"]), from_json(log["run"]))
         for sent in content["runs"]:
-            self.runs.setdefault(sent["name"], _run_from_json(sent))
+            judged = from_json(sent["judged"])
+            assert isinstance(judged, JudgedRun)
+            run = Run(**{**sent, "judged": judged, "path": Path(sent["path"])})
+            self.runs.setdefault(run.name, run)
         for failure in content["failures"]:
             self.failures.setdefault(failure["name"], Failure(**failure))
+        outcome = "error" if report.failed and report.when != "call" else report.outcome
         for name in [*content["used"], *(failure["name"] for failure in content["failures"])]:
             if name in self._session.runs:
                 self.runs.setdefault(name, self._session.runs[name])
-            self._note_outcome(name, report)
-
-    def _note_outcome(self, name: str, report: Any) -> None:
-        outcome = "error" if report.failed and report.when != "call" else report.outcome
-        if outcome in OUTCOMES_WORST_FIRST:  # a plugin may add outcomes of its own, such as "rerun"
-            tests = self.tests.setdefault(name, {})
-            tests[report.nodeid] = worst([outcome, tests.get(report.nodeid, outcome)]) or outcome
-
-
-def _run_to_json(run: Run) -> dict[str, Any]:
-    facts = {"path": str(run.path), "seconds": run.seconds, "cached": run.cached}
-    return {"name": run.name, "judged": to_json(run.judged), **facts}
-
-
-def _run_from_json(content: dict[str, Any]) -> Run:
-    judged = from_json(content["judged"])
-    assert isinstance(judged, JudgedRun)
-    path = Path(content["path"])
-    return Run(content["name"], judged, path, content["seconds"], content["cached"])
+            # Another plugin may add outcomes of its own, such as "rerun". They are not counted.
+            if outcome in OUTCOMES_WORST_FIRST:
+                tests = self.tests.setdefault(name, {})
+                earlier = tests.get(report.nodeid, outcome)
+                tests[report.nodeid] = worst([outcome, earlier]) or outcome
 
 
 class ExpectedTests:
