@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from probes.common.text import printable
-from probes.diagnosis.base import Detector, Finding
+from probes.diagnosis.base import Finding
 from probes.diagnosis.causes import CAUSES, Cause
 from probes.diagnosis.curves import MIN_POINTS
 from probes.diagnosis.detectors import DETECTORS
@@ -181,7 +181,11 @@ class Diagnosis:
                 f"  {cause.meaning}",
                 f"  remedy: {cause.remedy}",
             ]
-        for f, worst in _first_and_worst(self.findings):
+        repeated: dict[tuple[str, str], list[Finding]] = {}
+        for finding in self.findings:
+            repeated.setdefault((finding.symptom, finding.site), []).append(finding)
+        for f, *later in repeated.values():
+            worst = max((f, *later), key=lambda one: one.strength)
             began = "" if f.onset is None else f", began at step {f.onset}"
             observed = f"{f.observed:.6g}" + (
                 "" if worst is f else f" ({worst.observed:.6g} at step {worst.step})"
@@ -200,14 +204,6 @@ class Diagnosis:
         return "\n".join(lines)
 
 
-def _first_and_worst(findings: Sequence[Finding]) -> list[tuple[Finding, Finding]]:
-    """The first and the worst finding of each symptom at each site."""
-    repeated: dict[tuple[str, str], list[Finding]] = {}
-    for finding in findings:
-        repeated.setdefault((finding.symptom, finding.site), []).append(finding)
-    return [(same[0], max(same, key=lambda f: f.strength)) for same in repeated.values()]
-
-
 @np.errstate(all="ignore")  # no NumPy warning when the square of a huge loss overflows
 def diagnose(record: Record, ended: bool = True) -> Diagnosis:
     """Diagnose a record from its facts and signals. Its provenance is not used.
@@ -215,20 +211,34 @@ def diagnose(record: Record, ended: bool = True) -> Diagnosis:
     Set `ended` to False while the run goes on. Detectors that judge how a run ended, and remarks,
     are then left out."""
     evidence = Evidence(record)
-    findings, judged, not_judged = _run_detectors(
-        evidence, [d for d in DETECTORS if ended or not d.at_end]
-    )
+    findings: list[Finding] = []
+    judged: list[str] = []
+    not_judged: dict[str, str] = {}
+    for detector in DETECTORS:
+        if detector.at_end and not ended:
+            continue
+        try:
+            findings += detector.judge(evidence)
+            judged.append(detector.name)
+        except CannotJudgeError as why:
+            not_judged[detector.name] = str(why)
     causes = rank(findings)
     suspects = tuple(_suspect(cause, findings, evidence) for cause in causes)
+    rivals = (
+        suspect
+        for cause, suspect in zip(causes, suspects, strict=True)
+        if cause is not causes[0] and not cause.follows_from(causes[0])
+    )
+    rival = next(rivals, None)
     missing, fell = _loss_status(evidence)
     verdict, reason = _verdict(causes, findings, missing, fell)
     return Diagnosis(
         verdict=verdict,
         causes=suspects,
         findings=tuple(findings),
-        judged=judged,
+        judged=tuple(judged),
         not_judged=not_judged,
-        margin=_margin(causes, suspects),
+        margin=None if rival is None else suspects[0].strength - rival.strength,
         reason=reason,
         core=not missing,
         remarks=remarks_on(evidence) if ended else (),
@@ -254,23 +264,6 @@ def rank(findings: Sequence[Finding]) -> list[Cause]:
     return sorted(
         possible, key=lambda cause: (follows[cause.name], -_strength(cause.decisive.name, findings))
     )
-
-
-def _run_detectors(
-    evidence: Evidence, detectors: Sequence[Detector]
-) -> tuple[list[Finding], tuple[str, ...], dict[str, str]]:
-    """The findings, the names of the detectors that judged, and for each other detector the reason
-    why it could not judge."""
-    findings: list[Finding] = []
-    judged: list[str] = []
-    not_judged: dict[str, str] = {}
-    for detector in detectors:
-        try:
-            findings += detector.judge(evidence)
-            judged.append(detector.name)
-        except CannotJudgeError as why:
-            not_judged[detector.name] = str(why)
-    return findings, tuple(judged), not_judged
 
 
 def _suspect(cause: Cause, findings: Sequence[Finding], evidence: Evidence) -> Suspect:
@@ -311,15 +304,6 @@ def _certain_since(cause: Cause, findings: Sequence[Finding]) -> int | None:
 def _strength(symptom: str, findings: Sequence[Finding]) -> float:
     """Strength of the strongest finding of a symptom; minus infinity if it was not found."""
     return max((f.strength for f in findings if f.symptom == symptom), default=float("-inf"))
-
-
-def _margin(causes: Sequence[Cause], suspects: Sequence[Suspect]) -> float | None:
-    """Strength of the first cause minus that of the next cause that does not follow from it; None
-    if there is no such cause."""
-    for cause, suspect in zip(causes[1:], suspects[1:], strict=True):
-        if not cause.follows_from(causes[0]):
-            return suspects[0].strength - suspect.strength
-    return None
 
 
 def _loss_status(evidence: Evidence) -> tuple[str, bool]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from probes.diagnosis.base import Symptom
 from probes.diagnosis.causes import Cause
 
 UNKNOWN = {"site": "(site)", "step": "N", "onset": "N", "observed": "X", "limit": "Y"}
-"""Placeholder -> text to print for it, since only the diagnosis of a run gives the numbers."""
+"""Placeholder of `Symptom.sentence` -> text to print instead of a number, since only the diagnosis
+of a run gives the numbers."""
 
 
 def explanation(cause: Cause) -> list[str]:
@@ -15,20 +15,17 @@ def explanation(cause: Cause) -> list[str]:
     lines = [f"{cause.name}: {cause.meaning}"]
     for symptom, least in cause.needs.items():
         beyond = f", by a factor of {10**least:g} at least" if least else ""
-        lines += [f"needs {symptom.name}{beyond}", *_on_symptom(symptom)]
+        where = f"the panel {symptom.view.panel}" if symptom.view else "the panel of its signal"
+        lines += [
+            f"needs {symptom.name}{beyond}",
+            f"  says: {symptom.sentence['en'].format(**UNKNOWN)}",
+            f"  limit: {symptom.criterion}",
+            f"  source: {symptom.source}",
+            f"  measured: {symptom.quantity}, unit: {symptom.unit}, shown in {where}",
+        ]
     lines += [f"is not named if {symptom.name} is found" for symptom in cause.excluded]
     lines += [f"also explains {symptom.name}" for symptom in cause.explains]
     for other, clues in cause.may_also_be.items():
         unless = f", unless {' or '.join(clue.text for clue in clues)}" if clues else ""
         lines.append(f"may also be {other}{unless}")
     return [*lines, f"remedy: {cause.remedy.format(onset='N (the diagnosis gives the step)')}"]
-
-
-def _on_symptom(symptom: Symptom) -> list[str]:
-    where = f"the panel {symptom.view.panel}" if symptom.view else "the panel of its signal"
-    return [
-        f"  says: {symptom.sentence['en'].format(**UNKNOWN)}",
-        f"  limit: {symptom.criterion}",
-        f"  source: {symptom.source}",
-        f"  measured: {symptom.quantity}, unit: {symptom.unit}, shown in {where}",
-    ]

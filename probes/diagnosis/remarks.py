@@ -33,7 +33,8 @@ MIN_LINE_FALL_ERRORS = 3.0
 """A loss is remarked on as still falling only if it falls by more than this many standard errors
 over the whole log."""
 MIN_SECOND_HALF_FALL_ERRORS = 2.0
-"""The same for the fall in the second half of the log."""
+"""Such a loss must also fall by more than this many standard errors in the second half of the
+log."""
 LINE_RATIO = (0.3, 1.2)
 """Range of (fall in the second half of a log) / (fall in the first half) for a loss that falls
 along a line. This ratio is 1 for an exact line, a little more with noise, and below a third for a
@@ -48,9 +49,9 @@ START_OUTLIER_SIGMAS = 2.0
 """The start level is at least the highest of the first points minus this many standard deviations
 of noise."""
 MIN_SHARE_GIVEN_BACK = 0.25
-"""A rise is remarked on only if it undoes this share of the fall before it, as for a spike of the
-loss. If the loss is still high at the end of the log, it is enough that the rise exceeds this share
-of the lowest level."""
+"""A rise is remarked on only if it undoes more than this share of the fall before it. The detector
+of loss spikes uses the same share. If the loss is still high at the end of the log, it is enough
+that the rise exceeds this share of the lowest level."""
 MIN_SEGMENTS_HIGH = 3
 """A temporary rise is remarked on only if it lasts for this many segments. A shorter rise is a
 spike."""
@@ -73,7 +74,7 @@ MIN_RISE_FROM_FIRST = 1.03
 this many times its first value. As for overfitting, a loss within 3 % of its minimum counts as
 equal to it."""
 MIN_RISE_FROM_FIRST_Z = 3.0
-"""The same rise must exceed this many standard errors (`fall_z`)."""
+"""The rise from the first evaluation must exceed this many standard errors (`fall_z`)."""
 
 
 def remarks_on(evidence: Evidence) -> tuple[str, ...]:
@@ -87,11 +88,13 @@ def remarks_on(evidence: Evidence) -> tuple[str, ...]:
         else ()
     )
     val = evidence.curve_or_empty("val_loss")
-    on_val = (
-        (_rose_from_first(val),)
-        if evidence.cached(val_loss_never_fell)
-        else tuple(_on_end_of_validation(val))
-    )
+    on_val = tuple(_on_end_of_validation(val))
+    if evidence.cached(val_loss_never_fell):
+        on_val = (
+            f"val_loss rose from its first evaluation on: from {val.values[0]:.4g} at step "
+            f"{val.steps[0]} to {val.values[-1]:.4g}; either the labels are unrelated to the "
+            "inputs, or the first evaluation came too late",
+        )
     return (*_on_rate(evidence), *on_loss, *on_val)
 
 
@@ -147,6 +150,7 @@ def _on_shape(loss: Curve) -> Iterator[str]:
         float(median(first_points)),
         float(first_points.max() - START_OUTLIER_SIGMAS * segments.noise[0]),
     )
+    # The largest rise: from the segment `bottom` to the segment `top`.
     top = int((level - np.minimum.accumulate(level)).argmax())
     bottom = int(level[: top + 1].argmin())
     rise, learned = level[top] - level[bottom], start - level[bottom]
@@ -230,14 +234,6 @@ def _on_missing_floor(loss: Curve) -> Iterator[str]:
             f"the loss falls below 0 without end: from {start:.4g} to {end:.4g}; a cross-entropy "
             "does this if its targets are not probabilities"
         )
-
-
-def _rose_from_first(val: Curve) -> str:
-    return (
-        f"val_loss rose from its first evaluation on: from {val.values[0]:.4g} at step "
-        f"{val.steps[0]} to {val.values[-1]:.4g}; either the labels are unrelated to the inputs, "
-        "or the first evaluation came too late"
-    )
 
 
 def _on_end_of_validation(val: Curve) -> Iterator[str]:

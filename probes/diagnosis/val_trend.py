@@ -13,8 +13,8 @@ from probes.record import Column, Steps
 
 MAX_START_OVER_MINIMUM = 1.25
 """The fit starts where the smoothed loss first comes within this factor of its minimum. The fall
-before that is too steep for the terms of the trend, and tells nothing about where the loss turns
-up."""
+before that is too steep for the terms of the trend, and says nothing about the step at which the
+loss starts to rise."""
 MAX_STOP_OVER_MINIMUM = 1.01
 """Evaluations whose smoothed loss is within this factor of the minimum are equally good steps to
 stop at."""
@@ -65,13 +65,21 @@ def trend_of(steps: Steps, losses: Column) -> Trend | None:
     tests check the turn on three families of curves that do not have this form, with the noise
     level that was measured in real runs."""
     origin = min(0.0, float(steps[0]))
-    begin = _trend_begins(losses)
+    begin = 0
+    if len(losses) >= SMOOTHING_WINDOW:
+        smooth = centred_mean(losses)
+        near = smooth <= MAX_START_OVER_MINIMUM * smooth.min()
+        begin = int(np.argmax(near)) + SMOOTHING_WINDOW // 2
     steps, losses = steps[begin:], losses[begin:] / losses.max()  # keeps all squares finite
     if len(steps) <= 2 * TERMS:
         return None
-    terms = _terms(np.asarray(steps - origin, dtype=np.float64))
+    elapsed = np.asarray(steps - origin, dtype=np.float64)
+    time = (elapsed + 1.0) / (elapsed[-1] + 1.0)
+    log = np.log(time)
+    terms = np.stack([np.ones_like(time), log, time, log * log], axis=1)
     residuals = losses - terms @ np.linalg.lstsq(terms, losses, rcond=None)[0]
     noise = _noise_along(residuals, float(losses.mean()))
+    # Dividing by the noise gives each evaluation the weight of its precision.
     q = np.linalg.qr(terms / noise[:, None])[0]
     scaled = losses / noise
     fitted = q @ (q.T @ scaled)
@@ -99,22 +107,6 @@ def stop_of(steps: Steps, losses: Column) -> Stop:
     return Stop(
         step=int(good[np.argmin(np.abs(good - turn))]), first=int(good[0]), last=int(good[-1])
     )
-
-
-def _trend_begins(losses: Column) -> int:
-    """The index of the first evaluation to which the trend is fitted; 0 if there are too few
-    evaluations to smooth."""
-    if len(losses) < SMOOTHING_WINDOW:
-        return 0
-    smooth = centred_mean(losses)
-    return int(np.argmax(smooth <= MAX_START_OVER_MINIMUM * smooth.min())) + SMOOTHING_WINDOW // 2
-
-
-def _terms(steps: Column) -> Column:
-    """The terms of the trend at each of `steps` [n], which are >= 0: [n, TERMS]."""
-    time = (steps + 1.0) / (steps[-1] + 1.0)
-    log = np.log(time)
-    return np.stack([np.ones_like(time), log, time, log * log], axis=1)
 
 
 def _noise_along(residuals: Column, level: float) -> Column:
