@@ -20,7 +20,9 @@ from probes.common.arrays import median
 from probes.record import Column, Steps
 
 MAX_SEGMENTS = 20
+"""A curve is cut into at most this many segments."""
 MIN_SEGMENTS = 4
+"""A curve that is cut has at least this many segments, so that each quarter holds one or more."""
 MIN_SEGMENT_POINTS = 5
 """Minimum number of points in a segment. The median of fewer is not reliable."""
 MIN_POINTS = MIN_SEGMENTS * MIN_SEGMENT_POINTS
@@ -47,6 +49,9 @@ when their distance doubles. The factor is 1 for independent noise and sqrt(2) f
 a random walk."""
 MAX_DECIMALS = 6
 """A log counts as rounded if its values have at most this many decimals."""
+LARGE_VALUE_QUANTILE = 0.9
+"""This quantile of a curve is taken as the size of its larger values. The maximum is not used,
+because the curve may be diverging."""
 SMOOTHING_WINDOW = 5
 """Number of evaluations in each mean of a smoothed validation loss: enough to make the position of
 the minimum stable, too few to shift it."""
@@ -235,6 +240,24 @@ def rounding_step(values: Column) -> float:
     that was not rounded. The number of decimals is taken from the first hundred values."""
     decimals = max(-int(Decimal(repr(float(v))).as_tuple().exponent) for v in values[:100])
     return 10.0**-decimals if decimals <= MAX_DECIMALS else 0.0
+
+
+def smallest_shown_by(values: Column) -> float:
+    """The smallest value above 0 that a log of these values [n], which are >= 0, can show.
+
+    In a rounded log it is one unit of the last digit. It is at least the float32 rounding error of
+    the larger values, because a loss near 0 is often the difference of two larger numbers."""
+    finite = values[np.isfinite(values)]
+    resolved = (
+        FLOAT32_RESOLUTION * float(np.quantile(finite, LARGE_VALUE_QUANTILE))
+        if finite.size
+        else 0.0
+    )
+    for decimals in range(MAX_DECIMALS + 1):
+        scaled = finite * 10.0**decimals
+        if (np.abs(scaled - np.round(scaled)) <= FLOAT32_RESOLUTION * scaled).all():
+            return max(resolved, 10.0**-decimals)
+    return resolved
 
 
 def centred_mean(values: npt.ArrayLike, window: int = SMOOTHING_WINDOW) -> npt.NDArray[np.float64]:

@@ -9,6 +9,7 @@ from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
 MAX_DEAD_FRACTION = 0.5
+"""Beyond this share, half of the layer's width is lost. Healthy runs were measured at 0."""
 DEAD = Symptom(
     name="dead-neurons",
     quantity="share of a layer's neurons that are silent on every token",

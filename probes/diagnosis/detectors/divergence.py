@@ -227,7 +227,6 @@ def _loses_what_it_learned(loss: Curve) -> HighEnd | None:
     if shares[end:].min() <= MIN_SHARE_CLIMBED_THROUGHOUT or shares[-1] <= MIN_SHARE_CLIMBED:
         return None
     since_lowest = loss.values[round((low + 1) / len(shares) * len(loss)) :]
-    # Correlated points count as fewer points, which makes z larger by the root of their number.
     least_z = MIN_CLIMB_Z / loss.correlation_length**0.5
     if fall_z(since_lowest) > -least_z or _turned_down(since_lowest):
         return None

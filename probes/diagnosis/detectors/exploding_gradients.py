@@ -54,8 +54,8 @@ def judge(evidence: Evidence) -> list[Finding]:
         )
     if not evidence.cached(high_end):
         return []
-    # The loss has not risen up to the last segment at whose level it is no higher than at its
-    # start plus the noise of a point.
+    # The loss counts as risen after the last segment whose level is at most the start level plus
+    # the noise of a single point.
     loss = evidence.training_loss()
     low_losses = np.flatnonzero(loss.segments.level <= loss.start_level + loss.segments.noise)
     last_low_step = loss.segments.last_step[low_losses[-1]] if len(low_losses) else -1

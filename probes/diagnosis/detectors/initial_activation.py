@@ -11,6 +11,7 @@ from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.evidence import Evidence
 
 MAX_MEAN_ACTIVATION = 10.0
+"""Largest mean |activation| of a layer. Healthy starts were measured at 0.1 to 1.1."""
 LARGE = Symptom(
     name="initial-activation-large",
     quantity="mean |activation| of a layer at step 0",

@@ -1,5 +1,5 @@
-"""Finds a first gradient whose norm is outside the usual band. For a loss that is a mean over
-tokens, the norm before clipping is of the order of 1."""
+"""Finds a first gradient whose norm lies outside the usual band. If the loss is a mean over tokens,
+the norm before clipping is of the order of 1."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from probes.diagnosis.evidence import Evidence
 
 MAX_NORM = 10.0
 MIN_NORM = 0.1
+"""The usual band of the norm is one decade to either side of 1."""
 SOURCE = "first gradient norm of a mean loss; band [0.1, 10], healthy starts measured at 2.7-4.5"
 LARGE = Symptom(
     name="first-gradient-large",

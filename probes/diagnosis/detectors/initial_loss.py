@@ -1,11 +1,11 @@
-"""Finds a loss at step 0 that a model that knows nothing would not have. Such a model scores ln V
-plus a cost for the spread of its logits.
+"""Finds a loss at step 0 that is too high or too low for a model that knows nothing. Such a model
+scores ln V plus a cost for the spread of its logits.
 
 Independent Gaussian logits of variance s^2 raise the loss by s^2 / 2 nats above ln V (the mean of
 ln sum exp). Tied logits at Xavier initialisation have s^2 = 2 d_model / (V + d_model), which is at
 most 2, so a sound start lies within 1 nat above ln V. The band adds 0.2 nats for the variation
-between draws, and reaches 0.5 nats below ln V for labels that happen to be likely. It does not
-depend on any recorded or configured scale."""
+between random initialisations, and reaches 0.5 nats below ln V because the labels of a batch may
+happen to be likely. It does not depend on any recorded or configured scale."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from probes.common.arrays import median
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
-from probes.diagnosis.curves import FLOAT32_RESOLUTION, MAX_DECIMALS
+from probes.diagnosis.curves import smallest_shown_by
 from probes.diagnosis.evidence import Evidence
 from probes.record import Column
 
@@ -40,9 +40,6 @@ that the log can show. The loss of an easy task passes through small values."""
 MIN_STEEPENING = 8.0
 """The final drop must be more than this many times the drop over the points before it. Both are
 measured in decades; 0 counts as the smallest value that the log can show."""
-LARGE_VALUE_QUANTILE = 0.9
-"""This quantile of the loss is taken as the size of its larger values. The maximum is not used,
-because the loss may be diverging."""
 ZERO_LOSS = Symptom(
     name="loss-zero",
     quantity="training loss, compared with its smallest value before",
@@ -79,8 +76,22 @@ class Zeros(NamedTuple):
 
 def judge(evidence: Evidence) -> list[Finding]:
     zeros = first_zeros(evidence)
-    if zeros is None or (zeros.before.size and not _falls_at_once(zeros.before)):
+    if zeros is None:
         return []
+    if zeros.before.size:
+        around = zeros.before[-2 * POINTS_BEFORE :]
+        last, smallest_shown = around[-POINTS_BEFORE:], smallest_shown_by(zeros.before)
+        if (
+            len(last) < POINTS_BEFORE
+            or not np.isfinite(around).all()
+            or last.min() <= MIN_SMALLEST_FACTOR * smallest_shown
+        ):
+            return []
+        early, late = np.array_split(around, 2)
+        decades_before = log10(median(early) / median(late))
+        decades_at_once = log10(median(last) / smallest_shown)
+        if decades_at_once <= max(log10(MIN_FALL_FACTOR), MIN_STEEPENING * decades_before):
+            return []
     if evidence.sites("grad_norm"):
         # A gradient that is not 0 shows that some target contributes to the loss.
         steps, norms = evidence.series("grad_norm")
@@ -114,39 +125,6 @@ def first_zeros(evidence: Evidence, from_first: int = MIN_ZEROS_FROM_FIRST) -> Z
         return None
     onset, known, end = (int(steps[first + i]) for i in (0, needed - 1, length - 1))
     return Zeros(onset, known, end, np.abs(losses[:first]))
-
-
-def _falls_at_once(before: Column) -> bool:
-    """Whether the loss fell to 0 at once, judged by its values [n >= 1] before the zeros. False
-    when there are too few values to show how the loss got there."""
-    last, smallest = before[-POINTS_BEFORE:], _smallest_shown(before)
-    if (
-        len(last) < POINTS_BEFORE
-        or not np.isfinite(before[-2 * POINTS_BEFORE :]).all()
-        or last.min() <= MIN_SMALLEST_FACTOR * smallest
-    ):
-        return False
-    early, late = np.array_split(before[-2 * POINTS_BEFORE :], 2)
-    decades_before = log10(median(early) / median(late))
-    decades_at_once = log10(median(last) / smallest)
-    return decades_at_once > max(log10(MIN_FALL_FACTOR), MIN_STEEPENING * decades_before)
-
-
-def _smallest_shown(values: Column) -> float:
-    """The smallest value above 0 that a log of these values [n] can show. In a rounded log it is a
-    unit of the last digit. It is at least the float32 rounding error of the larger values, because
-    a loss of 0 is often the difference of two larger numbers."""
-    finite = values[np.isfinite(values)]
-    resolved = (
-        FLOAT32_RESOLUTION * float(np.quantile(finite, LARGE_VALUE_QUANTILE))
-        if finite.size
-        else 0.0
-    )
-    for decimals in range(MAX_DECIMALS + 1):
-        scaled = finite * 10.0**decimals
-        if (np.abs(scaled - np.round(scaled)) <= FLOAT32_RESOLUTION * scaled).all():
-            return max(resolved, 10.0**-decimals)
-    return resolved
 
 
 DETECTOR = Detector("loss-zero", judge, (ZERO_LOSS,))

@@ -36,6 +36,7 @@ MIN_EVALUATIONS_OF_TREND = 40
 """A trend needs this many evaluations, ten for each of its terms. With fewer, the error of the
 trend is not known well enough."""
 MIN_EVALUATIONS = 5
+"""Fewer evaluations are not judged, and noise is not estimated from fewer values."""
 MIN_END_RISE = 1.2
 """With fewer than MIN_EVALUATIONS_OF_TREND evaluations, each of the last ones must be above this
 many times the lowest. A curve that ends well varies by a tenth, even on fifty held-out rows
@@ -50,7 +51,8 @@ MAX_END_TRAIN_LEVEL = 0.95
 """With few evaluations, the training loss must end below this share of its level at the lowest
 evaluation."""
 MIN_TRAIN_FALL_ERRORS = 3.0
-"""The training loss must have fallen by more than this many standard errors since the turn."""
+"""The training loss must have fallen by more than this many standard errors since validation loss
+was lowest."""
 REFIT_GROWTH = 1.02
 """The trend is fitted again each time the number of evaluations has grown by this factor. The total
 cost is then linear in that number."""
@@ -142,11 +144,12 @@ def _losses(evidence: Evidence) -> tuple[Curve, Curve, float]:
 
 
 def _train_falls(train: Curve, turn: int, now: int, max_level: float = 1.0) -> bool:
-    """Whether the training loss over the later half of the time since the turn is below `max_level`
-    times what it was around the turn.
+    """Whether the training loss has fallen since `turn`, the step of the lowest validation loss.
 
-    The time around the turn does not reach back to the first steps, where the loss was high before
-    anything was learned."""
+    The loss is averaged over two windows: around the turn, and over the later half of the time
+    since then. The later mean must be below `max_level` times the earlier one, by more than the
+    noise. The earlier window excludes the first steps, where the loss is high because nothing was
+    learned yet."""
     steps, losses = train.steps, train.values
     half = (now - turn) / 2
     if not len(steps):

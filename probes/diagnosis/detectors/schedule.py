@@ -17,12 +17,13 @@ MIN_SHARE_OF_RUN_SEEN = 0.1
 """The points must cover this share of the declared run. A schedule may hold its first value for a
 while."""
 MIN_SHARE_SEEN_WITHOUT_SCHEDULE = 0.5
-"""In a log without a declared schedule, the points must cover this share of the declared run before
-the rates count as 0. By then a warmup whose first rates are rounded to 0 is over."""
+"""If no schedule is declared, the points must cover this share of the declared run before the rates
+count as 0. By then a warmup whose first rates are rounded to 0 is over."""
 MIN_SHARE_AT_ZERO = 0.1
 """A rate that was above 0 must be 0 for more than this share of the log so far, both in points and
 in steps. A schedule may end with a last row at 0, and a warm restart is at 0 for a moment."""
 MIN_RATES_AT_ZERO = 5
+"""At least this many points must be 0. In a short log a tenth of the points is only two."""
 DECIMALS = range(4, 16)
 """Numbers of decimals to which a log may round its rates. Logs do not round to fewer, and a double
 has no more."""
@@ -169,7 +170,17 @@ def _zero_early(evidence: Evidence, steps: Steps, rates: Column, points: int) ->
     findings = []
     for i in worsening(share, MIN_SHARE_AT_ZERO, "above"):
         begin, step = int(last_above[i]) + 1, int(steps[i])
-        if _is_rounded_to_zero(rates[:begin]):
+        # Rounding may explain the 0 if all rates before it have few decimals, and the last one of
+        # them is only a few units of the last decimal.
+        several = distinct(rates[:begin])
+        dtype = np.float32 if (several.astype(np.float32) == several).all() else np.float64
+        decimals = next(
+            (d for d in DECIMALS if (several.round(d).astype(dtype) == several).all()), None
+        )
+        if (
+            decimals is not None
+            and rates[begin - 1] <= MAX_UNITS_BEFORE_ROUNDED_ZERO * 10.0**-decimals
+        ):
             continue
         # If the loss falls meanwhile, another group of parameters is trained at a rate that is not
         # logged.
@@ -179,20 +190,6 @@ def _zero_early(evidence: Evidence, steps: Steps, rates: Column, points: int) ->
             continue
         findings.append(ZERO_EARLY.found(step, float(share[i]), onset=int(steps[begin])))
     return findings
-
-
-def _is_rounded_to_zero(rates: Column) -> bool:
-    """Whether rounding may explain a 0 that follows these rates: all of them have few decimals, and
-    the last one is only a few units of the last decimal."""
-    if not rates.any():
-        return False
-    several = distinct(rates)
-    is_float32 = bool((several.astype(np.float32) == several).all())
-    for decimals in DECIMALS:
-        rounded = several.round(decimals)
-        if ((rounded.astype(np.float32) if is_float32 else rounded) == several).all():
-            return bool(rates[-1] <= MAX_UNITS_BEFORE_ROUNDED_ZERO * 10.0**-decimals)
-    return False
 
 
 DETECTOR = Detector("schedule", judge, (CONSTANT, ZERO, ZERO_EARLY))
