@@ -53,7 +53,7 @@ SAID = {
 SLICE_MEASURES = (
     ("unhealthy: found unhealthy", ("unhealthy",), ("unhealthy",)),
     ("healthy: found unhealthy", ("healthy",), ("unhealthy",)),
-    ("both: cannot judge", ("unhealthy", "healthy"), ("undetermined", "unreadable")),
+    ("both: cannot judge or unreadable", ("unhealthy", "healthy"), ("undetermined", "unreadable")),
 )
 """Rates by format and by length: description, labels that count, verdicts that are counted."""
 

@@ -102,8 +102,8 @@ def test_rates_are_split_by_format_and_by_length(folder):
     found = counts(scored(folder, "--tool", "probes")["probes"])
     assert found["format: CSV", "unhealthy: found unhealthy"] == (1, 2)
     assert found["points of loss: 100-999", "healthy: found unhealthy"] == (1, 2)
-    assert found["points of loss: not read", "both: cannot judge"] == (1, 1)
-    assert found["points of loss: < 20", "both: cannot judge"] == (0, 0)
+    assert found["points of loss: not read", "both: cannot judge or unreadable"] == (1, 1)
+    assert found["points of loss: < 20", "both: cannot judge or unreadable"] == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_the_interval_of_a_rate_is_written(folder):
     }
     half = rates["high confidence", "unhealthy: found unhealthy"]
     assert half == pytest.approx([0.0126, 0.9874], abs=5e-5)
-    assert rates["points of loss: < 20", "both: cannot judge"] is None
+    assert rates["points of loss: < 20", "both: cannot judge or unreadable"] is None
 
 
 def test_a_cause_and_a_step_that_differ_are_counted_as_wrong():
