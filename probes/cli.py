@@ -130,7 +130,9 @@ def _diagnose(arguments: argparse.Namespace) -> int:
         """Yield one run at a time, so that the records of a large folder are not all in memory."""
         for path in _log_paths(arguments.paths):
             run = _judge(path, mapping)
-            codes.append(_exit_code(run))
+            codes.append(
+                UNREADABLE if isinstance(run, UnreadRun) else EXIT_CODES[run.diagnosis.verdict]
+            )
             yield run
 
     if arguments.json:
@@ -143,10 +145,6 @@ def _diagnose(arguments: argparse.Namespace) -> int:
                 for line in _report(run, arguments.columns):
                     _print(line, sys.stdout)
     return next(code for code in EXIT_CODE_PRIORITY if code in codes)
-
-
-def _exit_code(run: AnyRun) -> int:
-    return UNREADABLE if isinstance(run, UnreadRun) else EXIT_CODES[run.diagnosis.verdict]
 
 
 def _report(run: JudgedRun, columns: bool) -> Iterator[str]:
@@ -177,7 +175,14 @@ def _render(arguments: argparse.Namespace) -> int:
         return UNREADABLE
     from probes.report.html import render
 
-    names = _names_on_page(judged)
+    # The page shows the name that the record states, or else the stem of the file. Runs of the
+    # same name are shown with their whole paths instead.
+    stated = {
+        path: str(run.record.provenance.get("name") or Path(path).stem)
+        for path, run in judged.items()
+    }
+    uses = Counter(stated.values())
+    names = {path: name if uses[name] == 1 else path for path, name in stated.items()}
     named = [replace(run, name=names[path]) for path, run in judged.items()]
     try:
         render(named, page, reference=names.get(arguments.reference))
@@ -188,43 +193,25 @@ def _render(arguments: argparse.Namespace) -> int:
     return HEALTHY
 
 
-def _names_on_page(runs: Mapping[str, JudgedRun]) -> dict[str, str]:
-    """Path -> name on the page: the name that the record states, or else the stem of the file. If
-    two runs would have the same name, each gets its whole path as its name instead."""
-    names = {
-        path: str(run.record.provenance.get("name") or Path(path).stem)
-        for path, run in runs.items()
-    }
-    uses = Counter(names.values())
-    return {path: name if uses[name] == 1 else path for path, name in names.items()}
-
-
 def _explain(arguments: argparse.Namespace) -> int:
     from probes.diagnosis.causes import BY_NAME
     from probes.diagnosis.explain import explanation
     from probes.help_topics import FILES, page
 
-    if arguments.cause in FILES:
-        lines: Sequence[str] = page(arguments.cause).splitlines()
-    elif arguments.cause in BY_NAME:
-        lines = explanation(BY_NAME[arguments.cause])
+    name = arguments.cause
+    if name in FILES:
+        lines: Sequence[str] = page(name).splitlines()
+    elif name in BY_NAME:
+        lines = explanation(BY_NAME[name])
     else:
-        raise _UsageError(_no_such_cause(arguments.cause))
+        known = f"the causes are {', '.join(BY_NAME)}; the pages are {', '.join(FILES)}"
+        if name is None:
+            raise _UsageError(f"which cause? {known}")
+        hint = did_you_mean(name, [*BY_NAME, *FILES])
+        raise _UsageError(f"there is no cause {name!r}; {hint}{' ' if hint else ''}{known}")
     for line in lines:
         _print(line, sys.stdout)
     return HEALTHY
-
-
-def _no_such_cause(name: str | None) -> str:
-    from probes.diagnosis.causes import BY_NAME, CAUSES
-    from probes.help_topics import FILES
-
-    known = "the causes are " + ", ".join(cause.name for cause in CAUSES)
-    known += "; the pages are " + ", ".join(FILES)
-    if name is None:
-        return f"which cause? {known}"
-    hint = did_you_mean(name, [*BY_NAME, *FILES])
-    return f"there is no cause {name!r}; {hint}{' ' if hint else ''}{known}"
 
 
 def _mapping(pairs: Sequence[str]) -> dict[str, str]:

@@ -135,18 +135,19 @@ def regressed(record: Record, baseline: Record, tolerance: float = DEFAULT_TOLER
     found: list[Difference] = []
     compared: list[str] = []
     not_compared: dict[str, str] = {}
-    for signal, site in _signals_and_sites(record, baseline):
-        name = f"{signal} at {site}" if site else signal
-        grid = _common_grid(record, baseline, signal, site)
-        if isinstance(grid, str):
-            not_compared[name] = grid
-            continue
-        compared.append(name)
-        found += (
-            _compare_loss(name, grid, tolerance)
-            if signal in LOSS_SIGNALS
-            else _compare_level(name, signal, grid, tolerance)
-        )
+    for signal in (*LOSS_SIGNALS, *HEALTH_SIGNALS):
+        for site in dict.fromkeys([*record.sites(signal), *baseline.sites(signal)]):
+            name = f"{signal} at {site}" if site else signal
+            grid = _common_grid(record, baseline, signal, site)
+            if isinstance(grid, str):
+                not_compared[name] = grid
+                continue
+            compared.append(name)
+            found += (
+                _compare_loss(name, grid, tolerance)
+                if signal in LOSS_SIGNALS
+                else _compare_level(name, signal, grid, tolerance)
+            )
     if not compared:
         reasons = (
             "; ".join(f"{name}: {why}" for name, why in not_compared.items())
@@ -178,15 +179,6 @@ class _Grid:
     starts: Column
     observed: Column
     baseline: Column
-
-
-def _signals_and_sites(record: Record, baseline: Record) -> Iterator[tuple[str, str]]:
-    """Each compared signal and site that at least one of the runs has, the losses first."""
-    for signal in (*LOSS_SIGNALS, *HEALTH_SIGNALS):
-        yield from (
-            (signal, site)
-            for site in dict.fromkeys([*record.sites(signal), *baseline.sites(signal)])
-        )
 
 
 def _common_grid(record: Record, baseline: Record, signal: str, site: str) -> _Grid | str:

@@ -28,10 +28,10 @@ def page(topic: str) -> str:
     to a file by its text. Raises KeyError for an unknown topic.
     """
     text = (FOLDER / FILES[topic]).read_text(encoding="utf-8")
-    return LINK.sub(_as_command, text)
+    topics = {file: topic for topic, file in FILES.items()}
 
+    def as_command(link: re.Match[str]) -> str:
+        text, file = link.groups()
+        return f"`python -m probes explain {topics[file]}`" if file in topics else text
 
-def _as_command(link: re.Match[str]) -> str:
-    text, file = link.groups()
-    topic = {name: topic for topic, name in FILES.items()}.get(file)
-    return f"`python -m probes explain {topic}`" if topic else text
+    return LINK.sub(as_command, text)

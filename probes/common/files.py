@@ -20,19 +20,13 @@ def write_atomically(path: Path, content: str) -> Path:
     try:
         with open(handle, "wb") as file:
             file.write(content.encode())
-        os.chmod(draft, 0o666 & ~_umask())
+        # mkstemp ignores the umask, the permissions that the process denies to new files. Python
+        # can read it only by setting it, so it is set to 0 for a moment.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(draft, 0o666 & ~umask)
         os.replace(draft, path)
     except BaseException:
         os.unlink(draft)
         raise
     return path
-
-
-def _umask() -> int:
-    """The permissions that the process denies to new files; mkstemp ignores them.
-
-    Python can read this mask only by setting it, so it is set to 0 for a moment.
-    """
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -12,8 +12,5 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[s
     cannot start another column or row.
     """
     cells = [head, ["---"] * len(head), *rows]
-    return [f"| {' | '.join(map(_escape_cell, row))} |" for row in cells]
-
-
-def _escape_cell(text: str) -> str:
-    return " ".join(text.splitlines()).replace("|", r"\|")
+    escaped = [[" ".join(cell.splitlines()).replace("|", r"\|") for cell in row] for row in cells]
+    return [f"| {' | '.join(row)} |" for row in escaped]

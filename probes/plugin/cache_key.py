@@ -1,4 +1,4 @@
-"""The key of a cached record: a hash over everything that decides the record's bits.
+"""The key of a cached record: a hash of everything on which the content of the record depends.
 
 The hash covers the experiment's fingerprint, the source code that writes records, the versions of
 Python and NumPy, and the machine. The source code is `probes.recording.watch` and every module that
@@ -36,8 +36,8 @@ def key(fingerprint: str, environment: str) -> str:
 
 
 def environment() -> str:
-    """Everything that decides a record's bits except the experiment: the source code, versions,
-    machine and kernels, as text."""
+    """Everything on which the content of a record depends, except the experiment: the source code,
+    versions, machine and kernels, as text."""
     source = sha256()
     for file in writers():
         source.update(f"{file.relative_to(HERE).as_posix()}\n".encode())

@@ -77,7 +77,7 @@ def offered(config: Any) -> dict[str, Experiment]:
     experiments: dict[str, Experiment] = {}
     offered_by: dict[str, str] = {}
     for one in every:
-        who = one.plugin_name
+        plugin = one.plugin_name
         # Call each implementation separately, because a result does not say which implementation
         # returned it.
         others = [other.plugin for other in every if other is not one]
@@ -87,37 +87,37 @@ def offered(config: Any) -> dict[str, Experiment]:
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             raise OfferError(
-                f"{HOOK} in {who} raised {type(error).__name__}: {error} "
+                f"{HOOK} in {plugin} raised {type(error).__name__}: {error} "
                 f"({place.filename}:{place.lineno})"
             ) from error
-        for name, experiment in _checked(who, results[0] if results else None).items():
+        for name, experiment in _check_offer(plugin, results[0] if results else None).items():
             if name in offered_by:
                 raise OfferError(
-                    f"{HOOK}: {name!r} is offered twice, by {offered_by[name]} and by {who}; "
+                    f"{HOOK}: {name!r} is offered twice, by {offered_by[name]} and by {plugin}; "
                     "rename one"
                 )
-            offered_by[name], experiments[name] = who, experiment
+            offered_by[name], experiments[name] = plugin, experiment
     return experiments
 
 
-def _checked(who: str, offer: object) -> dict[str, Experiment]:
+def _check_offer(plugin: str, offer: object) -> dict[str, Experiment]:
     """Check the result of one implementation and return it.
 
     Raises OfferError if it is not a dict of Experiments or a name is not valid.
     """
     if not isinstance(offer, dict):
         raise OfferError(
-            f"{HOOK} in {who} returned {offer!r}, a {type(offer).__name__}; {EXPECTED_RETURN}"
+            f"{HOOK} in {plugin} returned {offer!r}, a {type(offer).__name__}; {EXPECTED_RETURN}"
         )
     for name, experiment in offer.items():
         if not isinstance(name, str) or not VALID_NAME.fullmatch(name):
             raise OfferError(
-                f"{HOOK} in {who} names an experiment {name!r}; a name is made of letters, digits, "
-                "'.', '_' and '-' and begins with a letter or a digit"
+                f"{HOOK} in {plugin} names an experiment {name!r}; a name is made of letters, "
+                "digits, '.', '_' and '-' and begins with a letter or a digit"
             )
         if not isinstance(experiment, Experiment):
             raise OfferError(
-                f"{HOOK} in {who}: {name!r} is {experiment!r}, a {type(experiment).__name__}; "
+                f"{HOOK} in {plugin}: {name!r} is {experiment!r}, a {type(experiment).__name__}; "
                 f"{EXPECTED_RETURN}"
             )
     return offer

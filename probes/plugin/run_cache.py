@@ -38,10 +38,10 @@ OnStep = Callable[[int, int], None]
 """Called after every training step with the step and the number of steps."""
 
 MIN_KEPT_KEYS = 8
-"""So many of the newest keys of an experiment are kept, which is enough to switch between several
-branches and seeds."""
+"""Number of the newest keys of an experiment that are kept. It is large enough to switch between
+several branches and seeds."""
 MIN_UNUSED_SECONDS = 24 * 60 * 60
-"""A record that was used within the last day is kept, because a session may still be using it."""
+"""A record that was used within this time is kept, because a session may still be using it."""
 LAST_LINE = b'{"end":{"complete":true}}\n'
 """The last line of the file of a complete record. `probes.recording.recorder` writes it."""
 DAMAGED_RECORD_ERRORS = (OSError, ValueError, KeyError, TypeError)

@@ -76,7 +76,7 @@ class SessionReport:
         yield from terminal.table(sorted(log.row for log in self._reports.logs.values()))
         yield from terminal.table(map(terminal.run_row, self._runs))
         for failure in self._failures.values():
-            yield from terminal.failure(failure)
+            yield from terminal.unfinished_training(failure)
         yield from terminal.outputs(
             {what: self._paths.on_terminal(path) for what, path in self._written.items()},
             self.partial,
@@ -137,19 +137,28 @@ class SessionReport:
         page = self._paths.page
         if page is None:
             return
+        from probes.record import Record
+
         drawable: list[JudgedRun] = []
         for run in self._runs:
+            if run.name in self._session.runs:
+                drawable.append(run.judged)
+                continue
+            # A worker judged the run and sent it without rows, so the rows are read from the file.
             what = f"the record of {run.name} cannot be read back"
-            drawable += filter(None, [self._attempt(what, partial(self._with_rows, run))])
-        for left in unfinished:
-            if isinstance(left, JudgedRun) and self._failures[left.name].state == "failed":
-                drawable.append(left)
+            if record := self._attempt(what, partial(Record.load, run.path)):
+                drawable.append(replace(run.judged, record=record))
+        drawable += [
+            run
+            for run in unfinished
+            if isinstance(run, JudgedRun) and self._failures[run.name].state == "failed"
+        ]
         if not drawable:
             return
         failed = [
-            f"{one.name} failed in training: {one.reason}."
-            for one in self._failures.values()
-            if one.state == "failed"
+            f"{failure.name} failed in training: {failure.reason}."
+            for failure in self._failures.values()
+            if failure.state == "failed"
         ]
         reasons = [f"Partial page: {'; '.join(self.partial)}."] if self.partial else []
         notes = [*failed, *reasons, *self._reports.notes]
@@ -163,15 +172,6 @@ class SessionReport:
 
         if self._attempt(f"cannot write the dashboard {page}", draw):
             self._written["dashboard"] = page
-
-    def _with_rows(self, run: Run) -> JudgedRun:
-        """The run with the rows of its record. If another process judged the run, the rows are read
-        from its file."""
-        if run.name in self._session.runs:
-            return run.judged
-        from probes.record import Record
-
-        return replace(run.judged, record=Record.load(run.path))
 
     def _write_document(self) -> None:
         path = self._paths.document

@@ -69,12 +69,12 @@ def run_row(run: Run) -> tuple[str, ...]:
     )
 
 
-def failure(one: Failure) -> Iterator[Line]:
+def unfinished_training(failure: Failure) -> Iterator[Line]:
     """The lines about a training that did not finish, with the path of the record of its steps."""
-    reason = f"  {' '.join(one.reason.split())}" if one.reason else ""
-    yield [(f"{one.name}  ", {}), (one.state, {"red": True}), (reason, {})]
-    if one.partial:
-        yield [(f"  the record of its steps is kept at {one.partial}", {})]
+    reason = f"  {' '.join(failure.reason.split())}" if failure.reason else ""
+    yield [(f"{failure.name}  ", {}), (failure.state, {"red": True}), (reason, {})]
+    if failure.partial:
+        yield [(f"  the record of its steps is kept at {failure.partial}", {})]
 
 
 def outputs(written: Mapping[str, str], partial: Sequence[str]) -> Iterator[Line]:

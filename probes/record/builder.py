@@ -52,7 +52,13 @@ class Builder:
         Raises RecordError when the step is not a whole number greater than the previous step, or
         when a reading does not consist of numbers. Raises UnknownSignalError for a name that is not
         in the table of signals."""
-        step = _step(step)
+        try:
+            whole = None if isinstance(step, bool) else index(step)
+        except TypeError:
+            whole = None
+        if whole is None or not -(2**63) <= whole < 2**63:
+            raise RecordError(f"step is {step!r:.60}; it must be a whole number of at most 64 bits")
+        step = whole
         if self._steps and step <= self._steps[-1]:
             raise RecordError(
                 f"step {step} comes after step {self._steps[-1]}; steps must increase"
@@ -62,7 +68,13 @@ class Builder:
             for name, reading in readings.items()
             if reading is not None
         }
-        broken = {place: 1.0 for name, cells in row.items() for place in _nonfinite(name, cells)}
+        broken = {  # "signal" or "signal.site" -> 1.0
+            f"{name}.{site}" if site else name: 1.0
+            for name, cells in row.items()
+            if name != "nonfinite_count" and not all(map(isfinite, cells.values))
+            for site, value in zip(cells.sites, cells.values, strict=True)
+            if not isfinite(value)
+        }
         if broken:
             # Measured counts come first: sites inside the model are listed before the loss that
             # became NaN because of them.
@@ -77,10 +89,21 @@ class Builder:
     def record(self, complete: bool, stopped: Stop | None = None) -> Record:
         """The rows so far as a record. Its arrays are read-only."""
         steps = np.array(self._steps, dtype=np.int64)
-        tables = measured_tables(
-            {name: self._table(name) for name in BY_NAME if name in self._cells}
-        )
-        return Record(self.facts, read_only(steps), tables, self.provenance, complete, stopped)
+        tables: dict[str, Table] = {}
+        for name in filter(self._cells.__contains__, BY_NAME):  # in the order of the table
+            cells = self._cells[name]
+            layouts = dict.fromkeys(cell.sites for cell in cells)
+            sites = tuple(dict.fromkeys(site for layout in layouts for site in layout))
+            values = np.full((len(steps), len(sites)), np.nan)
+            if len(layouts) == 1:
+                values[[cell.row for cell in cells]] = [cell.values for cell in cells]
+            else:
+                place = {site: index for index, site in enumerate(sites)}
+                for cell in cells:
+                    values[cell.row, [place[site] for site in cell.sites]] = cell.values
+            tables[name] = Table(sites, values)
+        measured = measured_tables(tables)
+        return Record(self.facts, read_only(steps), measured, self.provenance, complete, stopped)
 
     def _check(self, name: str, reading: Reading) -> Cells:
         scope = signal_named(name).scope
@@ -102,27 +125,6 @@ class Builder:
         elif len(set(sites)) < len(sites):
             raise RecordError(f"signal {name!r} names a site twice: {sites!r:.200}")
         return Cells(len(self._steps), sites, values)
-
-    def _table(self, name: str) -> Table:
-        cells = self._cells[name]
-        layouts = dict.fromkeys(cell.sites for cell in cells)
-        sites = tuple(dict.fromkeys(site for layout in layouts for site in layout))
-        values = np.full((len(self._steps), len(sites)), np.nan)
-        if len(layouts) == 1:
-            values[[cell.row for cell in cells]] = [cell.values for cell in cells]
-        else:
-            place = {site: index for index, site in enumerate(sites)}
-            for cell in cells:
-                values[cell.row, [place[site] for site in cell.sites]] = cell.values
-        return Table(sites, values)
-
-
-def _nonfinite(name: str, cells: Cells) -> list[str]:
-    """The places where the values of a signal are not finite, named `signal` or `signal.site`."""
-    if name == "nonfinite_count" or all(map(isfinite, cells.values)):
-        return []
-    places = zip(cells.sites, cells.values, strict=True)
-    return [f"{name}.{site}" if site else name for site, value in places if not isfinite(value)]
 
 
 @lru_cache(maxsize=16)  # a run records lists of the same few lengths at every step
@@ -146,16 +148,6 @@ def site_names(signal: str, sites: Json) -> list[str]:
             f"the sites of {signal} are {sites!r:.200}; they must be a list of different names"
         )
     return sites
-
-
-def _step(value: object) -> int:
-    try:
-        step = index(value)  # type: ignore[arg-type]
-    except TypeError:
-        step = None
-    if step is None or isinstance(value, bool) or not -(2**63) <= step < 2**63:
-        raise RecordError(f"step is {value!r:.60}; it must be a whole number of at most 64 bits")
-    return step
 
 
 def _numbers(values: Sequence[Any]) -> tuple[float, ...]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from probes.record.builder import Builder, site_names
@@ -74,24 +74,24 @@ def load(path: str | Path) -> Record:
 def parse(data: bytes, where: str) -> Record:
     """Read a record from the content of its file. `where` is the name of the file in errors."""
     lines = data.split(b"\n")
-    if not _is_json(lines[-1]):
+    try:
+        json.loads(lines[-1])
+    except (ValueError, RecursionError):
+        # The text after the last line break is not a line. It is empty in a file that ends with a
+        # line break, and the beginning of a line in a file that was cut off.
         tail = lines.pop()
         if not lines:
             if tail.startswith(MAGIC) or MAGIC.startswith(tail):
                 return Builder({}, {}).record(complete=False)
-            raise _not_a_record(where)
+            raise _not_a_record(where) from None
     header = _header(lines[0], where)
     facts, provenance = header["facts"], header["provenance"]
-    record = read_by_column(lines[1:], facts, provenance)
-    if record is None:
-        record = _read_by_row(lines[1:], Builder(facts, provenance), where)
-    return record
-
-
-def _read_by_row(lines: Sequence[bytes], builder: Builder, where: str) -> Record:
+    if (record := read_by_column(lines[1:], facts, provenance)) is not None:
+        return record
+    builder = Builder(facts, provenance)
     layouts: dict[str, list[str]] = {}
     end = None
-    for number, line in enumerate(lines, start=2):
+    for number, line in enumerate(lines[1:], start=2):
         try:
             if end is not None:
                 raise RecordError("there is a line after the end line")
@@ -134,15 +134,20 @@ def _not_a_record(where: str) -> RecordError:
 def _read_line(
     line: Json, builder: Builder, layouts: dict[str, list[str]]
 ) -> dict[str, Json] | None:
-    """Process one line after the header. A step line is added to the builder and a sites line to
-    `layouts`. Returns the content of an end line, otherwise None."""
+    """Process one line after the header. A step line is added to the builder, and the lists of
+    sites in a sites line are added to `layouts`. Returns the content of an end line, otherwise
+    None."""
     if not isinstance(line, dict):
         raise RecordError(f"the line is {line!r:.60}; it must be an object")
     if "step" in line:
         step = line.pop("step")
-        builder.append(
-            step, {name: _by_site(name, reading, layouts) for name, reading in line.items()}
-        )
+        for name, reading in line.items():
+            if isinstance(reading, list) and name in layouts:
+                sites = layouts[name]
+                if len(reading) != len(sites):
+                    raise RecordError(f"{name} has {len(reading)} values but {len(sites)} sites")
+                line[name] = dict(zip(sites, reading, strict=True))
+        builder.append(step, line)
         return None
     if "sites" in line:
         layouts.update(
@@ -152,14 +157,6 @@ def _read_line(
     if "end" in line:
         return dict(line["end"])
     raise RecordError(f"the keys are {sorted(line)!r:.200}; one must be step, sites or end")
-
-
-def _by_site(name: str, reading: Json, layouts: Mapping[str, list[str]]) -> Json:
-    if not isinstance(reading, list) or name not in layouts:
-        return reading
-    if len(reading) != len(layouts[name]):
-        raise RecordError(f"{name} has {len(reading)} values but {len(layouts[name])} sites")
-    return dict(zip(layouts[name], reading, strict=True))
 
 
 def _stop(entry: Json, where: str) -> Stop | None:
@@ -178,11 +175,3 @@ def _stop(entry: Json, where: str) -> Stop | None:
         f"{where}, end line: stopped is {entry!r:.100}; "
         "it must be an object of step, total_steps and cause"
     )
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return True

@@ -9,8 +9,7 @@ from __future__ import annotations
 import gc
 import json
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, pairwise
 from math import inf
 
@@ -75,14 +74,20 @@ def read_by_column(
     lines: Iterable[bytes], facts: Mapping[str, Json], provenance: Mapping[str, Json]
 ) -> Record | None:
     """The record made from the lines after the header; None if not all lines are plain."""
-    with _garbage_collector_off():
-        try:
-            return _read(lines, facts, provenance)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-            return None
+    # Turn off the garbage collector, to save time. Reading creates no reference cycles, but the
+    # collector would search all lists created so far after every few hundred new lists.
+    collector_was_on = gc.isenabled()
+    gc.disable()
+    try:
+        return _read_plain(lines, facts, provenance)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+    finally:
+        if collector_was_on:
+            gc.enable()
 
 
-def _read(
+def _read_plain(
     lines: Iterable[bytes], facts: Mapping[str, Json], provenance: Mapping[str, Json]
 ) -> Record:
     steps: list[Json] = []
@@ -117,19 +122,6 @@ def _read(
         if name in readers and readers[name].blocks
     }
     return Record(facts, _steps(steps), tables, provenance, bool(end.get("complete")))
-
-
-@contextmanager
-def _garbage_collector_off() -> Iterator[None]:
-    """Turn off the garbage collector, to save time. Reading creates no reference cycles, but the
-    collector would search all lists created so far after every few hundred new lists."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _steps(steps: list[Json]) -> Steps:

@@ -44,9 +44,6 @@ class SignalCollector:
         }
         in_a_layer = {name for names in self._params_of.values() for name in names}
         self._params_of_no_layer = [name for name in specimen.params if name not in in_a_layer]
-        self._attach(inspector, sites)
-
-    def _attach(self, inspector: Inspector, sites: Mapping[str, str]) -> None:
         reducer = self._reducer
         for name, kind in sites.items():
             if kind == "layer" and "output" in reducer.kinds:

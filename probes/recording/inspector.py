@@ -79,7 +79,7 @@ class HookHandle:
         owner: Any,
         attribute: str,
         fire: Callable[..., None],
-        on_remove: Callable[[HookHandle], None],
+        on_remove: Callable[[HookHandle], object],
     ) -> None:
         self._owner, self._attribute = owner, attribute
         self._fire, self._on_remove = fire, on_remove
@@ -216,12 +216,14 @@ class Inspector:
     def _attach(
         self, owner: Any, attribute: str, fire: Callable[..., None], statistics_name: str = ""
     ) -> HookHandle:
-        handle = HookHandle(owner, attribute, fire, self._drop)
+        handle = HookHandle(
+            owner,
+            attribute,
+            fire,
+            lambda handle: self._statistics.pop(self._handles.pop(handle, ""), None),
+        )
         self._handles[handle] = statistics_name
         return handle
-
-    def _drop(self, handle: HookHandle) -> None:
-        self._statistics.pop(self._handles.pop(handle, ""), None)
 
     def _statistics_hook(self, name: str) -> Callable[..., None]:
         if name in self._statistics:

@@ -58,7 +58,12 @@ class Recorder:
         overwrite: bool = False,
         **facts: Json,
     ) -> None:
-        header = encode(_header(facts, provenance or {}))
+        signals = {
+            s.name: {"unit": s.unit, "scope": s.scope, "cadence": s.cadence, "formula": s.formula}
+            for s in SIGNALS
+        }
+        parts = {"facts": facts, "provenance": provenance or {}, "signals": signals}
+        header = encode({"probes_record": SCHEMA, **parts})
         # Decode the header again: memory then holds exactly what the file holds, in a copy that
         # does not change if the caller changes the facts later.
         written = json.loads(header)
@@ -253,14 +258,6 @@ class Recorder:
             **more,
         }
         sidecar_path(self._path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def _header(facts: Mapping[str, Json], provenance: Mapping[str, Json]) -> dict[str, Json]:
-    signals = {
-        s.name: {"unit": s.unit, "scope": s.scope, "cadence": s.cadence, "formula": s.formula}
-        for s in SIGNALS
-    }
-    return {"probes_record": SCHEMA, "facts": facts, "provenance": provenance, "signals": signals}
 
 
 def _open(path: Path, overwrite: bool) -> TextIO:

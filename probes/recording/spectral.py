@@ -46,9 +46,9 @@ class SpectralNorm:
         for _ in range(MAX_ITERATIONS):
             block = np.linalg.qr(block)[0]  # [n, k]
             image = wide @ block
-            squares, turn = np.linalg.eigh(image.T @ image)  # ascending
-            self._vectors[name] = block @ turn[:, -WARM:]
-            previous, sigma = sigma, float(np.sqrt(squares[-1]))
+            eigenvalues, eigenvectors = np.linalg.eigh(image.T @ image)  # ascending
+            self._vectors[name] = block @ eigenvectors[:, -WARM:]
+            previous, sigma = sigma, float(np.sqrt(eigenvalues[-1]))
             if abs(sigma - previous) <= TOLERANCE * sigma:
                 break
             # Apply the matrix twice per iteration, because the QR decomposition is slower than a

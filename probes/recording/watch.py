@@ -108,12 +108,16 @@ def _provenance(specimen: Specimen) -> dict[str, Any]:
     loaded = [info for info in threadpool_info() if info["user_api"] == "blas"]
     # Other packages may load a BLAS of their own, which is not a property of the run.
     blas = [info for info in loaded if "numpy" in info["filepath"]] or loaded
+    try:
+        probes_version = version("probes")
+    except PackageNotFoundError:  # the package is not installed, only its source is there
+        probes_version = "source"
     return {
         **own,
         "versions": {
             "python": platform.python_version(),
             "numpy": np.__version__,
-            "probes": _version(),
+            "probes": probes_version,
         },
         "hardware": {
             "machine": platform.machine(),
@@ -123,10 +127,3 @@ def _provenance(specimen: Specimen) -> dict[str, Any]:
             ],
         },
     }
-
-
-def _version() -> str:
-    try:
-        return version("probes")
-    except PackageNotFoundError:
-        return "source"
