@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from math import inf, log, nan
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 
+from probes.diagnosis import detectors
 from probes.diagnosis.base import Detector, Finding
 from probes.diagnosis.detectors import DETECTORS, SYMPTOMS, floor, symptoms_by_name
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
@@ -95,6 +97,13 @@ def test_a_symptom_says_what_it_measures_when_it_is_found_and_why(name: str) -> 
 
 
 # The registry
+
+
+def test_every_file_of_detectors_is_listed() -> None:
+    """A detector that is missing in MODULES would never run."""
+    folder = Path(detectors.__file__).parent
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    assert sorted(detectors.MODULES) == sorted(files)
 
 
 def test_two_symptoms_of_one_name_are_an_error() -> None:

@@ -58,8 +58,9 @@ spike."""
 MIN_RELATIVE_FALL = 0.01
 """A fall of the loss by less than this share of its start is remarked on as small."""
 MIN_TIMES_BELOW_ZERO = 100
-"""A loss has no floor if it ends further below 0 than this many times its start level. The negative
-log-likelihood of a continuous density may also be below 0, but keeps its order of magnitude."""
+"""A loss counts as having no lower bound if it ends below 0 by more than this many times its start
+level. The negative log-likelihood of a continuous density may also be below 0, but keeps its order
+of magnitude."""
 MIN_EVALUATIONS = 10
 """Minimum number of evaluations for using the median of the last quarter."""
 FEW_EVALUATIONS_LAST, FEW_EVALUATIONS_MIN_RISE = 2, 1.2

@@ -1,10 +1,10 @@
 """Finds a loss that rests at ln K for a small K. A model of K balanced classes scores ln K when it
 knows nothing of its input.
 
-Either the model does not learn, or there is nothing to learn. The vocabulary need not be stated.
-Some losses are close enough to a level by chance: one or two of a hundred that are flat throughout,
-and one of two hundred that fell and then levelled off. When a vocabulary is stated, only its own
-level counts."""
+Either the model does not learn, or there is nothing to learn. If a vocabulary is stated, K is its
+size. Otherwise all K up to 10 are tried, and some losses are close enough to one of these levels by
+chance: one or two of a hundred losses that are flat throughout, and one of two hundred losses that
+fell and then levelled off."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ CLASS_COUNTS = range(2, 11)
 """The values of K to try when no vocabulary is stated. The limits that follow are in units of
 1 / K, which is about ln(K + 1) - ln K."""
 MAX_MEAN_ABOVE, MAX_MEAN_BELOW = 0.015, 0.01
-"""Largest distance of the mean loss above and below ln K. A mean above ln K is allowed because the
-noise of the updates keeps even such a model slightly off. A mean below is allowed because classes
-are never exactly balanced. Of all levels from 0.1 to 3, 1.7 % lie within these limits of some
-ln K."""
+"""Largest distance of the mean loss above and below ln K. A mean above ln K is allowed because
+the noise of the updates keeps the model from scoring exactly ln K. A mean below is allowed because
+classes are never exactly balanced. Of all levels from 0.1 to 3, 1.7 % lie within these limits of
+some ln K."""
 MAX_REST_ABOVE, MAX_REST_BELOW = 0.002, 0.005
 """Largest distance of the mean above and below ln K in the second half of a loss that came down to
 ln K. Of all levels from 0.1 to 3, 0.5 % lie within these limits of some ln K. The loss of a model
@@ -82,7 +82,7 @@ def judge(evidence: Evidence) -> list[Finding]:
         limit = log(k) - MAX_MEAN_BELOW / k
         if _is_throughout(loss, k, rounding):
             return [AT_LN_K.found(end, float(loss.values.mean()), site=signal, limit=limit)]
-        # A validation loss elsewhere shows that the model knows something of its input.
+        # A training loss is at ln K by chance if the validation loss is at another level.
         val_agrees = not len(val) or abs(_late_level(val) - log(k)) <= MAX_MEAN_ABOVE / k
         if val_agrees and _came_down(loss, k, rounding):
             segments = loss.segments

@@ -131,7 +131,7 @@ def high_end(evidence: Evidence) -> HighEnd | None:
     """How high the training loss ends; None when it does not end high. Raises CannotJudgeError when
     there are too few points."""
     loss = evidence.training_loss()
-    for rule in (_above_start, _thrown, _explodes, _loses_what_it_learned):
+    for rule in (_above_start, _thrown_up_at_start, _explodes, _loses_what_it_learned):
         if end := rule(loss):
             return end
     return None
@@ -159,7 +159,7 @@ def _above_start(loss: Curve) -> HighEnd | None:
     return HighEnd(True, observed, 1.0, ABOVE_START, onset)
 
 
-def _thrown(loss: Curve) -> HighEnd | None:
+def _thrown_up_at_start(loss: Curve) -> HighEnd | None:
     """The end of a loss that the first updates raised far above its first value and that stays
     above it; None for other losses."""
     first, segments = float(loss.values[0]), loss.segments
