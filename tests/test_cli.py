@@ -51,12 +51,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_the_exit_code_is_the_worst_of_all_paths(paths: str, code: int) -> None:
-    """2 beats 1 beats 3 beats 0, in any order."""
+    """The order of priority is 2, 1, 3, 0, whatever the order of the paths."""
     assert main(["diagnose", *(f"{name}.jsonl" for name in paths.split())]) == code
 
 
 def test_a_healthy_path_is_one_line_and_its_remarks(capsys: Printed) -> None:
-    """Path, verdict and what was checked on the first line; the remarks below it."""
+    """The first line holds the path, the verdict and what was checked. The remarks are below it."""
     main(["diagnose", "healthy.jsonl"])
     first, *remarks = capsys.readouterr().out.splitlines()
     assert re.fullmatch(
@@ -70,7 +70,8 @@ def test_a_healthy_path_is_one_line_and_its_remarks(capsys: Printed) -> None:
 
 
 def test_a_sick_path_is_one_line_and_its_details(capsys: Printed) -> None:
-    """Verdict, cause and first evidence on the first line; the whole diagnosis indented below."""
+    """The first line holds the verdict, the cause and the first evidence. The whole diagnosis is
+    indented below it."""
     main(["diagnose", "sick.jsonl"])
     first, *details = capsys.readouterr().out.splitlines()
     assert first.startswith(
@@ -83,7 +84,7 @@ def test_a_sick_path_is_one_line_and_its_details(capsys: Printed) -> None:
 
 
 def test_a_run_that_cannot_be_judged_says_why(capsys: Printed) -> None:
-    """On its first line."""
+    """The first line of its output holds the reason."""
     main(["diagnose", "short.jsonl"])
     line = capsys.readouterr().out.splitlines()[0]
     assert line == "short.jsonl: undetermined: cannot judge: 2 points of loss; 20 are needed"
@@ -117,12 +118,12 @@ def test_a_run_that_cannot_be_judged_says_why(capsys: Printed) -> None:
 def test_a_path_that_cannot_be_read_is_named_on_stderr(
     path: str, expected: str, command: list[str], capsys: Printed
 ) -> None:
-    """With what was expected and what to do. The exit code is 2."""
+    """The message says what was expected and what to do. The exit code is 2."""
     assert (main([*command, path]), expected in capsys.readouterr().err) == (2, True)
 
 
 def test_a_path_that_cannot_be_read_does_not_hide_the_others(capsys: Printed) -> None:
-    """They are judged all the same."""
+    """The other paths are judged."""
     main(["diagnose", "notes.txt", "healthy.jsonl"])
     assert "healthy.jsonl: healthy" in capsys.readouterr().out
 
@@ -135,7 +136,7 @@ def parsed(text: str) -> Any:
 
 
 def test_json_gives_the_same_as_data(capsys: Printed) -> None:
-    """One entry for each path, in the order of the paths."""
+    """The document has one entry for each path, in the order of the paths."""
     assert main(["diagnose", "--json", "healthy.jsonl", "notes.txt", "sick.jsonl"]) == 2
     healthy, unread, sick = parsed(capsys.readouterr().out)
     assert [(e["path"], e["verdict"]) for e in (healthy, unread, sick)] == [
@@ -151,7 +152,7 @@ def test_json_gives_the_same_as_data(capsys: Printed) -> None:
 
 
 def test_json_has_strings_for_numbers_that_are_not_finite(capsys: Printed) -> None:
-    """The same as in a record, so that any parser accepts them."""
+    """The strings are the same as in a record, so that any JSON parser accepts the document."""
     save(changed(grad_norm=[inf, *[1.0] * 39]), "grad.jsonl")
     main(["diagnose", "--json", "grad.jsonl"])
     (entry,) = parsed(capsys.readouterr().out)
@@ -182,7 +183,7 @@ def test_control_characters_in_a_log_do_not_reach_the_terminal(
 
 
 def test_control_characters_in_a_file_name_do_not_reach_the_terminal(capsys: Printed) -> None:
-    """Names come from archives and shells."""
+    """A file name may come from an archive or a shell and may hold any character."""
     main(["diagnose", f"a{HOSTILE}b", "healthy.jsonl"])
     assert [c for c in capsys.readouterr().err if not c.isprintable()] == ["\n"]
 
@@ -190,7 +191,7 @@ def test_control_characters_in_a_file_name_do_not_reach_the_terminal(capsys: Pri
 def test_letters_that_the_terminal_lacks_become_escapes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Here a Spanish name on an ASCII terminal."""
+    """The example is a Spanish name on an ASCII terminal."""
     save(hand_made({"nonfinite_count": {"corazón": [1.0]}}), "es.jsonl")
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", out)
@@ -201,7 +202,7 @@ def test_letters_that_the_terminal_lacks_become_escapes(
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.name)
 def test_explain_describes_a_cause(cause: Any, capsys: Printed) -> None:
-    """Its meaning, the symptoms it needs with limit and source, and its remedy."""
+    """The output has its meaning, the symptoms it needs with limit and source, and its remedy."""
     assert main(["explain", cause.name]) == 0
     out = capsys.readouterr().out
     assert [
@@ -242,7 +243,7 @@ def test_explain_describes_a_cause(cause: Any, capsys: Printed) -> None:
 def test_a_wrong_command_says_what_is_wrong_and_exits_with_4(
     arguments: list[str], message: str, capsys: Printed
 ) -> None:
-    """On stderr, without a traceback."""
+    """The message is printed on stderr, without a traceback."""
     assert (main(arguments), message in capsys.readouterr().err) == (4, True)
 
 
@@ -276,7 +277,7 @@ def test_render_writes_a_page_of_all_runs(folder: Path) -> None:
 
 
 def test_the_module_runs_as_a_program(folder: Path) -> None:
-    """`python -m probes`, with its exit code and no traceback."""
+    """`python -m probes` returns the exit code and prints no traceback."""
     root = Path(__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "-m", "probes", "diagnose", folder / "sick.jsonl", folder / "notes.txt"],
@@ -313,7 +314,7 @@ NOT_NEEDED = (
 
 
 def test_a_diagnosis_loads_only_what_it_needs(folder: Path) -> None:
-    """In a process of its own, with one BLAS thread unless the user asks for more."""
+    """It runs in a process of its own, with one BLAS thread unless the user asks for more."""
     (folder / "log.csv").write_text(csv_of(step=range(60), loss=curve(60), lr=[0.1] * 60))
     code = (
         "import sys, os; from probes.__main__ import run; code = run(); "
@@ -349,14 +350,15 @@ STOPPED = Stop(8, 30, "bad-init")
 
 
 def test_a_run_that_was_ended_early_says_so(capsys: Printed) -> None:
-    """Below its first line, with the cause and the steps that were saved."""
+    """The cause and the saved steps are printed below its first line."""
     save(replace(changed(), stopped=STOPPED, complete=False), "ended.jsonl")
     main(["diagnose", "ended.jsonl"])
     assert f"  {STOPPED}\n" in capsys.readouterr().out
 
 
 def test_json_states_whether_a_run_was_ended_early(capsys: Printed) -> None:
-    """As data; null when it was not."""
+    """The entry is an object with the cause and the steps, or null if the run was not ended
+    early."""
     save(replace(changed(), stopped=STOPPED, complete=False), "ended.jsonl")
     main(["diagnose", "--json", "ended.jsonl", "healthy.jsonl"])
     assert [entry["stopped"] for entry in parsed(capsys.readouterr().out)] == [
@@ -373,7 +375,7 @@ def put_on_stdin(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
 def test_a_log_on_standard_input_is_diagnosed(
     monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
-    """Its path is a dash."""
+    """The path of standard input is a dash."""
     put_on_stdin(monkeypatch, TRAINER_LOG.encode())
     assert (main(["diagnose", "-"]), capsys.readouterr().out.splitlines()[0]) == (
         3,
@@ -405,7 +407,7 @@ def test_every_log_in_a_folder_is_diagnosed(folder: Path, capsys: Printed) -> No
 
 
 def test_every_log_in_a_folder_is_drawn(folder: Path) -> None:
-    """On one page."""
+    """All logs of the folder are drawn on one page."""
     written(folder / "folder", KERAS, "keras.csv")
     written(folder / "folder", csv_of(step=range(40), loss=curve(40)), "plain.csv")
     assert main(["render", "folder", "-o", "page.html"]) == 0
@@ -414,7 +416,7 @@ def test_every_log_in_a_folder_is_drawn(folder: Path) -> None:
 
 
 def test_columns_shows_what_was_mapped_and_what_was_ignored(folder: Path, capsys: Printed) -> None:
-    """Below the first line of each path, before the details."""
+    """The columns are listed below the first line of each path, before the details."""
     written(folder, KERAS, "keras.csv")
     main(["diagnose", "--columns", "keras.csv"])
     assert capsys.readouterr().out.splitlines()[1:6] == [
@@ -429,7 +431,7 @@ def test_columns_shows_what_was_mapped_and_what_was_ignored(folder: Path, capsys
 def test_without_columns_only_corrections_of_the_steps_are_shown(
     folder: Path, capsys: Printed
 ) -> None:
-    """Here of a run that was resumed."""
+    """The example is the log of a run that was resumed."""
     written(folder, csv_of(step=[0, 1, 2, 1], loss=[4, 3, 2, 3]), "plain.csv")
     main(["diagnose", "plain.csv"])
     lines = capsys.readouterr().out.splitlines()
@@ -441,13 +443,14 @@ def test_without_columns_only_corrections_of_the_steps_are_shown(
 
 @pytest.mark.parametrize("reader", ["me", 7, ["a"], {"mapped": 3, "ignored": 4, "stitched": 5}, {}])
 def test_the_provenance_of_a_record_may_hold_any_reader(reader: Any, capsys: Printed) -> None:
-    """Anybody can write a record."""
+    """Anybody can write a record, so the entry `reader` may hold anything."""
     save(hand_made({"loss": [4.2]}, provenance={"reader": reader}), "odd.jsonl")
     assert main(["diagnose", "--columns", "odd.jsonl"]) == 3
 
 
 def test_map_reads_a_column_of_any_name(folder: Path, capsys: Printed) -> None:
-    """As the signal that the option names, beside the columns that are known by name."""
+    """The column is read as the signal that the option names, beside the columns that are known by
+    name."""
     written(folder, csv_of(step=range(40), perplexity=curve(40), loss=curve(40)), "plain.csv")
     main(["diagnose", "--columns", "--map", "val_loss=perplexity", "plain.csv"])
     assert "  perplexity -> val_loss\n  loss -> loss\n" in capsys.readouterr().out
@@ -471,7 +474,7 @@ def test_map_reads_a_column_of_any_name(folder: Path, capsys: Printed) -> None:
 def test_a_wrong_mapping_is_a_wrong_command(
     pair: str, message: str, command: list[str], capsys: Printed
 ) -> None:
-    """Whatever the paths hold."""
+    """The exit code is 4, whatever the paths hold."""
     assert (
         main([*command, "healthy.jsonl", "--map", pair]),
         message in capsys.readouterr().err,

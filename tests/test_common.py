@@ -23,7 +23,7 @@ def test_control_characters_are_replaced() -> None:
 
 
 def test_the_nearest_names_are_offered() -> None:
-    """Or the given text, when no name is near."""
+    """If no name is similar, the text `otherwise` is returned."""
     assert did_you_mean("los", ["loss", "lr"]) == "did you mean 'loss'?"
     assert did_you_mean("xyz", ["loss", "lr"], "the names are loss, lr") == "the names are loss, lr"
 
@@ -44,7 +44,7 @@ def test_distinct_values_are_those_of_numpy(values: np.ndarray) -> None:
 @given(FLOATS)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_median_has_the_bits_of_numpys(values: np.ndarray) -> None:
-    """Over the last axis, with NaN and infinities among the values."""
+    """The median is taken over the last axis, with NaN and infinities among the values."""
     np.testing.assert_array_equal(median(values), np.median(values, axis=-1))
     np.testing.assert_array_equal(median(values[0]), np.median(values[0]))
 

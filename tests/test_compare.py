@@ -129,7 +129,7 @@ def test_a_difference_within_one_cell_of_the_grid_is_no_difference_in_speed() ->
 
 
 def test_the_end_of_a_short_run_is_its_last_three_points() -> None:
-    """Of ten points."""
+    """The run of this test has ten points."""
     losses = [4.0, 3.0, 2.5, 2.0, 1.6, 1.4, 1.2, 1.1, 1.0, 1.0]
     assert not regressed(hand_made({"loss": [*losses[:-1], 2.0]}), hand_made({"loss": losses}))
 
@@ -167,7 +167,7 @@ def test_a_loss_that_ends_higher_is_named_with_the_step_at_which_it_rose() -> No
 
 
 def test_a_run_that_learns_at_half_the_speed_is_named_even_if_it_ends_as_low() -> None:
-    """With the step at which the baseline had reached the level."""
+    """The step that is named is the one at which the baseline had reached the level."""
     (difference,) = regressed(
         made(loss=curve(rate=60.0)), made(loss=curve(rate=30.0)), 0.3
     ).differences
@@ -180,7 +180,7 @@ def test_a_run_that_learns_at_half_the_speed_is_named_even_if_it_ends_as_low() -
 
 
 def test_speed_is_measured_from_the_first_common_step() -> None:
-    """Here of a run that was resumed at step 1000."""
+    """The run of this test was resumed at step 1000."""
     slow, fast = (
         hand_made({"loss": curve(rate)}, steps=range(1000, 1200)) for rate in (60.0, 30.0)
     )
@@ -197,7 +197,7 @@ def test_a_run_that_pauses_is_late_at_the_later_level() -> None:
 
 
 def test_a_dip_of_one_cell_does_not_count_as_reaching_a_level() -> None:
-    """In a run that learns at half the speed."""
+    """The run has a dip of one cell and learns at half the speed."""
     slow = curve(rate=60.0)
     dipping = [*slow[:8], *[0.5] * 4, *slow[12:]]
     (difference,) = regressed(made(loss=dipping), BASELINE, 0.3).differences
@@ -205,7 +205,7 @@ def test_a_dip_of_one_cell_does_not_count_as_reaching_a_level() -> None:
 
 
 def test_a_level_that_is_never_reached_is_infinitely_worse() -> None:
-    """It comes first."""
+    """Such a difference is listed first."""
     first, second, *_ = regressed(made(loss=[4.0] * STEPS), BASELINE).differences
     assert (first.observed, first.ratio) == (inf, inf)
     assert re.search(r"reaches 2\.4\d*, 50% of the baseline's fall", str(first))
@@ -286,7 +286,7 @@ def test_logs_with_only_a_loss_are_compared_by_it() -> None:
 
 
 def test_a_failed_assertion_names_the_signal_the_step_and_the_ratio() -> None:
-    """In one line, which pytest shows. The text of the result has everything."""
+    """pytest shows them in one line. The text of the result lists everything."""
     val_loss = curve(end=1.2)
     worse = made(
         val_loss=[*val_loss[:120], *(2 * v for v in val_loss[120:])],

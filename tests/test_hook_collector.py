@@ -82,7 +82,7 @@ def test_signals_of_evaluations_are_measured_at_evaluations_only():
 
 
 def test_activation_is_the_mean_magnitude_of_a_layers_output(copied):
-    """On the training batch, not on the evaluation."""
+    """Only the training batch counts, not the evaluation."""
     expected = {layer: np.abs(copied.outputs[layer, True][0][0]).mean() for layer in LAYERS}
     assert copied.readings["activation"] == pytest.approx(expected, rel=1e-5)
 

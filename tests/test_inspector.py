@@ -40,7 +40,7 @@ def test_losses_and_final_weights_are_bit_identical_with_and_without_hooks():
 
 
 def test_after_watching_no_hook_is_left():
-    """Neither on a module nor on a parameter."""
+    """No module and no parameter has a hook afterwards."""
     specimen = build(SHORT)
     watch(specimen)
     assert hooks_left(specimen) == []
@@ -105,7 +105,7 @@ def test_keyword_arguments_are_read_only():
 
 
 def test_hook_that_fails_names_its_site_and_the_error(inspector, mlp):
-    """So that the hook can be found."""
+    """The error names them so that the hook can be found."""
     inspector.register_forward("hidden", mlp.model.sites["hidden"], lambda *_: 1 / 0)
     with pytest.raises(
         HookError, match="the hook at 'hidden' failed: ZeroDivisionError: division by zero"
@@ -178,7 +178,7 @@ def test_context_manager_removes_hooks_when_the_loop_fails(mlp):
 
 
 def test_without_a_hook_statistics_run_over_every_value(inspector, mlp):
-    """Two passes, compared with NumPy over the outputs of both."""
+    """The statistics over two passes agree with NumPy over the outputs of both."""
     outputs = []
     inspector.register_forward("out", mlp.model.sites["out"])
     inspector.register_forward(
@@ -226,7 +226,7 @@ def test_reset_forgets_magnitudes_too(inspector, mlp):
 @pytest.mark.parametrize(("during", "calls"), [("training", 2), ("evaluation", 3), (None, 5)])
 @pytest.mark.parametrize("register", ["register_forward", "register_output"])
 def test_hook_is_called_in_passes_of_the_kind_it_is_for(inspector, mlp, register, during, calls):
-    """Two training passes, three others."""
+    """The test makes two training passes and three others."""
     called = []
     getattr(inspector, register)("hidden", hook=lambda *_: called.append(1), during=during)
     for mlp.model.training in (True, False, False, True, False):
@@ -271,7 +271,7 @@ def test_site_can_be_found_by_its_name(inspector, mlp):
 
 
 def test_unknown_site_is_an_error_that_lists_the_sites(inspector):
-    """Before the first pass."""
+    """The error is raised before the first pass."""
     with pytest.raises(KeyError, match="no site 'hiden'; it has hidden, out"):
         inspector.register_forward("hiden")
 
@@ -284,7 +284,7 @@ def test_second_statistics_under_one_name_are_refused(inspector):
 
 
 def test_statistics_of_a_removed_hook_are_forgotten_and_its_name_is_free(inspector):
-    """A thousand times, and nothing accumulates."""
+    """After a thousand hooks under one name, nothing has accumulated."""
     for _ in range(1000):
         inspector.register_forward("out").remove()
     assert inspector.snapshot() == {}

@@ -34,7 +34,7 @@ def written(folder: Path, text: str | bytes) -> Path:
 def test_record_is_the_same_after_it_was_written_and_read(
     tmp_path_factory: pytest.TempPathFactory, record: Record
 ) -> None:
-    """With NaN, infinities, gaps and missing signals."""
+    """The record has NaN, infinities, gaps and missing signals."""
     path = tmp_path_factory.mktemp("any") / "run.jsonl"
     save(record, path)
     assert_same(Record.load(path), record)
@@ -44,7 +44,7 @@ def test_record_is_the_same_after_it_was_written_and_read(
 def test_float_is_read_to_the_last_bit(
     tmp_path_factory: pytest.TempPathFactory, run: float, site: float
 ) -> None:
-    """Denormal numbers, minus zero and huge numbers included."""
+    """The values include denormal numbers, minus zero and huge numbers."""
     path = tmp_path_factory.mktemp("bits") / "run.jsonl"
     with Recorder(path) as recorder:
         recorder.log(0, loss=1.0, lr=run, activation={"embed": site, "block": 1.0})
@@ -162,7 +162,8 @@ def test_damaged_line_is_refused_by_its_number(tmp_path: Path, line: str, why: s
 
 
 def test_values_may_be_numbers_objects_or_lists(tmp_path: Path) -> None:
-    """A number, an object by site, a list in the order of the sites line, a list by position."""
+    """A value is a number, an object by site, a list in the order of the sites line, or a list by
+    position."""
     lines: list[Any] = [
         {"sites": {"activation": ["embed", "block"]}},
         {
@@ -244,7 +245,7 @@ def test_record_cut_at_any_byte_holds_its_whole_lines() -> None:
 
 
 def test_long_record_cut_at_random_bytes_holds_its_whole_lines(tmp_path: Path) -> None:
-    """Two hundred cuts of four hundred steps."""
+    """A record of four hundred steps is cut at two hundred places."""
     data, record = recorded(steps=400)
     random, path = Random(0), tmp_path / "cut.jsonl"
     for cut in (random.randrange(len(data)) for _ in range(200)):
@@ -269,7 +270,7 @@ def test_last_line_without_its_newline_is_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tail", [b"\xc3", b'{"step":99,"loss":4.', b"\x00" * 512, b"[" * 100_000])
 def test_tail_that_is_not_json_is_a_cut(tmp_path: Path, tail: bytes) -> None:
-    """Half a letter, half a line, a block of zeros after a power failure: the lines before it are
+    """The lines before half a letter, half a line, or a block of zeros after a power failure are
     read."""
     data, record = recorded(steps=6)
     (tmp_path / "cut.jsonl").write_bytes(data[: data.rindex(b'{"end"')] + tail)

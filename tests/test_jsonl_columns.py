@@ -74,7 +74,7 @@ def test_cut_record_is_read_by_column_too(path, monkeypatch):
 
 
 def test_arrays_read_by_column_are_read_only(path):
-    """As in any other record."""
+    """The arrays of every other record are read-only too."""
     record = Record.load(path)
     assert not record.steps.flags.writeable
     assert not any(table.values.flags.writeable for table in record.tables.values())
@@ -91,7 +91,7 @@ def test_plain_lines_are_read():
 @pytest.mark.parametrize("line", [ROWS[0], '{"step":4,"loss":"NaN"}'])
 @pytest.mark.parametrize("on", [True, False])
 def test_garbage_collector_is_on_afterwards_if_it_was_on_before(line, on):
-    """Whether the line is plain or not."""
+    """This holds for plain lines and for lines that are not plain."""
     was_on = gc.isenabled()
     try:
         gc.enable() if on else gc.disable()
@@ -143,5 +143,5 @@ NOT_PLAIN = {
 @pytest.mark.usefixtures("block_rows")
 @pytest.mark.parametrize("lines", NOT_PLAIN.values(), ids=NOT_PLAIN)
 def test_lines_that_are_not_plain_are_not_read_by_column(lines):
-    """Row by row they turn out to be damaged, or only rare."""
+    """Such lines are read row by row. They turn out to be damaged, or only rare."""
     assert read(SITES, *lines) is None

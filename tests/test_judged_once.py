@@ -66,7 +66,7 @@ def counting(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def calls(project: Project, *args: str) -> Counter[tuple[str, str]]:
-    """Run the project's tests: (call, process) -> how often."""
+    """Run the project's tests and count: (call, process) -> number of calls."""
     file = project.pytester.path / "calls"
     file.write_text("", encoding="utf-8")
     project.run(*args)
@@ -75,7 +75,7 @@ def calls(project: Project, *args: str) -> Counter[tuple[str, str]]:
 
 
 def test_a_run_is_diagnosed_once_and_parsed_only_if_it_was_cached(counting: Project) -> None:
-    """Though failed tests, the dashboard and the JSON document show it."""
+    """Failed tests, the dashboard and the JSON document all show the same diagnosis."""
     assert calls(counting) == {("diagnose", "controller"): 2}
     assert counting.page.exists()
     assert counting.document.exists()
@@ -99,7 +99,7 @@ def test_the_controller_of_workers_diagnoses_nothing(counting: Project) -> None:
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n1")])
 def test_a_log_is_parsed_and_diagnosed_once(counting: Project, workers: tuple[str, ...]) -> None:
-    """For its test, the table, the JSON document and the report of pytest-html."""
+    """Its test, the table, the JSON document and the report of pytest-html share one diagnosis."""
     kept(counting, SICK, "sick")
     kept(counting, HEALTHY, "healthy")
     html = ("-p", "metadata", "-p", "html", "--html=report.html")
@@ -125,7 +125,7 @@ def test_the_command_line_parses_and_diagnoses_each_log_once(
 
 
 def attached(sender: ReportSender, usage: Usage) -> dict[str, Any]:
-    """What the report of a test says."""
+    """The content that is attached to the report of a test."""
     report = SimpleNamespace(when="call")
     sender.attach(report, usage)
     content: dict[str, Any] = json.loads(getattr(report, ATTRIBUTE))

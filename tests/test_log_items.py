@@ -39,7 +39,7 @@ def logs(project: Project) -> Project:
 
 
 def kept(project: Project, record: Record, name: str, folder: str = "out") -> None:
-    """Keep the record in the project."""
+    """Save a record in a folder of the project."""
     (project.pytester.path / folder).mkdir(exist_ok=True)
     save(record, project.pytester.path / folder / f"{name}.jsonl")
 
@@ -49,7 +49,7 @@ def written(project: Project, name: str, text: str) -> None:
 
 
 def collected(result: pytest.RunResult) -> list[str]:
-    """Node ids, as they were printed."""
+    """The node ids that pytest prints with `--collect-only`."""
     return [line for line in result.outlines if "::" in line]
 
 
@@ -76,7 +76,8 @@ def test_a_log_is_a_test_that_passes_when_healthy_and_fails_when_not(logs: Proje
 
 
 def test_a_folder_means_its_logs_sorted_and_each_once(logs: Project) -> None:
-    """A log counts once even if it is named several times. A text that is no log is left out."""
+    """A log that is named several times is judged once. A text file that is not a log is left
+    out."""
     written(logs, "out/notes.txt", "the loss was 4\n")
     result = logs.run("--diagnose=out/sick.jsonl", "--diagnose", "out", "out/sick.jsonl", *COLLECT)
     assert collected(result) == ["out/healthy.jsonl::diagnosis", "out/sick.jsonl::diagnosis"]
@@ -86,12 +87,12 @@ def test_a_folder_means_its_logs_sorted_and_each_once(logs: Project) -> None:
     "args", [("test_it.py", "--diagnose", "out"), ("--diagnose=out", "test_it.py")]
 )
 def test_tests_that_the_command_names_run_as_well(logs: Project, args: tuple[str, ...]) -> None:
-    """They are named before the option, or after its `=`."""
+    """The command names them before the option, or writes the option with `=`."""
     logs.run(*args).assert_outcomes(passed=2, failed=1)
 
 
 def test_the_testpaths_of_a_project_do_not_run(logs: Project) -> None:
-    """The command does not name them."""
+    """The command names logs but no tests, so the tests in `testpaths` are not collected."""
     logs.pytester.makeini("[pytest]\ntestpaths = test_it.py")
     result = logs.run("--diagnose", "out/healthy.jsonl")
     result.assert_outcomes(passed=1)
@@ -99,7 +100,7 @@ def test_the_testpaths_of_a_project_do_not_run(logs: Project) -> None:
 
 
 def test_a_log_in_a_folder_that_pytest_never_enters_is_judged(logs: Project) -> None:
-    """Also if the command names the current folder as well."""
+    """This also holds if the command names the current folder as well."""
     kept(logs, SICK, "sick", "build")
     logs.run(".", "--diagnose", "build").assert_outcomes(passed=1, failed=1)
 
@@ -116,7 +117,7 @@ def test_a_log_outside_the_project_is_named_by_its_whole_path(
 def test_paths_of_the_command_start_in_the_current_folder(
     logs: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Names of tests start at the root all the same."""
+    """Paths in the command are relative to the current folder, node ids to the root."""
     monkeypatch.chdir(logs.pytester.path / "out")
     logs.pytester.makeini("[pytest]")
     assert collected(logs.run("--diagnose", "sick.jsonl", *COLLECT)) == [
@@ -125,7 +126,7 @@ def test_paths_of_the_command_start_in_the_current_folder(
 
 
 def test_k_selects_by_path(logs: Project) -> None:
-    """By folder and file, as they are printed."""
+    """The option -k matches the folder and the file as they are printed."""
     logs.run("test_it.py", "--diagnose", "out", "-k", "out/sick").assert_outcomes(
         failed=1, deselected=2
     )
@@ -151,7 +152,7 @@ def test_a_path_without_a_log_is_an_error_before_anything_runs(
 
 
 def test_logs_that_match_a_pattern_are_collected(logs: Project) -> None:
-    """Beside the tests, and each once even if --diagnose names it too."""
+    """They are collected beside the tests, and once even if --diagnose names them too."""
     logs.pytester.makeini("[pytest]\ndiagnose_files = out/*.jsonl *.csv")
     assert collected(logs.run(*COLLECT)) == [
         "out/healthy.jsonl::diagnosis",
@@ -188,7 +189,7 @@ def test_a_log_that_cannot_be_read_is_an_error_with_its_reason(logs: Project) ->
 def test_a_log_that_cannot_be_opened_is_an_error_with_its_reason(
     logs: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For example, one that was removed after it was collected."""
+    """An example is a log that was removed after it was collected."""
 
     def gone(*_: object) -> None:
         raise FileNotFoundError(2, "No such file or directory")
@@ -239,14 +240,14 @@ def test_a_log_whose_cause_is_allowed_passes_and_the_end_says_so(logs: Project) 
 
 
 def test_allowing_another_cause_changes_nothing(logs: Project) -> None:
-    """The message does not mention it either."""
+    """The log fails as before, and the message does not mention the allowed cause."""
     result = logs.run("--diagnose", "out/sick.jsonl", "--allow", "overfit")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["unhealthy: bad-init: initial-loss-high, step 0: *"])
 
 
 def test_a_project_can_allow_causes_in_its_settings(logs: Project) -> None:
-    """In its pyproject.toml; the option adds to it."""
+    """The causes in pyproject.toml and those of the option --allow are both allowed."""
     kept(logs, TWICE_SICK, "twice")
     logs.pytester.makepyprojecttoml('[tool.pytest]\ndiagnose_allow = ["bad-init"]')
     logs.run("--diagnose", "out").assert_outcomes(passed=2, failed=1)
@@ -290,7 +291,7 @@ def test_a_finding_that_no_cause_explains_fails_even_beside_an_allowed_cause(
 def test_allowing_an_unknown_cause_is_an_error_that_names_the_nearest(
     logs: Project, setting: str
 ) -> None:
-    """Even if nothing is judged."""
+    """The error is raised even if the session judges no log."""
     if setting == "ini":
         logs.pytester.makeini("[pytest]\ndiagnose_allow = overfitt")
     result = logs.run(*(["--allow", "overfitt"] if setting == "option" else []))
@@ -301,7 +302,7 @@ def test_allowing_an_unknown_cause_is_an_error_that_names_the_nearest(
 
 
 def test_an_empty_pattern_is_an_error(logs: Project) -> None:
-    """It matches nothing."""
+    """An empty pattern would match no file."""
     logs.pytester.makepyprojecttoml('[tool.pytest]\ndiagnose_files = [""]')
     logs.run().stderr.fnmatch_lines(["ERROR: diagnose_files: a pattern is empty; *"])
 
@@ -325,7 +326,7 @@ def test_a_column_is_read_as_the_signal_that_the_option_names(logs: Project) -> 
     ("pair", "said"), [("loss", "'loss' is not of the form SIGNAL=COLUMN*"), ("los=x", "*'loss'*")]
 )
 def test_a_wrong_mapping_is_an_error(logs: Project, pair: str, said: str) -> None:
-    """With the nearest name."""
+    """The message names the nearest signal."""
     result = logs.run("--diagnose", "out", "--diagnose-map", pair)
     result.stderr.fnmatch_lines([f"ERROR: --diagnose-map: {said}"])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -354,7 +355,7 @@ def test_a_log_that_fails_prints_its_diagnosis_its_path_and_the_command_that_dra
 
 
 def test_the_end_has_a_line_for_every_log(logs: Project) -> None:
-    """Sorted, in aligned columns."""
+    """The lines are sorted, and their columns are aligned."""
     logs.run("--diagnose", "out").stdout.fnmatch_lines(
         [
             "*= probes =*",
@@ -385,7 +386,7 @@ def test_a_log_that_fails_says_how_its_steps_were_corrected_and_why_the_run_ende
 def test_verdicts_are_coloured_if_the_terminal_has_colours(
     logs: Project, name: str, code: str
 ) -> None:
-    """A log without a verdict is red."""
+    """A log that cannot be read has no verdict and is shown in red."""
     written(logs, "out/cut.jsonl", '{"log_history": [{"step": 1, "loss": 4')
     assert (
         f"out/{name}.jsonl  {code}"
@@ -395,7 +396,7 @@ def test_verdicts_are_coloured_if_the_terminal_has_colours(
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
 def test_junit_has_the_verdict_with_its_evidence(logs: Project, workers: tuple[str, ...]) -> None:
-    """As properties of each log, also from workers."""
+    """JUnit XML lists them as properties of each log, also if a worker judged the log."""
     kept(logs, SHORT, "short")
     written(logs, "out/cut.json", '{"log_history": [{"step": 1, "loss": 4')
     result = logs.run("--diagnose", "out", "--junitxml=junit.xml", *workers)
@@ -420,7 +421,7 @@ def test_junit_has_the_verdict_with_its_evidence(logs: Project, workers: tuple[s
 
 
 def test_evidence_has_each_finding_once_the_decisive_one_first(logs: Project) -> None:
-    """A finding that was repeated because it became worse is listed as it was first found."""
+    """If a finding was repeated because the value became worse, only the first one is listed."""
     falling = [*LOSSES[:20], 0.1, 0.01, *[0.001] * 18]
     kept(logs, thorough(train_loss=falling, val_loss=falling), "leak")
     logs.run("--diagnose", "out/leak.jsonl", "--junitxml=junit.xml")
@@ -447,7 +448,7 @@ def test_names_in_a_log_cannot_control_the_terminal(logs: Project) -> None:
 
 
 def test_workers_judge_the_logs_that_existed_at_the_start(logs: Project) -> None:
-    """A log that appears later does not make their collections differ."""
+    """A log that appears while workers start is collected by none of them."""
     logs.conftest(
         """
         import pathlib, pytest
@@ -461,7 +462,8 @@ def test_workers_judge_the_logs_that_existed_at_the_start(logs: Project) -> None
 
 
 def test_a_lost_report_fails_a_session_that_judges_logs(logs: Project) -> None:
-    """Even if the project offers no experiments: a gate that lost a result must not pass."""
+    """The session fails even if the project offers no experiments, because a lost result must not
+    pass."""
     logs.tests(
         """
         import numpy

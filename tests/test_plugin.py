@@ -376,7 +376,7 @@ def output_of_a_failure(project: Project, *offers: str) -> LineMatcher:
 def test_a_failed_test_names_the_value_in_the_config_that_would_heal_its_run(
     project: Project,
 ) -> None:
-    """With the name, the new value and the present value."""
+    """The report shows the name of the value, the new value and the present one."""
     out = output_of_a_failure(project, 'offer("stuck", lr=0.0, remedies={"lr-zero": {"lr": 0.1}})')
     out.fnmatch_lines(["remedy in this project: lr = 0.1 (now 0.0)", "record: *stuck*"])
 

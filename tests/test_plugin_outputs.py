@@ -44,7 +44,8 @@ def runs(project: Project) -> dict[str, dict[str, Any]]:
 def test_every_run_is_in_the_document_with_the_tests_that_used_it(
     project: Project, workers: tuple[str, ...]
 ) -> None:
-    """Also from workers. The outcome of the run is the worst of its tests."""
+    """The document also lists the runs of workers. The outcome of a run is the worst outcome of its
+    tests."""
     project.tests(BOTH + "\n" + RED)
     result = project.run(*workers)
     result.stdout.fnmatch_lines(
@@ -70,7 +71,7 @@ def test_every_run_is_in_the_document_with_the_tests_that_used_it(
 def test_every_log_is_in_the_document_with_the_outcome_of_its_test(
     logs: Project, workers: tuple[str, ...]
 ) -> None:
-    """Although nothing is drawn."""
+    """The document lists logs although the dashboard does not draw them."""
     logs.run("--diagnose", "out", *workers).stdout.fnmatch_lines(
         ["diagnosis: reports/diagnosis.json"]
     )
@@ -90,7 +91,7 @@ def test_every_log_is_in_the_document_with_the_outcome_of_its_test(
 
 
 def test_the_document_lists_logs_in_the_order_of_their_names(logs: Project) -> None:
-    """In whatever order they were judged, which differs on workers."""
+    """The order in which they were judged does not matter, because it differs on workers."""
     logs.run("-o", "diagnose_files=*.jsonl", "out/sick.jsonl", "out/healthy.jsonl")
     assert list(runs(logs)) == ["out/healthy.jsonl", "out/sick.jsonl"]
 
@@ -111,14 +112,14 @@ def test_a_log_whose_cause_is_allowed_is_marked(logs: Project) -> None:
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
 def test_a_document_of_some_of_the_logs_is_partial(logs: Project, workers: tuple[str, ...]) -> None:
-    """The end of the session says so too."""
+    """The document and the end of the session say that logs are missing."""
     result = logs.run("--diagnose", "out", "-k", "sick", *workers)
     result.stdout.fnmatch_lines(["diagnosis: reports/diagnosis.json (partial: 3 tests deselected)"])
     assert document(logs)["partial"] == ["3 tests deselected"]
 
 
 def test_a_document_of_some_of_the_experiments_is_partial(project: Project) -> None:
-    """It holds the reference, which no test has used."""
+    """The document also holds the reference, which no test has used."""
     project.tests(BOTH)
     project.run("-k", "stuck")
     assert document(project)["partial"] == ["1 test deselected", "no test used healthy"]
@@ -153,7 +154,7 @@ def test_a_training_that_recorded_no_step_is_in_the_document_without_a_verdict(
 
 
 def test_a_run_that_made_a_fixture_fail_is_an_error(project: Project) -> None:
-    """It is not a failure, as pytest counts it."""
+    """The outcome is an error and not a failure, as in pytest's own count."""
     project.tests(
         """
         import pytest
@@ -217,7 +218,7 @@ def test_the_document_cannot_be_a_folder(logs: Project) -> None:
 
 
 def test_a_document_that_cannot_be_written_fails_the_session(logs: Project) -> None:
-    """Another program would read an old document."""
+    """Otherwise another program would read the document of an earlier session."""
     written(logs, "taken", "")
     result = logs.run("--diagnose", "out/healthy.jsonl", "--diagnosis-json", "taken/it.json")
     result.stdout.fnmatch_lines(
@@ -233,7 +234,7 @@ def test_a_document_that_cannot_be_written_fails_the_session(logs: Project) -> N
 def test_a_note_is_at_the_end_on_the_page_and_in_the_document(
     project: Project, workers: tuple[str, ...]
 ) -> None:
-    """Once, even if several tests leave it."""
+    """A note that several tests leave is shown once."""
     project.tests(
         """
         def test_one(run, note):
@@ -253,7 +254,7 @@ def test_a_note_is_at_the_end_on_the_page_and_in_the_document(
 
 
 def test_a_note_is_shown_in_a_session_that_uses_no_run(logs: Project) -> None:
-    """It cannot control the terminal."""
+    """Control characters in the note do not reach the terminal."""
     logs.tests("def test_it(note): note('it was \\x1b[2Jquick')")
     logs.run().stdout.fnmatch_lines(["*= probes =*", "note: it was \ufffd[[]2Jquick"])
     assert not logs.document.exists()
@@ -266,7 +267,7 @@ def test_a_note_is_shown_in_a_session_that_uses_no_run(logs: Project) -> None:
 def test_a_summary_is_written_for_github(
     project: Project, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:
-    """Once, by the controller."""
+    """The controller writes it once; workers do not write it."""
     path = project.pytester.path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
     project.tests(BOTH)
@@ -296,7 +297,8 @@ def test_a_summary_that_cannot_be_written_becomes_a_note(
 def test_runs_that_failed_tests_are_annotated_under_github(
     logs: Project, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:
-    """Errors first, then a warning for a log that could not be judged. Each is one line."""
+    """Errors come first, then a warning for a log that could not be judged. Each annotation is one
+    line."""
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_WORKSPACE", str(logs.pytester.path.parent))
     lines = [

@@ -130,7 +130,7 @@ REFUSED: list[dict[str, Any]] = [
     "row", REFUSED, ids=lambda row: ", ".join(f"{k}={v!r:.20}" for k, v in row.items())
 )
 def test_refused_row_leaves_no_trace(path: Path, row: dict[str, Any]) -> None:
-    """Neither in the file nor in memory."""
+    """A refused row is neither in the file nor in memory."""
     recorder = Recorder(path)
     recorder.log(0, loss=4.0)
     before = path.read_bytes()
@@ -144,7 +144,7 @@ def test_refused_row_leaves_no_trace(path: Path, row: dict[str, Any]) -> None:
 
 
 def test_unknown_signal_is_refused_with_the_nearest(path: Path) -> None:
-    """Without a trace in the file."""
+    """The refused row leaves no trace in the file."""
     recorder = Recorder(path)
     before = path.read_bytes()
     with pytest.raises(UnknownSignalError, match="no signal 'grad_nrm'; did you mean 'grad_norm'"):
@@ -157,8 +157,8 @@ SCALARS = [2, np.int64(2), np.float32(2), np.float64(2), np.array(2.0), np.float
 
 @pytest.mark.parametrize("two", SCALARS, ids=lambda two: type(two).__name__)
 def test_value_may_be_any_scalar(path: Path, two: Any) -> None:
-    """Of Python, of NumPy, or an array without axes. On disk and in memory it is the same
-    float64."""
+    """It may be a number of Python or NumPy, or an array without axes. On disk and in memory it is
+    the same float64."""
     with Recorder(path) as recorder:
         recorder.log(np.int64(0), loss=two, activation={"a": two})  # type: ignore[arg-type]
     read = Record.load(path)
@@ -246,7 +246,7 @@ def test_existing_file_is_not_overwritten(path: Path) -> None:
 
 
 def test_existing_file_is_overwritten_on_request(path: Path) -> None:
-    """With `overwrite=True`."""
+    """The request is the option `overwrite=True`."""
     path.write_text("evidence")
     Recorder(path, overwrite=True).close()
     assert Record.load(path).complete

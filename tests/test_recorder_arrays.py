@@ -86,8 +86,8 @@ def pair() -> tuple[Record, Record]:
 def test_loop_that_hands_arrays_over_records_what_watch_records(
     pair: tuple[Record, Record], signal: str
 ) -> None:
-    """At every step and site. An update is less exact here: it is the difference of two float32
-    matrices."""
+    """The values agree at every step and site. An update is less exact here, because it is the
+    difference of two float32 matrices."""
     by_hand, watched = pair
     assert set(by_hand.sites(signal)) == set(watched.sites(signal)) != set()
     for site in watched.sites(signal):
@@ -110,7 +110,7 @@ def recorder() -> Recorder:
 
 
 def logged(recorder: Recorder, signal: str, site: str) -> float:
-    """What the next row holds."""
+    """Log a row, and return the value of a signal at a site in this row."""
     recorder.log(len(recorder.record.steps))
     return float(recorder.record.column(signal, site)[-1])
 
@@ -123,7 +123,7 @@ def test_parameters_of_a_layer_may_come_together_or_one_by_one(recorder: Recorde
 
 
 def test_update_is_computed_from_the_matrix_before_and_after(recorder: Recorder) -> None:
-    """The norm of their difference over the norm of the matrix before."""
+    """It is the norm of their difference over the norm of the matrix before."""
     recorder.update("w", np.full((2, 2), 2.0), np.full((2, 2), 3.0))
     assert logged(recorder, "update_weight_ratio", "w") == pytest.approx(0.5)
 
@@ -224,7 +224,8 @@ class Tensor:
     ],
 )
 def test_any_real_array_is_accepted(recorder: Recorder, ones: Any) -> None:
-    """Lists, any real type, tensors in a graph or in half precision."""
+    """The arrays are lists, arrays of any real type, and tensors in a graph or in half
+    precision."""
     recorder.activation("a", ones)
     assert logged(recorder, "activation", "a") == 1.0
 

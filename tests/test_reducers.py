@@ -27,7 +27,7 @@ def value(reducer: Reducer, signal: str, site: str) -> float:
 
 
 def test_activation_is_the_mean_magnitude(reducer: Reducer) -> None:
-    """Over all values, whatever the shape and the sign."""
+    """The mean is taken over all values, whatever the shape and the sign."""
     output = RNG.standard_normal((5, 3, 4))
     reducer.output("a", output)
     assert value(reducer, "activation", "a") == pytest.approx(np.abs(output).mean())
@@ -49,7 +49,7 @@ def test_activation_whose_sum_overflows_float32_is_finite(reducer: Reducer) -> N
 
 
 def test_gradient_norm_covers_all_parameters_of_a_layer(reducer: Reducer) -> None:
-    """Handed over together or one by one."""
+    """The gradients may be handed over together or one by one."""
     reducer.gradient("a", [np.full(3, 2.0), np.ones((2, 2))])
     reducer.gradient("a", [np.ones(9)])
     assert value(reducer, "grad_norm_by_layer", "a") == pytest.approx(5.0)
@@ -93,19 +93,19 @@ def test_layer_with_missing_gradients_has_no_norm_but_is_counted(reducer: Reduce
 
 
 def test_update_is_relative_to_the_weight_before(reducer: Reducer) -> None:
-    """Its norm over the norm of the matrix before the step."""
+    """It is the norm of the update over the norm of the matrix before the step."""
     reducer.update("w", np.full((2, 2), 1.0), norm_before=4.0)
     assert value(reducer, "update_weight_ratio", "w") == pytest.approx(0.5)
 
 
 def test_update_of_a_matrix_of_zeros_is_not_measured(reducer: Reducer) -> None:
-    """There is nothing to be relative to."""
+    """Its norm cannot be divided by a norm of 0."""
     reducer.update("w", np.ones((2, 2)), norm_before=0.0)
     assert reducer.readings(loss=None) == {}
 
 
 def test_spectral_norm_is_the_largest_singular_value(reducer: Reducer) -> None:
-    """Within the tolerance of the power iteration."""
+    """The value is within the tolerance of the power iteration."""
     matrix = RNG.standard_normal((8, 5))
     reducer.weight("w", matrix)
     assert value(reducer, "spectral_norm", "w") == pytest.approx(
@@ -117,13 +117,14 @@ def test_spectral_norm_is_the_largest_singular_value(reducer: Reducer) -> None:
 def test_neuron_is_dead_if_it_stays_below_minus_three(
     reducer: Reducer, highest: float, dead: float
 ) -> None:
-    """On every token. The second neuron is alive."""
+    """It must stay below on every token. The second neuron is alive."""
     reducer.pre_activation("f", np.array([[-9.0, 1.0], [highest, -9.0]]))
     assert value(reducer, "dead_fraction", "f") == dead
 
 
 def test_neuron_that_is_active_on_one_chunk_is_alive(reducer: Reducer) -> None:
-    """Wherever in the evaluation that chunk lies; the first of two neurons is dead on all."""
+    """The position of that chunk in the evaluation does not matter. The first of two neurons is
+    dead on all chunks."""
     for chunk in ([[-9.0, -9.0], [-9.0, -4.0]], [[-9.0, 1.0]], [[-9.0, -9.0]]):
         reducer.pre_activation("f", np.array(chunk))
     assert value(reducer, "dead_fraction", "f") == 0.5
@@ -169,7 +170,7 @@ def test_nonfinite_values_are_counted_in_the_order_of_computation(reducer: Reduc
 
 
 def test_finite_loss_is_counted_as_zero(reducer: Reducer) -> None:
-    """So that its place among the sites is known before it fails."""
+    """The loss has its place among the sites before it becomes non-finite."""
     reducer.output("a", np.ones(2))
     assert reducer.readings(loss=4.0)["nonfinite_count"] == {"a": 0, "loss": 0}
 
@@ -197,7 +198,7 @@ def test_nothing_is_kept_for_the_next_row(reducer: Reducer, kind: str) -> None:
 
 @pytest.mark.parametrize("signal", FORMULAS)
 def test_reducer_of_one_signal_computes_that_one(signal: str) -> None:
-    """From the arrays that it says it needs, and nothing from others."""
+    """It uses only arrays of the kinds in `kinds`, and computes no other signal."""
     reducer = Reducer([signal])
     for kind in HAND_OVER:
         if kind not in reducer.kinds:

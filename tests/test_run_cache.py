@@ -1,5 +1,5 @@
-"""The cache of trained runs: each trains once per session, is kept whole or not at all, and is used
-only for the experiment it was trained for."""
+"""The cache of trained runs. An experiment trains once per session. Its record is kept only if it
+is complete, and is used only for the experiment that it was trained for."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_process_that_trained_reads_no_file(
 
 
 def test_the_record_in_memory_is_the_one_in_the_file(folder: Path) -> None:
-    """Facts, provenance, steps, and every value bit by bit."""
+    """Facts, provenance, steps and all values agree bit by bit."""
     trained = RunCache(folder, "today").fetch("tiny", offer(folder)).record
     read = RunCache(folder, "tomorrow").fetch("tiny", offer(folder)).record
     assert (trained.facts, trained.provenance) == (read.facts, read.provenance)
@@ -254,7 +254,7 @@ def test_a_record_without_its_end_does_not_count(folder: Path, left: int) -> Non
 
 @pytest.fixture
 def old(folder: Path) -> Path:
-    """A folder with a finished record of an earlier session in it."""
+    """A folder with a finished record of an earlier session."""
     RunCache(folder, "yesterday").fetch("tiny", offer(folder))
     return folder
 
@@ -300,7 +300,7 @@ def train(folder: Path, fingerprint: str, name: str = "tiny") -> Path:
 
 
 def unused_for(path: Path, seconds: float) -> None:
-    """Set the times of all files of a record back."""
+    """Set the times of all files of a record to a moment in the past."""
     for file in path.parent.glob(f"{path.stem}.*"):
         os.utime(file, (time.time() - seconds,) * 2)
 

@@ -72,7 +72,7 @@ def test_names_are_unique() -> None:
     ],
 )
 def test_error_for_an_unknown_name_gives_the_nearest(wrong: str, right: str) -> None:
-    """Or all names when none is near."""
+    """If no name is similar, the error lists all names."""
     with pytest.raises(UnknownSignalError) as refused:
         signal_named(wrong)
     assert (f"'{right}'" if right else "the signals are loss, ") in str(refused.value)

@@ -75,7 +75,7 @@ def test_scale_of_a_float32_matrix_does_not_matter(scale):
 
 
 def test_zero_matrix_has_norm_zero():
-    """Without a division by zero."""
+    """The matrix is not divided by its largest value, which is 0."""
     assert SpectralNorm()("w", np.zeros((3, 4))) == 0.0
 
 

@@ -10,8 +10,8 @@ from probes.plugin.terminal import UPDATES_PER_SECOND, Progress
 
 
 def written(ticks: list[float], total: int = 60) -> list[str]:
-    """The lines that are written when the clock shows these seconds: at the start of the
-    training, then after each step."""
+    """The lines that are written if the clock shows these seconds at the start of the training and
+    after each step."""
     clock: Iterator[float] = iter(ticks)
     lines: list[str] = []
     progress = Progress("healthy", lines.append, lambda: next(clock))

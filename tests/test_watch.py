@@ -20,7 +20,7 @@ SHORT = replace(HEALTHY, steps=15, eval_every=5)
 
 
 def test_watch_attaches_to_a_specimen_that_is_no_minigpt():
-    """An MLP that offers no more than the protocol."""
+    """The specimen is an MLP that offers no more than the protocol."""
     record = watch(MLP())
     assert record.sites("activation") == ("hidden", "out")
     assert record.sites("update_weight_ratio") == ("hidden.weight", "out.weight")
@@ -65,14 +65,14 @@ def test_two_runs_of_one_config_leave_the_same_bytes(tmp_path):
 
 
 def test_record_carries_config_corpus_versions_and_hardware():
-    """Enough to train the run again, and to know where it was trained."""
+    """The provenance is enough to train the run again, and says where it was trained."""
     provenance = watch(build(SHORT)).provenance
     assert provenance["config"]["optimizer"]["lr_max"] == SHORT.optimizer.lr_max
     assert {"seed", "corpus_sha256", "versions", "hardware"} <= set(provenance)
 
 
 def test_on_step_is_called_after_every_step():
-    """As on_step(step, total_steps)."""
+    """It is called as on_step(step, total_steps)."""
     steps = []
     watch(MLP(total_steps=3), on_step=lambda *a: steps.append(a))
     assert steps == [(0, 3), (1, 3), (2, 3)]
@@ -98,7 +98,7 @@ def test_run_that_dies_leaves_what_came_before(tmp_path):
 
 
 def test_interrupted_run_leaves_no_hook_behind():
-    """Ctrl-C in the callback that shows progress."""
+    """The interrupt (Ctrl-C) comes in the callback that shows progress."""
     mlp = MLP()
 
     def interrupt(step, total):
@@ -175,7 +175,7 @@ def test_specimen_whose_parts_do_not_fit_is_refused(specimen, message):
 
 
 def test_evaluation_of_an_unknown_signal_names_the_nearest():
-    """As for any wrong name."""
+    """The error names the nearest signal, as for any wrong name."""
     with pytest.raises(UnknownSignalError, match="no signal 'vall_loss'; did you mean 'val_loss'"):
         watch(evaluating({"vall_loss": 1.0}))
 
