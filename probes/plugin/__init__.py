@@ -39,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     options.add_options(parser)
 
 
+# First, because pytest's cache plugin reads `cacheclear` in the same hook.
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     from_controller: Mapping[str, Any] = getattr(config, "workerinput", {})
@@ -199,6 +200,7 @@ def _open_run_cache(config: pytest.Config, identifier: str) -> RunCache:
         if not _is_worker(config):
             config.issue_config_time_warning(pytest.PytestCacheWarning(sentence), stacklevel=2)
 
+    # The config has no cache if pytest was started with -p no:cacheprovider.
     make_folder, cache_folder = None, Path()
     if cache := getattr(config, "cache", None):
         make_folder = cache.mkdir

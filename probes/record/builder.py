@@ -116,7 +116,8 @@ class Builder:
             sites = positions(len(values))
         else:
             sites, values = RUN_SITES, (_number(reading),)
-        if sites != RUN_SITES if scope == "run" else "" in sites:
+        fits = sites == RUN_SITES if scope == "run" else "" not in sites
+        if not fits:
             wanted = "one number" if scope == "run" else f"a number for each {scope}, by name"
             raise RecordError(f"signal {name!r} is {reading!r:.200}; it must be {wanted}")
         previous = self._cells.get(name)

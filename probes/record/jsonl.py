@@ -108,7 +108,7 @@ def _header(line: bytes, where: str) -> dict[str, Json]:
         version = header["probes_record"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _not_a_record(where) from error
-    if type(version) is not int or version < 1:
+    if type(version) is not int or version < 1:  # isinstance would accept true
         raise RecordError(
             f"{where}, line 1: schema {version!r:.60}; it must be a whole number from 1 to {SCHEMA}"
         )

@@ -139,6 +139,7 @@ def _finite(cells: Sequence[Json]) -> Column:
     if kinds - {float, int}:
         raise NotPlainError("a value that is not a number")
     values = np.frombuffer(array("d", cells))
+    # `not largest < inf` holds for NaN as well as for infinity.
     largest = max(values.max(initial=0.0), -values.min(initial=0.0))
     if not largest < inf or (int in kinds and largest >= MAX_EXACT_INT):
         raise NotPlainError("a value that is not finite, or too large a whole number")
