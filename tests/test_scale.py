@@ -61,6 +61,15 @@ def test_ticks_of_a_log_axis_are_labelled_with_values() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("values", [[5e-324], [1e-310], [1e-320, 1e-312]])
+def test_an_axis_of_subnormal_values_has_a_tick(values: list[float]) -> None:
+    """An axis without ticks cannot be drawn."""
+    scale = log_scale(np.array(values))
+    (place, label), = scale.ticks  # fmt: skip
+    assert scale.low <= place <= scale.high
+    assert float(label) == pytest.approx(10**place, rel=0.15)
+
+
 def test_zero_and_negative_values_have_a_row_below_a_log_axis() -> None:
     """A tick names the row."""
     scale = log_scale(np.array([1.0, 10.0, 0.0, -3.0]))
