@@ -6,18 +6,8 @@ from functools import partial
 
 from probes.diagnosis.base import PanelKey, ViewKey
 from probes.panels.describe import range_sentence
-from probes.panels.lines import site_lines, site_plot
+from probes.panels.lines import site_plot
 from probes.panels.panel import Panel, View
-from probes.record import Record
-
-
-def _describe(run: Record) -> str:
-    sentences = (
-        range_sentence(site_lines(run, "activation"), "mean |activation|"),
-        range_sentence(site_lines(run, "grad_activation_ratio"), "Gradient/activation ratio"),
-    )
-    return " ".join(sentence for sentence in sentences if sentence)
-
 
 PANEL = Panel(
     key=PanelKey.ACTIVATIONS,
@@ -41,5 +31,8 @@ PANEL = Panel(
             partial(site_plot, "grad_activation_ratio", "RMS gradient / mean |activation|"),
         ),
     ),
-    describe=_describe,
+    sentences=(
+        partial(range_sentence, "activation", "mean |activation|"),
+        partial(range_sentence, "grad_activation_ratio", "Gradient/activation ratio"),
+    ),
 )

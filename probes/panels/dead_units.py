@@ -16,12 +16,8 @@ MIN_AXIS_END = 0.1
 look large."""
 
 
-def _describe(run: Record) -> str:
-    sentences = (_neurons(run), _heads(run))
-    return " ".join(sentence for sentence in sentences if sentence)
-
-
 def _neurons(run: Record) -> str:
+    """The share of dead neurons at the end of a run, and the highest share."""
     lines = site_lines(run, "dead_fraction")
     last, top = last_range(lines), highest(lines)
     if last is None or top is None:
@@ -33,6 +29,7 @@ def _neurons(run: Record) -> str:
 
 
 def _heads(run: Record) -> str:
+    """The range of the attention entropy at the end of a run, and the lowest value."""
     lines = site_lines(run, "attention_entropy")
     last, bottom = last_range(lines), lowest(lines)
     if last is None or bottom is None:
@@ -79,5 +76,5 @@ PANEL = Panel(
             ),
         ),
     ),
-    describe=_describe,
+    sentences=(_neurons, _heads),
 )

@@ -11,7 +11,7 @@ from probes.charts.plot import Line
 from probes.charts.scale import number
 from probes.common.text import one_line
 from probes.diagnosis.base import Finding
-from probes.panels.lines import measured
+from probes.panels.lines import measured, site_lines
 from probes.record import Record
 
 MAX_FINDINGS = 3
@@ -62,9 +62,13 @@ def last_range(lines: Sequence[Line]) -> tuple[tuple[float, str], tuple[float, s
     return (min(last), max(last)) if last else None
 
 
-def range_sentence(lines: Sequence[Line], quantity: str) -> str:
-    """The range of a quantity at the end of a run, and its highest value; "" if no value is
-    finite."""
+def range_sentence(signal: str, quantity: str, record: Record) -> str:
+    """The range of a signal over its sites at the end of a run, and its highest value; "" if no
+    value is finite.
+
+    quantity  the subject of the sentence
+    """
+    lines = site_lines(record, signal)
     last, top = last_range(lines), highest(lines)
     if last is None or top is None:
         return ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -9,7 +11,7 @@ from probes.charts.plot import Level, Line, Plot
 from probes.charts.scale import number
 from probes.diagnosis.base import PanelKey, ViewKey
 from probes.panels.describe import fact_number, highest, short
-from probes.panels.lines import reference_lines, scalar_line
+from probes.panels.lines import scalar_line, scalar_plot
 from probes.panels.panel import Panel, View
 from probes.record import Column, Record, Steps
 
@@ -55,16 +57,14 @@ def spikes(steps: Steps, values: Column) -> tuple[Steps, Column]:
 
 
 def _plot(run: Record, reference: Record | None) -> Plot:
+    plot = scalar_plot("grad_norm", "gradient norm", run, reference, log=True)
     line = scalar_line(run, "grad_norm", "gradient norm")
-    behind = [scalar_line(reference, "grad_norm", "reference")] if reference else []
     clip = fact_number(run, "clip_norm") or 0.0
     spike_steps, spike_values = spikes(line.steps, line.values)
     highest_spikes = np.sort(np.argsort(-spike_values, kind="stable")[:MAX_SPIKES])
-    return Plot(
-        "L2 norm before clipping",
-        (line,) if len(line.steps) else (),
-        log=True,
-        reference=reference_lines(run, behind),
+    return replace(
+        plot,
+        unit="L2 norm before clipping",
         levels=(Level(f"clip threshold {short(clip)}", clip),) if clip > 0 else (),
         spikes=Line("spike", spike_steps[highest_spikes], spike_values[highest_spikes]),
     )
@@ -82,18 +82,17 @@ def _describe(run: Record) -> str:
         if clip is None
         else f"clipped at {int((finite > clip).sum())} of {len(finite)} steps"
     )
+    at = spikes(line.steps, line.values)[0]
+    listed = ", ".join(map(str, at[:4])) + (", …" if len(at) > 4 else "")
+    if not len(at):
+        spiked = "no spikes"
+    else:
+        spiked = (
+            f"1 spike (step {listed})" if len(at) == 1 else f"{len(at)} spikes (steps {listed})"
+        )
     return (
         f"median {short(float(np.median(finite)))}, highest {short(top[0])} at step "
-        f"{number(top[1])}; {clipped}; {_spikes_in_words(spikes(line.steps, line.values)[0])}."
-    )
-
-
-def _spikes_in_words(steps: Steps) -> str:
-    if not len(steps):
-        return "no spikes"
-    listed = ", ".join([*map(str, steps[:4]), *(["…"] if len(steps) > 4 else [])])
-    return (
-        f"1 spike (step {listed})" if len(steps) == 1 else f"{len(steps)} spikes (steps {listed})"
+        f"{number(top[1])}; {clipped}; {spiked}."
     )
 
 
@@ -106,5 +105,5 @@ PANEL = Panel(
         "isolated spikes are normal."
     ),
     views=(View(ViewKey.GRADIENT_NORM, "Gradient norm", ("grad_norm",), _plot),),
-    describe=_describe,
+    sentences=(_describe,),
 )

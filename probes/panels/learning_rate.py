@@ -6,11 +6,11 @@ from functools import partial
 
 import numpy as np
 
-from probes.charts.plot import Level, Plot
+from probes.charts.plot import Level
 from probes.charts.scale import number
 from probes.diagnosis.base import PanelKey, ViewKey
 from probes.panels.describe import fact_text, highest, range_sentence, short
-from probes.panels.lines import reference_lines, scalar_line, site_lines, site_plot
+from probes.panels.lines import scalar_line, scalar_plot, site_lines, site_plot
 from probes.panels.panel import Panel, View
 from probes.record import Record
 
@@ -18,37 +18,31 @@ USUAL_RATIO = Level("usual 1e-3", 1e-3)
 """Updates are usually about a thousandth of the weights (Karpathy 2015, CS231n notes)."""
 
 
-def _plot(run: Record, reference: Record | None) -> Plot:
-    line = scalar_line(run, "lr", "learning rate")
-    behind = [scalar_line(reference, "lr", "reference")] if reference else []
-    return Plot(
-        "learning rate",
-        (line,) if len(line.steps) else (),
-        reference=reference_lines(run, behind),
-        include=(0.0,),
+def _rate(run: Record) -> str:
+    """The first, the highest and the last learning rate, and the declared schedule."""
+    rate = scalar_line(run, "lr", "learning rate")
+    top = highest([rate])
+    if top is None:
+        return ""
+    finite = rate.values[np.isfinite(rate.values)]
+    schedule = fact_text(run, "schedule")
+    declared = f"; declared: {schedule}" if schedule else ""
+    return (
+        f"learning rate starts at {short(finite[0])}, peaks at {short(top[0])} "
+        f"(step {number(top[1])}), ends at {short(finite[-1])}{declared}."
     )
 
 
-def _describe(run: Record) -> str:
-    rate = scalar_line(run, "lr", "learning rate")
-    top = highest([rate])
-    sentences = []
-    if top is not None:
-        finite = rate.values[np.isfinite(rate.values)]
-        schedule = fact_text(run, "schedule")
-        declared = f"; declared: {schedule}" if schedule else ""
-        sentences.append(
-            f"learning rate starts at {short(finite[0])}, peaks at {short(top[0])} "
-            f"(step {number(top[1])}), ends at {short(finite[-1])}{declared}."
-        )
+def _updates(run: Record) -> str:
+    """The largest first update, and the range of the update/weight ratio."""
     ratios = [line for line in site_lines(run, "update_weight_ratio") if len(line.steps)]
     start = highest([line.between(int(line.steps[0]), int(line.steps[0])) for line in ratios])
-    if start is not None:
-        sentences += [
-            f"The first update moves {start[2]} most, by {short(start[0])} of its norm.",
-            range_sentence(ratios, "Update/weight ratio"),
-        ]
-    return " ".join(sentences)
+    if start is None:
+        return ""
+    return (
+        f"The first update moves {start[2]} most, by {short(start[0])} of its norm. "
+        + range_sentence("update_weight_ratio", "Update/weight ratio", run)
+    )
 
 
 PANEL = Panel(
@@ -61,7 +55,12 @@ PANEL = Panel(
         "end of the run."
     ),
     views=(
-        View(ViewKey.RATE, "Rate", ("lr",), _plot),
+        View(
+            ViewKey.RATE,
+            "Rate",
+            ("lr",),
+            partial(scalar_plot, "lr", "learning rate", include=(0.0,)),
+        ),
         View(
             ViewKey.UPDATE_WEIGHT_RATIO,
             "Update / weight",
@@ -74,5 +73,5 @@ PANEL = Panel(
             ),
         ),
     ),
-    describe=_describe,
+    sentences=(_rate, _updates),
 )

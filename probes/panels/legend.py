@@ -3,11 +3,10 @@ sample of the line or area) and last value."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from probes.charts.plot import Line, Plot
+from probes.charts.plot import Plot
 from probes.charts.scale import number, percentage
 
 MANY_LINES = 6
@@ -55,22 +54,17 @@ def legend_of(plot: Plot) -> Legend:
     for key, line in enumerate(plot.lines):
         heading = line.group if many else ""
         name = line.short if heading else line.label
-        entries.setdefault(heading, []).append(_line_entry(key, line, name, plot.percent))
-    entries_by_group = [*entries.items(), ("", _other_entries(plot))]
+        value = percentage(line.last) if plot.percent else number(line.last)
+        style = f"{line.role} c{line.colour} d{line.dash}"
+        entry = LegendEntry(str(key), name, "line", style, value)
+        entries.setdefault(heading, []).append(entry)
+    others = []
+    if plot.spikes is not None and len(plot.spikes.steps):
+        others.append(LegendEntry("k", "spike", "dot", "spike"))
+    if plot.band is not None:
+        others.append(LegendEntry("r", plot.band.label, "band", ""))
+    elif plot.reference:
+        others.append(LegendEntry("r", "reference", "line", "reference c7"))
+    entries_by_group = [*entries.items(), ("", others)]
     groups = (LegendGroup(heading, tuple(group)) for heading, group in entries_by_group)
     return Legend(tuple(group for group in groups if group.entries), many)
-
-
-def _line_entry(key: int, line: Line, name: str, percent: bool) -> LegendEntry:
-    value = percentage(line.last) if percent else number(line.last)
-    style = f"{line.role} c{line.colour} d{line.dash}"
-    return LegendEntry(str(key), name, "line", style, value)
-
-
-def _other_entries(plot: Plot) -> Iterator[LegendEntry]:
-    if plot.spikes is not None and len(plot.spikes.steps):
-        yield LegendEntry("k", "spike", "dot", "spike")
-    if plot.band is not None:
-        yield LegendEntry("r", plot.band.label, "band", "")
-    elif plot.reference:
-        yield LegendEntry("r", "reference", "line", "reference c7")

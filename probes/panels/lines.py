@@ -87,6 +87,28 @@ def _cut_to_steps_of(run: Record, lines: Sequence[Line]) -> tuple[Line, ...]:
     return tuple(line for line in inside if len(line.steps))
 
 
+def scalar_plot(
+    signal: str,
+    label: str,
+    run: Record,
+    reference: Record | None,
+    *,
+    log: bool = False,
+    include: tuple[float, ...] = (),
+) -> Plot:
+    """The plot of a signal with one value per step. The label is also the unit. `Plot` explains the
+    options."""
+    line = scalar_line(run, signal, label)
+    behind = [scalar_line(reference, signal, "reference")] if reference else []
+    return Plot(
+        label,
+        (line,) if len(line.steps) else (),
+        log=log,
+        reference=reference_lines(run, behind),
+        include=include,
+    )
+
+
 def _band(lines: Sequence[Line]) -> Area | None:
     """The range from the lowest to the highest line of a reference run; None without finite
     values."""
@@ -100,18 +122,15 @@ def _band(lines: Sequence[Line]) -> Area | None:
         low[at] = np.fmin(low[at], values)
         high[at] = np.fmax(high[at], values)
     known = np.isfinite(low) & np.isfinite(high)
-    return _covering_band(steps[known], low[known], high[known])
-
-
-def _covering_band(steps: Steps, low: Column, high: Column) -> Area | None:
-    """A band of at most MAX_SITE_POINTS points that covers [low, high]; None without points."""
+    steps, low, high = steps[known], low[known], high[known]
+    if not len(steps):
+        return None
     if len(steps) > MAX_SITE_POINTS:
+        # Each point of the shorter band covers the range of a group of points.
         starts = np.linspace(0, len(steps), MAX_SITE_POINTS, endpoint=False).astype(int)
         steps = steps[starts]
         low, high = np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)
-    return (
-        Area("reference, lowest to highest", steps, low, high, "reference") if len(steps) else None
-    )
+    return Area("reference, lowest to highest", steps, low, high, "reference")
 
 
 def site_plot(

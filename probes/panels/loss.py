@@ -41,28 +41,25 @@ def _splits(run: Record) -> tuple[Line, ...]:
 
 def _plot(run: Record, reference: Record | None) -> Plot:
     batch = scalar_line(run, "loss", "batch", 7, role="raw")
-    return Plot(
-        unit_of_loss(run),
-        (*((batch,) if len(batch.steps) else ()), *_splits(run)),
-        log=True,
-        reference=reference_lines(run, _splits(reference) if reference else ()),
-        levels=_levels(run),
-        window=_best_window(run),
-    )
-
-
-def _levels(run: Record) -> tuple[Level, ...]:
-    """Reference losses from the ladder in the facts: the n-gram baseline and the entropy floors."""
+    # Reference losses from the ladder in the facts
     rungs = (
         ("n-gram baseline, validation", "val", "ngram"),
         ("floor, train", "train", "floor"),
         ("floor, validation", "val", "floor"),
     )
-    known = ((label, fact_number(run, "ladder", split, rung)) for label, split, rung in rungs)
-    return tuple(
-        Level(f"{label} {short(value)}", value)
-        for label, value in known
-        if value is not None and value > 0
+    levels = (
+        (label, fact_number(run, "ladder", split, rung) or 0.0) for label, split, rung in rungs
+    )
+    best = _best_steps(run)
+    return Plot(
+        unit_of_loss(run),
+        (*((batch,) if len(batch.steps) else ()), *_splits(run)),
+        log=True,
+        reference=reference_lines(run, _splits(reference) if reference else ()),
+        levels=tuple(
+            Level(f"{label} {short(value)}", value) for label, value in levels if value > 0
+        ),
+        window=Window(*best, f"best: {_in_words(*best)}") if best else None,
     )
 
 
@@ -79,18 +76,18 @@ def _best_steps(run: Record) -> tuple[int, int] | None:
     return stop.first, stop.last
 
 
-def _best_window(run: Record) -> Window | None:
-    best = _best_steps(run)
-    return Window(*best, f"best: {_in_words(*best)}") if best else None
-
-
 def _in_words(first: int, last: int) -> str:
     return str(first) if first == last else f"{first}-{last}"
 
 
 def _describe(run: Record) -> str:
     batch, train, val = (scalar_line(run, name, "") for name in ("loss", "train_loss", "val_loss"))
-    parts = [*_start(run, batch)]
+    parts = []
+    if len(batch.steps) and batch.steps[0] == 0:  # the loss before the first update was logged
+        vocabulary = fact_number(run, "vocab_size") or 0.0
+        # A model that predicts all V symbols with equal probability has the loss ln V.
+        log_v = f" (ln V = {short(log(vocabulary))})" if vocabulary >= 1 else ""
+        parts.append(f"batch loss starts at {short(float(batch.values[0]))}{log_v}")
     shown, name = (train, "train") if len(train.steps) else (batch, "batch")
     if len(shown.steps):
         parts.append(f"{name} {first_to_last(shown)}")
@@ -106,16 +103,6 @@ def _describe(run: Record) -> str:
                     f"smoothed, it is within 1 % of its lowest at step {_in_words(*steps)}"
                 )
     return "; ".join(parts) + "." if parts else ""
-
-
-def _start(run: Record, batch: Line) -> list[str]:
-    """The loss before the first update, and the loss ln V of a model that predicts all V symbols
-    with equal probability."""
-    if not len(batch.steps) or batch.steps[0] != 0:
-        return []
-    vocabulary = fact_number(run, "vocab_size") or 0.0
-    log_v = f" (ln V = {short(log(vocabulary))})" if vocabulary >= 1 else ""
-    return [f"batch loss starts at {short(float(batch.values[0]))}{log_v}"]
 
 
 def _on_ladder(run: Record, val_loss: float) -> str:
@@ -140,5 +127,5 @@ PANEL = Panel(
         "their floors."
     ),
     views=(View(ViewKey.LOSS, "Loss", ("loss", "train_loss", "val_loss"), _plot),),
-    describe=_describe,
+    sentences=(_describe,),
 )

@@ -3,7 +3,7 @@ that answer the question."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from probes.charts.plot import Event, Plot
@@ -44,9 +44,16 @@ class View:
         symptom = SYMPTOMS.get(finding.symptom)
         if symptom is None:
             return False
-        if symptom.view is None:
-            return not _signals_at(finding.site).isdisjoint(self.signals)
-        return symptom.view is self.key
+        if symptom.view is not None:
+            return symptom.view is self.key
+        # A site with non-finite values is a signal (`lr`), a signal and one of its sites
+        # (`spectral_norm.embed.weight`), a gradient (`embed.grad`) or a layer (`blocks.0`).
+        name = finding.site.partition(".")[0]
+        if finding.site.endswith(".grad"):
+            return "grad_norm" in self.signals
+        if name == "grad_norm_by_layer":
+            return name in self.signals or "grad_norm" in self.signals
+        return (name if name in BY_NAME else "activation") in self.signals
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Panel:
     key           identifies this panel; part of its HTML ids
     healthy_look  a sentence on how the charts of a healthy run look
     views         one or two charts
-    describe      function that returns sentences with the most important numbers of a run
+    sentences     functions that return a sentence with the most important numbers of a run, or ""
     """
 
     key: PanelKey
@@ -77,7 +84,7 @@ class Panel:
     question: str
     healthy_look: str
     views: tuple[View, ...]
-    describe: Callable[[Record], str]
+    sentences: tuple[Callable[[Record], str], ...]
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -104,11 +111,17 @@ class Panel:
         drawings = []
         for index, view in enumerate(self.views):
             findings = [f for f in self.findings_of(diagnosis) if view.marks(f)]
+            symptoms: dict[int, list[str]] = {}
+            for finding in findings:
+                symptoms.setdefault(finding.step, []).append(finding.symptom)
             plot = view.plot(run, reference)
             plot = replace(
                 plot,
                 span=(first, last),
-                events=_events(findings),
+                events=tuple(
+                    Event(step, ", ".join(dict.fromkeys(symptoms[step])))
+                    for step in sorted(symptoms)[:MAX_EVENTS]
+                ),
                 window=plot.window if any(f.onset is not None for f in findings) else None,
             )
             lines = ", ".join(line.label for line in plot.lines)
@@ -122,36 +135,9 @@ class Panel:
         """The text below the charts: numbers, findings, and signals that were not finite or not
         recorded."""
         parts = (
-            self.describe(record),
+            *(sentence(record) for sentence in self.sentences),
             findings_sentence(self.findings_of(diagnosis)),
             not_finite_sentence(record, self.signals),
             not_recorded_sentence(record, self.signals),
         )
         return " ".join(part for part in parts if part) or "No value is finite."
-
-
-def _signals_at(site: str) -> set[str]:
-    """The signals whose charts show a site with non-finite values. There are four kinds of sites:
-
-    `lr`                          a signal
-    `spectral_norm.embed.weight`  a signal and one of its sites
-    `embed.grad`                  a gradient; the chart of the gradient norm shows it
-    `blocks.0`                    a layer; the chart of its activation shows it
-    """
-    name = site.partition(".")[0]
-    if site.endswith(".grad"):
-        return {"grad_norm"}
-    if name == "grad_norm_by_layer":
-        return {name, "grad_norm"}
-    return {name if name in BY_NAME else "activation"}
-
-
-def _events(findings: Sequence[Finding]) -> tuple[Event, ...]:
-    """The marks of the first MAX_EVENTS steps with findings, one for each step."""
-    symptoms: dict[int, list[str]] = {}
-    for finding in findings:
-        symptoms.setdefault(finding.step, []).append(finding.symptom)
-    return tuple(
-        Event(step, ", ".join(dict.fromkeys(symptoms[step])))
-        for step in sorted(symptoms)[:MAX_EVENTS]
-    )

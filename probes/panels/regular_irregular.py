@@ -60,6 +60,14 @@ def _plot(signal: str, run: Record, reference: Record | None, with_training: boo
             replace(line, label=f"{line.label}, training rows", dash=2, role="thin")
             for line in _classes(run, TRAINING)
         ]
+    # The tax is drawn as the area between the lines of both classes.
+    steps, regular = measured(run, signal, REGULAR)
+    at = np.isin(steps, difference.steps[np.isfinite(difference.values)])
+    gap = None
+    if at.any():
+        low = Line("", steps[at], regular[at]).thinned()
+        kept = np.isin(difference.steps, low.steps)
+        gap = Area("tax", low.steps, low.values, low.values + difference.values[kept], "tax")
     lines, note = most_extreme(tuple(own))
     behind = (*_classes(reference, signal), tax(reference, signal)) if reference else ()
     baseline = fact_number(run, "ladder", "val", "class_baseline")
@@ -68,22 +76,11 @@ def _plot(signal: str, run: Record, reference: Record | None, with_training: boo
         unit_of_loss(run),
         lines,
         reference=reference_lines(run, most_extreme(behind)[0]),
-        gap=_gap(run, signal, difference),
+        gap=gap,
         levels=tuple(levels),
         include=(0.0,),
         note=note,
     )
-
-
-def _gap(run: Record, signal: str, difference: Line) -> Area | None:
-    """The area between the lines of both classes; its height is the tax. None without a tax."""
-    steps, regular = measured(run, signal, REGULAR)
-    at = np.isin(steps, difference.steps[np.isfinite(difference.values)])
-    if not at.any():
-        return None
-    low = Line("", steps[at], regular[at]).thinned()
-    kept = np.isin(difference.steps, low.steps)
-    return Area("tax", low.steps, low.values, low.values + difference.values[kept], "tax")
 
 
 def _describe(run: Record) -> str:
@@ -125,5 +122,5 @@ PANEL = Panel(
             partial(_plot, COMPOSITIONAL),
         ),
     ),
-    describe=_describe,
+    sentences=(_describe,),
 )

@@ -26,12 +26,12 @@ def short_labels(names: Sequence[str]) -> tuple[str, ...]:
     endings = {name.rpartition(".")[2] for name in names}
     if len(names) > 1 and len(endings) == 1 and all("." in name for name in names):
         names = tuple(name.rpartition(".")[0] for name in names)
-    return tuple(_with_ellipsis(one_line(name, MAX_NAME)) for name in names)
-
-
-def _with_ellipsis(name: str) -> str:
     half = MAX_LABEL // 2
-    return name if len(name) <= MAX_LABEL else f"{name[: half - 1]}…{name[-half:]}"
+    labels = (one_line(name, MAX_NAME) for name in names)
+    return tuple(
+        label if len(label) <= MAX_LABEL else f"{label[: half - 1]}…{label[-half:]}"
+        for label in labels
+    )
 
 
 def line_styles(names: Sequence[str]) -> list[tuple[int, int]]:
@@ -58,20 +58,17 @@ def legend_groups(names: Sequence[str]) -> list[tuple[str, str]]:
     members: dict[str, list[str]] = {}
     for layer, kind in map(_layer_and_kind, names):
         members.setdefault(layer, []).append(kind)
-    shared = {layer: _shared_beginning(kinds) if layer else "" for layer, kinds in members.items()}
+    shared = dict.fromkeys(members, "")
+    for layer, kinds in members.items():
+        if layer and len(kinds) > 1:
+            # Each rank holds the dotted parts at one position, without the last part of a kind.
+            ranks = zip(*(kind.split(".")[:-1] for kind in kinds), strict=False)
+            common = takewhile(lambda rank: len(set(rank)) == 1, ranks)
+            shared[layer] = "".join(f"{rank[0]}." for rank in common)
     return [
         (f"{layer}.{shared[layer]}".strip("."), kind.removeprefix(shared[layer]))
         for layer, kind in map(_layer_and_kind, names)
     ]
-
-
-def _shared_beginning(kinds: Sequence[str]) -> str:
-    """The dotted parts with which all names begin, with a final dot; "" for a single name."""
-    if len(kinds) < 2:
-        return ""
-    ranks = zip(*(kind.split(".")[:-1] for kind in kinds), strict=False)
-    common = [rank[0] for rank in takewhile(lambda rank: len(set(rank)) == 1, ranks)]
-    return "".join(f"{part}." for part in common)
 
 
 def _layer_and_kind(name: str) -> tuple[str, str]:

@@ -6,14 +6,8 @@ from functools import partial
 
 from probes.diagnosis.base import PanelKey, ViewKey
 from probes.panels.describe import range_sentence
-from probes.panels.lines import site_lines, site_plot
+from probes.panels.lines import site_plot
 from probes.panels.panel import Panel, View
-from probes.record import Record
-
-
-def _describe(run: Record) -> str:
-    return range_sentence(site_lines(run, "spectral_norm"), "largest singular value")
-
 
 PANEL = Panel(
     key=PanelKey.SPECTRAL_NORM,
@@ -31,5 +25,5 @@ PANEL = Panel(
             partial(site_plot, "spectral_norm", "largest singular value"),
         ),
     ),
-    describe=_describe,
+    sentences=(partial(range_sentence, "spectral_norm", "largest singular value"),),
 )

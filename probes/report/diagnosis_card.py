@@ -82,12 +82,22 @@ class Card:
 
 def diagnosis_card(record: Record, diagnosis: Diagnosis) -> Card:
     """Make the card of a run."""
-    symptoms = _summaries(diagnosis.findings)
+    standing = ""
+    if diagnosis.causes:
+        first, margin = diagnosis.causes[0], diagnosis.margin
+        lead = "the sole cause" if margin is None else f"margin {margin:.2f}"
+        standing = f"strength {first.strength:.2f}, {lead}"
+        if first.certain_since is not None:
+            standing += f", certain since step {number(first.certain_since)}"
+    groups: dict[tuple[str, float, str], list[Finding]] = {}
+    for finding in diagnosis.findings:
+        groups.setdefault((finding.symptom, finding.limit, finding.source), []).append(finding)
+    symptoms = list(map(_summary, groups.values()))
     facts = {name: value for name, value in record.facts.items() if name != "sites"}
     leaves = [*chain(_leaves(record.provenance), _leaves(facts))]
     return Card(
         diagnosis,
-        standing=_standing(diagnosis),
+        standing=standing,
         others=[f"{cause.name} ({cause.strength:.2f})" for cause in diagnosis.causes[1:]],
         symptoms=symptoms[:MAX_SYMPTOMS],
         more_symptoms=max(0, len(symptoms) - MAX_SYMPTOMS),
@@ -97,26 +107,8 @@ def diagnosis_card(record: Record, diagnosis: Diagnosis) -> Card:
     )
 
 
-def _standing(diagnosis: Diagnosis) -> str:
-    if not diagnosis.causes:
-        return ""
-    first = diagnosis.causes[0]
-    margin = "the sole cause" if diagnosis.margin is None else f"margin {diagnosis.margin:.2f}"
-    since = first.certain_since
-    certain = "" if since is None else f", certain since step {number(since)}"
-    return f"strength {first.strength:.2f}, {margin}{certain}"
-
-
-def _summaries(findings: Sequence[Finding]) -> list[SymptomSummary]:
-    """Summaries of the findings, grouped by symptom and limit, in the order of their first
-    findings."""
-    groups: dict[tuple[str, float, str], list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault((finding.symptom, finding.limit, finding.source), []).append(finding)
-    return list(map(_summary, groups.values()))
-
-
 def _summary(group: Sequence[Finding]) -> SymptomSummary:
+    """Summarise the findings of one symptom with one limit, in the order of their steps."""
     first, worst = group[0], max(group, key=lambda finding: finding.strength)
     sites = list(dict.fromkeys(finding.site for finding in group if finding.site))
     step = number(first.step)

@@ -40,26 +40,21 @@ def _environment(package: str) -> Environment:
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(name) for name in dict.fromkeys((package, PACKAGE))]),
         autoescape=True,
-        finalize=_fit,
+        # Every inserted value passes through this function. HTML stays as it is.
+        finalize=lambda value: value if isinstance(value, Markup) else one_line(value, MAX_TEXT),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(one_line=one_line, number=number, digest=_digest)
+    environment.filters.update(one_line=one_line, number=number)
     style = stylesheet()
-    environment.globals.update(
-        style=Markup(style),
-        # In the nested style sheet, `:root` would match nothing. `&` is the element around it.
-        nested_style=Markup(style.replace(":root {", "& {")),
-        script=Markup(_asset("page.js")),
-    )
+    for name, content in (("style", style), ("script", _asset("page.js"))):
+        # The content security policy allows a style sheet and a script by their hashes.
+        digest = b64encode(sha256(content.encode()).digest()).decode()
+        environment.globals.update({name: Markup(content), f"{name}_hash": f"sha256-{digest}"})
+    # In the nested style sheet, `:root` would match nothing. `&` is the element around it.
+    environment.globals["nested_style"] = Markup(style.replace(":root {", "& {"))
     return environment
-
-
-def _fit(value: object) -> object:
-    """Leave HTML unchanged, and convert any other value to one line of at most MAX_TEXT
-    characters."""
-    return value if isinstance(value, Markup) else one_line(value, MAX_TEXT)
 
 
 @cache
@@ -75,8 +70,3 @@ def stylesheet() -> str:
 
 def _asset(name: str) -> str:
     return files(PACKAGE).joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def _digest(content: str) -> str:
-    """The hash of a style sheet or a script, in the notation of a content security policy."""
-    return "sha256-" + b64encode(sha256(content.encode()).digest()).decode()

@@ -47,21 +47,17 @@ def _command(level: str, run: AnyRun, root: Path, base: Path) -> str:
         title = run.diagnosis.cause or title
     lines += [f"record: {run.path}"] if run.path else []
     message = "\n".join(printable(line) for line in lines if line)
-    properties = {"file": _file(run, root, base), "title": f"{run.name}: {title}"}
-    written = ",".join(
-        f"{name}={_escape(printable(value), PROPERTY_ESCAPES)}"
-        for name, value in properties.items()
-    )
-    return f"::{level} {written}::{_escape(message, MESSAGE_ESCAPES)}"
-
-
-def _file(run: AnyRun, root: Path, base: Path) -> str:
-    """The file to which an annotation is attached. For a log, it is the log. For an experiment, it
-    is the file of the first failed test, because the record is not in the repository."""
+    # The annotation of a log is attached to the log. The record of an experiment is not in the
+    # repository, so its annotation is attached to the file of its first failed test.
     failed = [nodeid for nodeid, outcome in run.tests.items() if outcome in FAILED_OUTCOMES]
     name = failed[0].partition("::")[0] if run.kind == "experiment" and failed else str(run.path)
     path = Path(os.path.abspath(root / name))
-    return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
+    path = path.relative_to(base) if path.is_relative_to(base) else path
+    properties = {"file": path.as_posix(), "title": f"{run.name}: {title}"}
+    written = ",".join(
+        f"{key}={_escape(printable(value), PROPERTY_ESCAPES)}" for key, value in properties.items()
+    )
+    return f"::{level} {written}::{_escape(message, MESSAGE_ESCAPES)}"
 
 
 def _escape(text: str, escapes: Mapping[str, str]) -> str:

@@ -33,24 +33,31 @@ def render(
     `runs` is empty, or when `reference` is a name that no run has; OSError when the file cannot be
     written.
     """
-    judged = list(map(_judged, runs))
+    judged: list[JudgedRun] = []
+    for run in runs:
+        if isinstance(run, JudgedRun):
+            judged.append(run)
+        else:
+            name, record = run if isinstance(run, tuple) else (run.name, run)
+            judged.append(judge(record, name))
     if not judged:
         raise ValueError("there is no run to draw; render() needs at least one")
     return write_atomically(Path(path), page(judged, _reference(judged, reference), notes))
 
 
-def _judged(run: JudgedRun | Record | NamedRecord) -> JudgedRun:
-    if isinstance(run, JudgedRun):
-        return run
-    name, record = run if isinstance(run, tuple) else (run.name, run)
-    return judge(record, name)
-
-
 def page(runs: Sequence[JudgedRun], reference: NamedRecord | None, notes: Sequence[str]) -> str:
     """The HTML of a page with these runs."""
     behind, record = reference or ("", None)
+    taken: Counter[str] = Counter()
+    anchors = []
+    for run in runs:
+        slug = "run-" + (re.sub(r"[^a-z0-9]+", "-", run.name.lower()).strip("-")[:40] or "x")
+        taken[slug] += 1
+        # A slug contains no double hyphen. So the anchor of the second run "a", `run-a--2`, is not
+        # that of a run "a-2", `run-a-2`.
+        anchors.append(slug if taken[slug] == 1 else f"{slug}--{taken[slug]}")
     ordered = sorted(
-        zip(runs, _anchors(runs), strict=True),
+        zip(runs, anchors, strict=True),
         key=lambda entry: VERDICT_ORDER.index(entry[0].diagnosis.verdict),
     )
     counts = Counter[str](run.diagnosis.verdict for run in runs)
@@ -66,19 +73,6 @@ def page(runs: Sequence[JudgedRun], reference: NamedRecord | None, notes: Sequen
         reference=behind if any(run.record is not record for run in runs) else "",
         notes=notes,
     )
-
-
-def _anchors(runs: Sequence[JudgedRun]) -> list[str]:
-    """A unique HTML anchor for each run, also if several runs have the same name."""
-    taken: Counter[str] = Counter()
-    anchors = []
-    for run in runs:
-        slug = "run-" + (re.sub(r"[^a-z0-9]+", "-", run.name.lower()).strip("-")[:40] or "x")
-        taken[slug] += 1
-        # A slug contains no double hyphen. So the anchor of the second run "a", `run-a--2`, is not
-        # that of a run "a-2", `run-a-2`.
-        anchors.append(slug if taken[slug] == 1 else f"{slug}--{taken[slug]}")
-    return anchors
 
 
 def _reference(

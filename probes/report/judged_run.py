@@ -145,7 +145,7 @@ def to_json(run: AnyRun) -> str:
             "stopped": stopped,
             "reader": run.reader,
         }
-    return json.dumps(content, default=_builtin)
+    return json.dumps(content, default=lambda scalar: scalar.item())  # for NumPy scalars
 
 
 def from_json(text: str) -> AnyRun:
@@ -172,6 +172,7 @@ def from_json(text: str) -> AnyRun:
 
 
 def _diagnosis(content: dict[str, Any]) -> Diagnosis:
+    """Rebuild a diagnosis from the nested dictionaries and lists of its JSON text."""
     from probes.diagnosis.base import Finding
     from probes.diagnosis.diagnose import Diagnosis, Suspect
 
@@ -188,8 +189,3 @@ def _diagnosis(content: dict[str, Any]) -> Diagnosis:
     return Diagnosis(
         **{**content, **lists, "causes": causes, "findings": findings(content["findings"])}
     )
-
-
-def _builtin(value: Any) -> Any:
-    """Convert a NumPy scalar, which json cannot write, to a Python number."""
-    return value.item()

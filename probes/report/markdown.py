@@ -17,8 +17,8 @@ MAX_CELL_CHARACTERS = 300
 HEAD = ("run", "verdict", "cause", "first step", "evidence", "remedy", "record")
 NOT_JUDGED = "not judged"
 VERDICT_ORDER = ("unhealthy", NOT_JUDGED, "undetermined", "healthy")
-PLAIN_ASCII = frozenset(" ,.;/=+%?'()-")
-"""ASCII characters, besides letters and digits, with which no Markdown markup begins or ends."""
+MARKUP = re.compile(r"[^a-zA-Z0-9 ,.;/=+%?'()\-\x80-\U0010ffff]")
+"""An ASCII character with which Markdown markup can begin or end."""
 DOT_AFTER_WWW = re.compile(r"(?<=www)\.", re.IGNORECASE)
 """This dot is escaped, because GitHub converts text such as www.example.org to a link."""
 
@@ -40,7 +40,11 @@ def summary(
     sizes = accumulate(len(line.encode()) + 1 for line in table)
     kept = [line for line, size in zip(table, sizes, strict=True) if size <= MAX_TABLE_BYTES]
     left_out = len(table) - len(kept)
-    lines = [f"### Training diagnosis: {_counts(ordered)}", ""]
+    verdicts = list(map(_verdict, ordered))
+    counts = ", ".join(
+        f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICT_ORDER if verdict in verdicts
+    )
+    lines = [f"### Training diagnosis: {counts}", ""]
     lines += [f"Partial: {text('; '.join(partial))}.", ""] if partial else []
     lines += [line for note in notes for line in (f"Note: {text(note)}", "")]
     lines += [*kept, ""]
@@ -54,26 +58,15 @@ def text(value: object) -> str:
     line = printable(" ".join(str(value).split()))
     if len(line) > MAX_CELL_CHARACTERS:
         line = line[: MAX_CELL_CHARACTERS - 1] + "…"
-    return DOT_AFTER_WWW.sub("&#46;", "".join(map(_without_markup, line)))
-
-
-def _without_markup(letter: str) -> str:
-    """The letter, or its character reference if it could be part of markup."""
-    if letter == "@":  # in its own element, because GitHub finds addresses after unescaping
-        return "<span>&#64;</span>"
-    if letter.isalnum() or letter in PLAIN_ASCII or ord(letter) > 127:
-        return letter
-    return f"&#{ord(letter)};"
+    escaped = MARKUP.sub(lambda found: f"&#{ord(found[0])};", line)
+    # GitHub looks for addresses after it has decoded the references. An element around each "@"
+    # hides them.
+    escaped = escaped.replace("&#64;", "<span>&#64;</span>")
+    return DOT_AFTER_WWW.sub("&#46;", escaped)
 
 
 def _verdict(run: AnyRun) -> str:
     return NOT_JUDGED if isinstance(run, UnreadRun) else run.diagnosis.verdict
-
-
-def _counts(runs: Sequence[AnyRun]) -> str:
-    verdicts = list(map(_verdict, runs))
-    counts = {verdict: verdicts.count(verdict) for verdict in VERDICT_ORDER}
-    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
 
 
 def _cells(run: AnyRun) -> list[str]:
@@ -83,14 +76,9 @@ def _cells(run: AnyRun) -> list[str]:
         diagnosis = run.diagnosis
         verdict = diagnosis.verdict + (", allowed" if run.allowed else "")
         step = "" if run.first_step is None else str(run.first_step)
-        evidence = _with_remarks(run.error or diagnosis.gist, diagnosis.remarks)
+        evidence = run.error or diagnosis.gist
+        for remark in diagnosis.remarks:  # as many as fit into the cell
+            longer = f"{evidence}; remark: {remark}"
+            evidence = longer if len(longer) <= MAX_CELL_CHARACTERS else evidence
         cells = [run.name, verdict, diagnosis.title, step, evidence, diagnosis.remedy, run.path]
     return [text("" if cell is None else cell) for cell in cells]
-
-
-def _with_remarks(evidence: str, remarks: Sequence[str]) -> str:
-    """The evidence, followed by each remark that still fits into the cell."""
-    for remark in remarks:
-        longer = f"{evidence}; remark: {remark}"
-        evidence = longer if len(longer) <= MAX_CELL_CHARACTERS else evidence
-    return evidence

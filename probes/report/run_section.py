@@ -66,13 +66,23 @@ class RunSection:
 def run_section(run: JudgedRun, anchor: str, reference: Record | None) -> RunSection:
     """Make the section of a run. The reference, if there is one, is drawn behind its lines."""
     record, diagnosis = run.record, run.diagnosis
+    rows = len(record.steps)
+    planned = record.facts.get("total_steps")
+    of = ""
+    if isinstance(planned, int) and 0 < planned < MAX_PLANNED_STEPS:
+        of = f" of {number(planned)}"
+    if rows and record.steps[-1] - record.steps[0] >= rows:  # not every step was logged
+        steps = f"{number(rows)} points up to step {number(int(record.steps[-1]))}{of}"
+    else:
+        steps = f"{number(rows)}{of} steps"
+    evaluations = max(len(record.series(name)[0]) for name in ("train_loss", "val_loss"))
     seed = record.provenance.get("seed")
     stopped = str(record.stopped) if record.stopped else ""
     return RunSection(
         anchor,
         run.name,
         diagnosis,
-        extent=[_steps(record), _evaluations(record)],
+        extent=[steps, f"{evaluations:,} evaluations"],
         seed="" if seed is None else str(seed),
         cut_short=stopped or ("" if record.complete else "the record is incomplete"),
         card=diagnosis_card(record, diagnosis),
@@ -94,21 +104,3 @@ def panel_sections(
         )
         for place, panel in enumerate(PANELS, start=1)
     ]
-
-
-def _steps(record: Record) -> str:
-    rows = len(record.steps)
-    planned = record.facts.get("total_steps")
-    of = (
-        f" of {number(planned)}"
-        if isinstance(planned, int) and 0 < planned < MAX_PLANNED_STEPS
-        else ""
-    )
-    if rows and record.steps[-1] - record.steps[0] >= rows:  # not every step was logged
-        return f"{number(rows)} points up to step {number(int(record.steps[-1]))}{of}"
-    return f"{number(rows)}{of} steps"
-
-
-def _evaluations(record: Record) -> str:
-    counts = (len(record.series(name)[0]) for name in ("train_loss", "val_loss"))
-    return f"{max(counts):,} evaluations"
