@@ -32,7 +32,10 @@ def thin(steps: Steps, values: Column, limit: int) -> tuple[Steps, Column]:
     else:
         good = np.flatnonzero(finite)
         kept = good[_extremes(steps[good], values[good], limit // 2)]
-        kept = np.union1d(kept, _gaps(kept, np.flatnonzero(~finite)))
+        # Between two kept points, and before and after all of them, the first non-finite value.
+        bad = np.flatnonzero(~finite)
+        following = np.searchsorted(bad, np.concatenate([[-1], kept]), side="right")
+        kept = np.union1d(kept, bad[following[following < len(bad)]])
     return steps[kept], values[kept]
 
 
@@ -59,17 +62,6 @@ def _first_per_bin(hits: npt.NDArray[np.bool_], bin_of: Steps) -> npt.NDArray[np
     only = np.zeros(len(hits), dtype=bool)
     only[at[np.diff(bin_of[at], prepend=-1) > 0]] = True
     return only
-
-
-def _gaps(kept: Steps, bad: Steps) -> Steps:
-    """For each gap before, between and after the kept indices: the first index of `bad` in it, if
-    there is one.
-
-    kept  ascending indices of finite values
-    bad   ascending indices of non-finite values
-    """
-    following = np.searchsorted(bad, np.concatenate([[-1], kept]), side="right")
-    return np.unique(bad[following[following < len(bad)]])
 
 
 def nonfinite_spans(steps: Steps, values: Column, first: int, last: int) -> list[tuple[int, int]]:

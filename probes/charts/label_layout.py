@@ -74,7 +74,17 @@ def place_labels(plot: Plot, scale: Scale) -> list[Label]:
 
 def _candidates(plot: Plot, scale: Scale) -> Iterator[list[Label]]:
     """For each label, its possible positions in order of preference."""
-    for text, y in _named_levels(plot, scale):
+    heights = scale.share(np.array([level.value for level in plot.levels])).tolist()
+    named: list[tuple[str, float]] = []
+    previous = np.inf
+    for height, level in sorted(zip(heights, plot.levels, strict=True), key=lambda pair: -pair[0]):
+        if previous - height < LINE_HEIGHT:
+            # Too close for separate labels: one common label, at the highest of these levels
+            named[-1] = (f"{named[-1][0]} · {level.label}", named[-1][1])
+        else:
+            named.append((level.label, height))
+        previous = height
+    for text, y in named:
         yield [
             Label(text, "level", float(at_end), y + shift, at_end)
             for shift in (0.02, 0.015 - LINE_HEIGHT)
@@ -86,32 +96,14 @@ def _candidates(plot: Plot, scale: Scale) -> Iterator[list[Label]]:
         verticals.append(("window", plot.window.label, plot.window.first))
     verticals += [("lost", "not finite", begin) for begin, _ in plot.nonfinite_spans()[:1]]
     for kind, text, step in verticals:
-        yield list(_beside(kind, text, (step - first) / max(1, last - first)))
-
-
-def _named_levels(plot: Plot, scale: Scale) -> list[tuple[str, float]]:
-    """The texts and heights of the labels of levels, highest first.
-
-    Levels that are too close for separate labels get one common label at the highest of them.
-    """
-    heights = scale.share(np.array([level.value for level in plot.levels])).tolist()
-    named: list[tuple[str, float]] = []
-    previous = np.inf
-    for height, level in sorted(zip(heights, plot.levels, strict=True), key=lambda pair: -pair[0]):
-        if previous - height < LINE_HEIGHT:
-            named[-1] = (f"{named[-1][0]} · {level.label}", named[-1][1])
-        else:
-            named.append((level.label, height))
-        previous = height
-    return named
-
-
-def _beside(kind: str, text: str, x: float) -> Iterator[Label]:
-    """Possible labels of a vertical line: on both sides of it, near the top and near the bottom."""
-    for row in range(LABEL_ROWS):
-        for y in (1 - LINE_HEIGHT * (row + 0.8), LINE_HEIGHT * (row + 0.3)):
-            for ends_at_x in (x > 0.5, x <= 0.5):
-                yield Label(text, kind, x - 0.01 if ends_at_x else x + 0.01, y, ends_at_x)
+        x = (step - first) / max(1, last - first)
+        # On both sides of the vertical line, near the top and near the bottom
+        yield [
+            Label(text, kind, x - 0.01 if ends_at_x else x + 0.01, y, ends_at_x)
+            for row in range(LABEL_ROWS)
+            for y in (1 - LINE_HEIGHT * (row + 0.8), LINE_HEIGHT * (row + 0.3))
+            for ends_at_x in (x > 0.5, x <= 0.5)
+        ]
 
 
 def _curves(plot: Plot, scale: Scale) -> npt.NDArray[np.float64]:

@@ -44,25 +44,12 @@ class Mark:
         return sum(drawn for drawn, _ in groupby(point[1] is not None for point in self.points))
 
 
-def marks_of(plot: Plot, scale: Scale) -> list[Mark]:
+def marks_of(plot: Plot, scale: Scale) -> Iterator[Mark]:
     """All marks of a chart. The first is the frame: a diagonal from whose ends `svg.draw` computes
     the data area."""
-    return [_frame(plot), *_backdrop(plot, scale), *_lines(plot, scale), *_spikes(plot, scale)]
-
-
-def _frame(plot: Plot) -> Mark:
-    first, last = _extent(plot)
+    first, last = plot.extent
     data = {"data-n": f"{first} {last}", **({"data-p": ""} if plot.percent else {})}
-    return Mark([(first, 0), (last, 1)], "frame", data)
-
-
-def _extent(plot: Plot) -> tuple[int, int]:
-    """First and last step of the x axis, which is at least one step long."""
-    return plot.span[0], max(plot.span[1], plot.span[0] + 1)
-
-
-def _backdrop(plot: Plot, scale: Scale) -> Iterator[Mark]:
-    """The marks that are drawn behind the lines of the run."""
+    yield Mark([(first, 0), (last, 1)], "frame", data)
     if plot.window is not None:
         yield _vertical_band(plot, plot.window.first, plot.window.last, "window")
     for begin, end in plot.nonfinite_spans():
@@ -73,11 +60,25 @@ def _backdrop(plot: Plot, scale: Scale) -> Iterator[Mark]:
     for line in plot.reference:
         classes = f"reference sr c{line.colour} d{line.dash}"
         yield Mark(_points(line, scale.share(line.values)), classes)
-    first, last = _extent(plot)
     for height in scale.share(np.array([level.value for level in plot.levels])).tolist():
         yield Mark([(first, height), (last, height)], "level")
     for event in plot.events:
         yield Mark([(event.step, 0), (event.step, 1)], "event")
+    for key, line in enumerate(line.thinned() for line in plot.lines):
+        values = (f"{value:.4g}" if isfinite(value) else "x" for value in line.values.tolist())
+        # The page's crosshair reads the steps from `data-s`, as the first step and the differences
+        # between successive steps, and the values from `data-v`.
+        data = {
+            "data-s": " ".join(map(str, np.diff(line.steps, prepend=0).tolist())),
+            "data-v": " ".join(values),
+        }
+        classes = f"{line.role} s{key} c{line.colour} d{line.dash}"
+        yield Mark(_points(line, scale.share(line.values)), classes, data)
+    if plot.spikes is not None and len(plot.spikes.steps):
+        shares = scale.share(plot.spikes.values).tolist()
+        # Each spike is a path of its own: the same point twice, then a gap.
+        dots = zip(plot.spikes.steps.tolist(), shares, strict=True)
+        yield Mark([point for dot in dots for point in (dot, dot, GAP)], "spike sk")
 
 
 def _vertical_band(plot: Plot, begin: float, end: float, classes: str) -> Mark:
@@ -102,21 +103,6 @@ def _area(area: Area, scale: Scale, plot: Plot) -> Mark:
     return Mark(outline, f"area {area.kind} s{key}")
 
 
-def _lines(plot: Plot, scale: Scale) -> Iterator[Mark]:
-    for key, line in enumerate(line.thinned() for line in plot.lines):
-        classes = f"{line.role} s{key} c{line.colour} d{line.dash}"
-        yield Mark(_points(line, scale.share(line.values)), classes, _crosshair_data(line))
-
-
-def _spikes(plot: Plot, scale: Scale) -> Iterator[Mark]:
-    """One mark with all spikes. Each spike is a path of its own: the same point twice, then a
-    gap."""
-    if plot.spikes is not None and len(plot.spikes.steps):
-        shares = scale.share(plot.spikes.values).tolist()
-        dots = zip(plot.spikes.steps.tolist(), shares, strict=True)
-        yield Mark([point for dot in dots for point in (dot, dot, GAP)], "spike sk")
-
-
 def _points(line: Line, shares: Column) -> list[Point]:
     """The points of a line, with gaps. A point between two gaps is repeated, because a path needs
     two points."""
@@ -128,16 +114,3 @@ def _points(line: Line, shares: Column) -> list[Point]:
     ):
         points += [GAP if gap else (step, share)] * (1 + bool(single))
     return points
-
-
-def _crosshair_data(line: Line) -> dict[str, str]:
-    """Data attributes from which the page's crosshair reads the values of a line.
-
-    data-s  differences between successive steps; the first number is the first step
-    data-v  the values, with "x" for a value that is not finite
-    """
-    values = (f"{value:.4g}" if isfinite(value) else "x" for value in line.values.tolist())
-    return {
-        "data-s": " ".join(map(str, np.diff(line.steps, prepend=0).tolist())),
-        "data-v": " ".join(values),
-    }

@@ -134,6 +134,12 @@ class Plot:
         return not any(len(line.steps) for line in self.lines)
 
     @property
+    def extent(self) -> tuple[int, int]:
+        """The first and the last step of the x axis, which is at least one step long."""
+        first, last = self.span
+        return first, max(last, first + 1)
+
+    @property
     def axis(self) -> str:
         """The caption of the y axis."""
         return f"{self.unit}, log scale" if self.log else self.unit

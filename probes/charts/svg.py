@@ -8,16 +8,16 @@ Data attributes hold the values that the page's crosshair shows.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import pygal
 from pygal.style import Style
 from pygal.util import get_texts_box
 
-from probes.charts.label_layout import Label, place_labels
+from probes.charts.label_layout import place_labels
 from probes.charts.marks import GAP, Mark, marks_of
 from probes.charts.plot import Plot
 from probes.charts.scale import Scale, step_ticks
@@ -54,15 +54,6 @@ class _Chart(pygal.XY):
         return series
 
 
-class _Frame(NamedTuple):
-    """The edges of the data area, in units of the drawing. The y axis of an SVG points down."""
-
-    left: float
-    right: float
-    top: float
-    bottom: float
-
-
 def draw(plot: Plot, slug: str, title: str, description: str) -> str:
     """Draw a plot as one `<svg>` element.
 
@@ -75,25 +66,60 @@ def draw(plot: Plot, slug: str, title: str, description: str) -> str:
     if plot.empty:
         raise ValueError(f"there is nothing to draw in {title!r}; check plot.empty before drawing")
     scale = plot.scale()
-    marks = marks_of(plot, scale)
-    chart = _pygal_chart(plot, scale)
-    # All marks are one pygal series with gaps, because pygal needs more time for one more series
-    # than for a hundred points.
-    chart.add(
-        "",
-        [point for mark in marks for point in (*mark.points, GAP)],
-        show_dots=False,
-        allow_interruptions=True,
-    )
-    svg = _empty_svg(slug, title, description)
-    _fill(svg, chart.render_tree(), marks, place_labels(plot, scale))
+    marks = list(marks_of(plot, scale))
+    transform, axes, paths = _pygal_paths(plot, scale, marks)
+    # The first path is the frame: a diagonal from the lower left to the upper right corner of the
+    # data area. The y axis of an SVG points down.
+    left, bottom, right, top = map(float, DECIMAL.findall(str(next(paths).get("d"))))
+    # From these numbers (left, right, horizontal shift) the script of the page computes the step
+    # at the position of the pointer.
+    shift = transform.removeprefix("translate(").partition(",")[0]
+    attributes = {
+        "xmlns": "http://www.w3.org/2000/svg",
+        "viewBox": f"0 0 {WIDTH} {HEIGHT}",
+        "class": "chart",
+        "id": slug,
+        "role": "img",
+        "tabindex": "0",
+        "aria-labelledby": f"{slug}-t",
+        "aria-describedby": f"{slug}-d",
+        "data-x": f"{left:.1f} {right:.1f} {shift}",
+    }
+    svg = Element("svg", attributes | marks[0].data)
+    SubElement(svg, "title", {"id": f"{slug}-t"}).text = one_line(title)
+    SubElement(svg, "desc", {"id": f"{slug}-d"}).text = one_line(description, MAX_DESCRIPTION)
+    inner = SubElement(svg, "g", {"transform": transform})
+    inner.extend(map(_axis, axes))
+    for mark in marks[1:]:
+        group = SubElement(inner, "g", {"class": mark.classes, **mark.data})
+        for shape in islice(paths, mark.pieces):
+            path = _rounded(shape.get("d")).replace(" L", "L")
+            start, _, rest = path[1:].partition("L")
+            # A path that ends where it begins is a single point. The style sheet draws it as a dot.
+            solo = {"class": "solo"} if start == rest else {}
+            SubElement(group, "path", {"d": path, **solo})
+    group = SubElement(inner, "g", {"class": "labels"})
+    for label in place_labels(plot, scale):
+        x, y = left + label.x * (right - left), bottom - label.y * (bottom - top)
+        classes = f"{label.kind} end" if label.ends_at_x else label.kind
+        place = {"class": classes, "x": f"{x:.1f}", "y": f"{y:.1f}"}
+        SubElement(group, "text", place).text = one_line(label.text)
+    SubElement(inner, "path", {"class": "cross", "d": f"M0 {top:.1f}V{bottom:.1f}"})
     return tostring(svg, encoding="unicode")
 
 
-def _pygal_chart(plot: Plot, scale: Scale) -> _Chart:
+def _pygal_paths(
+    plot: Plot, scale: Scale, marks: Sequence[Mark]
+) -> tuple[str, list[Element], Iterator[Element]]:
+    """Let pygal draw axes and marks. Returns three parts of its drawing:
+
+    - the transform of the group that holds the other two parts
+    - the groups of both axes
+    - one path for each piece of each mark, in the order of the marks
+    """
     first, last = plot.span
     labels = [label for _, label in scale.ticks]
-    return _Chart(
+    chart = _Chart(
         width=WIDTH,
         height=HEIGHT,
         spacing=SPACING,
@@ -107,7 +133,7 @@ def _pygal_chart(plot: Plot, scale: Scale) -> _Chart:
         margin_right=MARGIN_RIGHT,
         margin_top=MARGIN_TOP,
         margin_bottom=MARGIN_BOTTOM,
-        xrange=(first, max(last, first + 1)),
+        xrange=plot.extent,
         range=(0, 1),
         x_labels=[{"value": place, "label": label} for place, label in step_ticks(first, last)],
         y_labels=[{"value": share, "label": label} for share, label in scale.tick_shares()],
@@ -115,59 +141,16 @@ def _pygal_chart(plot: Plot, scale: Scale) -> _Chart:
         show_y_guides=True,
         truncate_label=-1,
     )
-
-
-def _empty_svg(slug: str, title: str, description: str) -> Element:
-    """An empty SVG element with a title and a description for assistive technology."""
-    svg = Element(
-        "svg",
-        {
-            "xmlns": "http://www.w3.org/2000/svg",
-            "viewBox": f"0 0 {WIDTH} {HEIGHT}",
-            "class": "chart",
-            "id": slug,
-            "role": "img",
-            "tabindex": "0",
-            "aria-labelledby": f"{slug}-t",
-            "aria-describedby": f"{slug}-d",
-        },
-    )
-    SubElement(svg, "title", {"id": f"{slug}-t"}).text = one_line(title)
-    SubElement(svg, "desc", {"id": f"{slug}-d"}).text = one_line(description, MAX_DESCRIPTION)
-    return svg
-
-
-def _fill(svg: Element, drawn: Any, marks: Sequence[Mark], labels: Sequence[Label]) -> None:
-    """Copy axes and marks from `drawn`, the XML tree of pygal, and add the labels and the
-    crosshair.
-
-    pygal draws one path for each piece of each mark, in the order of the marks. The first mark is
-    the frame.
-    """
+    # All marks are one pygal series with gaps, because pygal needs more time for one more series
+    # than for a hundred points.
+    points = [point for mark in marks for point in (*mark.points, GAP)]
+    chart.add("", points, show_dots=False, allow_interruptions=True)
+    drawn: Any = chart.render_tree()
     graph = next(child for child in drawn if str(child.get("class")).startswith("graph"))
-    plot = next(child for child in graph if child.get("class") == "plot")
-    paths = iter(
-        [path for group in plot if str(group.get("class")).startswith("series") for path in group]
-    )
-    transform = str(plot.get("transform"))
-    frame = _frame(next(paths))
-    # From these numbers (left, right, horizontal shift) the script of the page computes the step
-    # at the position of the pointer.
-    shift = transform.removeprefix("translate(").partition(",")[0]
-    svg.set("data-x", f"{frame.left:.1f} {frame.right:.1f} {shift}")
-    svg.attrib.update(marks[0].data)
-    inner = SubElement(svg, "g", {"transform": transform})
-    inner.extend(_axis(group) for group in plot if str(group.get("class")).startswith("axis"))
-    inner.extend(_group(mark, islice(paths, mark.pieces)) for mark in marks[1:])
-    _add_labels(SubElement(inner, "g", {"class": "labels"}), labels, frame)
-    SubElement(inner, "path", {"class": "cross", "d": f"M0 {frame.top:.1f}V{frame.bottom:.1f}"})
-
-
-def _frame(diagonal: Element) -> _Frame:
-    """Read the data area from its diagonal, a path from the lower left to the upper right
-    corner."""
-    left, bottom, right, top = map(float, DECIMAL.findall(str(diagonal.get("d"))))
-    return _Frame(left, right, top, bottom)
+    area = next(child for child in graph if child.get("class") == "plot")
+    axes = [group for group in area if str(group.get("class")).startswith("axis")]
+    series = [group for group in area if str(group.get("class")).startswith("series")]
+    return str(area.get("transform")), axes, iter([path for group in series for path in group])
 
 
 def _axis(group: Element) -> Element:
@@ -181,26 +164,6 @@ def _axis(group: Element) -> Element:
                 place = {"x": _rounded(shape.get("x")), "y": _rounded(shape.get("y"))}
                 SubElement(axis, "text", place).text = shape.text
     return axis
-
-
-def _group(mark: Mark, shapes: Iterable[Element]) -> Element:
-    """The paths of a mark. A path that ends where it begins is a single point. It gets the class
-    `solo`, which the style sheet draws as a dot."""
-    group = Element("g", {"class": mark.classes, **mark.data})
-    for shape in shapes:
-        path = _rounded(shape.get("d")).replace(" L", "L")
-        start, _, rest = path[1:].partition("L")
-        SubElement(group, "path", {"d": path, **({"class": "solo"} if start == rest else {})})
-    return group
-
-
-def _add_labels(group: Element, labels: Sequence[Label], frame: _Frame) -> None:
-    for label in labels:
-        x = frame.left + label.x * (frame.right - frame.left)
-        y = frame.bottom - label.y * (frame.bottom - frame.top)
-        classes = f"{label.kind} end" if label.ends_at_x else label.kind
-        text = SubElement(group, "text", {"class": classes, "x": f"{x:.1f}", "y": f"{y:.1f}"})
-        text.text = one_line(label.text)
 
 
 def _rounded(numbers: str | None) -> str:
