@@ -67,7 +67,7 @@ def test_findings_of_one_symptom_are_shown_together(
 
 
 def test_only_the_first_symptoms_are_listed() -> None:
-    """The card tells the number of the others."""
+    """The card states how many are left out."""
     finding = Finding("s", "", 0, 2.0, 1.0, "above", "why")
     findings = [replace(finding, symptom=f"s{i}") for i in range(MAX_SYMPTOMS + 3)]
     assert len(card(unhealthy(), with_findings(*findings)).symptoms) == MAX_SYMPTOMS
@@ -75,7 +75,7 @@ def test_only_the_first_symptoms_are_listed() -> None:
 
 
 def test_a_cause_is_shown_with_the_causes_it_cannot_be_told_from() -> None:
-    """Without such causes the entry is missing."""
+    """Without further causes, the card has no such entry."""
     diagnosis = diagnose(unhealthy())
     cause = replace(diagnosis.causes[0], or_else=("lr-too-high", "overfit"))
     shown = html(unhealthy(), replace(diagnosis, causes=(cause,)))
@@ -123,7 +123,7 @@ def test_facts_and_provenance_have_a_row_per_value() -> None:
 
 
 def test_only_the_first_facts_are_listed() -> None:
-    """The card tells the number of the others."""
+    """The card states how many are left out."""
     run = hand_made({"loss": [3.0]}, provenance={str(i): i for i in range(MAX_FACTS + 2)})
     assert len(card(run).facts) == MAX_FACTS
     assert "<td>and 2 more</td>" in html(run)

@@ -33,7 +33,7 @@ def test_no_spike_is_lost(values: list[float], limit: int, stride: int) -> None:
 
 @given(at=st.integers(0, 7999), height=st.sampled_from([-50.0, 50.0]))
 def test_a_single_spike_is_kept_exactly(at: int, height: float) -> None:
-    """Its step and its value survive when 8,000 points become 100."""
+    """The step and the value of a spike are kept when 8,000 points are reduced to 100."""
     values = np.sin(np.arange(8000) / 50)
     values[at] = height
     steps, kept = thin(np.arange(8000), values, 100)
@@ -85,7 +85,7 @@ def test_the_number_of_nonfinite_spans_is_bounded() -> None:
 
 
 def test_the_moving_average_of_a_constant_is_the_constant() -> None:
-    """Its first values are not biased towards zero."""
+    """The first values of the average are not biased towards zero."""
     assert moving_average(np.full(30, 4.2), 10) == pytest.approx(np.full(30, 4.2))
 
 

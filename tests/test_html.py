@@ -121,7 +121,7 @@ render(runs, Path(sys.argv[1]), reference="a", notes=["n"])
 
 
 def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
-    """Twice in one process, and in processes whose sets have different orders."""
+    """The page is drawn twice in one process, and in processes with different hash seeds."""
     pages = []
     for seed in ("0", "1"):
         path = tmp_path / f"{seed}.html"
@@ -176,7 +176,7 @@ def test_a_single_run_has_no_table(tmp_path: Path) -> None:
 
 
 def test_every_run_has_an_anchor_of_its_own(tmp_path: Path) -> None:
-    """Also when names repeat, look like a numbered anchor, or hold no ASCII letter."""
+    """Anchors differ even if names are equal, look like an anchor, or contain no ASCII letter."""
     names = ["a", "a", "a-2", "A", "ñ", "†"]
     page = drawn(tmp_path, *((name, healthy()) for name in names))
     anchors = [a["id"] for a in page.all("section")]
@@ -190,7 +190,7 @@ def test_a_record_without_a_given_name_has_its_own(tmp_path: Path) -> None:
 
 
 def test_the_reference_is_drawn_behind_every_other_run(tmp_path: Path) -> None:
-    """It is in every view of the other runs, and in none of its own."""
+    """The reference is in every view of the other runs, and in no view of its own section."""
     page = drawn(tmp_path, ("a", made_up(30)), ("b", made_up(30, seed=1)), reference="b")
     assert "the reference run, b." in page.text
     figures = {
@@ -217,7 +217,7 @@ def test_the_name_of_an_unknown_reference_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_page_without_runs_is_an_error(tmp_path: Path) -> None:
-    """An empty page would look like good news."""
+    """`render` raises ValueError, because an empty page would look like a page without faults."""
     with pytest.raises(ValueError, match="there is no run to draw"):
         render([], tmp_path / "page.html")
 

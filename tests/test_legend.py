@@ -35,7 +35,7 @@ def test_spikes_and_the_reference_come_last() -> None:
 
 
 def test_only_a_long_legend_has_columns_and_headings() -> None:
-    """There a line has its short name below the heading of its group."""
+    """In columns, a line has its short name below the heading of its group."""
     lines = tuple(line(f"blocks.0.{i}", "blocks.0", str(i)) for i in range(MANY_LINES + 1))
     short, long = legend_of(Plot("nats", lines[:-1])), legend_of(Plot("nats", lines))
     assert (short.in_columns, long.in_columns) == (False, True)
@@ -44,7 +44,7 @@ def test_only_a_long_legend_has_columns_and_headings() -> None:
 
 
 def test_lines_without_a_group_come_before_all_headings() -> None:
-    """Below the last heading they would look like members of its group."""
+    """Below the last heading, spikes and reference would look like members of its group."""
     lines = [line(f"blocks.0.{i}", "blocks.0", str(i)) for i in range(MANY_LINES)]
     legend = legend_of(Plot("nats", (*lines, line("norm"))))
     assert [group.heading for group in legend.groups] == ["", "blocks.0"]

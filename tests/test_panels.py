@@ -112,7 +112,7 @@ def test_a_longer_reference_is_cut_to_the_steps_of_the_run() -> None:
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.key)
 def test_signals_that_were_not_recorded_are_named(panel: Panel) -> None:
-    """Their charts are missing, not empty."""
+    """A signal without values has no chart, not an empty one."""
     empty = hand_made({})
     assert [drawing.svg for drawing in panel.draw(empty, None, None)] == [""] * len(panel.views)
     assert panel.shows(empty, None) == f"Not recorded: {', '.join(panel.signals)}."
@@ -164,7 +164,7 @@ def test_the_best_steps_are_marked() -> None:
 
 
 def test_a_validation_loss_below_the_entropy_floor_is_mentioned() -> None:
-    """No honest model can reach it."""
+    """The entropy floor is the lowest loss that a model can reach without seeing the answer."""
     ladder = {"val": {"floor": 0.14, "ngram": 1.24}}
     assert "0.13 below the floor 0.14" in shows(
         "loss", hand_made({"val_loss": [1.0, 0.01]}, ladder=ladder)
@@ -180,7 +180,7 @@ def test_the_lowest_validation_loss_is_stated_when_the_loss_rose_again() -> None
     "ladder", ["a string", {"val": 3}, {"val": {"ngram": "x"}}, {"val": {"ngram": NAN}}, None]
 )
 def test_facts_of_the_wrong_type_are_ignored(ladder: Any) -> None:
-    """Logs of other people may state anything."""
+    """A log can contain any text or number as a fact."""
     run = hand_made({"val_loss": [3.0, 0.9]}, ladder=ladder, clip_norm="yes", vocab_size=[])
     assert draw("loss", run)[0].plot.levels == ()
     assert "baseline" not in shows("loss", run)
@@ -278,7 +278,7 @@ def test_steps_above_the_clip_threshold_are_counted() -> None:
     ],
 )  # fmt: skip
 def test_a_chart_has_one_line_per_site(key: str, view: int, signal: str) -> None:
-    """Each with the values of that site."""
+    """Each line has the values of its site."""
     run = hand_made({signal: {"a": [0.1, 0.2], "b": [0.3, 0.4]}})
     drawing = draw(key, run)[view]
     assert (values(drawing, "a"), values(drawing, "b")) == ([0.1, 0.2], [0.3, 0.4])
@@ -329,7 +329,7 @@ def test_the_tax_needs_both_classes() -> None:
 
 
 def test_the_second_view_shows_only_compositional_tenses() -> None:
-    """It has a tax of its own."""
+    """The compositional tenses have their own tax."""
     run = hand_made(
         {"val_loss_by_class_compositional": {"regular": [1.0, 0.5], "irregular": [1.0, 0.75]}}
     )
@@ -442,7 +442,7 @@ def test_a_nonfinite_value_is_marked_in_the_panel_of_its_signal(
 
 
 def test_a_diagnosis_changes_nothing_in_a_chart_but_its_marks() -> None:
-    """So the pages of the blind exercise give nothing away."""
+    """The pages of the blind exercise therefore do not reveal the diagnosis."""
     run = made_up(60)
     told = replace(diagnose(run), findings=())
     for panel in PANELS:
@@ -452,7 +452,7 @@ def test_a_diagnosis_changes_nothing_in_a_chart_but_its_marks() -> None:
 
 
 def test_of_many_sites_only_the_extreme_ones_are_drawn() -> None:
-    """The chart says so."""
+    """A note below the chart states how many lines are drawn."""
     signals = {"spectral_norm": {f"layer.{i}.w": [1.0 + (i * 7 % 300), 1.0] for i in range(300)}}
     (drawing,) = draw("spectral", hand_made(signals))
     assert drawing.plot.note == "24 of 300 are drawn: the highest and the lowest."
@@ -505,7 +505,7 @@ HOSTILE: Mapping[str, Record] = {
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("behind", [True, False], ids=["behind", "alone"])
 def test_any_record_can_be_drawn_and_described(name: str, behind: bool) -> None:
-    """Alone, and as the reference behind another run."""
+    """The run is drawn alone, and as the reference behind another run."""
     record = HOSTILE[name]
     run, reference = (made_up(30), record) if behind else (record, made_up(30))
     diagnosis = diagnose(run)

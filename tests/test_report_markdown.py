@@ -12,7 +12,7 @@ from tests.records import changed
 
 
 def test_a_summary_has_a_row_for_each_run_unhealthy_runs_first() -> None:
-    """A row says what was found, what to do, and where the record is."""
+    """A row contains the finding, the remedy and the path of the record."""
     runs = [
         judged(changed(), "a"),
         judged(SICK, "b", allowed=True),

@@ -48,7 +48,7 @@ def test_the_heading_counts_evaluations_and_states_the_seed() -> None:
 
 
 def test_a_run_that_was_stopped_early_says_why() -> None:
-    """It says how much it saved, and does not call itself incomplete."""
+    """The page states how many steps were saved, and does not call the record incomplete."""
     run = replace(hand_made({"loss": [3.0]}, complete=False), stopped=Stop(8, 30, "bad-init"))
     stop = "stopped after step 8 of 30, certain of bad-init: 21 steps (70%) saved"
     assert section(run).cut_short == stop
@@ -96,7 +96,7 @@ def test_views_switch_without_script(tmp_path: Path) -> None:
 
 
 def test_the_view_with_a_mark_is_selected() -> None:
-    """Otherwise a panel would tell of a finding next to a chart without a mark."""
+    """Otherwise the text of a panel would name a finding that the visible chart does not mark."""
     made = made_up(30)
     stuck = Finding("head-stuck", "0", 3, 0.001, 0.01, "below", "why")
     diagnosis = replace(diagnose(made), findings=(stuck,))
@@ -107,7 +107,7 @@ def test_the_view_with_a_mark_is_selected() -> None:
 
 
 def test_a_view_that_was_not_recorded_is_not_selected() -> None:
-    """Unless no view of the panel was recorded."""
+    """If no view of the panel was recorded, no chart is visible."""
     run = hand_made({"attention_entropy": {"0": [0.5, 0.4]}})
     panels = {one.panel.key: one for one in panel_sections(run, None, "run", None)}
     assert panels[PanelKey.DEAD_UNITS].selected == 1

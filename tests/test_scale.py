@@ -55,7 +55,7 @@ def test_every_finite_value_has_a_place_on_its_axis(
 
 
 def test_ticks_of_a_log_axis_are_labelled_with_values() -> None:
-    """Its places are powers of ten, but a reader sees the numbers."""
+    """A position is the log10 of a value, and the label is the value."""
     assert log_scale(np.array([0.0123, 456.0])).ticks == (
         (-1.0, "0.1"), (0.0, "1"), (1.0, "10"), (2.0, "100"),
     )  # fmt: skip
@@ -71,7 +71,7 @@ def test_an_axis_of_subnormal_values_has_a_tick(values: list[float]) -> None:
 
 
 def test_zero_and_negative_values_have_a_row_below_a_log_axis() -> None:
-    """A tick names the row."""
+    """The row of zero and negative values has a tick with a label."""
     scale = log_scale(np.array([1.0, 10.0, 0.0, -3.0]))
     assert scale.ticks[0] == (scale.low, "≤ 0")
     assert scale.place(np.array([0.0, -3.0])).tolist() == [scale.low, scale.low]
@@ -79,12 +79,12 @@ def test_zero_and_negative_values_have_a_row_below_a_log_axis() -> None:
 
 
 def test_a_log_axis_spans_at_least_half_a_decade() -> None:
-    """Otherwise a small change would look large."""
+    """A small change does not fill the whole axis."""
     scale = log_scale(np.array([1.0, 1.001]))
     assert scale.high - scale.low == pytest.approx(0.5)
 
 
 def test_steps_are_ticked_at_round_numbers() -> None:
-    """The first tick says that they are steps."""
+    """The label of the first tick begins with the word step."""
     assert [label for _, label in step_ticks(0, 119)] == ["step 0", "20", "40", "60", "80", "100"]
     assert [label for _, label in step_ticks(7, 7)] == ["step 7"]

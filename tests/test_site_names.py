@@ -20,7 +20,7 @@ def test_a_long_name_loses_its_middle() -> None:
 
 
 def test_a_kind_of_matrix_has_one_colour_and_a_layer_has_one_dash() -> None:
-    """Where there are more kinds than layers."""
+    """This applies if there are more kinds than layers."""
     styles = dict(zip(names := short_labels(MATRICES), line_styles(names), strict=True))
     assert styles["blocks.0.attn.q"][0] == styles["blocks.1.attn.q"][0]
     assert styles["blocks.0.attn.q"][1] == styles["blocks.0.ffn.up"][1]
@@ -35,7 +35,7 @@ def test_where_there_are_more_layers_than_kinds_a_layer_has_one_colour() -> None
 
 
 def test_a_legend_group_is_a_layer_with_what_its_kinds_share() -> None:
-    """The heading says it once, and sites outside of any layer have no heading."""
+    """The shared part of the names is in the heading. Sites outside all layers have no heading."""
     assert legend_groups(HEADS)[4:6] == [
         ("blocks.1.attn.pattern", "0"), ("blocks.1.attn.pattern", "1"),
     ]  # fmt: skip

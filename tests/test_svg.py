@@ -40,12 +40,23 @@ def corners(path: ElementTree.Element) -> list[tuple[float, float]]:
 
 
 def test_a_line_rises_with_its_values() -> None:
-    """It is one path from left to right, whose y (which grows downwards) falls as values grow."""
+    """The line is one path from left to right. The y axis of an SVG points down, so y falls."""
     (path,) = group(drawn(line(1.0, 2.0, 4.0)), "line")[0]
     (x0, y0), (x1, y1), (x2, y2) = corners(path)
     assert x0 < x1 < x2
     assert y0 > y1 > y2
     assert (y0 - y2) == pytest.approx(3 * (y0 - y1), abs=0.3)
+
+
+@pytest.mark.parametrize("first", [2**53, 2**62, -(2**62)])
+def test_steps_too_large_for_a_float_have_their_own_places(first: int) -> None:
+    """Neighbouring steps above 2**53 are the same float."""
+    steps = first + np.arange(3)
+    plot = Plot("nats", (Line("loss", steps, np.ones(3)),), span=(first, first + 2))
+    svg = ElementTree.fromstring(draw(plot, "slug", "Title", "Description"))
+    (x0, _), (x1, _), (x2, _) = corners(group(svg, "line")[0][0])
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
+    assert x0 < x1
 
 
 def test_on_a_log_axis_equal_factors_are_equal_distances() -> None:
@@ -95,13 +106,13 @@ def test_the_crosshair_finds_steps_and_values_in_the_chart() -> None:
 
 
 def test_the_crosshair_knows_which_values_are_shares() -> None:
-    """It shows them in percent, as the legend does."""
+    """The crosshair shows shares in percent, as the legend does."""
     assert drawn(line(0.1, 0.2), percent=True).get("data-p") == ""
     assert drawn(line(0.1, 0.2)).get("data-p") is None
 
 
 def test_the_data_area_does_not_move_with_the_width_of_the_ticks() -> None:
-    """So charts in a column share one time axis."""
+    """Charts in a column therefore share one horizontal axis of steps."""
     narrow, wide = drawn(line(0.0, 5.0)), drawn(line(0.0, 0.0123))
     assert [one.get("transform") for one in narrow if one.tag == f"{NS}g"] == [
         one.get("transform") for one in wide if one.tag == f"{NS}g"
@@ -140,7 +151,7 @@ def test_levels_that_are_too_close_share_a_label() -> None:
 
 
 def test_a_chart_is_accessible() -> None:
-    """It has a role, a title and a description, and the keyboard can reach it."""
+    """The SVG has a role, a title and a description, and the keyboard can reach it."""
     svg = drawn(line(1.0, 2.0))
     assert (svg.get("role"), svg.get("tabindex")) == ("img", "0")
     names = {one.get("id"): one.text for one in svg if one.tag in (f"{NS}title", f"{NS}desc")}
@@ -191,6 +202,6 @@ def test_any_values_can_be_drawn(values: tuple[float, ...], log: bool) -> None:
 
 
 def test_a_plot_without_points_is_an_error() -> None:
-    """An empty frame would say that nothing happened, not that nothing was recorded."""
+    """`draw` raises ValueError, because a reader could take an empty chart for a result."""
     with pytest.raises(ValueError, match="nothing to draw in 'Title'"):
         draw(Plot("nats", (NOTHING,)), "slug", "Title", "Description")

@@ -117,6 +117,8 @@ def _pygal_paths(
     - the groups of both axes
     - one path for each piece of each mark, in the order of the marks
     """
+    # pygal gets all steps relative to the first. It computes with floats, which cannot tell
+    # neighbouring steps above 2**53 apart.
     first, last = plot.span
     labels = [label for _, label in scale.ticks]
     chart = _Chart(
@@ -133,9 +135,11 @@ def _pygal_paths(
         margin_right=MARGIN_RIGHT,
         margin_top=MARGIN_TOP,
         margin_bottom=MARGIN_BOTTOM,
-        xrange=plot.extent,
+        xrange=(0, plot.extent[1] - first),
         range=(0, 1),
-        x_labels=[{"value": place, "label": label} for place, label in step_ticks(first, last)],
+        x_labels=[
+            {"value": place - first, "label": label} for place, label in step_ticks(first, last)
+        ],
         y_labels=[{"value": share, "label": label} for share, label in scale.tick_shares()],
         show_x_guides=False,
         show_y_guides=True,
@@ -143,7 +147,11 @@ def _pygal_paths(
     )
     # All marks are one pygal series with gaps, because pygal needs more time for one more series
     # than for a hundred points.
-    points = [point for mark in marks for point in (*mark.points, GAP)]
+    points = [
+        (None if step is None else step - first, share)
+        for mark in marks
+        for step, share in (*mark.points, GAP)
+    ]
     chart.add("", points, show_dots=False, allow_interruptions=True)
     drawn: Any = chart.render_tree()
     graph = next(child for child in drawn if str(child.get("class")).startswith("graph"))

@@ -23,7 +23,7 @@ MIN_AVERAGING_WINDOW = 10.0
 least ten of them."""
 
 
-def _splits(run: Record) -> tuple[Line, ...]:
+def _split_losses(run: Record) -> tuple[Line, ...]:
     """The losses on the whole training split and on the whole validation split.
 
     If the loss on the whole training split was not recorded, the moving average of the batch loss
@@ -53,13 +53,13 @@ def _plot(run: Record, reference: Record | None) -> Plot:
     best = _best_steps(run)
     return Plot(
         unit_of_loss(run),
-        (*((batch,) if len(batch.steps) else ()), *_splits(run)),
+        (*((batch,) if len(batch.steps) else ()), *_split_losses(run)),
         log=True,
-        reference=reference_lines(run, _splits(reference) if reference else ()),
+        reference=reference_lines(run, _split_losses(reference) if reference else ()),
         levels=tuple(
             Level(f"{label} {short(value)}", value) for label, value in levels if value > 0
         ),
-        window=Window(*best, f"best: {_in_words(*best)}") if best else None,
+        window=Window(*best, f"best: {_step_range_text(*best)}") if best else None,
     )
 
 
@@ -76,7 +76,7 @@ def _best_steps(run: Record) -> tuple[int, int] | None:
     return stop.first, stop.last
 
 
-def _in_words(first: int, last: int) -> str:
+def _step_range_text(first: int, last: int) -> str:
     return str(first) if first == last else f"{first}-{last}"
 
 
@@ -95,17 +95,17 @@ def _describe(run: Record) -> str:
     if best is not None:
         last = float(val.values[np.isfinite(val.values)][-1])
         unit = f" {unit_of_loss(run)}".removesuffix(" loss")
-        parts.append(f"validation ends at {short(last)}{unit}{_on_ladder(run, last)}")
+        parts.append(f"validation ends at {short(last)}{unit}{_distance_from_ladder(run, last)}")
         if best[0] < last:
             parts.append(f"its lowest was {short(best[0])} at step {number(best[1])}")
             if steps := _best_steps(run):
                 parts.append(
-                    f"smoothed, it is within 1 % of its lowest at step {_in_words(*steps)}"
+                    f"smoothed, it is within 1 % of its lowest at step {_step_range_text(*steps)}"
                 )
     return "; ".join(parts) + "." if parts else ""
 
 
-def _on_ladder(run: Record, val_loss: float) -> str:
+def _distance_from_ladder(run: Record, val_loss: float) -> str:
     """The distance of a validation loss from the n-gram baseline; for a loss below the entropy
     floor, its distance from the floor."""
     baseline = fact_number(run, "ladder", "val", "ngram")

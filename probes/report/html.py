@@ -47,7 +47,7 @@ def render(
 
 def page(runs: Sequence[JudgedRun], reference: NamedRecord | None, notes: Sequence[str]) -> str:
     """The HTML of a page with these runs."""
-    behind, record = reference or ("", None)
+    reference_name, reference_record = reference or ("", None)
     taken: Counter[str] = Counter()
     anchors = []
     for run in runs:
@@ -64,13 +64,13 @@ def page(runs: Sequence[JudgedRun], reference: NamedRecord | None, notes: Sequen
     return fill(
         "dashboard.html.j2",
         runs=[
-            run_section(run, anchor, None if run.record is record else record)
+            run_section(run, anchor, None if run.record is reference_record else reference_record)
             for run, anchor in ordered
         ],
         tally=", ".join(
             f"{counts[verdict]} {verdict}" for verdict in VERDICT_ORDER if counts[verdict]
         ),
-        reference=behind if any(run.record is not record for run in runs) else "",
+        reference=reference_name if any(run.record is not reference_record for run in runs) else "",
         notes=notes,
     )
 

@@ -68,13 +68,13 @@ def run_section(run: JudgedRun, anchor: str, reference: Record | None) -> RunSec
     record, diagnosis = run.record, run.diagnosis
     rows = len(record.steps)
     planned = record.facts.get("total_steps")
-    of = ""
+    of_planned = ""
     if isinstance(planned, int) and 0 < planned < MAX_PLANNED_STEPS:
-        of = f" of {number(planned)}"
-    if rows and record.steps[-1] - record.steps[0] >= rows:  # not every step was logged
-        steps = f"{number(rows)} points up to step {number(int(record.steps[-1]))}{of}"
+        of_planned = f" of {number(planned)}"
+    if rows and int(record.steps[-1]) - int(record.steps[0]) >= rows:  # not every step was logged
+        steps = f"{number(rows)} points up to step {number(int(record.steps[-1]))}{of_planned}"
     else:
-        steps = f"{number(rows)}{of} steps"
+        steps = f"{number(rows)}{of_planned} steps"
     evaluations = max(len(record.series(name)[0]) for name in ("train_loss", "val_loss"))
     seed = record.provenance.get("seed")
     stopped = str(record.stopped) if record.stopped else ""
