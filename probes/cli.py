@@ -14,10 +14,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from probes.common.text import did_you_mean, printable
 from probes.report.judged_run import AnyRun, JudgedRun, UnreadRun, judge_file
+
+if TYPE_CHECKING:
+    from probes.record.metrics import Direction
 
 HEALTHY, UNHEALTHY, UNREADABLE, UNDETERMINED, USAGE = range(5)
 """Exit codes 0 to 4. UNREADABLE: a path cannot be read. UNDETERMINED: a run cannot be judged.
@@ -120,16 +123,23 @@ def _add_paths(command: argparse.ArgumentParser) -> None:
         metavar="SIGNAL=COLUMN",
         help="read a column of a log as a signal",
     )
+    command.add_argument(
+        "--metric",
+        action="append",
+        default=[],
+        metavar="NAME:up|down",
+        help="read a column of a log as a metric; say whether higher or lower values are better",
+    )
 
 
 def _diagnose(arguments: argparse.Namespace) -> int:
-    mapping = _mapping(arguments.map)
+    mapping, metrics = _mapping(arguments.map), _metrics(arguments.metric)
     codes: list[int] = []
 
     def runs() -> Iterator[AnyRun]:
         """Yield one run at a time, so that the records of a large folder are not all in memory."""
         for path in _log_paths(arguments.paths):
-            run = _judge(path, mapping)
+            run = _judge(path, mapping, metrics)
             codes.append(
                 UNREADABLE if isinstance(run, UnreadRun) else EXIT_CODES[run.diagnosis.verdict]
             )
@@ -165,10 +175,10 @@ def _report(run: JudgedRun, columns: bool) -> Iterator[str]:
 def _render(arguments: argparse.Namespace) -> int:
     page = Path(arguments.output)
     paths = [*_log_paths(arguments.paths), *([arguments.reference] if arguments.reference else [])]
-    mapping = _mapping(arguments.map)
+    mapping, metrics = _mapping(arguments.map), _metrics(arguments.metric)
     if page.exists() and any(os.path.exists(path) and page.samefile(path) for path in paths):
         raise _UsageError(f"{page} is one of the records to draw; give another page with -o")
-    runs = {path: _judge(path, mapping) for path in dict.fromkeys(paths)}
+    runs = {path: _judge(path, mapping, metrics) for path in dict.fromkeys(paths)}
     judged = {path: run for path, run in runs.items() if isinstance(run, JudgedRun)}
     if len(judged) < len(runs):
         _print(f"probes: {page} was not drawn", sys.stderr)
@@ -228,6 +238,19 @@ def _mapping(pairs: Sequence[str]) -> dict[str, str]:
         raise _UsageError(f"--map: {error}") from error
 
 
+def _metrics(pairs: Sequence[str]) -> dict[str, Direction]:
+    """Column -> direction, from the values of --metric. Raises _UsageError."""
+    if not pairs:
+        return {}
+    from probes.readers.metric_columns import directions_of
+    from probes.record import RecordError
+
+    try:
+        return directions_of(pairs)
+    except RecordError as error:
+        raise _UsageError(f"--metric: {error}") from error
+
+
 def _log_paths(paths: Sequence[str]) -> Iterator[str]:
     """The paths, with each folder replaced by the logs in it. A folder without a log is kept, and
     the attempt to read it then reports the error."""
@@ -240,10 +263,10 @@ def _log_paths(paths: Sequence[str]) -> Iterator[str]:
         yield from map(str, found or [path])
 
 
-def _judge(path: str, mapping: Mapping[str, str]) -> AnyRun:
+def _judge(path: str, mapping: Mapping[str, str], metrics: Mapping[str, Direction]) -> AnyRun:
     """Read and diagnose a log. If it cannot be read, print the reason on stderr."""
     where, stream = (STDIN, sys.stdin.buffer) if path == "-" else (path, None)
-    run = judge_file(where, path, mapping, stream)
+    run = judge_file(where, path, mapping, metrics, stream)
     if isinstance(run, UnreadRun):
         _print(f"probes: {run.error}", sys.stderr)
     return run

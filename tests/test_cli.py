@@ -419,12 +419,14 @@ def test_columns_shows_what_was_mapped_and_what_was_ignored(folder: Path, capsys
     """The columns are listed below the first line of each path, before the details."""
     written(folder, KERAS, "keras.csv")
     main(["diagnose", "--columns", "keras.csv"])
-    assert capsys.readouterr().out.splitlines()[1:6] == [
+    assert capsys.readouterr().out.splitlines()[1:8] == [
         "  format: CSV; steps: epoch",
         "  loss -> loss",
         "  val_loss -> val_loss",
         "  learning_rate -> lr",
-        "  ignored: accuracy, val_accuracy",
+        "  accuracy -> metric",
+        "  val_accuracy -> metric",
+        "  ignored: nothing",
     ]
 
 
@@ -479,6 +481,19 @@ def test_a_wrong_mapping_is_a_wrong_command(
         main([*command, "healthy.jsonl", "--map", pair]),
         message in capsys.readouterr().err,
     ) == (4, True)
+
+
+def test_metric_reads_a_column_as_a_metric(folder: Path, capsys: Printed) -> None:
+    """A wrong direction is a wrong command."""
+    written(folder, csv_of(step=range(40), loss=curve(40), mine=[0.5] * 40), "plain.csv")
+    assert main(["diagnose", "--columns", "--metric", "mine:up", "plain.csv"]) == 0
+    assert "  mine -> metric" in capsys.readouterr().out.splitlines()
+    assert main(["diagnose", "plain.csv", "--metric", "mine:upp"]) == 4
+    assert capsys.readouterr().err.startswith(
+        "probes: --metric: 'upp' is not a direction of 'mine'; did you mean 'up'?"
+    )
+    assert main(["diagnose", "plain.csv", "--metric", "mime:up"]) == 2
+    assert "did you mean 'mine'?" in capsys.readouterr().err
 
 
 def test_a_mapped_column_that_a_log_lacks_makes_it_unreadable(

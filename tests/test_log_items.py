@@ -322,6 +322,18 @@ def test_a_column_is_read_as_the_signal_that_the_option_names(logs: Project) -> 
     )
 
 
+def test_a_column_is_read_as_the_metric_that_the_option_names(logs: Project) -> None:
+    """The command that draws the log has the same option. A wrong direction is a usage error."""
+    written(logs, "log.csv", csv_of(step=range(40), loss=[4.0] * 40, mine=LOSSES))
+    options = ("--diagnose", "log.csv", "--diagnose-strict", "--diagnose-metric")
+    logs.run(*options, "mine:up").stdout.fnmatch_lines(
+        ["draw it: * render *log.csv --metric mine:up -o page.html"]
+    )
+    result = logs.run(*options, "mine:high")
+    result.stderr.fnmatch_lines(["ERROR: --diagnose-metric: 'high' is not a direction of 'mine'*"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
 @pytest.mark.parametrize(
     ("pair", "said"), [("loss", "'loss' is not of the form SIGNAL=COLUMN*"), ("los=x", "*'loss'*")]
 )

@@ -10,6 +10,7 @@ from probes.record.metrics import direction_of, is_accuracy, is_held_out
     [
         ("accuracy", "up"),
         ("val/Acc@1", "up"),
+        ("R@5", "up"),
         ("eval_f1_macro", "up"),
         ("metrics/mAP50-95(B)", "up"),
         ("val_i2t_r1", "up"),
@@ -24,9 +25,11 @@ def test_the_words_of_a_name_say_which_way_a_metric_is_better(name, direction):
     assert direction_of(name) == direction
 
 
-@pytest.mark.parametrize("name", ["loss", "accuracy_loss", "map_runtime", "mapping", "epoch", "lr"])
+@pytest.mark.parametrize(
+    "name", ["loss", "accuracy_loss", "map_runtime", "mapping", "best_acc", "lr"]
+)
 def test_other_columns_are_no_metrics(name):
-    """Losses and durations are none, and a word must match as a whole."""
+    """Losses, durations and running maxima are none, and a word must match as a whole."""
     assert direction_of(name) is None
 
 

@@ -40,7 +40,7 @@ def test_of_several_columns_for_a_signal_the_best_name_is_read(
 
 
 @pytest.mark.parametrize(
-    "column", ["box_loss", "val_loss_step", "accuracy", "loss_scale", "epoch_time", "my_metric"]
+    "column", ["box_loss", "val_loss_step", "loss_scale", "epoch_time", "my_metric"]
 )
 def test_unknown_columns_are_ignored_and_listed(tmp_path: Path, column: str) -> None:
     """A wrong guess would be worse."""

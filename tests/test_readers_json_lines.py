@@ -49,7 +49,8 @@ def test_two_objects_within_a_line_may_have_cells_of_the_same_name(tmp_path: Pat
     record = read(written(tmp_path, lines_of(*rows)))
     assert points(record, "loss") == {1: 5.0, 2: 4.5}
     assert points(record, "val_loss") == {1: 4.0, 2: 4.0}
-    assert reader_of(record)["ignored"] == ["best/loss", "f1", "logs/f1"]
+    assert reader_of(record)["ignored"] == ["best/loss"]
+    assert record.sites("metric") == ("f1", "logs/f1")
 
 
 def test_the_first_lines_may_be_empty_objects(tmp_path: Path) -> None:

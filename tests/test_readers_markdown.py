@@ -72,7 +72,8 @@ def test_the_table_of_a_card_is_read(tmp_path: Path) -> None:
     assert reader_of(record)["format"] == "Markdown table"
     assert points(record, "loss") == {20: 3.0467, 30: 0.6217}
     assert points(record, "val_loss") == {10: 3.1494, 20: 1.267, 30: 1.4213}
-    assert reader_of(record)["ignored"] == ["Epoch", "Wer"]
+    assert reader_of(record)["ignored"] == ["Epoch"]
+    assert record.sites("metric") == ("Wer",)
 
 
 def test_tables_are_read_in_several_drawing_styles(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,14 +115,14 @@ class Judgement:
 
 def judge_log(path: Path, name: str, nodeid: str, rules: LogRules) -> Judgement:
     """Read a log, diagnose it, and decide the outcome of its test. Outputs call the log `name`."""
-    run = judge_file(path, name, rules.mapping)
+    run = judge_file(path, name, rules.mapping, rules.metrics)
     if isinstance(run, UnreadRun):
         reason = printable(run.error)
         run = replace(run, allowed=False, tests={nodeid: "error"})
         return Judgement("error", run, reason, f"{UNREADABLE_VERDICT}: {reason}")
     outcome, reason = decide(run.diagnosis, rules)
     run = replace(run, allowed=reason.startswith(ALLOWED_PREFIX), tests={nodeid: outcome})
-    message = _message(run, path, outcome, reason, rules.mapping)
+    message = _message(run, path, outcome, reason, rules)
     return Judgement(outcome, run, reason, message)
 
 
@@ -161,9 +161,7 @@ def _not_allowed(diagnosis: Diagnosis, allowed: frozenset[str]) -> str:
     return ""
 
 
-def _message(
-    run: JudgedRun, path: Path, outcome: Outcome, reason: str, mapping: Mapping[str, str]
-) -> str:
+def _message(run: JudgedRun, path: Path, outcome: Outcome, reason: str, rules: LogRules) -> str:
     """The summary, the diagnosis, the path of the log, and the command that draws the log.
 
     A skipped test prints only the summary, preceded by the name of the log, because pytest's list
@@ -176,7 +174,8 @@ def _message(
         return printable(f"{run.name}: {summary}")
     from probes.readers.column_mapping import how_it_was_read
 
-    options = [part for pair in mapping.items() for part in ("--map", "=".join(pair))]
+    options = [part for pair in rules.mapping.items() for part in ("--map", "=".join(pair))]
+    options += [part for pair in rules.metrics.items() for part in ("--metric", ":".join(pair))]
     command = ["python", "-m", "probes", "render", str(path), *options, "-o", "page.html"]
     lines = [summary, *how_it_was_read(run.reader, columns=False)]
     lines += [str(run.record.stopped)] if run.record.stopped else []

@@ -6,9 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from probes.common.text import did_you_mean
+
+if TYPE_CHECKING:
+    from probes.record.metrics import Direction
 
 Config = Any
 """Stands for pytest.Config, so that this module need not import pytest."""
@@ -46,6 +49,12 @@ LOG_OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "default": [],
         "metavar": "SIGNAL=COLUMN",
         "help": "read a column of a log as a signal",
+    },
+    "--diagnose-metric": {
+        "action": "append",
+        "default": [],
+        "metavar": "NAME:up|down",
+        "help": "read a column of a log as a metric; say whether higher or lower values are better",
     },
     "--allow": {
         "action": "append",
@@ -170,6 +179,7 @@ class LogRules:
     allowed   causes for which a log does not fail
     strict    whether a log that cannot be judged fails instead of being skipped
     mapping   signal -> the column that holds it
+    metrics   column -> "up" or "down", for columns that are metrics
     """
 
     paths: tuple[Path, ...] = ()
@@ -177,6 +187,7 @@ class LogRules:
     allowed: frozenset[str] = frozenset()
     strict: bool = False
     mapping: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Direction] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Whether the session judges any logs."""
@@ -225,8 +236,17 @@ def log_rules(config: Config, found: Sequence[str] | None = None) -> LogRules:
             mapping = mapping_of(option.diagnose_map)
         except (RecordError, UnknownSignalError) as error:
             raise SettingError(f"--diagnose-map: {error}") from error
+    metrics: Mapping[str, Direction] = {}
+    if option.diagnose_metric:
+        from probes.readers.metric_columns import directions_of
+        from probes.record import RecordError
+
+        try:
+            metrics = directions_of(option.diagnose_metric)
+        except RecordError as error:
+            raise SettingError(f"--diagnose-metric: {error}") from error
     logs = tuple(sorted(set(map(Path, found))))
-    return LogRules(logs, patterns, allowed, option.diagnose_strict, mapping)
+    return LogRules(logs, patterns, allowed, option.diagnose_strict, mapping, metrics)
 
 
 def _logs_at(given: str, start: Path) -> list[Path]:

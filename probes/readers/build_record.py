@@ -14,6 +14,7 @@ from probes.readers.base import Block, Format, Piece, Row
 from probes.readers.cells import (
     Cell,
     number,
+    number_or_gap,
     numbers_in,
     packed,
     sum_of,
@@ -23,26 +24,38 @@ from probes.readers.cells import (
 from probes.readers.column_mapping import POSITION, ColumnMapping, map_columns
 from probes.readers.column_names import STEP, TOTAL, objective, role
 from probes.readers.column_scan import ColumnScan
-from probes.readers.series import SeriesMerger, bucket_size
+from probes.readers.series import SeriesMerger, bucket_size, metric_bucket_size
 from probes.record import Column, Record, RecordError, Steps, Table, read_only
+from probes.record.metrics import Direction
+from probes.record.record import measured_tables
 from probes.record.signals import BY_NAME
 
 Value = TypeVar("Value")
 MAX_CELLS_KEPT = 1_000_000
 """If a log has at most this many cells, they are kept in memory between the two passes. The file of
 a larger log is read twice."""
+METRIC = "metric"
+"""The signal whose sites are the metrics."""
+METRIC_PREFIX = f"{METRIC}."
+"""Stands before the site of a metric in the name of its series: `metric.accuracy`."""
 MAX_SUMMARY_NOTES = 10
 """Number of notes after which no further summary row is noted."""
 
 
-def build(form: Format, path: Path, mapping: Mapping[str, str]) -> Record:
+def build(
+    form: Format,
+    path: Path,
+    mapping: Mapping[str, str],
+    directions: Mapping[str, Direction] | None = None,
+) -> Record:
     """Read a log of a known format.
 
-    form     the format of the log
-    mapping  signal -> column, as the user wants it; other columns are mapped by their names
+    form        the format of the log
+    mapping     signal -> column, as the user wants it; other columns are mapped by their names
+    directions  column -> "up" or "down", for the columns that the user calls metrics
 
-    Raises RecordError if the log is damaged or the mapping does not fit it, UnknownSignalError if
-    the mapping names a signal that does not exist.
+    Raises RecordError if the log is damaged or does not fit the mapping or the directions,
+    UnknownSignalError if the mapping names a signal that does not exist.
     """
     scan, kept, cells = ColumnScan(), list[Piece](), 0
     for piece in form.pieces(path):
@@ -57,7 +70,7 @@ def build(form: Format, path: Path, mapping: Mapping[str, str]) -> Record:
         if cells > MAX_CELLS_KEPT:
             kept.clear()
     try:
-        columns = map_columns(scan, mapping)
+        columns = map_columns(scan, mapping, directions or {})
     except RecordError as error:
         raise RecordError(f"{path}: {error}") from error
     if scan.filled and not columns.signals:
@@ -115,7 +128,15 @@ class _SecondPass:
 
     def __post_init__(self) -> None:
         signals = list(self.columns.signals.values())
-        self.merger = SeriesMerger(signals, bucket_size(self.scan.points, len(signals)))
+        metrics = self.columns.metrics.sites
+        self.metrics = {column: f"{METRIC_PREFIX}{site}" for column, site in metrics.items()}
+        metric_points = sum(self.scan.filled[column] for column in metrics)
+        self.merger = SeriesMerger(
+            signals,
+            bucket_size(self.scan.points, len(signals)),
+            list(self.metrics.values()),
+            metric_bucket_size(metric_points),
+        )
 
     def add(self, piece: Piece) -> None:
         if not isinstance(piece, Block):
@@ -147,6 +168,9 @@ class _SecondPass:
                 if found is None:
                     return False
                 values[signal] = found
+        for column, name in self.metrics.items():
+            if column in block.columns:
+                values[name] = _metric_values(block.columns[column])
         if not self.merger.extend(steps, values):
             return False
         if self.columns.step_column is None:
@@ -185,6 +209,10 @@ class _SecondPass:
             value = self._checked(number, row, column, where)
             if value is not None:
                 values[signal] = value
+        for column, name in self.metrics.items():
+            positions, metric_values = _metric_values([row.cells.get(column)])
+            if len(positions):
+                values[name] = float(metric_values[0])
         if step is None:
             self.rows_without_step += bool(values)
         else:
@@ -217,7 +245,7 @@ class _SecondPass:
         reader = {
             "format": self.form.name,
             "step": self.columns.step_column or POSITION,
-            "mapped": dict(self.columns.signals),
+            "mapped": {**self.columns.signals, **dict.fromkeys(self.metrics, METRIC)},
             "ignored": list(self.columns.ignored),
             "stitched": [*self.columns.notes, *self.merger.notes(), *self.notes],
         }
@@ -225,11 +253,28 @@ class _SecondPass:
         total = next(iter(self.totals)) if len(self.totals) == 1 else None
         if total is not None and self.last_step is not None and self.last_step > total:
             total = None
-        facts = {"total_steps": total, "objective": objective(self.scan.filled)}
+        facts = {
+            "total_steps": total,
+            "objective": objective(self.scan.filled),
+            "metric_direction": dict(self.columns.metrics.directions) or None,
+        }
         facts = {name: value for name, value in facts.items() if value is not None}
         # Steps may be counted from 0 or from 1, so the last step is total - 1 or total.
         ended = total is None or self.last_step is None or self.last_step >= total - 1
         return record_of(series, facts, {"reader": reader}, complete=ended and not self.cut)
+
+
+def _metric_values(cells: Sequence[Cell]) -> tuple[Steps, Column]:
+    """The positions of the finite numbers in a column of a metric, and the numbers: ([n], [n]).
+
+    All other cells mean "not measured". A metric that is not a number could not be computed (an AUC
+    without an example of one class), which is no fault of the run.
+    """
+    found = numbers_in(cells) or numbers_in([number_or_gap(cell) for cell in cells])
+    assert found
+    positions, values = found
+    finite = np.isfinite(values)
+    return positions[finite], values[finite]
 
 
 def record_of(
@@ -240,7 +285,8 @@ def record_of(
 ) -> Record:
     """A record of signals with one value per step.
 
-    series      signal -> its increasing steps and its values: ([n], [n]); n may differ by signal
+    series      signal -> its increasing steps and its values: ([n], [n]); n may differ by signal.
+                A metric is named `metric.` and its site.
     facts       the facts about the run, such as `total_steps`
     provenance  where the record comes from and how it was read
     complete    whether the run reached its planned end and the log is not cut
@@ -251,19 +297,23 @@ def record_of(
     all_steps = [np.empty(0, dtype=np.int64), *(own_steps for own_steps, _ in series.values())]
     steps = distinct(np.concatenate(all_steps))
     tables = {}
+    metrics = [name for name in series if name.startswith(METRIC_PREFIX)]
+    metric_values = np.full((len(steps), len(metrics)), np.nan)
     for name, (own_steps, values) in series.items():
-        column = np.full((len(steps), 1), np.nan)
-        column[np.searchsorted(steps, own_steps), 0] = values
-        tables[name] = Table(("",), read_only(column))
+        rows = np.searchsorted(steps, own_steps)
+        if name in metrics:
+            metric_values[rows, metrics.index(name)] = values
+        else:
+            column = np.full((len(steps), 1), np.nan)
+            column[rows, 0] = values
+            tables[name] = Table(("",), read_only(column))
+    sites_of_metrics = tuple(name.removeprefix(METRIC_PREFIX) for name in metrics)
+    tables[METRIC] = Table(sites_of_metrics, metric_values)
     lost = {name: own_steps[~np.isfinite(values)] for name, (own_steps, values) in series.items()}
     sites = sorted((name for name in lost if len(lost[name])), key=lambda name: lost[name][0])
     counts = np.full((len(steps), len(sites)), np.nan)
     for place, name in enumerate(sites):
         counts[np.searchsorted(steps, lost[name]), place] = 1.0
     tables["nonfinite_count"] = Table(tuple(sites), read_only(counts))
-    measured = {
-        name: tables[name]
-        for name in BY_NAME
-        if name in tables and not np.isnan(tables[name].values).all()
-    }
+    measured = measured_tables({name: tables[name] for name in BY_NAME if name in tables})
     return Record(dict(facts), read_only(steps), measured, dict(provenance), complete)

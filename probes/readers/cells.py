@@ -93,10 +93,10 @@ def is_number(cell: Cell) -> bool:
         return False
 
 
-def number_or_gap(text: str) -> float | None:
-    """The number that is written in a text, or None if the text is anything else."""
+def number_or_gap(cell: Cell) -> float | None:
+    """The number in a cell, or None if the cell holds anything else."""
     try:
-        return number(text)
+        return number(cell)
     except ValueError:
         return None
 

@@ -20,7 +20,9 @@ from probes.readers.column_names import (
     role,
 )
 from probes.readers.column_scan import ColumnScan
+from probes.readers.metric_columns import MetricColumns, metric_columns
 from probes.record import RecordError
+from probes.record.metrics import Direction
 from probes.record.signals import signal_named
 
 POSITION = "position"
@@ -33,6 +35,7 @@ class ColumnMapping:
     step_column  the column that counts the steps; None if the position of a row is its step
     counted      what is counted: "step", "epoch" or "position"
     signals      column -> signal
+    metrics      the columns that are read as metrics
     totals       the columns that state how many steps are planned
     ignored      the other columns
     sums         name of a column to add -> the columns whose sum it is, for a loss logged in parts
@@ -42,6 +45,7 @@ class ColumnMapping:
     step_column: str | None
     counted: str
     signals: Mapping[str, str]
+    metrics: MetricColumns
     totals: tuple[str, ...]
     ignored: tuple[str, ...]
     sums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -94,14 +98,18 @@ def how_it_was_read(reader: object, columns: bool) -> list[str]:
     return lines + [f"note: {note}" for note in (notes if isinstance(notes, list) else [])]
 
 
-def map_columns(scan: ColumnScan, mapping: Mapping[str, str]) -> ColumnMapping:
+def map_columns(
+    scan: ColumnScan, mapping: Mapping[str, str], directions: Mapping[str, Direction]
+) -> ColumnMapping:
     """Decide how every column is read.
 
-    scan     the result of the first pass
-    mapping  signal -> column, from the user; it takes precedence over the table of names
+    scan        the result of the first pass
+    mapping     signal -> column, from the user; it takes precedence over the table of names
+    directions  column -> "up" or "down", for the columns that the user calls metrics
 
     Raises UnknownSignalError for a signal that does not exist, RecordError for a signal with
-    several values per step and for a column that the log does not have.
+    several values per step, for a column that the log does not have and for a column that cannot be
+    a metric.
     """
     given: dict[str, str] = {}
     for signal, column in mapping.items():
@@ -129,8 +137,13 @@ def map_columns(scan: ColumnScan, mapping: Mapping[str, str]) -> ColumnMapping:
                 sum_column = " + ".join(parts)
                 signals[sum_column], sums[sum_column] = signal, parts
     totals = tuple(column for column in free if role(column) == TOTAL) if counted == STEP else ()
-    used = {*signals, step_column, *totals, *(part for parts in sums.values() for part in parts)}
-    ignored = tuple(column for column in scan.filled if column not in used)
+    used = dict(signals) | dict.fromkeys(totals, TOTAL)
+    used |= {part: f"a part of {signals[name]}" for name, parts in sums.items() for part in parts}
+    used |= {} if step_column is None else {step_column: STEP}
+    metrics = metric_columns(scan, used, directions)
+    ignored = tuple(
+        column for column in scan.filled if column not in used and column not in metrics.sites
+    )
     why_rows_are_counted = [
         f"{column!r:.60} {reason}, so rows are counted instead"
         for column in free
@@ -143,8 +156,9 @@ def map_columns(scan: ColumnScan, mapping: Mapping[str, str]) -> ColumnMapping:
             f"{signals[column]} is logged in parts; their sum was read: {', '.join(parts)}"
             for column, parts in sums.items()
         ),
+        *([metrics.note] if metrics.note else []),
     )
-    return ColumnMapping(step_column, counted, signals, totals, ignored, sums, notes)
+    return ColumnMapping(step_column, counted, signals, metrics, totals, ignored, sums, notes)
 
 
 def _step_column(free: list[str], scan: ColumnScan) -> tuple[str | None, str]:

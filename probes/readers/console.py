@@ -29,6 +29,7 @@ from probes.readers.column_names import (
     role,
 )
 from probes.readers.line_batches import BOM, batches
+from probes.record.metrics import direction_of
 
 MIN_LOSS_LINES = 3
 """A search of a folder accepts only files with at least this many lines with a loss, because notes
@@ -50,9 +51,11 @@ _NOISE = re.compile(
 """Text to skip: codes for colours, the type around a number (`tensor(2.5)`), and the mode of a
 program behind a name (`loss(train)`)."""
 _NUMBER = re.compile(
-    r"(?<![\w.])[-+]?(?:(?:\d++\.?+\d*+|\.\d++)(?:e[-+]?\d++)?|nan|inf(?:inity)?)(?![\w.]*\w)",
+    r"(?<![\w.@])[-+]?(?:(?:\d++\.?+\d*+|\.\d++)(?:e[-+]?\d++)?|nan|inf(?:inity)?)(?![\w.]*\w)",
     re.IGNORECASE,
 )
+_OF_TOTAL = re.compile(r" ?/ ?([1-9]\d*)(?![\w.])")
+"""Follows the number of right answers in `Accuracy: 9850/10000`."""
 _BEFORE_NUMBER = re.compile(r"(?: is)?([\s:='\"\[(]*)$")
 _NAME = re.compile(r"[A-Za-z](?:(?! - |  )[^,;|(){}\[\]<>'\"\t])*$")
 _SPLIT = re.compile(
@@ -123,7 +126,8 @@ def _cells(text: str) -> dict[str, float]:
 def _named_numbers(text: str) -> Iterator[tuple[str, float]]:
     """Name and value of each number in a text that has a name.
 
-    A `loss` after a word for an evaluation, such as `val` or `test`, gets the prefix `val_`.
+    A `loss` after a word for an evaluation, such as `val` or `test`, gets the prefix `val_`, and so
+    does a metric. A metric that is printed as a number out of a total is their ratio.
     """
     end = 0
     splits = [(word.start(), word[0].lower().startswith("train")) for word in _SPLIT.finditer(text)]
@@ -136,13 +140,16 @@ def _named_numbers(text: str) -> Iterator[tuple[str, float]]:
             continue
         name = named[0].strip()
         name = name if role(name) else name.rpartition(":")[2].strip()
-        if not role(name) and not {":", "="} & set(tail[1]):
+        is_metric = direction_of(name) is not None
+        if not role(name) and not is_metric and not {":", "="} & set(tail[1]):
             continue
-        if role(name) == "loss" and "train" not in normalized(name):
+        is_loss = role(name) == "loss" and "train" not in normalized(name)
+        if is_loss or (is_metric and not _SPLIT.search(name.replace("_", " "))):
             before = bisect_left(splits, (found.start(),))
             if before and not splits[before - 1][1]:
-                name = f"val_{normalized(name)}"
-        yield name, float(found[0])
+                name = f"val_{normalized(name)}" if is_loss else f"val_{name}"
+        total = _OF_TOTAL.match(text, found.end()) if is_metric else None
+        yield name, float(found[0]) / (float(total[1]) if total else 1)
 
 
 FORMAT = Format("printed lines", recognises, pieces, "line", LOG_SUFFIXES, MIN_LOSS_LINES)

@@ -1,9 +1,10 @@
 """Puts the rows of a log in the order of their steps and limits how many points are kept.
 
-Each signal is stored as a separate series. The signals of one step may therefore be in several
-rows, and evaluations may come after all other rows. If a signal has a value at a step before its
-last one, the run was resumed at that step. The points of all signals from that step on are then
-dropped, and the rows that follow replace them.
+Each signal and each metric is stored as a separate series. The signals of one step may therefore be
+in several rows, and evaluations may come after all other rows. If a signal has a value at a step
+before its last one, the run was resumed at that step. The points of all signals from that step on
+are then dropped, and the rows that follow replace them. A metric never shows that a run was
+resumed: a value of a metric at a step before its last one is left out.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from probes.record import Column, Steps
 MAX_POINTS = 200_000
 """Maximum number of points that are kept, summed over all signals. A longer log is thinned, so that
 memory stays bounded."""
+MAX_METRIC_POINTS = 40_000
+"""Maximum number of points that are kept, summed over all metrics. Metrics are measured at
+evaluations, so few logs have as many."""
 KEPT_PER_BUCKET = 4
 """Maximum number of points kept per bucket: the first, the lowest, the highest and the first
 non-finite one."""
@@ -39,8 +43,20 @@ def bucket_size(rows: int, signals: int) -> int:
 
     A bucket is a group of consecutive points of a signal. It is thinned to KEPT_PER_BUCKET points.
     """
-    points = rows * signals
-    return 0 if points <= MAX_POINTS else -(-points * KEPT_PER_BUCKET // MAX_POINTS)
+    return _bucket_size(rows * signals, MAX_POINTS)
+
+
+def metric_bucket_size(points: int) -> int:
+    """The number of points per bucket that keeps metrics within MAX_METRIC_POINTS; 0 means no
+    thinning.
+
+    points  number of points, summed over all metrics
+    """
+    return _bucket_size(points, MAX_METRIC_POINTS)
+
+
+def _bucket_size(points: int, max_points: int) -> int:
+    return 0 if points <= max_points else -(-points * KEPT_PER_BUCKET // max_points)
 
 
 class Series:
@@ -129,12 +145,22 @@ def representatives(values: Column) -> npt.NDArray[np.bool_]:
 class SeriesMerger:
     """Takes rows in the order of the log and returns a series for each signal, ordered by step.
 
-    signals  names of the signals
-    bucket   number of points per bucket, for thinning; 0 means no thinning
+    signals        names of the signals
+    bucket         number of points per bucket, for thinning; 0 means no thinning
+    metrics        names of the metrics, different from those of the signals
+    metric_bucket  the same as `bucket`, for the metrics
     """
 
-    def __init__(self, signals: Iterable[str], bucket: int = 0) -> None:
+    def __init__(
+        self,
+        signals: Iterable[str],
+        bucket: int = 0,
+        metrics: Iterable[str] = (),
+        metric_bucket: int = 0,
+    ) -> None:
         self._series = {signal: Series(bucket) for signal in signals}
+        self._metrics = frozenset(metrics)
+        self._series |= {metric: Series(metric_bucket) for metric in metrics}
         self._resume_notes: list[str] = []
         self._resumes = self._repeated_rows = self._dropped_rows = 0
 
@@ -142,12 +168,12 @@ class SeriesMerger:
         """Add one row.
 
         step    the step of the row
-        values  signal -> value
+        values  signal or metric -> value
         where   the place of the row in the file, for a note, such as "line 7"
         """
         passed = [
             series.steps[-1]
-            for signal in values
+            for signal in values.keys() - self._metrics
             if (series := self._series[signal]) and series.steps[-1] > step
         ]
         if passed and not LOSSES & values.keys() and LOSSES & self._series.keys():
@@ -169,15 +195,25 @@ class SeriesMerger:
                 )
             for series in self._series.values():
                 series.cut(step)
-        replaced = [self._series[signal].append(step, value) for signal, value in values.items()]
+        late = {
+            metric
+            for metric in values.keys() & self._metrics
+            if (series := self._series[metric]) and series.steps[-1] > step
+        }
+        self._dropped_rows += late == values.keys() and bool(late)
+        replaced = [
+            self._series[name].append(step, value)
+            for name, value in values.items()
+            if name not in late
+        ]
         self._repeated_rows += any(replaced)
 
     def extend(self, steps: Steps, columns: Mapping[str, tuple[Steps, Column]]) -> bool:
         """Add many rows at once if the steps of every signal increase.
 
         steps    the step of each row: [n]
-        columns  signal -> positions of the rows in which it was measured, and its values in them:
-                 ([m], [m])
+        columns  signal or metric -> positions of the rows in which it was measured, and its values
+                 in them: ([m], [m])
 
         Returns whether the rows were added: either all of them or none.
         """
@@ -192,7 +228,7 @@ class SeriesMerger:
         return True
 
     def series(self) -> dict[str, tuple[Steps, Column]]:
-        """Signal -> its increasing steps and its values: ([n], [n])."""
+        """Signal or metric -> its increasing steps and its values: ([n], [n])."""
         return {signal: series.arrays() for signal, series in self._series.items()}
 
     def notes(self) -> list[str]:
@@ -210,11 +246,15 @@ class SeriesMerger:
                 f"{self._dropped_rows} rows were left out: they have no loss, and their step "
                 "lies before one that was read earlier"
             )
-        if dropped := sum(series.dropped for series in self._series.values()):
-            bucket = next(iter(self._series.values())).bucket
-            notes.append(
-                f"{dropped} points were left out: of {bucket} neighbouring points of a signal, the "
-                "first, the lowest, the highest and the first non-finite one were kept, each at "
-                "its own step"
-            )
+        for what, names in (
+            ("signal", self._series.keys() - self._metrics),
+            ("metric", self._metrics),
+        ):
+            if dropped := sum(self._series[name].dropped for name in names):
+                bucket = self._series[next(iter(names))].bucket
+                notes.append(
+                    f"{dropped} points were left out: of {bucket} neighbouring points of a {what}, "
+                    "the first, the lowest, the highest and the first non-finite one were kept, "
+                    "each at its own step"
+                )
         return notes

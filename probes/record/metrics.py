@@ -24,8 +24,11 @@ DOWN_WORDS = frozenset(
     {"wer", "cer", "ter", "ppl", "perplexity", "error", "err", "mae", "rmse", "mape", "fid"}
 )
 """Words in the name of a metric for which lower is better."""
-OTHER_WORDS = frozenset({"loss", "time", "runtime", "second", "seconds", "step", "steps", "std"})
-"""Words that no metric has in its name. `error_loss` is a loss, `map_time` a duration."""
+OTHER_WORDS = frozenset(
+    {"loss", "time", "runtime", "second", "seconds", "step", "steps", "std", "best", "max", "min"}
+)
+"""Words that no metric has in its name. `error_loss` is a loss, `map_time` a duration, and
+`best_accuracy` the highest value so far, which can never fall."""
 ACCURACY_WORDS = frozenset({"acc", "acc1", "accs", "accuracy", "accuracies", "top1"})
 """Words in the name of a metric that is the share of right answers."""
 HELD_OUT_WORDS = frozenset({"val", "valid", "validation", "eval", "dev", "test", "metrics"})
@@ -45,7 +48,8 @@ def direction_of(name: str, stated: Mapping[str, object] | None = None) -> Direc
     given = (stated or {}).get(name)
     if given in ("up", "down"):
         return "up" if given == "up" else "down"
-    words = set(words_of(name))
+    # `R@1` is also one word, r1.
+    words = {*words_of(name), *words_of(name.replace("@", ""))}
     if words & OTHER_WORDS:
         return None
     if words & UP_WORDS:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 if TYPE_CHECKING:
     from probes.diagnosis.diagnose import Diagnosis
     from probes.record import Record
+    from probes.record.metrics import Direction
 
 Kind = Literal["experiment", "file"]
 Outcome = Literal["error", "failed", "skipped", "passed"]
@@ -101,11 +102,16 @@ def judge(
 
 
 def judge_file(
-    path: str | Path, name: str, mapping: Mapping[str, str], stream: BinaryIO | None = None
+    path: str | Path,
+    name: str,
+    mapping: Mapping[str, str],
+    metrics: Mapping[str, Direction] | None = None,
+    stream: BinaryIO | None = None,
 ) -> AnyRun:
     """Read a log and diagnose it; outputs show `name` for both the run and its path.
 
     mapping  signal -> the column that holds it, for columns whose names the readers do not know
+    metrics  column -> "up" or "down", for metrics whose names the readers do not know
     stream   if given, the log is read from this stream, and `path` only names it in error messages
 
     A log that cannot be read becomes an UnreadRun whose error names the file and the reason.
@@ -113,7 +119,10 @@ def judge_file(
     from probes.readers import read, read_stream
 
     try:
-        record = read_stream(stream, str(path), mapping) if stream else read(path, mapping)
+        if stream:
+            record = read_stream(stream, str(path), mapping, metrics)
+        else:
+            record = read(path, mapping, metrics)
     except OSError as error:
         reason = error.strerror or error
         return UnreadRun(name, name, f"{path} cannot be opened ({reason}); give a log or a record")
