@@ -13,13 +13,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from math import inf, isfinite, nan
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from model import BREAKS, HEALTHY, Config, build
+from model import BREAKS, HEALTHY, Config
+from probes.plugin import cache_key
 from probes.record import Record
-from probes.recording.watch import watch
+from testing import small_net
 from testing.small_net import (
     Adam,
     Array,
@@ -37,7 +39,11 @@ from testing.small_net import (
     restarts,
     train,
 )
+from testing.trained_runs import load_or_make_log, load_or_train
 
+FOLDER = Path(__file__).resolve().parent.parent / ".pytest_cache" / "d" / "faults"
+"""The folder in which logs and records are kept. All workers of a test session share it, and
+`pytest --cache-clear` removes it."""
 SHORT = replace(HEALTHY, steps=60, eval_every=12)
 LOGGED = ("loss", "val_loss", "lr", "grad_norm")
 
@@ -254,8 +260,8 @@ GPT: Mapping[str, Config] = {
 
 @cache
 def minigpt_record(name: str) -> Record:
-    """The whole record of a run of MiniGPT."""
-    return watch(build(GPT[name]))
+    """The whole record of a run of MiniGPT. It is kept in FOLDER."""
+    return load_or_train(name, GPT[name], FOLDER)
 
 
 def minigpt_log(name: str) -> list[Row]:
@@ -416,5 +422,17 @@ CASES: Mapping[str, Case] = {
 
 @cache
 def rows_of(name: str) -> tuple[Row, ...]:
-    """The log of a case. Each is trained once per process."""
-    return tuple(CASES[name].make())
+    """The log of a case. It is kept in FOLDER, until the source that trains it changes."""
+    if name in GPT:  # its record is kept
+        return tuple(CASES[name].make())
+    return tuple(load_or_make_log(name, _log_key(), CASES[name].make, FOLDER))
+
+
+@cache
+def _log_key() -> str:
+    """A key over the source that trains the small networks, the version of NumPy and the
+    machine."""
+    sources = (Path(__file__), Path(small_net.__file__))
+    return cache_key.key(
+        "".join(source.read_text(encoding="utf-8") for source in sources), cache_key.environment()
+    )

@@ -1,15 +1,21 @@
-"""Records of training runs that the studies and the calibration keep, so that nothing is trained
-twice."""
+"""Records and logs of training runs that studies, calibration and tests keep on disk, so that
+nothing is trained twice, and processes that run side by side share each training."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+from filelock import FileLock
+
 from model import Config, build, fingerprint
 from probes import Experiment, Record
+from probes.common.files import write_atomically
 from probes.plugin.run_cache import RunCache
+from testing.small_net import Row
 
 FOLDER = Path(__file__).resolve().parent.parent / ".calibration"
 """Each file is named after the run and a key over its config, the source that trains and records
@@ -24,3 +30,20 @@ def experiment(config: Config) -> Experiment:
 def load_or_train(name: str, config: Config, folder: Path = FOLDER) -> Record:
     """Return the record of a run from the folder. It is trained first when it is not there."""
     return RunCache(folder, session=uuid4().hex).fetch(name, experiment(config)).record
+
+
+def load_or_make_log(name: str, key: str, make: Callable[[], list[Row]], folder: Path) -> list[Row]:
+    """Return the log `NAME.json` of the folder. If the folder does not hold it, or the log has
+    another key, call `make` and keep the result.
+
+    Only one process makes a log, and the others wait for it.
+    """
+    path = folder / f"{name}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{name}.lock"):
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if kept.get("key") != key:
+            kept = {"key": key, "rows": make()}
+            write_atomically(path, json.dumps(kept))
+    rows: list[Row] = kept["rows"]
+    return rows

@@ -93,7 +93,7 @@ class Project:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_blas_thread() -> Iterator[None]:
-    """The matrices of the tests are so small that a second thread only costs time."""
+    """Use one thread in BLAS, because a second one only costs time with matrices this small."""
     with threadpool_limits(limits=1, user_api="blas"):
         yield
 
@@ -110,6 +110,7 @@ def project(ours: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPat
     """A project that offers `healthy`, its reference, and `stuck`, whose learning rate is zero."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # idle threads would cost each worker CPU time
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
         monkeypatch.delenv(name, raising=False)  # the tests of a build must not annotate that build
     shutil.copy(tiny_specimen.__file__, pytester.path)

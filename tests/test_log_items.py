@@ -406,7 +406,7 @@ def test_verdicts_are_coloured_if_the_terminal_has_colours(
     )
 
 
-@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n1")])
 def test_junit_has_the_verdict_with_its_evidence(logs: Project, workers: tuple[str, ...]) -> None:
     """JUnit XML lists them as properties of each log, also if a worker judged the log."""
     kept(logs, SHORT, "short")

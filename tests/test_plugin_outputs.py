@@ -40,7 +40,7 @@ def runs(project: Project) -> dict[str, dict[str, Any]]:
 # The document
 
 
-@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n1")])
 def test_every_run_is_in_the_document_with_the_tests_that_used_it(
     project: Project, workers: tuple[str, ...]
 ) -> None:
@@ -67,7 +67,7 @@ def test_every_run_is_in_the_document_with_the_tests_that_used_it(
     assert (content["page"], content["partial"]) == ("reports/dashboard.html", [])
 
 
-@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n1")])
 def test_every_log_is_in_the_document_with_the_outcome_of_its_test(
     logs: Project, workers: tuple[str, ...]
 ) -> None:
@@ -110,7 +110,7 @@ def test_a_log_whose_cause_is_allowed_is_marked(logs: Project) -> None:
     assert (sick["verdict"], sick["outcome"], sick["allowed"]) == ("unhealthy", "passed", True)
 
 
-@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n1")])
 def test_a_document_of_some_of_the_logs_is_partial(logs: Project, workers: tuple[str, ...]) -> None:
     """The document and the end of the session say that logs are missing."""
     result = logs.run("--diagnose", "out", "-k", "sick", *workers)
@@ -230,7 +230,7 @@ def test_a_document_that_cannot_be_written_fails_the_session(logs: Project) -> N
 # Notes
 
 
-@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n1")])
 def test_a_note_is_at_the_end_on_the_page_and_in_the_document(
     project: Project, workers: tuple[str, ...]
 ) -> None:
@@ -263,7 +263,7 @@ def test_a_note_is_shown_in_a_session_that_uses_no_run(logs: Project) -> None:
 # GitHub
 
 
-@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n1")])
 def test_a_summary_is_written_for_github(
     project: Project, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:
@@ -293,7 +293,7 @@ def test_a_summary_that_cannot_be_written_becomes_a_note(
     assert result.ret == pytest.ExitCode.OK
 
 
-@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")])
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n1")])
 def test_runs_that_failed_tests_are_annotated_under_github(
     logs: Project, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:

@@ -40,7 +40,7 @@ def embedded(project: Project, *args: str) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.parametrize("args", [(), ("--self-contained-html",), ("-p", "xdist", "-n2")])
+@pytest.mark.parametrize("args", [(), ("--self-contained-html",), ("-p", "xdist", "-n1")])
 def test_the_report_has_the_panels_of_each_log(logs: Project, args: tuple[str, ...]) -> None:
     """They are drawn in the page, not linked. A log that cannot be read has none."""
     found = embedded(logs, "--diagnose", "out", *args)
