@@ -31,7 +31,7 @@ def found_or_none(detector: Detector, record: Record) -> list[Finding]:
         return []
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(record=anything())
 @example(
     record=hand_made({"lr": [0.0] * 30, "loss": [90.0] * 30, "grad_norm": [inf] * 30}, **FACTS)

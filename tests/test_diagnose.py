@@ -198,7 +198,7 @@ def test_shows_is_false_for_a_symptom_that_was_not_found() -> None:
     assert not diagnose(changed(lr=[0.0] * 40)).shows("lr-constant")
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(record=anything())
 def test_the_summary_holds_builtins_and_nothing_observed(record: Record) -> None:
     """Observed values and steps differ between machines. JSON takes the summary as it is."""
@@ -355,7 +355,7 @@ def test_a_cause_is_certain_from_the_step_that_settles_it() -> None:
     ]
 
 
-@settings(max_examples=200)
+@settings(max_examples=50)
 @given(record=anything())
 @example(record=changed(lr=[0.0] * 40, grad_norm=[500.0, *[1.0] * 39]))
 @example(record=changed(loss=[9.0, nan, *sound()["loss"][2:]]))

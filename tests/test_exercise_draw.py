@@ -41,7 +41,7 @@ from tests.tiny_specimen import TinySpecimen
 
 RUNS = tuple(f"{number:02d}" for number in range(1, len(BREAKS) + 1))
 SHORT = replace(
-    HEALTHY, steps=6, eval_every=2, optimizer=replace(HEALTHY.optimizer, warmup_steps=3)
+    HEALTHY, steps=6, eval_every=3, optimizer=replace(HEALTHY.optimizer, warmup_steps=3)
 )
 CAUSES_OF_BREAKS = [row.cause for row in BREAKS.values()]
 TINY_CAUSES = ("one", "other", "third")

@@ -355,7 +355,7 @@ def test_a_round_of_other_causes_is_an_error(answered: Folder) -> None:
 SHORT = replace(
     model.HEALTHY,
     steps=12,
-    eval_every=3,
+    eval_every=6,
     optimizer=replace(model.HEALTHY.optimizer, warmup_steps=3),
 )
 

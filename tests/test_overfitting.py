@@ -80,15 +80,15 @@ def test_it_stays_quiet_when_the_training_loss_rises_as_well() -> None:
 
 def test_it_rarely_fires_on_level_curves() -> None:
     """The noise is as measured at peak learning rates: 4 %, with a correlation of neighbours of
-    0.6. At most two of a hundred curves fire, although each is judged again and again as it
+    0.6. At most one of fifty curves fires, although each is judged again and again as it
     grows."""
     rng, misled = np.random.default_rng(0), 0
-    for _ in range(100):
+    for _ in range(50):
         wander = np.zeros(POINTS)
         for i in range(1, POINTS):
             wander[i] = 0.62 * wander[i - 1] + rng.normal(0, 0.04 * np.sqrt(1 - 0.62**2))
         misled += len(found(DETECTOR, run(1 + 2 / TIME + wander, noise=0.0)))
-    assert misled <= 2
+    assert misled <= 1
 
 
 def test_it_stays_quiet_below_the_floor() -> None:

@@ -20,9 +20,9 @@ def test_estimate_agrees_with_svd_within_one_percent_and_never_exceeds_it(shape,
 
 
 def test_every_matrix_of_the_specimen_agrees_with_svd_along_a_run():
-    """Warm starts follow weights that change."""
+    """The estimate starts from the last one and follows weights that change."""
     norm = SpectralNorm()
-    for step in build(replace(HEALTHY, eval_every=HEALTHY.steps)).steps():
+    for step in build(replace(HEALTHY, steps=41, eval_every=41)).steps():
         if step.index % 10 == 0:
             for name, matrix in step.params.items():
                 if matrix.ndim == 2:

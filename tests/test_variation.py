@@ -187,34 +187,34 @@ def test_a_fault_is_named_in_a_smoothed_loss(name, smoothing, original, tmp_path
 
 @cache
 def long(name: str) -> list[Row]:
-    """The log of a training of 20,000 steps: "sound", or with a wild step at 15,000."""
+    """The log of a training of 10,000 steps: "sound", or with a wild step at 7,500."""
     if name == "sound":
         return classes(
-            cosine(0.01, steps=20_000, warmup=60),
+            cosine(0.01, steps=10_000, warmup=60),
             seed=3,
             optimizer=Adam,
-            steps=20_000,
+            steps=10_000,
             eval_every=500,
         )
     return classes(
-        lambda step: 5.0 if step == 15_000 else 0.05, seed=6, steps=20_000, eval_every=500
+        lambda step: 5.0 if step == 7_500 else 0.05, seed=6, steps=10_000, eval_every=500
     )
 
 
-@pytest.mark.parametrize("points", [20, 50, 200, 1000, 5000, 15_000, 20_000])
+@pytest.mark.parametrize("points", [20, 50, 200, 1000, 4000, 7_500, 10_000])
 @pytest.mark.parametrize("name", ["sound", "wild step"])
 def test_a_log_without_a_fault_raises_no_alarm_at_any_length(name, points, tmp_path):
     """Before its wild step, the other training has no fault either."""
-    if (name, points) != ("wild step", 20_000):
+    if (name, points) != ("wild step", 10_000):
         assert not judged(long(name)[:points], tmp_path)[2]
 
 
 def test_a_spike_late_in_a_long_log_is_named(tmp_path):
-    """It comes after 15,000 points without a spike."""
+    """It comes after 7,500 points without a spike."""
     assert judged(long("wild step"), tmp_path)[1] == "loss-spike"
 
 
-@pytest.mark.parametrize("every", [10, 50, 500])
+@pytest.mark.parametrize("every", [10, 50, 250])
 def test_a_long_log_without_a_fault_raises_no_alarm_at_any_cadence(every, tmp_path):
     """Down to forty points, and with noise added."""
     rows = thinned(long("sound"), every)

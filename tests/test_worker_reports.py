@@ -38,6 +38,7 @@ def test_workers_train_each_experiment_once_and_the_page_is_complete(project: Pr
     result.stdout.fnmatch_lines(
         ["healthy *trained*", "stuck *trained*", "dashboard: reports/dashboard.html"]
     )
+    result.stdout.no_fnmatch_line("*sent no report*")
     assert (project.builds("healthy"), project.builds("stuck")) == (1, 1)
     assert project.page.exists()
 
@@ -46,7 +47,7 @@ def test_workers_retrain_once_per_session_with_the_same_bytes(project: Project) 
     project.tests(MANY)
     project.run()
     before = [path.read_bytes() for path in project.kept("*.jsonl")]
-    result = project.run_on_workers("--retrain")
+    result = project.run_on_workers("--retrain", "--dashboard", "off")
     result.stdout.fnmatch_lines(
         ["probes: healthy to be trained*", "healthy *trained*", "stuck *trained*"]
     )
@@ -72,7 +73,8 @@ def test_a_failure_on_a_worker_prints_the_diagnosis(project: Project) -> None:
 
 def test_without_a_cache_workers_share_a_folder(project: Project) -> None:
     project.tests(MANY)
-    project.run_on_workers("-p", "no:cacheprovider").assert_outcomes(passed=8)
+    options = ("-p", "no:cacheprovider", "--dashboard", "off")
+    project.run_on_workers(*options).assert_outcomes(passed=8)
     assert (project.builds("healthy"), project.builds("stuck")) == (1, 1)
 
 
@@ -81,7 +83,8 @@ def test_a_worker_does_not_clear_the_cache_another_trains_into(project: Project)
         "def test_it(pytestconfig, run):\n"
         "    assert run('healthy') and not pytestconfig.option.cacheclear"
     )
-    project.run_on_workers("--cache-clear", workers=1).assert_outcomes(passed=1)
+    options = ("--cache-clear", "--dashboard", "off")
+    project.run_on_workers(*options, workers=1).assert_outcomes(passed=1)
 
 
 def test_a_worker_that_crashes_fails_the_session(project: Project) -> None:
@@ -89,7 +92,7 @@ def test_a_worker_that_crashes_fails_the_session(project: Project) -> None:
         "import os\ndef test_dies(run): run('healthy'); os._exit(0)\n"
         "def test_lives(run): run('stuck')"
     )
-    result = project.run_on_workers()
+    result = project.run_on_workers(workers=1)
     result.stdout.fnmatch_lines(["worker gw? went down: *"])
     result.stdout.no_fnmatch_line("*sent no report*")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -136,7 +139,7 @@ def test_when_a_worker_crashes_in_training_another_trains(project: Project) -> N
         """
     )
     project.tests(MANY)
-    result = project.run_on_workers("-k", "healthy")
+    result = project.run_on_workers("-k", "healthy", "--dashboard", "off")
     result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines(["healthy *trained*"])
 
@@ -174,10 +177,12 @@ def test_in_a_project_without_experiments_lost_reports_are_not_counted(project: 
     project.run_on_workers(workers=1).stdout.no_fnmatch_line("*sent no report*")
 
 
-@pytest.mark.parametrize("args", [["--dist=each"], ["--dist=loadscope"]])
-def test_a_session_that_lost_no_report_says_nothing(project: Project, args: list[str]) -> None:
+@pytest.mark.parametrize(("mode", "workers"), [("each", 2), ("loadscope", 1)])
+def test_a_session_that_lost_no_report_says_nothing(
+    project: Project, mode: str, workers: int
+) -> None:
     project.tests(MANY + "\n    @pytest.mark.skip\n    def test_skipped(): pass\n")
-    result = project.run_on_workers(*args)
+    result = project.run_on_workers(f"--dist={mode}", workers=workers)
     result.stdout.no_fnmatch_line("*sent no report*")
     assert result.ret == pytest.ExitCode.OK
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,11 +66,18 @@ def written(code: str, folder: Path) -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def made_logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the logs that the page makes. Tests do not write to it."""
+    folder = tmp_path_factory.mktemp("logs")
+    written(blocks("python", "In five minutes")[0], folder)
+    return folder
+
+
 @pytest.fixture
-def new_project(tmp_path: Path) -> Path:
-    """A folder with only the logs that the page makes."""
-    written(blocks("python", "In five minutes")[0], tmp_path)
-    return tmp_path
+def new_project(made_logs: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, which has no other files."""
+    return Path(shutil.copytree(made_logs, tmp_path, dirs_exist_ok=True))
 
 
 def without_counts(output: str) -> str:
@@ -78,7 +86,7 @@ def without_counts(output: str) -> str:
 
 
 def test_a_new_project_gets_to_a_failed_build(new_project: Path) -> None:
-    """The command and the last lines of its output are the page's."""
+    """The page shows this command and the last lines of its output."""
     command = blocks("sh", "In five minutes")[1]
     done = shell(command, new_project)
     (shown,) = blocks("", "In five minutes")
@@ -87,7 +95,7 @@ def test_a_new_project_gets_to_a_failed_build(new_project: Path) -> None:
 
 
 def test_settings_in_the_project_judge_logs_in_every_session(new_project: Path) -> None:
-    """With the settings of the page. A cause that is not allowed fails."""
+    """The page shows the settings. A log with a cause that they do not allow fails."""
     (settings,) = blocks("toml", "In five minutes")
     (new_project / "pyproject.toml").write_text(settings, encoding="utf-8")
     done = shell("pytest", new_project)
@@ -101,10 +109,11 @@ def test_settings_in_the_project_judge_logs_in_every_session(new_project: Path) 
 def test_a_test_of_your_own_is_two_lines(new_project: Path) -> None:
     """It passes on the good log. On the bad one the assertion shows the diagnosis."""
     code = blocks("python", "In five minutes")[1]
-    (new_project / "test_run.py").write_text(code, encoding="utf-8")
-    assert shell("pytest test_run.py", new_project).returncode == 0
-    (new_project / "test_run.py").write_text(code.replace("good", "bad"), encoding="utf-8")
-    done = shell("pytest test_run.py", new_project)
+    (new_project / "test_good.py").write_text(code, encoding="utf-8")
+    (new_project / "test_bad.py").write_text(code.replace("good", "bad"), encoding="utf-8")
+    done = shell("pytest -v test_good.py test_bad.py", new_project)
+    outcomes = re.findall(r"^test_(\w+)\.py::\w+ (\w+)", done.stdout, re.MULTILINE)
+    assert outcomes == [("good", "PASSED"), ("bad", "FAILED")]
     assert (done.returncode, "cause 1: non-finite" in done.stdout) == (1, True)
 
 

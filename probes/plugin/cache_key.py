@@ -13,6 +13,7 @@ import ast
 import os
 import platform
 from collections.abc import Iterator, Set
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import resolve_name
@@ -75,13 +76,21 @@ def reached_from(start: str, without: Set[str] = frozenset()) -> tuple[Path, ...
 def _imports(module: str, file: Path) -> Iterator[str]:
     """The names of all modules that the file imports, including imports inside functions."""
     inside = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    for node in _import_statements(file.read_bytes()):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             source = resolve_name("." * node.level + (node.module or ""), inside)
             for name in (f"{source}.{alias.name}" for alias in node.names):
                 yield name if _file(name) else source
+
+
+@cache
+def _import_statements(source: bytes) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    """All import statements of a source file, including those inside functions. A process parses
+    each source once."""
+    nodes = ast.walk(ast.parse(source))
+    return tuple(node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom)))
 
 
 def _file(module: str) -> Path | None:
