@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from probes.common.text import did_you_mean, printable
-from probes.report.judged_run import AnyRun, JudgedRun, UnreadRun, judge_file
+from probes.report.judged_run import AnyRun, JudgedRun, UnreadRun, judge_runs
 
 if TYPE_CHECKING:
     from probes.record.metrics import Direction
@@ -139,11 +139,11 @@ def _diagnose(arguments: argparse.Namespace) -> int:
     def runs() -> Iterator[AnyRun]:
         """Yield one run at a time, so that the records of a large folder are not all in memory."""
         for path in _log_paths(arguments.paths):
-            run = _judge(path, mapping, metrics)
-            codes.append(
-                UNREADABLE if isinstance(run, UnreadRun) else EXIT_CODES[run.diagnosis.verdict]
-            )
-            yield run
+            for run in _judge(path, mapping, metrics):
+                codes.append(
+                    UNREADABLE if isinstance(run, UnreadRun) else EXIT_CODES[run.diagnosis.verdict]
+                )
+                yield run
 
     if arguments.json:
         from probes.report.json_report import document
@@ -178,24 +178,30 @@ def _render(arguments: argparse.Namespace) -> int:
     mapping, metrics = _mapping(arguments.map), _metrics(arguments.metric)
     if page.exists() and any(os.path.exists(path) and page.samefile(path) for path in paths):
         raise _UsageError(f"{page} is one of the records to draw; give another page with -o")
-    runs = {path: _judge(path, mapping, metrics) for path in dict.fromkeys(paths)}
-    judged = {path: run for path, run in runs.items() if isinstance(run, JudgedRun)}
+    runs = [run for path in dict.fromkeys(paths) for run in _judge(path, mapping, metrics)]
+    judged = {run.name: run for run in runs if isinstance(run, JudgedRun)}
     if len(judged) < len(runs):
         _print(f"probes: {page} was not drawn", sys.stderr)
         return UNREADABLE
+    reference = arguments.reference
+    inner = [name for name in judged if reference and name.startswith(f"{reference}[")]
+    if reference not in (None, *judged) and inner:
+        raise _UsageError(
+            f"{reference} holds {len(inner)} runs; give one of them as --reference {inner[0]}"
+        )
     from probes.report.html import render
 
     # The page shows the name that the record states, or else the stem of the file. Runs of the
     # same name are shown with their whole paths instead.
     stated = {
-        path: str(run.record.provenance.get("name") or Path(path).stem)
-        for path, run in judged.items()
+        name: str(run.record.provenance.get("name") or Path(name).stem)
+        for name, run in judged.items()
     }
     uses = Counter(stated.values())
-    names = {path: name if uses[name] == 1 else path for path, name in stated.items()}
-    named = [replace(run, name=names[path]) for path, run in judged.items()]
+    names = {name: title if uses[title] == 1 else name for name, title in stated.items()}
+    named = [replace(run, name=names[name]) for name, run in judged.items()]
     try:
-        render(named, page, reference=names.get(arguments.reference))
+        render(named, page, reference=names.get(reference))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise _UsageError(f"cannot write {page}: {reason}; give another page with -o") from error
@@ -263,13 +269,15 @@ def _log_paths(paths: Sequence[str]) -> Iterator[str]:
         yield from map(str, found or [path])
 
 
-def _judge(path: str, mapping: Mapping[str, str], metrics: Mapping[str, Direction]) -> AnyRun:
-    """Read and diagnose a log. If it cannot be read, print the reason on stderr."""
+def _judge(
+    path: str, mapping: Mapping[str, str], metrics: Mapping[str, Direction]
+) -> Iterator[AnyRun]:
+    """Read and diagnose the runs in a log. If one cannot be read, print the reason on stderr."""
     where, stream = (STDIN, sys.stdin.buffer) if path == "-" else (path, None)
-    run = judge_file(where, path, mapping, metrics, stream)
-    if isinstance(run, UnreadRun):
-        _print(f"probes: {run.error}", sys.stderr)
-    return run
+    for run in judge_runs(where, mapping, metrics, stream):
+        if isinstance(run, UnreadRun):
+            _print(f"probes: {run.error}", sys.stderr)
+        yield run
 
 
 def _print(text: str, stream: TextIO) -> None:

@@ -483,6 +483,50 @@ def test_a_wrong_mapping_is_a_wrong_command(
     ) == (4, True)
 
 
+TWO_RUNS = csv_of(**{"Step": range(40), "a - loss": curve(40), "b - loss": [*curve(39), "nan"]})
+
+
+def test_each_run_of_a_file_has_a_verdict(
+    folder: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a folder and of standard input. The exit code is that of the worst run."""
+    written(folder, TWO_RUNS, "export.csv")
+    (folder / "inside").mkdir()
+    written(folder / "inside", TWO_RUNS, "export.csv")
+    put_on_stdin(monkeypatch, TWO_RUNS.encode())
+    for path, name in (
+        ("export.csv", "export.csv"),
+        ("inside", "inside/export.csv"),
+        ("-", "standard input"),
+    ):
+        assert main(["diagnose", path]) == 1
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split(": ")[:2] for line in lines if not line.startswith(" ")] == [
+            [f"{name}[a]", "healthy"],
+            [f"{name}[b]", "unhealthy"],
+        ]
+
+
+def test_one_run_of_a_file_is_named_in_brackets(folder: Path, capsys: Printed) -> None:
+    """A wrong name is an error with the nearest name."""
+    written(folder, TWO_RUNS, "export.csv")
+    assert main(["diagnose", "export.csv[a]"]) == 0
+    assert capsys.readouterr().out.startswith("export.csv[a]: healthy")
+    assert main(["diagnose", "export.csv[c]"]) == 2
+    assert "export.csv holds no run 'c'; its runs are a, b" in capsys.readouterr().err
+
+
+def test_the_runs_of_a_file_are_drawn_on_one_page(folder: Path, capsys: Printed) -> None:
+    """Under their own names. One of them may be the reference."""
+    written(folder, TWO_RUNS, "export.csv")
+    command = ["render", "export.csv", "-o", "page.html", "--reference"]
+    assert main([*command, "export.csv"]) == 4
+    assert capsys.readouterr().err.startswith(
+        "probes: export.csv holds 2 runs; give one of them as --reference export.csv[a]"
+    )
+    assert main([*command, "export.csv[a]"]) == 0
+
+
 def test_metric_reads_a_column_as_a_metric(folder: Path, capsys: Printed) -> None:
     """A wrong direction is a wrong command."""
     written(folder, csv_of(step=range(40), loss=curve(40), mine=[0.5] * 40), "plain.csv")

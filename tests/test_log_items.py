@@ -307,6 +307,23 @@ def test_an_empty_pattern_is_an_error(logs: Project) -> None:
     logs.run().stderr.fnmatch_lines(["ERROR: diagnose_files: a pattern is empty; *"])
 
 
+def test_each_run_of_a_file_is_a_test(logs: Project) -> None:
+    """The name of the run is in the name of the test, and in the command that draws it."""
+    table = {"Step": range(40), "a b - loss": LOSSES, "c - loss": [*LOSSES[:-1], "nan"]}
+    written(logs, "export.csv", csv_of(**table))
+    result = logs.run("--diagnose", "export.csv", "-v")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "export.csv::diagnosis[[]a b[]] PASSED*",
+            "export.csv::diagnosis[[]c[]] FAILED*",
+            "draw it: python -m probes render '*export.csv[[]c[]]' -o page.html",
+            "export.csv[[]c[]] *unhealthy *non-finite*",
+        ],
+        consecutive=False,
+    )
+
+
 # Columns
 
 

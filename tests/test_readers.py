@@ -1,4 +1,4 @@
-"""`read` and `read_stream`: which format a file has, which files are refused, what is imported."""
+"""`read`: which format a file has, which files are refused, what is imported."""
 
 import os
 import subprocess

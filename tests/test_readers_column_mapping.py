@@ -75,16 +75,6 @@ def test_the_provenance_says_how_each_column_was_read(tmp_path: Path) -> None:
     }
 
 
-def test_of_several_runs_in_a_table_the_first_is_read(tmp_path: Path) -> None:
-    """A note says how to read another. The extremes of the same run are no other run."""
-    row = {"Step": 1, "a - loss": 4.0, "b - loss": 5.0, "b - loss__MIN": 4.9}
-    record = read(written(tmp_path, lines_of(row)))
-    assert points(record, "loss") == {1: 4.0}
-    assert reader_of(record)["stitched"] == [
-        "of 2 columns for loss, only 'a - loss' was read; read another with --map loss='b - loss'"
-    ]
-
-
 YOLO = {
     "epoch": [1, 2],
     "train/box_loss": [1.0, 0.5],

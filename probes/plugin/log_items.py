@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -35,10 +35,17 @@ def log_file(parent: pytest.Collector, path: Path) -> LogFile:
 
 
 class LogFile(pytest.File):
-    """A log; its only test is `diagnosis`."""
+    """A log. Its test is `diagnosis`; in a file with several runs, each run has a test of its own,
+    such as `diagnosis[clear-sun-3]`."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        yield LogItem.from_parent(self, name="diagnosis")
+        from probes.readers import runs_in
+
+        names = runs_in(self.path)
+        for run in names:
+            yield LogItem.from_parent(self, name=f"diagnosis[{printable(run)}]", run_name=run)
+        if not names:
+            yield LogItem.from_parent(self, name="diagnosis")
 
 
 class LogItem(pytest.Item):
@@ -48,9 +55,15 @@ class LogItem(pytest.Item):
 
     judgement: Judgement | None = None
 
+    def __init__(self, *, run_name: str | None = None, **options: Any) -> None:
+        """run_name  the name of the run in a file with several runs"""
+        super().__init__(**options)
+        self.run_name = run_name
+
     def setup(self) -> None:
-        name, _, _ = self.nodeid.rpartition("::")
-        self.judgement = judge_log(self.path, name, self.nodeid, self.config.stash[RULES])
+        name = self.nodeid.removesuffix(f"::{self.name}")
+        rules = self.config.stash[RULES]
+        self.judgement = judge_log(self.path, name, self.nodeid, rules, self.run_name)
         self.user_properties += self.judgement.properties()
         if self.judgement.outcome == "error":
             pytest.fail(self.judgement.message, pytrace=False)
@@ -113,16 +126,23 @@ class Judgement:
             yield "evidence", diagnosis.reason
 
 
-def judge_log(path: Path, name: str, nodeid: str, rules: LogRules) -> Judgement:
-    """Read a log, diagnose it, and decide the outcome of its test. Outputs call the log `name`."""
-    run = judge_file(path, name, rules.mapping, rules.metrics)
+def judge_log(
+    path: Path, name: str, nodeid: str, rules: LogRules, run_name: str | None = None
+) -> Judgement:
+    """Read a log, diagnose it, and decide the outcome of its test.
+
+    name      what outputs call the log
+    run_name  the name of the run in a file with several runs
+    """
+    run = judge_file(path, name, rules.mapping, rules.metrics, run_name)
     if isinstance(run, UnreadRun):
         reason = printable(run.error)
         run = replace(run, allowed=False, tests={nodeid: "error"})
         return Judgement("error", run, reason, f"{UNREADABLE_VERDICT}: {reason}")
     outcome, reason = decide(run.diagnosis, rules)
     run = replace(run, allowed=reason.startswith(ALLOWED_PREFIX), tests={nodeid: outcome})
-    message = _message(run, path, outcome, reason, rules)
+    record = str(path) if run_name is None else f"{path}[{run_name}]"
+    message = _message(run, record, outcome, reason, rules)
     return Judgement(outcome, run, reason, message)
 
 
@@ -161,7 +181,7 @@ def _not_allowed(diagnosis: Diagnosis, allowed: frozenset[str]) -> str:
     return ""
 
 
-def _message(run: JudgedRun, path: Path, outcome: Outcome, reason: str, rules: LogRules) -> str:
+def _message(run: JudgedRun, path: str, outcome: Outcome, reason: str, rules: LogRules) -> str:
     """The summary, the diagnosis, the path of the log, and the command that draws the log.
 
     A skipped test prints only the summary, preceded by the name of the log, because pytest's list
@@ -176,7 +196,7 @@ def _message(run: JudgedRun, path: Path, outcome: Outcome, reason: str, rules: L
 
     options = [part for pair in rules.mapping.items() for part in ("--map", "=".join(pair))]
     options += [part for pair in rules.metrics.items() for part in ("--metric", ":".join(pair))]
-    command = ["python", "-m", "probes", "render", str(path), *options, "-o", "page.html"]
+    command = ["python", "-m", "probes", "render", path, *options, "-o", "page.html"]
     lines = [summary, *how_it_was_read(run.reader, columns=False)]
     lines += [str(run.record.stopped)] if run.record.stopped else []
     lines += str(diagnosis).split("\n")

@@ -7,12 +7,17 @@ docs/logs.md describes the formats.
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from probes.common.text import did_you_mean
+from probes.readers.base import Format
 from probes.readers.build_record import build
 from probes.readers.discover import format_of, formats, head_of, is_record, logs_in
+from probes.readers.runs import only_run, run_names, split_run
 from probes.record import Record, RecordError
 from probes.record.metrics import Direction
 
@@ -27,59 +32,88 @@ def read(
 ) -> Record:
     """Read the log of a run, or the only log in a folder.
 
-    path     a record of this package, or a log of any known format
+    path     a record of this package, or a log of any known format; `log.csv[name]` is the run of
+             this name in a file with several runs
     mapping  signal -> column, for columns whose names are not known or should be read differently
     metrics  column -> "up" if higher values are better, else "down", for columns that are metrics
              but whose names do not say so
 
-    The entry "reader" of the record's provenance describes how the log was read.
+    The entry "reader" of the record's provenance describes how the log was read. Of a file with
+    several runs the first is read, and a note in this entry names the others; `read_all` reads them
+    all.
 
     Raises RecordError for a file in an unknown format, a damaged file, a mapping or metrics that do
-    not fit the log, and a folder that holds no log or several; UnknownSignalError if the mapping
-    names a signal that does not exist; OSError if the file cannot be opened.
+    not fit the log, a run that the file does not hold, and a folder that holds no log or several;
+    UnknownSignalError if the mapping names a signal that does not exist; OSError if the file cannot
+    be opened.
     """
-    path = Path(path)
-    if path.is_dir():
-        found = find(path)
-        if not found:
-            raise RecordError(
-                f"{path} holds no log in a known format ({_known_formats()}); "
-                "give the path of the log itself"
-            )
-        if len(found) > 1:
-            names = ", ".join(str(log.relative_to(path)) for log in found[:10])
-            raise RecordError(f"{path} holds {len(found)} logs; give one of them: {names}")
-        path = found[0]
-    if stat.S_ISFIFO(path.stat().st_mode):
-        with open(path, "rb") as stream:
-            return read_stream(stream, str(path), mapping, metrics)
-    return _read_file(path, mapping or {}, metrics or {})
+    path, run = split_run(path)
+    path = _only_log(path)
+    with seekable(path) as file, _errors_name(path, file):
+        form = _format(file)
+        names = run_names(form, file) if form else ()
+        if run or not names:
+            return _read_run(form, file, names, run, mapping, metrics)
+        record = _read_run(form, file, names, names[0], mapping, metrics)
+        others = ", ".join(f"{path}[{name}]" for name in names[1:4])
+        record.provenance["reader"]["stitched"].insert(
+            0, f"of {len(names)} runs, only {names[0]!r:.60} was read; read another as {others}"
+        )
+        return record
 
 
-def read_stream(
-    stream: BinaryIO,
-    name: str,
+def read_all(
+    path: str | Path,
     mapping: Mapping[str, str] | None = None,
     metrics: Mapping[str, Direction] | None = None,
-) -> Record:
-    """Read a log that can be read only once, such as standard input.
+) -> list[tuple[str, Record]]:
+    """Read all runs in a log: the name of each run and its record.
 
-    name  used in error messages in place of a path
-
-    Raises the same errors as `read`.
+    A log of a single run has the name "". The arguments and the errors are those of `read`.
     """
+    path, run = split_run(path)
+    path = _only_log(path)
+    with seekable(path) as file, _errors_name(path, file):
+        form = _format(file)
+        names = run_names(form, file) if form else ()
+        return [
+            (name or "", _read_run(form, file, names, name, mapping, metrics))
+            for name in ((run,) if run else names or (None,))
+        ]
+
+
+def runs_in(path: str | Path) -> tuple[str, ...]:
+    """The names of the runs in a file; () if it holds a single run or cannot be read."""
+    try:
+        form = _format(Path(path))
+        return run_names(form, Path(path)) if form else ()
+    except (OSError, RecordError):
+        return ()
+
+
+@contextmanager
+def seekable(path: Path, stream: BinaryIO | None = None) -> Iterator[Path]:
+    """The path of a file that can be read several times.
+
+    It is the path itself, unless a stream is given or the path is a named pipe. Then it is a copy
+    of the content in a temporary folder.
+    """
+    if stream is None and not stat.S_ISFIFO(path.stat().st_mode):
+        yield path
+        return
     # These modules take time to import, and most commands, which read files, do not need them.
     from shutil import copyfileobj
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "log"
-        with open(path, "wb") as file:
-            copyfileobj(stream, file)
-        try:
-            return _read_file(path, mapping or {}, metrics or {})
-        except RecordError as error:
-            raise RecordError(str(error).replace(str(path), name)) from error
+        copy = Path(folder) / "log"
+        with open(copy, "wb") as file:
+            if stream:
+                copyfileobj(stream, file)
+            else:
+                with open(path, "rb") as pipe:
+                    copyfileobj(pipe, file)
+        yield copy
 
 
 def find(folder: str | Path) -> list[Path]:
@@ -90,10 +124,38 @@ def find(folder: str | Path) -> list[Path]:
     return logs_in(Path(folder))
 
 
-def _read_file(path: Path, mapping: Mapping[str, str], metrics: Mapping[str, Direction]) -> Record:
+def _only_log(path: Path) -> Path:
+    """The path, or the only log in it if it is a folder. Raises RecordError."""
+    if not path.is_dir():
+        return path
+    found = find(path)
+    if not found:
+        raise RecordError(
+            f"{path} holds no log in a known format ({_known_formats()}); "
+            "give the path of the log itself"
+        )
+    if len(found) > 1:
+        names = ", ".join(str(log.relative_to(path)) for log in found[:10])
+        raise RecordError(f"{path} holds {len(found)} logs; give one of them: {names}")
+    return found[0]
+
+
+@contextmanager
+def _errors_name(path: Path, file: Path) -> Iterator[None]:
+    """Errors in reading `file`, a copy of the content of `path`, name `path`."""
+    try:
+        yield
+    except RecordError as error:
+        if file == path:
+            raise
+        raise RecordError(str(error).replace(str(file), str(path))) from error
+
+
+def _format(path: Path) -> Format | None:
+    """The format of a log; None for a record of this package. Raises RecordError."""
     head = head_of(path)
     if is_record(head):
-        return Record.load(path)
+        return None
     form = format_of(head)
     if head.startswith(LFS_POINTER):
         raise RecordError(
@@ -105,7 +167,30 @@ def _read_file(path: Path, mapping: Mapping[str, str], metrics: Mapping[str, Dir
             f"{path} is not in a known format ({_known_formats()}); a table needs a line of column "
             "names, and a printed log needs lines that name a loss"
         )
-    return build(form, path, mapping, metrics)
+    return form
+
+
+def _read_run(
+    form: Format | None,
+    path: Path,
+    names: Sequence[str],
+    run: str | None,
+    mapping: Mapping[str, str] | None,
+    metrics: Mapping[str, Direction] | None,
+) -> Record:
+    """Read one run of a file.
+
+    form   the format of the file; None for a record of this package
+    names  the names of the runs in the file; empty if it holds a single run
+    run    the name of the run to read; None for the only one
+    """
+    if run is None:
+        return build(form, path, mapping or {}, metrics or {}) if form else Record.load(path)
+    if form is None or run not in names:
+        hint = did_you_mean(run, names, f"its runs are {', '.join(names[:20])}" if names else "")
+        raise RecordError(f"{path} holds no run {run!r:.60}; {hint or 'it holds a single run'}")
+    record = build(only_run(form, run), path, mapping or {}, metrics or {})
+    return replace(record, provenance={"name": run, **record.provenance})
 
 
 def _known_formats() -> str:

@@ -72,6 +72,8 @@ class Format:
     search_by_keys  whether to look for the name of a loss among the JSON keys of the first 64 KiB,
                     instead of reading rows. It is for formats that yield no row until the whole
                     file is loaded.
+
+    holds_runs      whether a file may hold several runs (`probes.readers.runs`)
     """
 
     name: str
@@ -81,6 +83,7 @@ class Format:
     suffixes: Collection[str] | None = None
     min_loss_rows: int = 1
     search_by_keys: bool = False
+    holds_runs: bool = False
 
 
 class PackageMissingError(RecordError):

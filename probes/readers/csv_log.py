@@ -172,4 +172,4 @@ def _cell(text: str) -> Cell:
         return None if text.strip().lower() in NOT_MEASURED else text
 
 
-FORMAT = Format("CSV", recognises, pieces, "line")
+FORMAT = Format("CSV", recognises, pieces, "line", holds_runs=True)

@@ -101,4 +101,4 @@ def _rows(path: Path, batch: Batch) -> Iterator[Row]:
         yield row_of(number, value)
 
 
-FORMAT = Format("JSON lines", recognises, pieces, "line")
+FORMAT = Format("JSON lines", recognises, pieces, "line", holds_runs=True)

@@ -7,8 +7,8 @@ show a `JudgedRun`. None of them reads a file or diagnoses a record.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -106,31 +106,61 @@ def judge_file(
     name: str,
     mapping: Mapping[str, str],
     metrics: Mapping[str, Direction] | None = None,
-    stream: BinaryIO | None = None,
+    run: str | None = None,
 ) -> AnyRun:
     """Read a log and diagnose it; outputs show `name` for both the run and its path.
 
     mapping  signal -> the column that holds it, for columns whose names the readers do not know
     metrics  column -> "up" or "down", for metrics whose names the readers do not know
-    stream   if given, the log is read from this stream, and `path` only names it in error messages
+    run      if given, the name of the run to read in a file with several runs; outputs show it in
+             brackets behind `name`
 
     A log that cannot be read becomes an UnreadRun whose error names the file and the reason.
     """
-    from probes.readers import read, read_stream
+    from probes.readers import read
 
+    suffix = "" if run is None else f"[{run}]"
     try:
-        if stream:
-            record = read_stream(stream, str(path), mapping, metrics)
-        else:
-            record = read(path, mapping, metrics)
+        record = read(f"{path}{suffix}", mapping, metrics)
     except OSError as error:
         reason = error.strerror or error
-        return UnreadRun(name, name, f"{path} cannot be opened ({reason}); give a log or a record")
+        return UnreadRun(
+            f"{name}{suffix}", name, f"{path} cannot be opened ({reason}); give a log or a record"
+        )
     except ValueError as error:  # RecordError, or a path that no file can have
         reason = str(error) if str(path) in str(error) else f"{path}: {error}"
         advice = "`python -m probes explain logs` says what can be read"
-        return UnreadRun(name, name, f"{reason}; {advice}")
-    return judge(record, name, name)
+        return UnreadRun(f"{name}{suffix}", name, f"{reason}; {advice}")
+    return judge(record, f"{name}{suffix}", name)
+
+
+def judge_runs(
+    path: str | Path,
+    mapping: Mapping[str, str],
+    metrics: Mapping[str, Direction],
+    stream: BinaryIO | None = None,
+) -> Iterator[AnyRun]:
+    """Read and diagnose every run in a log, one at a time.
+
+    stream  if given, the log is read from this stream, and `path` only names it
+
+    The other arguments are those of `judge_file`. Each run of a file with several runs is named by
+    the path and its name in brackets: `export.csv[clear-sun-3]`.
+    """
+    from probes.readers import runs_in, seekable
+    from probes.readers.runs import split_run
+
+    path, run = split_run(path)
+    name = str(path)
+    try:
+        with seekable(path, stream) as file:
+            for run_name in (run,) if run else runs_in(file) or (None,):
+                judged = judge_file(file, name, mapping, metrics, run_name)
+                if isinstance(judged, UnreadRun) and file != path:
+                    judged = replace(judged, error=judged.error.replace(str(file), name))
+                yield judged
+    except (OSError, ValueError):  # the path does not exist, or no file can have it
+        yield judge_file(path, name, mapping, metrics)
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome | None:

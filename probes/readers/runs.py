@@ -1,0 +1,158 @@
+"""Finds the runs in a file that holds several, and reads one of them.
+
+Two kinds of files hold several runs:
+
+- A table with columns for each run, as Weights & Biases exports it. The name of the run stands
+  before the name of the column: `clear-sun-3 - train/loss`, `dusty-moon-2 - train/loss`.
+- A table or JSON lines with a column that names the run of each row, such as `run` or `run_id`.
+
+A run of such a file is named by the path of the file and the name of the run in brackets:
+`export.csv[clear-sun-3]`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from probes.readers.base import Block, Format, Piece, Row
+from probes.readers.cells import Cell
+from probes.readers.column_names import RUN_SEPARATOR, normalized
+
+RUN_COLUMNS = frozenset({"run", "run_name", "run_id"})
+"""Normalized names of columns that name the run of each row."""
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "eval", "dev", "test"})
+"""Words that name a split. In front of the name of a column, they are no names of runs."""
+MIN_ROWS_PER_RUN = 2
+"""In a table with fewer rows per run, on average, each row sums up a run. It is no log."""
+MAX_RUNS = 1000
+"""A file with more names of runs is read as one run, so that memory and time stay bounded."""
+
+
+def split_run(path: str | Path) -> tuple[Path, str | None]:
+    """The path of a file and the name of the run in it: `log.csv[a]` becomes `log.csv` and `a`.
+
+    The name is None if the path has none, or if a file of the whole path exists.
+    """
+    text = str(path)
+    opening = text.find("[")
+    while text.endswith("]") and opening > 0 and not os.path.exists(text):
+        if os.path.isfile(text[:opening]):
+            return Path(text[:opening]), text[opening + 1 : -1]
+        opening = text.find("[", opening + 1)
+    return Path(path), None
+
+
+def run_names(form: Format, path: Path) -> tuple[str, ...]:
+    """The names of the runs in a file, in their order; () if it holds a single run.
+
+    Raises RecordError if the file is damaged before its runs are known.
+    """
+    if not form.holds_runs:
+        return ()
+    blocks = (piece for piece in form.pieces(path) if isinstance(piece, Block))
+    first = next(blocks, None)
+    names = list(first.columns) if first else []
+    if column := _run_column(names):
+        return _names_in(form, path, column)
+    by_name: dict[str, list[str]] = {}
+    for name in names:
+        run, separator, own = name.rpartition(RUN_SEPARATOR)
+        if separator and normalized(run) not in SPLITS:
+            by_name.setdefault(normalized(own), []).append(run)
+    # A name may be a prefix without being a run, so the runs must have a column in common.
+    has_several = any(len(set(runs)) > 1 for runs in by_name.values())
+    runs = dict.fromkeys(run for runs in by_name.values() for run in runs)
+    return tuple(runs) if has_several and len(runs) <= MAX_RUNS else ()
+
+
+def only_run(form: Format, run: str) -> Format:
+    """The format of which only one run of a file is read.
+
+    run  one of `run_names`
+    """
+
+    def pieces(path: Path) -> Iterator[Piece]:
+        select: Callable[[Piece], Piece] | None = None
+        for piece in form.pieces(path):
+            if select is None and isinstance(piece, Block):
+                column = _run_column(list(piece.columns))
+                select = _rows_of(run, column) if column else _columns_of(run)
+            piece = select(piece) if select else piece
+            if not isinstance(piece, Block) or piece.numbers:
+                yield piece
+
+    return replace(form, pieces=pieces)
+
+
+def _run_column(names: Sequence[str]) -> str | None:
+    return next((name for name in names if normalized(name) in RUN_COLUMNS), None)
+
+
+def _names_in(form: Format, path: Path, column: str) -> tuple[str, ...]:
+    """The names in a column of runs, unless they are too few or too many to be runs."""
+    rows: Counter[str] = Counter()
+    for piece in form.pieces(path):
+        if isinstance(piece, Block):
+            rows.update(filter(None, map(_name_of, piece.columns.get(column, ()))))
+        elif isinstance(piece, Row):
+            rows.update(filter(None, [_name_of(piece.cells.get(column))]))
+        if len(rows) > MAX_RUNS:
+            return ()
+    return tuple(rows) if 1 < len(rows) <= rows.total() / MIN_ROWS_PER_RUN else ()
+
+
+def _name_of(cell: Cell) -> str:
+    """The name of a run in a cell, "" if the cell holds none. The number 3.0 is the name "3"."""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return cell if isinstance(cell, str) else "" if cell is None else str(cell)
+
+
+def _rows_of(run: str, column: str) -> Callable[[Piece], Piece]:
+    def select(piece: Piece) -> Piece:
+        if isinstance(piece, Block):
+            names = piece.columns.get(column, [None] * len(piece.numbers))
+            return _with_rows(piece, [_name_of(name) == run for name in names])
+        if isinstance(piece, Row) and piece.cells and _name_of(piece.cells.get(column)) != run:
+            return Block([], {})
+        return piece
+
+    return select
+
+
+def _columns_of(run: str) -> Callable[[Piece], Piece]:
+    """Selects the columns of a run, under their names without the run, and the columns of all runs.
+    Rows in which the run has no value are left out."""
+    prefix = f"{run}{RUN_SEPARATOR}"
+
+    def select(piece: Piece) -> Piece:
+        if not isinstance(piece, Block):
+            return piece
+        own = {
+            name.removeprefix(prefix): cells
+            for name, cells in piece.columns.items()
+            if name.startswith(prefix)
+        }
+        shared = {
+            name: cells
+            for name, cells in piece.columns.items()
+            if RUN_SEPARATOR not in name and name not in own
+        }
+        rows = zip(*own.values(), strict=True)
+        is_measured = [any(cell is not None for cell in cells) for cells in rows]
+        return _with_rows(Block(piece.numbers, shared | own), is_measured)
+
+    return select
+
+
+def _with_rows(block: Block, selected: Sequence[bool]) -> Block:
+    """The block with the selected rows only: [n] -> [m]."""
+    if all(selected):
+        return block
+    places = [place for place, is_selected in enumerate(selected) if is_selected]
+    columns = {name: [cells[place] for place in places] for name, cells in block.columns.items()}
+    return Block([block.numbers[place] for place in places], columns)
