@@ -180,7 +180,7 @@ def _render(arguments: argparse.Namespace) -> int:
         raise _UsageError(f"{page} is one of the records to draw; give another page with -o")
     runs = [run for path in dict.fromkeys(paths) for run in _judge(path, mapping, metrics)]
     judged = {run.name: run for run in runs if isinstance(run, JudgedRun)}
-    if len(judged) < len(runs):
+    if any(isinstance(run, UnreadRun) for run in runs):
         _print(f"probes: {page} was not drawn", sys.stderr)
         return UNREADABLE
     reference = arguments.reference
@@ -274,7 +274,7 @@ def _judge(
 ) -> Iterator[AnyRun]:
     """Read and diagnose the runs in a log. If one cannot be read, print the reason on stderr."""
     where, stream = (STDIN, sys.stdin.buffer) if path == "-" else (path, None)
-    for run in judge_runs(where, mapping, metrics, stream):
+    for run in judge_runs(where, path, mapping, metrics, stream):
         if isinstance(run, UnreadRun):
             _print(f"probes: {run.error}", sys.stderr)
         yield run

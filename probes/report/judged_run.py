@@ -136,28 +136,31 @@ def judge_file(
 
 def judge_runs(
     path: str | Path,
+    name: str,
     mapping: Mapping[str, str],
     metrics: Mapping[str, Direction],
     stream: BinaryIO | None = None,
 ) -> Iterator[AnyRun]:
     """Read and diagnose every run in a log, one at a time.
 
-    stream  if given, the log is read from this stream, and `path` only names it
+    path    the log; it may end with the name of a run in brackets: `export.csv[clear-sun-3]`
+    name    what outputs call the log, without the name of a run
+    stream  if given, the log is read from this stream, and `path` only names it in error messages
 
-    The other arguments are those of `judge_file`. Each run of a file with several runs is named by
-    the path and its name in brackets: `export.csv[clear-sun-3]`.
+    The other arguments are those of `judge_file`. Outputs show the name of each run of a file with
+    several runs in brackets behind `name`.
     """
     from probes.readers import runs_in, seekable
     from probes.readers.runs import split_run
 
     path, run = split_run(path)
-    name = str(path)
+    name = name.removesuffix(f"[{run}]")
     try:
         with seekable(path, stream) as file:
             for run_name in (run,) if run else runs_in(file) or (None,):
                 judged = judge_file(file, name, mapping, metrics, run_name)
                 if isinstance(judged, UnreadRun) and file != path:
-                    judged = replace(judged, error=judged.error.replace(str(file), name))
+                    judged = replace(judged, error=judged.error.replace(str(file), str(path)))
                 yield judged
     except (OSError, ValueError):  # the path does not exist, or no file can have it
         yield judge_file(path, name, mapping, metrics)
