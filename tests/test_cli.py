@@ -497,7 +497,7 @@ def test_each_run_of_a_file_has_a_verdict(
     for path, name in (
         ("export.csv", "export.csv"),
         ("inside", "inside/export.csv"),
-        ("-", "standard input"),
+        ("-", "-"),
     ):
         assert main(["diagnose", path]) == 1
         lines = capsys.readouterr().out.splitlines()
