@@ -15,8 +15,8 @@ SHORT = replace(HEALTHY, steps=24, eval_every=24)
 """Long enough to be judged; what most faults do shows in the first steps."""
 LEAKING = BREAKS["mask-leak"].apply(replace(HEALTHY, steps=60, eval_every=20))
 """The leak takes some forty steps to be found and used."""
-STANDING_STILL = replace(SHORT, eval_every=1)
-"""Ten evaluations within half a run are asked of a loss that is to be called still."""
+STANDING_STILL = replace(SHORT, steps=20, eval_every=1)
+"""The detector `stalled` needs ten evaluations within half a run."""
 SPIKE_AT = 20
 
 

@@ -11,7 +11,7 @@ from probes import Inspector, watch
 from probes.recording.inspector import HookError
 from tests.mlp import MLP
 
-SHORT = replace(HEALTHY, steps=15, eval_every=5)
+SHORT = replace(HEALTHY, steps=15, eval_every=7)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from probes.recording.watch import watched_steps
 from tests.mlp import MLP
 from tests.records import assert_same
 
-SHORT = replace(HEALTHY, steps=15, eval_every=5)
+SHORT = replace(HEALTHY, steps=15, eval_every=7)
 
 
 def test_watch_attaches_to_a_specimen_that_is_no_minigpt():
