@@ -123,6 +123,6 @@ def test_two_detectors_of_one_name_are_an_error() -> None:
 
 
 def test_two_detectors_may_share_a_symptom() -> None:
-    """As the two that judge validation loss do."""
+    """The two detectors that judge validation loss share theirs."""
     both = [d for d in DETECTORS if d.name.startswith("overfitting")]
     assert list(symptoms_by_name(both)) == ["val-loss-rising"]

@@ -149,7 +149,7 @@ def test_the_headline_of_a_repeated_finding_has_its_first_step_and_its_worst_val
     "signals", [BAD_INIT, {"lr": [0.0] * 40}, {}], ids=["bad-init", "lr-zero", "sound"]
 )
 def test_provenance_changes_nothing(signals: Any, provenance: dict[str, Any]) -> None:
-    """With another run's provenance or none, the diagnosis is the same to the byte."""
+    """The diagnosis is the same to the byte if the provenance is that of another run or missing."""
     record = replace(
         changed(**signals),
         provenance={"name": "bad-init", "config": {"model": {"init_scale": 100.0}}},
@@ -174,7 +174,7 @@ def test_the_text_of_a_diagnosis_holds_all_its_evidence() -> None:
 
 
 def test_the_text_of_a_diagnosis_tells_a_repeated_finding_once() -> None:
-    """With its first and its worst value."""
+    """The text gives the first and the worst value of the finding."""
     text = str(diagnose(thorough(train_loss=[*[1.0] * 30, 0.19, 0.1, 0.05, *[0.01] * 7])))
     assert text.count("finding: ") == 1
     assert "first step 30, observed 0.19 (0.01 at step 33), limit 0.19999, below is worse" in text
@@ -273,7 +273,7 @@ def test_a_cause_needs_its_symptoms_at_their_strength(
 
 
 def test_an_excluding_symptom_removes_a_cause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However strong the cause is."""
+    """The strength of the cause does not matter."""
     with table_of(monkeypatch, cause("a", {"x": 0.0}, excluded=("y",))):
         assert named([finding("x", 9.0), finding("y")]) == []
 
@@ -319,7 +319,7 @@ def test_each_cause_is_named_from_its_record(
 
 
 def test_the_margin_is_the_lead_over_the_next_cause() -> None:
-    """In decades of strength."""
+    """The margin is measured in decades of strength."""
     diagnosis = diagnose(changed(lr=[0.0] * 40, grad_norm=[500.0, *[1.0] * 39]))
     assert ([c.name for c in diagnosis.causes], diagnosis.margin) == (
         ["lr-zero", "summed-loss"],
@@ -347,7 +347,7 @@ def test_a_single_cause_has_no_margin() -> None:
 
 
 def test_a_cause_is_certain_from_the_step_that_settles_it() -> None:
-    """From there on it ranks before the stronger finding of another cause."""
+    """From that step on, the cause ranks before the stronger finding of another cause."""
     diagnosis = diagnose(changed(lr=[0.0] * 40, grad_norm=[500.0, *[1.0] * 39]))
     assert [(c.name, c.certain_since) for c in diagnosis.causes] == [
         ("lr-zero", 19),

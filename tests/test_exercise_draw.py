@@ -152,7 +152,7 @@ def test_files_have_the_same_size_time_and_header(drawn: Folder) -> None:
 
 
 def test_the_seal_hides_seed_causes_and_records(drawn: Folder) -> None:
-    """Also in hexadecimal digits."""
+    """The seal contains neither their text nor their hexadecimal digits."""
     text, answers = drawn.seal.read_text(encoding="utf-8"), opened(drawn)
     hidden = [str(answers.seed), *CAUSES_OF_BREAKS, *(run.name for run in answers.runs.values())]
     assert not [word for word in hidden if word in text or word.encode().hex() in text]

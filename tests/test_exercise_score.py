@@ -95,7 +95,8 @@ def with_two_exchanged(causes: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("right", [3, 2, 0])
 def test_the_score_counts_the_runs_whose_cause_is_right(folder: Folder, right: int) -> None:
-    """In the terminal and in score.md, with the automatic diagnosis and the chance of guessing."""
+    """The terminal and score.md show the count, the automatic diagnosis and the chance of
+    guessing."""
     causes = truth(folder)
     answers = {
         run: cause if place < right else CAUSES[(CAUSES.index(cause) + 1) % 3]
@@ -124,7 +125,7 @@ def line_of(score: Score, cause: str) -> str:
 
 
 def test_each_run_is_explained_by_panel_step_value_and_limit(folder: Folder) -> None:
-    """By the finding that decides for its true cause."""
+    """The explanation is the finding that decides for the true cause of the run."""
     write(folder, with_two_exchanged(truth(folder)))
     score = reveal(folder.path, CAUSES)
     assert "bad-init, not lr-zero: see panel 1 (Loss), at step 0: " in line_of(score, "bad-init")
@@ -179,7 +180,7 @@ def test_a_repeated_reveal_gives_the_same_score_and_adds_nothing(answered: Folde
 
 
 def test_an_answer_cannot_leave_its_cell_of_the_table(folder: Folder) -> None:
-    """With a bar, a line break, a tag or a control character."""
+    """A bar, a line break, a tag and a control character are made harmless."""
     write(folder, truth(folder), evidence="a | b\n## 9/9\n<img> \u001b[1m")
     reveal(folder.path, CAUSES)
     text = folder.score.read_text(encoding="utf-8")
@@ -423,7 +424,7 @@ def test_options_without_an_effect_are_errors(
 def test_an_interrupted_round_ends_without_traceback_and_without_files(
     repository: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the exit code of an interrupt."""
+    """The exit code is that of an interrupt."""
 
     def interrupted(*args: object, **options: object) -> Record:
         raise KeyboardInterrupt
@@ -436,7 +437,7 @@ def test_an_interrupted_round_ends_without_traceback_and_without_files(
 
 
 def test_help_lists_both_options_and_trains_nothing(repository: pytest.Pytester) -> None:
-    """Also beside an option of the exercise."""
+    """`--help` wins over an option of the exercise."""
     result = run(repository, "--blind", "--help")
     result.stdout.fnmatch_lines(["*--blind *", "*--reveal *"])
     assert not (repository.path / "reports").exists()

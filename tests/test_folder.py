@@ -65,7 +65,7 @@ def as_they_are(away: Elsewhere) -> Entries:
 
 
 def test_the_folder_holds_enough() -> None:
-    """At least twenty logs. Each format has logs of sick and of healthy runs; there are
+    """There are at least twenty logs. Each format has logs of sick and of healthy runs; there are
     classifiers, regressions and MiniGPTs."""
     assert len(KNOWN) >= 20
     assert (
@@ -108,7 +108,7 @@ def less(away: Elsewhere) -> dict[str, Entries]:
 def test_a_disturbed_log_of_a_healthy_run_is_no_alarm(
     less: dict[str, Entries], variant: str
 ) -> None:
-    """With fewer points, with more noise, or only half of it."""
+    """The log has fewer points, more noise, or only its first half."""
     assert len(less[variant]) >= 15
     assert {name: run["headline"] for name, run in less[variant].items() if run["alarm"]} == {}
 

@@ -238,7 +238,7 @@ def assert_holds_whole_lines(read: Record, data: bytes, cut: int, record: Record
 
 
 def test_record_cut_at_any_byte_holds_its_whole_lines() -> None:
-    """At every byte of a small file. It is marked incomplete until its end line is there."""
+    """A small file is cut at every byte. Its record is incomplete until the end line is there."""
     data, record = recorded(steps=6)
     for cut in range(len(data) + 1):
         assert_holds_whole_lines(parse(data[:cut], "the cut file"), data, cut, record)

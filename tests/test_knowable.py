@@ -163,7 +163,7 @@ def test_what_was_learned_is_lost_for_good(name):
 
 @pytest.mark.parametrize("name", of("overfit", "shuffled-labels, memorised"))
 def test_validation_loss_rises_while_training_loss_falls(name):
-    """By more than a tenth."""
+    """Validation loss ends more than a tenth above its minimum."""
     loss = series(name, "loss")
     assert rise_of_validation(name) > 0.1
     assert level(loss, 0.9, 1) < 0.2 * level(loss, 0, 0.1)
@@ -218,7 +218,7 @@ def test_a_loss_that_overflows_is_nan_to_the_end(name):
 
 @pytest.mark.parametrize("name", of("lr-too-low"))
 def test_a_slow_loss_still_falls_at_its_end(name):
-    """In all it falls by less than half."""
+    """Over the whole run it falls by less than half."""
     loss = series(name, "loss")
     quarters = loss[300:600].mean(), loss[600:900].mean(), loss[900:].mean()
     assert quarters[0] > quarters[1] > quarters[2] > 0.5 * loss[:50].mean()
@@ -254,7 +254,7 @@ def test_a_model_without_inputs_learns_the_frequencies():
 
 @pytest.mark.parametrize("name", of("healthy"))
 def test_a_healthy_run_learns_and_does_not_overfit(name):
-    """By its log alone: finite, lower at the end, validation loss within 3 % of its minimum."""
+    """The loss is finite and lower at the end; validation loss ends within 3 % of its minimum."""
     loss = series(name, "loss")
     assert np.isfinite(loss).all()
     assert level(loss, 0.9, 1) < loss[: max(1, len(loss) // 100)].mean()
@@ -291,7 +291,7 @@ LOOKS_FAULTY = {
 
 @pytest.mark.parametrize("name", LOOKS_FAULTY)
 def test_a_healthy_run_has_the_property_that_makes_it_look_faulty(name):
-    """Otherwise it would test nothing."""
+    """A run without the property would test nothing."""
     assert LOOKS_FAULTY[name](lambda signal: series(name, signal))
 
 
@@ -301,7 +301,7 @@ def test_a_healthy_run_has_the_property_that_makes_it_look_faulty(name):
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("name", ["killed-and-resumed", "overflow", "bandit"])
 def test_a_log_is_read_back_from_every_format(name, form, tmp_path):
-    """Also where steps jump back. Values of NaN count as not measured."""
+    """The steps of one log jump back. Values of NaN count as not measured."""
     rows = rows_of(name)
     assert {signal for row in rows for signal in row} <= {"step", "reward", *LOGGED}
     last = {int(row["step"]): row for row in rows}
@@ -340,7 +340,7 @@ def test_variants_of_a_log_are_thinned_noisy_cut_or_have_fewer_signals():
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_diagnosis_says_what_can_be_known(name, tmp_path):
-    """From every set of signals it says no more and no less, with all causes that cannot be told
+    """Each set of signals gives neither more nor less, and names all causes that cannot be told
     apart. tests/test_folder.py diagnoses variants of the logs."""
     row, differences = BY_NAME[CASES[name].row], {}
     for signals, present in SETS.items():

@@ -169,7 +169,7 @@ def test_smoothing_a_healthy_loss_raises_no_alarm(name, smoothing, tmp_path):
 
 @pytest.mark.parametrize(("name", "smoothing"), smoothed(SOUND))
 def test_smoothing_keeps_the_verdict_of_a_healthy_loss(name, smoothing, original, tmp_path):
-    """Or the verdict is undetermined, because fewer points are left."""
+    """The verdict may become undetermined, because fewer points are left."""
     assert judged(SMOOTHED[smoothing](rows_of(name)), tmp_path)[0] in (
         original(name)[0],
         "undetermined",
@@ -216,7 +216,7 @@ def test_a_spike_late_in_a_long_log_is_named(tmp_path):
 
 @pytest.mark.parametrize("every", [10, 50, 250])
 def test_a_long_log_without_a_fault_raises_no_alarm_at_any_cadence(every, tmp_path):
-    """Down to forty points, and with noise added."""
+    """The shortest log has forty points. Each is judged with and without added noise."""
     rows = thinned(long("sound"), every)
     assert (judged(rows, tmp_path)[2], judged(noisy(rows), tmp_path)[2]) == (False, False)
 

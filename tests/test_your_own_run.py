@@ -118,7 +118,7 @@ def test_a_test_of_your_own_is_two_lines(new_project: Path) -> None:
 
 
 def test_a_training_loop_of_your_own_is_recorded(tmp_path: Path) -> None:
-    """To its end, healthy, and with more signals than a log has."""
+    """The record is complete and healthy, and has more signals than a log."""
     (tmp_path / "runs").mkdir()
     written(blocks("python", "Your own loop")[0], tmp_path)
     record = Record.load(tmp_path / "runs" / "mine.jsonl")
@@ -139,7 +139,7 @@ def test_every_array_that_can_be_handed_over_is_on_the_page() -> None:
 def test_machines_with_separate_checkouts_share_a_cache_and_a_page(
     project: Project, tmp_path: Path
 ) -> None:
-    """By the command of the page. Workers in separate folders stand in for machines."""
+    """The command is that of the page. Workers in separate folders stand in for machines."""
     project.tests(
         """
         import pytest
@@ -199,7 +199,7 @@ def test_the_workflow_keeps_its_files_when_a_step_fails() -> None:
 
 
 def test_the_wheel_is_installed_by_its_file_name() -> None:
-    """On the page and in the workflow, with the version of pyproject.toml."""
+    """The page and the workflow use the version of pyproject.toml."""
     version = re.search(
         r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE
     )
