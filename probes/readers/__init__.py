@@ -17,6 +17,7 @@ from probes.common.text import did_you_mean
 from probes.readers.base import Format
 from probes.readers.build_record import build
 from probes.readers.discover import format_of, formats, head_of, is_record, logs_in
+from probes.readers.other_stores import export_advice
 from probes.readers.runs import only_run, run_names, split_run
 from probes.record import Record, RecordError
 from probes.record.metrics import Direction
@@ -130,6 +131,8 @@ def _only_log(path: Path) -> Path:
         return path
     found = find(path)
     if not found:
+        if advice := export_advice(path):
+            raise RecordError(advice)
         raise RecordError(
             f"{path} holds no log in a known format ({_known_formats()}); "
             "give the path of the log itself"
@@ -162,6 +165,8 @@ def _format(path: Path) -> Format | None:
             f"{path} is only the pointer that Git LFS puts in place of a file; fetch the file "
             "itself with `git lfs pull`"
         )
+    if advice := export_advice(path) if form is None else "":
+        raise RecordError(advice)
     if form is None:
         raise RecordError(
             f"{path} is not in a known format ({_known_formats()}); a table needs a line of column "

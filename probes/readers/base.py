@@ -74,6 +74,7 @@ class Format:
                     file is loaded.
 
     holds_runs      whether a file may hold several runs (`probes.readers.runs`)
+    run_column      the column that names the run of each row, for formats that always have one
     """
 
     name: str
@@ -84,6 +85,7 @@ class Format:
     min_loss_rows: int = 1
     search_by_keys: bool = False
     holds_runs: bool = False
+    run_column: str | None = None
 
 
 class PackageMissingError(RecordError):

@@ -21,17 +21,19 @@ from probes.record.jsonl import MAGIC
 FORMATS = (
     "trainer_state",
     "json_lines",
+    "sacred",
     "json_columns",
     "csv_log",
     "tensorboard",
+    "mlflow_store",
     "markdown",
     "console",
 )
 """Modules of this package, each with an object FORMAT. A module is imported only if the file is in
 none of the formats before it.
 
-At most one of the first five formats recognises a file. The last two come last because they accept
-more: `markdown` any table that names a loss, `console` any text that does."""
+At most one of the formats before `markdown` recognises a file. The last two come last because they
+accept more: `markdown` any table that names a loss, `console` any text that does."""
 SEARCHED_ROWS = 50
 """A search of a folder looks for a loss in at most this many rows at the beginning of a file."""
 SIDECAR_SUFFIX = ".sidecar.json"

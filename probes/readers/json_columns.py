@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from probes.readers import sacred
 from probes.readers.base import ROWS_PER_BLOCK, Block, Format, flat
 from probes.readers.column_names import LOSSES, role
 from probes.readers.json_document import keys_in, load
@@ -34,7 +35,7 @@ def recognises(head: bytes) -> bool:
     """Whether the file is an object with a list of numbers, a pandas column, or a list of rows with
     a loss."""
     text = b"".join(head.removeprefix(BOM).split())
-    if not text.startswith(b'{"'):
+    if not text.startswith(b'{"') or sacred.recognises(text):
         return False
     if _NUMBERS.search(text):
         return True

@@ -51,6 +51,8 @@ def run_names(form: Format, path: Path) -> tuple[str, ...]:
 
     Raises RecordError if the file is damaged before its runs are known.
     """
+    if form.run_column:
+        return _names_in(form, path, form.run_column)
     if not form.holds_runs:
         return ()
     blocks = (piece for piece in form.pieces(path) if isinstance(piece, Block))
@@ -79,7 +81,7 @@ def only_run(form: Format, run: str) -> Format:
         select: Callable[[Piece], Piece] | None = None
         for piece in form.pieces(path):
             if select is None and isinstance(piece, Block):
-                column = _run_column(list(piece.columns))
+                column = form.run_column or _run_column(list(piece.columns))
                 select = _rows_of(run, column) if column else _columns_of(run)
             piece = select(piece) if select else piece
             if not isinstance(piece, Block) or piece.numbers:
@@ -102,7 +104,8 @@ def _names_in(form: Format, path: Path, column: str) -> tuple[str, ...]:
             rows.update(filter(None, [_name_of(piece.cells.get(column))]))
         if len(rows) > MAX_RUNS:
             return ()
-    return tuple(rows) if 1 < len(rows) <= rows.total() / MIN_ROWS_PER_RUN else ()
+    min_rows = 0 if form.run_column else MIN_ROWS_PER_RUN * len(rows)
+    return tuple(rows) if len(rows) > 1 and rows.total() >= min_rows else ()
 
 
 def _name_of(cell: Cell) -> str:
