@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from probes import read
+from probes import diagnose, read
 from probes.readers import find
 from probes.readers.column_mapping import how_it_was_read, mapping_of
-from probes.record import RecordError
+from probes.record import ADVERSARIAL, RecordError
 from probes.record.signals import UnknownSignalError
 from testing.logs import csv_of, lines_of, points, reader_of, written
 
@@ -107,12 +107,31 @@ def test_parts_are_not_added_when_the_loss_is_there(tmp_path: Path) -> None:
     assert points(record, "loss") == {1: 4.0, 2: 2.0}
 
 
-@pytest.mark.parametrize("parts", [["box"], ["g", "d"]], ids=["one part", "a GAN"])
+@pytest.mark.parametrize("parts", [["box"], ["kl", "content"]], ids=["one part", "unknown parts"])
 def test_losses_that_are_not_known_as_parts_are_not_added(tmp_path: Path, parts: list[str]) -> None:
-    """The losses of the two networks of a GAN have no meaningful sum."""
+    """Nothing says that their sum is what the training minimises."""
     columns = {f"train/{part}_loss": [1.0] for part in parts}
     with pytest.raises(RecordError, match="has no column with a known name"):
         read(written(tmp_path, csv_of(step=[1], **columns)))
+
+
+def test_the_losses_of_a_gan_are_added_and_not_judged_as_a_loss(tmp_path: Path) -> None:
+    """Their sum shows only whether the losses are finite."""
+    rising = [1.0 + i for i in range(30)]
+    columns = {"loss_g": rising, "loss_d": [1.0] * 30, "loss_kl": [0.5] * 30}
+    record = read(written(tmp_path, csv_of(step=range(30), **columns)))
+    assert points(record, "loss")[2] == 4.5
+    assert record.facts["objective"] == ADVERSARIAL
+    assert diagnose(record).verdict == "undetermined"
+    columns["loss_g"] = [*rising[:20], *["nan"] * 10]
+    diagnosis = diagnose(read(written(tmp_path, csv_of(step=range(30), **columns))))
+    assert (diagnosis.cause, diagnosis.findings[0].step) == ("non-finite", 20)
+
+
+def test_a_loss_beside_the_losses_of_a_gan_is_an_ordinary_loss(tmp_path: Path) -> None:
+    columns = {"loss_g": [1.0, 2.0], "loss_d": [1.0, 1.0], "loss": [3.0, 2.0]}
+    record = read(written(tmp_path, csv_of(step=range(2), **columns)))
+    assert (points(record, "loss"), record.facts) == ({0: 3.0, 1: 2.0}, {})
 
 
 def two_rows_of_parts(box: object, cls: object) -> str:

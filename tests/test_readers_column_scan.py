@@ -73,10 +73,10 @@ def test_a_step_that_never_changes_does_not_count(tmp_path: Path) -> None:
         for i in (1, 2, 3)
     ]
     record = read(written(tmp_path, "".join(lines)))
-    assert points(record, "loss") == {0: 3.0, 1: 2.0, 2: 1.0}
-    assert points(record, "val_loss") == {0: 3.5, 1: 2.5, 2: 1.5}
+    assert points(record, "loss") == {1: 3.0, 2: 2.0, 3: 1.0}
+    assert points(record, "val_loss") == {1: 3.5, 2: 2.5, 3: 1.5}
     assert reader_of(record)["stitched"] == [
-        "'step' is the same in every row, so rows are counted instead"
+        "'step' is the same in every row, so epochs are counted instead"
     ]
 
 

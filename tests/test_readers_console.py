@@ -150,8 +150,8 @@ def test_lines_with_epochs_are_read(tmp_path: Path, text: str) -> None:
 
 
 def test_lines_of_hugging_faces_trainer_are_read(tmp_path: Path) -> None:
-    """They stand behind a progress bar and have fractions of epochs, so rows are counted. Its
-    summary is no point."""
+    """They stand behind a progress bar that counts the steps. An evaluation belongs to the step
+    above it, and the summary is no point."""
     rows = [
         {"loss": 2.5, "grad_norm": float("inf"), "learning_rate": 5e-05, "epoch": 0.1},
         {"loss": 1.25, "grad_norm": 1.5, "learning_rate": 4e-05, "epoch": 0.2},
@@ -166,11 +166,250 @@ def test_lines_of_hugging_faces_trainer_are_read(tmp_path: Path) -> None:
     assert points(record, "loss") == {0: 2.5, 1: 1.25, 3: 1.125}
     assert points(record, "lr") == {0: 5e-05, 1: 4e-05, 3: 3e-05}
     assert (points(record, "val_loss"), points(record, "grad_norm")) == (
-        {2: 1.5},
+        {1: 1.5},
         {0: inf, 1: 1.5, 3: 1.25},
     )
     assert record.sites("train_loss") == ()
     assert reader_of(record)["stitched"] == ["line 6: it sums up the run and was left out"]
+
+
+# Steps of batches in epochs
+
+BATCH_FORMS = {
+    "MMDetection": "2022-03-01 08:00 - mmdet - INFO - Epoch [{epoch}][{batch}/500]\tlr: 0.01, "
+    "eta: 1:19:58, loss_cls: 0.3, loss: {loss}\n",
+    "the tutorial of PyTorch": "Epoch [{epoch}/3], Step [{batch}/500], Loss: {loss}\n",
+    "DETR": "Epoch: [{epoch}]  [ {batch}/500]  eta: 0:10:00  lr: 0.01  loss: {loss} (2.0)\n",
+    "a bar": "Epoch {epoch}:  10%|# | {batch}/500 [00:10<00:10, 10it/s, loss={loss}]\n",
+}
+
+
+@pytest.mark.parametrize("first_epoch", [0, 1])
+@pytest.mark.parametrize("form", BATCH_FORMS.values(), ids=BATCH_FORMS)
+def test_batches_that_are_counted_anew_in_every_epoch_give_steps(
+    tmp_path: Path, form: str, first_epoch: int
+) -> None:
+    """The step is the number of batches in the epochs before, plus the batch."""
+    text = "".join(
+        form.format(epoch=first_epoch + i // 5, batch=100 * (i % 5 + 1), loss=loss)
+        for i, loss in enumerate(curve(15))
+    )
+    record = read(written(tmp_path, text))
+    assert list(points(record, "loss")) == [100 * (i + 1) for i in range(15)]
+    assert reader_of(record)["step"] == "epoch and batch"
+
+
+def test_an_evaluation_stands_at_the_end_of_its_epoch(tmp_path: Path) -> None:
+    """Its own batches are not those of the training."""
+    text = "".join(
+        f"Epoch [{e}][{b}/500] loss: 2.5\n" + (f"Epoch(val) [{e}][80/80] loss: 3.5\n" * (b == 400))
+        for e in (1, 2)
+        for b in (200, 400)
+    )
+    record = read(written(tmp_path, text))
+    assert list(points(record, "loss")) == [200, 400, 700, 900]
+    assert list(points(record, "val_loss")) == [400, 900]
+
+
+def bar(count: int, loss: float, total: int = 400) -> str:
+    percent = f"{count * 100 // total}%"
+    return f"steps: {percent}|# | {count}/{total} [00:01<08:09, 1.2s/it, avr_loss={loss}]"
+
+
+def test_a_bar_that_counts_all_steps_gives_the_steps(tmp_path: Path) -> None:
+    """kohya's scripts print it once per line, or again and again in one line."""
+    losses = dict(zip(range(10, 400, 10), curve(39), strict=True))
+    for end in ("\n", "\r"):
+        text = "epoch 1/2\n" + end.join(bar(step, loss) for step, loss in losses.items()) + "\n"
+        assert points(read(written(tmp_path, text)), "loss") == losses
+    text = "epoch 1/2\n" + "\r".join(bar(step, 0.5) for step in (1, 2)) + "\nepoch 2/2\n"
+    text += "\r".join(bar(step, 0.25) for step in (3, 4, 4)) + "\n"
+    assert points(read(written(tmp_path, text)), "loss") == {1: 0.5, 2: 0.5, 3: 0.25, 4: 0.25}
+
+
+def test_of_many_bars_in_lines_of_their_own_the_last_states_are_read(tmp_path: Path) -> None:
+    """Each bar begins again, so its loss may be the mean over its epoch so far."""
+    text = "".join(
+        f"Epoch {epoch}\n"
+        + "\r".join(bar(batch, epoch - batch / 1000) for batch in (200, 400))
+        + "\n"
+        for epoch in (1, 2, 3)
+    )
+    assert points(read(written(tmp_path, text)), "loss") == {1: 0.6, 2: 1.6, 3: 2.6}
+
+
+def test_a_counter_that_stays_the_same_in_many_rows_does_not_count(tmp_path: Path) -> None:
+    """litgpt prints the batch, and the update of the weights to which several batches belong."""
+    text = "".join(
+        f"iter {i} step {i // 4} | loss train: {loss:.4f}, val: n/a | iter time: 300.12 ms\n"
+        for i, loss in enumerate(curve(40))
+    )
+    record = read(written(tmp_path, text))
+    assert (list(points(record, "loss")), reader_of(record)["step"]) == (list(range(40)), "iter")
+
+
+def test_a_step_that_few_rows_have_does_not_count(tmp_path: Path) -> None:
+    """Hugging Face's output of `train()` names the last step, and an evaluation may follow it."""
+    rows = [f"{{'loss': {loss:.4f}, 'epoch': {i / 10}}}\n" for i, loss in enumerate(curve(30))]
+    text = (
+        "TrainOutput(global_step=720, training_loss=1.5, metrics={'train_runtime': 5.2, "
+        "'train_loss': 1.5, 'epoch': 3.0})\n{'eval_loss': 0.75, 'epoch': 3.0}\n"
+    )
+    record = read(written(tmp_path, "".join(rows) + text))
+    assert (len(points(record, "loss")), points(record, "val_loss")) == (30, {30: 0.75})
+    text = "".join(rows) + "step: 720, loss: 0.75\n"
+    record = read(written(tmp_path, text))
+    assert (len(points(record, "loss")), reader_of(record)["step"]) == (31, "position")
+    assert reader_of(record)["stitched"] == [
+        "'step' is in only 1 of 31 rows with a training loss, so rows are counted instead"
+    ]
+
+
+# Losses with other names, and losses that are left out
+
+NAMED_LOSSES = {
+    "Marian": (
+        "[2022-05-17 20:00:31] Ep. 1 : Up. {step} : Sen. 61,000 : Cost {loss} : Time 41.42s : "
+        "21093.04 words/s : L.r. 2.5000e-05\n"
+    ),
+    "OpenNMT": "[2023-03-01 11:00:39,264 INFO] Step {step}/20000; acc: 12.00; ppl: 1211.97; xent: "
+    "{loss}; lr: 0.000025; 9214/8168 tok/s;    0 sec\n",
+    "BasicSR": "2023-01-09 04:00:11,120 INFO: [exp1..][epoch:  0, iter:     {step:,}, "
+    "lr:(2.500e-05,)] [eta: 1 day, 2:13:17, time (data): 0.365 (0.002)] l_pix: {loss}\n",
+    "the Object Detection API": "INFO:tensorflow:Step {step} per-step time 0.326s "
+    "learning_rate=0.000025 loss={loss}\n",
+    "the old Object Detection API": "INFO:tensorflow:global step {step}: loss = {loss} "
+    "(0.337 sec/step) lr = 2.5e-05\n",
+    "PaddleOCR": "[2024/02/11 08:00:12] ppocr INFO: epoch: [1/300], global_step: {step}, "
+    "lr: 0.000025, CTCLoss: 9.5, loss: {loss}, avg_batch_cost: 0.31 s, ips: 206.4 samples/s\n",
+}
+
+
+@pytest.mark.parametrize("form", NAMED_LOSSES.values(), ids=NAMED_LOSSES)
+def test_losses_with_the_names_of_other_programs_are_read(tmp_path: Path, form: str) -> None:
+    """Also where they become NaN."""
+    losses = {step: 9.5 - step / 1000 for step in range(500, 5000, 500)}
+    text = "".join(form.format(step=step, loss=loss) for step, loss in losses.items())
+    record = read(written(tmp_path, text + form.format(step=5000, loss="nan")))
+    assert points(record, "loss") == losses
+    assert record.series("nonfinite_count", "loss")[0].tolist() == [5000]
+    assert set(points(record, "lr").values()) == {2.5e-05}
+
+
+def megatron(step: int, loss: str, norm: str) -> str:
+    return (
+        f" iteration {step:8d}/   20000 | elapsed time per iteration (ms): 512.4 | learning rate: "
+        f"3.1E-05 |{loss} loss scale: 1.0 | grad norm: {norm} | number of nan iterations:   0 |\n"
+    )
+
+
+@pytest.mark.parametrize(("norm", "lost"), [("nan", [20, 21, 22]), ("1.234", []), ("inf", [])])
+def test_a_loss_that_is_left_out_beside_gradients_that_are_nan_is_nan(
+    tmp_path: Path, norm: str, lost: list[int]
+) -> None:
+    """Megatron-LM prints no loss that is not finite. A loss may be left out for other reasons."""
+    text = "".join(
+        megatron(i, f" lm loss: {loss:.4E} |", "1.5") for i, loss in enumerate(curve(20))
+    )
+    text += "".join(megatron(i, "", norm) for i in (20, 21, 22))
+    record = read(written(tmp_path, text))
+    found = record.series("nonfinite_count", "loss")[0].tolist() if lost else []
+    assert (len(points(record, "loss")), found) == (20, lost)
+    assert any(
+        "the loss was read as NaN" in note for note in reader_of(record)["stitched"]
+    ) == bool(lost)
+
+
+def test_a_step_and_a_rate_without_names_are_read(tmp_path: Path) -> None:
+    """VITS and RVC print them in front of the losses of their networks."""
+    text = "".join(
+        f"INFO:voice:Train Epoch: {i} [0%]\nINFO:voice:[{200 * i}, 0.00025]\n"
+        f"INFO:voice:loss_disc=3.5, loss_gen=2.5, loss_mel={20.0 if i < 3 else 'nan'}\n"
+        for i in (1, 2, 3)
+    )
+    record = read(written(tmp_path, text))
+    assert (points(record, "loss"), points(record, "lr")) == (
+        {200: 26.0, 400: 26.0},
+        {200: 0.00025, 400: 0.00025, 600: 0.00025},
+    )
+    assert record.series("nonfinite_count", "loss")[0].tolist() == [600]
+
+
+# Other text around the log
+
+PREAMBLES = {
+    "100 KB of other output": "Collecting module==1.0.0 (from requirements.txt)\n" * 3000,
+    "source code": (
+        "import torch\nlearning_rate = 6e-4 # max learning rate\nmax_iters = 5000\nloss = 0.0\n"
+        "for epoch in range(10):\n    total_loss = 0.0\n    if iter_num % 100 == 0:\n"
+        "        print(f'step {iter_num}: loss {loss:.4f}')\n"
+    ),
+    "settings": "Namespace(lr=0.001, epochs=3)\nlearning_rate: 0.001\nwarmup_lr: 0.1, lr: 0.5\n",
+    "a line in GBK": "\udcbf\udcaa\udcca\udcbc loaded\n",
+}
+
+
+@pytest.mark.parametrize("preamble", PREAMBLES.values(), ids=PREAMBLES)
+def test_text_above_the_log_does_not_matter(tmp_path: Path, preamble: str) -> None:
+    rows = "".join(f"{{'loss': {loss:.4f}, 'lr': 0.25}}\n" for loss in curve(30))
+    expected = read(written(tmp_path, rows, "alone"))
+    path = written(tmp_path, (preamble + rows).encode(errors="surrogateescape"))
+    record = read(path)
+    assert points(record, "loss") == points(expected, "loss")
+    assert points(record, "lr") == points(expected, "lr")
+    assert list(find(tmp_path)) == [tmp_path / "alone", path]
+
+
+def test_a_line_that_cannot_be_decoded_is_noted(tmp_path: Path) -> None:
+    """Its numbers are read unless they are beside such bytes."""
+    text = b"step 1: loss 2.5\n\xbf\xaa step 2: loss 1.25\nstep 3: loss 1.1\xff\n"
+    record = read(written(tmp_path, text))
+    assert points(record, "loss") == {1: 2.5, 2: 1.25}
+    assert reader_of(record)["stitched"] == [
+        "2 lines have bytes that are not UTF-8 text; numbers beside such bytes were not read"
+    ]
+
+
+def test_a_number_with_an_unknown_name_is_read_if_it_is_mapped(tmp_path: Path) -> None:
+    """The message for a log without known names lists those in front of numbers."""
+    path = written(tmp_path, "".join(f"round {i} criterion {4.5 - i} (top 5)\n" for i in range(3)))
+    with pytest.raises(
+        RecordError, match="names before numbers: round, criterion, top; map one with"
+    ):
+        read(path)
+    assert points(read(path, {"loss": "criterion"}), "loss") == {0: 4.5, 1: 3.5, 2: 2.5}
+    record = read(path, {"loss": "criterion", "step": "round"})
+    assert reader_of(record)["step"] == "round"
+    with pytest.raises(RecordError, match="not in a known format"):
+        read(path, {"loss": "criterium"})
+
+
+@pytest.mark.parametrize(
+    ("last", "step"),
+    [
+        ("iter 60: loss nan, time 12.2ms", 60),
+        ("iter 60: loss 1.0312, time 12.2ms", 60),
+        ("{'loss': 1.5, 'iter': 60}", 60),
+    ],
+)
+def test_a_last_line_without_its_newline_that_is_whole_by_its_form_is_read(
+    tmp_path: Path, last: str, step: int
+) -> None:
+    """It has the form of an earlier line, or ends with a bracket."""
+    record = read(
+        written(
+            tmp_path, BY_STEP["nanoGPT"].replace(", mfu 3.21%", "").replace("12.34", "12.3") + last
+        )
+    )
+    assert (record.steps[-1], record.complete) == (step, True)
+
+
+@pytest.mark.parametrize(
+    "last", ["iter 60: lo", "iter 60: loss 1.0", "iter 60: loss 1.0312, time 12."]
+)
+def test_a_last_line_that_is_cut_is_left_out(tmp_path: Path, last: str) -> None:
+    text = BY_STEP["nanoGPT"].replace(", mfu 3.21%", "")
+    assert read(written(tmp_path, text + last)).steps[-1] == 30
 
 
 def test_steps_that_begin_again_in_every_epoch_do_not_count(tmp_path: Path) -> None:
@@ -240,7 +479,9 @@ def test_a_last_line_without_its_newline_is_left_out(tmp_path: Path) -> None:
     """Its last number may be cut. A note says so."""
     record = read(written(tmp_path, BY_STEP["nanoGPT"] + "iter 40: loss 1.0"))
     assert (points(record, "loss"), record.complete) == (LOSSES, False)
-    assert reader_of(record)["stitched"] == ["line 7: the log ends within it; it was left out"]
+    assert reader_of(record)["stitched"] == [
+        "line 7: the log ends within it; what may be cut was left out"
+    ]
 
 
 def test_a_search_of_a_folder_leaves_out_source_code_and_notes(tmp_path: Path) -> None:

@@ -72,14 +72,73 @@ def test_a_column_without_a_title_is_named_by_its_position(tmp_path: Path) -> No
     assert (points(record, "loss"), reader_of(record)["ignored"]) == ({5: 4.5}, ["column 1"])
 
 
-@pytest.mark.parametrize(
-    ("text", "rows"), [(LIGHTNING[:-3], 5), (KERAS[:-8], 2), (KERAS[:-1], 2), (KERAS[:-48], 1)]
-)
-def test_a_last_line_without_its_newline_is_dropped(tmp_path: Path, text: str, rows: int) -> None:
+CUT = {
+    "in the last cell": (KERAS[:-2], {0: 1.2789, 1: 1.1323}),
+    "in front of the last cell": (KERAS[:-8], {0: 1.2789, 1: 1.1323}),
+    "in the first cells": (KERAS[:-34], {0: 1.2789, 1: 1.1323}),
+    "in a row of Lightning": (LIGHTNING[:-2], {24: 1.8012, 49: 1.61}),
+}
+
+
+@pytest.mark.parametrize(("text", "val_losses"), CUT.values(), ids=CUT)
+def test_what_may_be_cut_in_a_last_line_is_dropped(
+    tmp_path: Path, text: str, val_losses: dict[int, float]
+) -> None:
     """Its last number may be cut. The record is then incomplete, and a note says why."""
     record = read(written(tmp_path, text))
-    assert (len(record.steps), record.complete) == (rows, False)
-    assert "the log ends within it" in reader_of(record)["stitched"][-1]
+    assert (points(record, "val_loss"), record.complete) == (val_losses, False)
+    assert "what may be cut was left out" in reader_of(record)["stitched"][-1]
+
+
+def test_the_other_numbers_of_a_last_line_that_is_cut_are_read(tmp_path: Path) -> None:
+    """The delimiter behind them shows that they are whole."""
+    assert points(read(written(tmp_path, KERAS[:-8])), "loss") == {0: 1.5626, 1: 1.1985, 2: 1.0476}
+
+
+@pytest.mark.parametrize("last", ["nan", "-inf", "1.0215", '"2"'])
+def test_a_last_cell_that_is_whole_by_its_form_is_read(tmp_path: Path, last: str) -> None:
+    """A word such as NaN, a number with as many digits as the one above, a quoted number."""
+    record = read(written(tmp_path, "step,loss\n0,1.5000\n1,1.2500\n2," + last))
+    assert (record.steps.tolist(), record.complete) == ([0, 1, 2], True)
+
+
+def test_rows_with_more_cells_than_names_are_read_up_to_the_gap(tmp_path: Path) -> None:
+    """flair writes two tabs in a row, so the cells behind them belong to unknown columns."""
+    text = "EPOCH\tTRAIN_LOSS\tACC\tDEV_LOSS\n" + "".join(
+        f"{i}\t{3.0 - i}\t\t_\t7.5\n" for i in range(3)
+    )
+    record = read(written(tmp_path, text))
+    assert (points(record, "loss"), record.sites("val_loss")) == ({0: 3.0, 1: 2.0, 2: 1.0}, ())
+    assert reader_of(record)["stitched"] == [
+        "3 rows have more cells than the header; they were read up to their first empty cell"
+    ]
+
+
+@pytest.mark.parametrize("comment", ["", "# DeePMD 2.1\n# units: eV\n"])
+def test_a_header_may_be_a_comment(tmp_path: Path, comment: str) -> None:
+    """DeePMD and NumPy write it so. The last comment above the numbers is the header."""
+    text = (
+        comment
+        + "#  step      rmse_val    rmse_trn         lr\n"
+        + "".join(
+            f"{i * 100:7d}      {9.5 - i:.2e}    {9.0 - i:.2e}    1.0e-03\n" for i in range(3)
+        )
+    )
+    record = read(written(tmp_path, text))
+    assert points(record, "loss") == {0: 9.0, 100: 8.0, 200: 7.0}
+    assert points(record, "val_loss") == {0: 9.5, 100: 8.5, 200: 7.5}
+    assert set(points(record, "lr").values()) == {0.001}
+
+
+def test_one_odd_row_among_many_is_left_out(tmp_path: Path) -> None:
+    """A note gives its line. In a short table it is an error."""
+    rows = [f"{i},{4.0 - i / 10}" for i in range(30)]
+    rows.insert(10, "Training will go on,after a pause,of a minute")
+    rows.insert(20, "glitch,2.5")
+    record = read(written(tmp_path, "step,loss\n" + "\n".join(rows[:21] + rows[21:] * 3) + "\n"))
+    assert len(points(record, "loss")) == 30
+    notes = reader_of(record)["stitched"]
+    assert any("damaged rows were left out; the first: line 12 has 3 cells" in n for n in notes)
 
 
 def test_a_log_without_rows_has_no_steps(tmp_path: Path) -> None:

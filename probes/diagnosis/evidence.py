@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from probes.diagnosis.curves import MIN_POINTS, Curve
-from probes.record import REINFORCEMENT, Column, Record, Steps
+from probes.record import ADVERSARIAL, REINFORCEMENT, Column, Record, Steps
 
 T = TypeVar("T")
 LOSS_SIGNALS = frozenset({"loss", "train_loss", "val_loss", "grad_norm"})
@@ -163,6 +163,8 @@ class Evidence:
         """The reason why the rules for a loss do not apply to this run; "" if they apply."""
         if self.facts.get("objective") == REINFORCEMENT:
             return f"{REINFORCEMENT}: the loss of a policy does not measure its success"
+        if self.facts.get("objective") == ADVERSARIAL:
+            return f"{ADVERSARIAL}: the losses of networks that compete need not fall"
         if _has_both_signs_throughout(self._record.series("loss")[1]):
             return f"{REINFORCEMENT}, probably: the loss has both signs throughout"
         return ""

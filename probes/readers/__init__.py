@@ -7,7 +7,7 @@ docs/logs.md describes the formats.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +17,13 @@ from probes.common.text import did_you_mean
 from probes.readers.base import Format
 from probes.readers.build_record import build
 from probes.readers.discover import format_of, formats, head_of, is_record, logs_in
+from probes.readers.mlflow_files import RUN_FORMAT
 from probes.readers.other_stores import export_advice
 from probes.readers.runs import only_run, run_names, split_run
 from probes.record import Record, RecordError
 from probes.record.metrics import Direction
 
+PRINTED_LINES = "printed lines"
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 """The first bytes of the text file by which Git LFS replaces a large file."""
 
@@ -51,7 +53,7 @@ def read(
     path, run = split_run(path)
     path = _only_log(path)
     with seekable(path) as file, _errors_name(path, file):
-        form = _format(file)
+        form = _format(file, (mapping or {}).values())
         names = run_names(form, file) if form else ()
         if run or not names:
             return _read_run(form, file, names, run, mapping, metrics)
@@ -75,7 +77,7 @@ def read_all(
     path, run = split_run(path)
     path = _only_log(path)
     with seekable(path) as file, _errors_name(path, file):
-        form = _format(file)
+        form = _format(file, (mapping or {}).values())
         names = run_names(form, file) if form else ()
         return [
             (name or "", _read_run(form, file, names, name, mapping, metrics))
@@ -118,7 +120,8 @@ def seekable(path: Path, stream: BinaryIO | None = None) -> Iterator[Path]:
 
 
 def find(folder: str | Path) -> list[Path]:
-    """The logs in a folder and below it, sorted, recognised by content.
+    """The logs in a folder and below it, sorted, recognised by content. The log of an MLflow run is
+    the folder of the run.
 
     Hidden files and folders, links to folders and the sidecar files of records are left out.
     """
@@ -154,12 +157,23 @@ def _errors_name(path: Path, file: Path) -> Iterator[None]:
         raise RecordError(str(error).replace(str(file), str(path))) from error
 
 
-def _format(path: Path) -> Format | None:
-    """The format of a log; None for a record of this package. Raises RecordError."""
+def _format(path: Path, mapped: Collection[str] = ()) -> Format | None:
+    """The format of a log; None for a record of this package.
+
+    mapped  names of columns that the user maps to a signal
+
+    Raises RecordError for an unknown format.
+    """
+    if path.is_dir():
+        return RUN_FORMAT
     head = head_of(path)
     if is_record(head):
         return None
     form = format_of(head)
+    if form is None or (mapped and form.name == PRINTED_LINES):
+        from probes.readers.console import names_in, printed_format
+
+        form = printed_format(path, mapped) or form
     if head.startswith(LFS_POINTER):
         raise RecordError(
             f"{path} is only the pointer that Git LFS puts in place of a file; fetch the file "
@@ -168,9 +182,11 @@ def _format(path: Path) -> Format | None:
     if advice := export_advice(path) if form is None else "":
         raise RecordError(advice)
     if form is None:
+        names = ", ".join(names_in(head))
+        seen = f"; names before numbers: {names}; map one with --map loss=NAME" if names else ""
         raise RecordError(
             f"{path} is not in a known format ({_known_formats()}); a table needs a line of column "
-            "names, and a printed log needs lines that name a loss"
+            f"names, and a printed log needs lines that name a loss{seen}"
         )
     return form
 

@@ -18,7 +18,7 @@ from probes.readers.cells import Cell
 from probes.readers.column_names import normalized
 from probes.record import RecordError
 
-Kind = Literal["point", "summary", "totals", "cut"]
+Kind = Literal["point", "summary", "totals", "cut", "damaged"]
 
 
 class Row(NamedTuple):
@@ -30,11 +30,14 @@ class Row(NamedTuple):
             "summary": the summary of the run that Hugging Face's trainer writes at its end.
             "totals": facts about the whole run, such as `max_steps`, stored beside the rows.
             "cut": the file ends in the middle of this row, so its cells are not known.
+            "damaged": the row cannot be read; `error` says why.
+    error   the reason why a damaged row cannot be read, with its place in the file
     """
 
     number: int
     cells: Mapping[str, Cell]
     kind: Kind = "point"
+    error: str = ""
 
 
 class Block(NamedTuple):
@@ -52,7 +55,27 @@ class Block(NamedTuple):
             yield Row(number, {name: cells[place] for name, cells in self.columns.items()})
 
 
-Piece = Block | Row
+class Note(NamedTuple):
+    """What the user should know about the reading of the log, as one sentence."""
+
+    text: str
+
+
+class Ended(NamedTuple):
+    """A sentence of the log which says that the run died.
+
+    reason    NON_FINITE if a loss or gradient that is not finite ended the run, CRASHED if
+              something else did, such as a lack of memory
+    step      the step that the sentence names; None if it names none
+    sentence  the line of the log
+    """
+
+    reason: str
+    step: int | None
+    sentence: str
+
+
+Piece = Block | Row | Note | Ended
 
 
 @dataclass(frozen=True)
@@ -111,23 +134,24 @@ MAX_BLOCK_CELLS = 1_048_576
 cells of a block are empty."""
 
 
-def blocks_from_rows(rows: Iterable[Row]) -> Iterator[Piece]:
-    """The rows in their order, with consecutive rows of kind "point" joined into blocks.
+def blocks_from_rows(pieces: Iterable[Row | Note | Ended]) -> Iterator[Piece]:
+    """The pieces in their order, with consecutive rows of kind "point" joined into blocks.
 
-    If `rows` raises ValueError, the rows before the error are yielded before it is raised again.
+    If `pieces` raises ValueError, the rows before the error are yielded before it is raised again.
     """
     numbers: list[int] = []
     points: list[Mapping[str, Cell]] = []
     try:
-        for row in rows:
-            if row.kind != "point" or len(points) == ROWS_PER_BLOCK:
+        for piece in pieces:
+            is_point = isinstance(piece, Row) and piece.kind == "point"
+            if not is_point or len(points) == ROWS_PER_BLOCK:
                 yield from blocks_from_points(numbers, points)
                 numbers, points = [], []
-            if row.kind == "point":
-                numbers.append(row.number)
-                points.append(row.cells)
+            if isinstance(piece, Row) and is_point:
+                numbers.append(piece.number)
+                points.append(piece.cells)
             else:
-                yield row
+                yield piece
     except ValueError:
         yield from blocks_from_points(numbers, points)
         raise

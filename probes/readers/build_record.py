@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from probes.common.arrays import distinct
-from probes.readers.base import Block, Format, Piece, Row
+from probes.readers.base import Block, Ended, Format, Note, Piece, Row
 from probes.readers.cells import (
     Cell,
     number,
@@ -21,11 +21,18 @@ from probes.readers.cells import (
     whole_number,
     whole_numbers_in,
 )
-from probes.readers.column_mapping import POSITION, ColumnMapping, map_columns
-from probes.readers.column_names import STEP, TOTAL, objective, role
+from probes.readers.column_mapping import (
+    COMPUTED_STEP,
+    POSITION,
+    BatchSteps,
+    ColumnMapping,
+    map_columns,
+)
+from probes.readers.column_names import BATCHES, STEP, TOTAL, objective, role
 from probes.readers.column_scan import ColumnScan
 from probes.readers.series import SeriesMerger, bucket_size, metric_bucket_size
-from probes.record import Column, Record, RecordError, Steps, Table, read_only
+from probes.readers.split_rows import with_splits_apart
+from probes.record import CRASHED, Column, Record, RecordError, Steps, Table, read_only
 from probes.record.metrics import Direction
 from probes.record.record import measured_tables
 from probes.record.signals import BY_NAME
@@ -38,6 +45,11 @@ METRIC = "metric"
 """The signal whose sites are the metrics."""
 METRIC_PREFIX = f"{METRIC}."
 """Stands before the site of a metric in the name of its series: `metric.accuracy`."""
+MAX_DAMAGED_SHARE = 0.05
+"""Up to this share of damaged rows is left out with a note. More of them are an error."""
+MIN_LOST_LOSSES = 2
+"""A loss counts as left out because it was not finite if it is missing in at least this many rows
+at the end."""
 MAX_SUMMARY_NOTES = 10
 """Number of notes after which no further summary row is noted."""
 
@@ -58,13 +70,13 @@ def build(
     UnknownSignalError if the mapping names a signal that does not exist.
     """
     scan, kept, cells = ColumnScan(), list[Piece](), 0
-    for piece in form.pieces(path):
+    for piece in _pieces(form, path):
         scan.add(piece)
         if isinstance(piece, Block):
             cells += len(piece.numbers) * len(piece.columns)
             columns_kept = {name: packed(values) for name, values in piece.columns.items()}
             piece = piece._replace(columns=columns_kept)
-        else:
+        elif isinstance(piece, Row):
             cells += len(piece.cells)
         kept.append(piece)
         if cells > MAX_CELLS_KEPT:
@@ -80,9 +92,15 @@ def build(
             "map a column to a signal, for example with --map loss=COLUMN"
         )
     second_pass = _SecondPass(form, path, columns, scan)
-    for piece in kept if cells <= MAX_CELLS_KEPT else form.pieces(path):
+    for piece in kept if cells <= MAX_CELLS_KEPT else _pieces(form, path):
         second_pass.add(_with_sums(piece, columns.sums))
     return second_pass.record()
+
+
+def _pieces(form: Format, path: Path) -> Iterator[Piece]:
+    """The pieces of a log, with the rows of training and validation in columns of their own."""
+    for piece in form.pieces(path):
+        yield with_splits_apart(piece) if isinstance(piece, Block) else piece
 
 
 def _with_sums(piece: Piece, sums: Mapping[str, Sequence[str]]) -> Piece:
@@ -113,6 +131,10 @@ class _SecondPass:
     rows_without_step  number of rows that have values but no step
     totals             the different planned numbers of steps that the log states, at most 2
     notes              what the user should know about single rows, one sentence each
+    damaged            number of rows that cannot be read
+    first_damage       why the first of them cannot be read
+    ended              what the log says in words about its end
+    batches_in_epoch   the last number of batches in an epoch that the log states
     """
 
     form: Format
@@ -125,6 +147,10 @@ class _SecondPass:
     rows_without_step: int = 0
     totals: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    damaged: int = 0
+    first_damage: str = ""
+    ended: Ended | None = None
+    batches_in_epoch: float = 0.0
 
     def __post_init__(self) -> None:
         signals = list(self.columns.signals.values())
@@ -139,11 +165,47 @@ class _SecondPass:
         )
 
     def add(self, piece: Piece) -> None:
-        if not isinstance(piece, Block):
+        if isinstance(piece, Note):
+            self.notes.append(piece.text)
+        elif isinstance(piece, Ended):
+            if self.ended is None or (self.ended.reason, self.ended.step) == (CRASHED, None):
+                self.ended = piece
+        elif isinstance(piece, Row):
             self._add_row(piece)
-        elif not self._add_block(piece):
-            for row in piece.rows():
-                self._add_row(row)
+        else:
+            if self.columns.batches:
+                piece = self._with_steps(piece, self.columns.batches)
+            if self.ended and self._trains_on(piece):
+                self.ended = None
+            if not self._add_block(piece):
+                for row in piece.rows():
+                    self._add_row(row)
+
+    def _trains_on(self, block: Block) -> bool:
+        """Whether any row of the block has a finite training loss."""
+        for column, signal in self.columns.signals.items():
+            found = numbers_in(block.columns.get(column, ()))
+            if signal in ("loss", "train_loss") and found and np.isfinite(found[1]).any():
+                return True
+        return False
+
+    def _with_steps(self, block: Block, batches: BatchSteps) -> Block:
+        """The block with a column of steps that are computed from epochs and batches.
+
+        A row without a batch, such as an evaluation, stands at the end of its epoch.
+        """
+        steps: list[float | None] = []
+        for row in block.rows():
+            epoch = number_or_gap(row.cells.get(batches.epoch))
+            batch = number_or_gap(row.cells.get(batches.batch))
+            count = number_or_gap(row.cells.get(BATCHES))
+            self.batches_in_epoch = count or self.batches_in_epoch
+            if epoch is None or not self.batches_in_epoch:
+                steps.append(None)
+            else:
+                batch = self.batches_in_epoch if batch is None else batch
+                steps.append((epoch - batches.first_epoch) * self.batches_in_epoch + batch)
+        return block._replace(columns={**block.columns, COMPUTED_STEP: steps})
 
     def _add_block(self, block: Block) -> bool:
         """Add a block if all its rows have a step, its steps increase and its signals are numbers.
@@ -183,7 +245,10 @@ class _SecondPass:
         where = f"{self.form.unit} {row.number}"
         if row.kind == "cut":
             self.cut = True
-            self.notes.append(f"{where}: the log ends within it; it was left out")
+            self.notes.append(f"{where}: the log ends within it; what may be cut was left out")
+            return
+        if row.kind == "damaged":
+            self._note_damage(row.error)
             return
         if row.kind != "point":
             if self.columns.counted == STEP:
@@ -202,7 +267,10 @@ class _SecondPass:
             step: int | None = self.positions
             self.positions += 1
         else:
+            damaged = self.damaged
             step = self._checked(whole_number, row, self.columns.step_column, where)
+            if self.damaged > damaged:
+                return
             self.last_step = self.last_step if step is None else step
         values = {}
         for column, signal in self.columns.signals.items():
@@ -221,13 +289,19 @@ class _SecondPass:
     def _checked(
         self, read: Callable[[Cell], Value | None], row: Row, column: str, where: str
     ) -> Value | None:
+        """What a cell holds. None if nothing was measured or the cell is damaged."""
         cell = row.cells.get(column)
         try:
             return read(cell)
         except ValueError as error:
-            raise RecordError(
+            self._note_damage(
                 f"{self.path}, {where}: column {column!r:.60} holds {cell!r:.60}; {error}"
-            ) from error
+            )
+            return None
+
+    def _note_damage(self, error: str) -> None:
+        self.damaged += 1
+        self.first_damage = self.first_damage or error
 
     def _note_total(self, cell: Cell) -> None:
         # If two totals differ, none of them is used, so a third one need not be kept.
@@ -235,8 +309,20 @@ class _SecondPass:
             self.totals.add(int(cell))
 
     def record(self) -> Record:
-        """The record, with a description of how the log was read in its provenance."""
+        """The record, with a description of how the log was read in its provenance.
+
+        Raises RecordError if more than MAX_DAMAGED_SHARE of the rows are damaged.
+        """
+        if self.damaged > MAX_DAMAGED_SHARE * self.scan.points:
+            raise RecordError(self.first_damage)
         series = self.merger.series()
+        self._drop_skipped_validations(series)
+        self._add_lost_losses(series)
+        if self.damaged:
+            first = self.first_damage.removeprefix(f"{self.path}, ")
+            self.notes.append(f"{self.damaged} damaged rows were left out; the first: {first}")
+        if self.ended:
+            self.notes.append(f"the log says that the run died: {self.ended.sentence}")
         if self.rows_without_step:
             self.notes.append(
                 f"{self.rows_without_step} rows have values but no "
@@ -257,11 +343,55 @@ class _SecondPass:
             "total_steps": total,
             "objective": objective(self.scan.filled),
             "metric_direction": dict(self.columns.metrics.directions) or None,
+            "ended": self.ended._asdict() if self.ended else None,
         }
         facts = {name: value for name, value in facts.items() if value is not None}
         # Steps may be counted from 0 or from 1, so the last step is total - 1 or total.
         ended = total is None or self.last_step is None or self.last_step >= total - 1
-        return record_of(series, facts, {"reader": reader}, complete=ended and not self.cut)
+        complete = ended and not self.cut and not self.ended
+        return record_of(series, facts, {"reader": reader}, complete)
+
+    def _drop_skipped_validations(self, series: dict[str, tuple[Steps, Column]]) -> None:
+        """Drop the validation losses that are 0 because no validation was run.
+
+        Programs such as Ultralytics write 0 until the first validation.
+        """
+        steps, values = series.get("val_loss", (np.empty(0, np.int64), np.empty(0)))
+        losses = series.get("loss", (steps, np.zeros(1)))[1]
+        measured = np.flatnonzero(values)
+        is_sum = any(
+            signal == "val_loss" and column in self.columns.sums
+            for column, signal in self.columns.signals.items()
+        )
+        skipped = int(measured[0]) if len(measured) else len(values) * is_sum
+        if skipped and (losses != 0).all():
+            series["val_loss"] = steps[skipped:], values[skipped:]
+            self.notes.append(
+                f"the validation loss is exactly 0 in the first {skipped} rows, which means that "
+                "no validation was run; they were left out"
+            )
+
+    def _add_lost_losses(self, series: dict[str, tuple[Steps, Column]]) -> None:
+        """Read the training loss as NaN where it is left out beside gradients that are NaN.
+
+        Megatron-LM prints no loss that is not finite, but the other columns of the row.
+        """
+        if not {"loss", "grad_norm"} <= series.keys() or not len(series["loss"][0]):
+            return
+        steps, losses = series["loss"]
+        norm_steps, norms = series["grad_norm"]
+        after = norm_steps > steps[-1]
+        if after.sum() >= MIN_LOST_LOSSES and np.isnan(norms[after]).all():
+            lost = norm_steps[after]
+            series["loss"] = (
+                np.concatenate([steps, lost]),
+                np.append(losses, np.full(len(lost), np.nan)),
+            )
+            self.notes.append(
+                f"from step {lost[0]} on, the rows have no loss and their gradient norm is NaN; "
+                "the loss was read as NaN, because some programs leave out a loss that is not "
+                "finite"
+            )
 
 
 def _metric_values(cells: Sequence[Cell]) -> tuple[Steps, Column]:

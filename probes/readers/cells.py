@@ -101,6 +101,23 @@ def number_or_gap(cell: Cell) -> float | None:
         return None
 
 
+def is_whole_number(text: str, above: str, quoted: bool = False) -> bool:
+    """Whether a number at the end of a file that has no final newline is surely not cut.
+
+    text    the number
+    above   the number in the same place of the line above
+    quoted  whether a closing quotation mark follows the number
+
+    A word such as NaN is whole. Another number is whole if it has as many digits behind its point
+    as the number above.
+    """
+    word = text.strip().lower()
+    if quoted or word in NONFINITE_WORDS:
+        return True
+    fractions = [re.sub(r"\d", "0", number.strip().partition(".")[2]) for number in (text, above)]
+    return bool(fractions[0]) and fractions[0] == fractions[1]
+
+
 def is_empty(cell: Cell) -> bool:
     """Whether a cell means that nothing was measured."""
     return cell is None or (isinstance(cell, str) and cell.strip().lower() in NOT_MEASURED)

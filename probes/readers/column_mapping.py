@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from probes.common.text import did_you_mean
 from probes.readers.column_names import (
+    BATCH,
+    BATCHES,
     EPOCH,
     NAMES,
     STEP,
@@ -26,6 +29,24 @@ from probes.record.metrics import Direction
 from probes.record.signals import signal_named
 
 POSITION = "position"
+COMPUTED_STEP = "epoch and batch"
+"""The name of the column of steps that are computed from epochs and batches."""
+
+
+@dataclass(frozen=True)
+class BatchSteps:
+    """The columns from which the steps are computed if each epoch counts its batches anew.
+
+    The step of batch i of n in an epoch is (epoch - first_epoch) * n + i.
+
+    epoch        the column of the epoch
+    batch        the column of i
+    first_epoch  the number of the first epoch of a run: 0 or 1
+    """
+
+    epoch: str
+    batch: str
+    first_epoch: int
 
 
 @dataclass(frozen=True)
@@ -39,6 +60,7 @@ class ColumnMapping:
     totals       the columns that state how many steps are planned
     ignored      the other columns
     sums         name of a column to add -> the columns whose sum it is, for a loss logged in parts
+    batches      how the steps are computed if each epoch counts its batches anew, else None
     notes        what the user should know about these choices, one sentence each
     """
 
@@ -49,6 +71,7 @@ class ColumnMapping:
     totals: tuple[str, ...]
     ignored: tuple[str, ...]
     sums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    batches: BatchSteps | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -127,6 +150,9 @@ def map_columns(
     step_column, counted = _step_column(free, scan)
     if given_step is not None:
         step_column, counted = given_step, STEP
+    batches = _batch_steps(free, scan) if step_column is None else None
+    if batches:
+        step_column, counted = COMPUTED_STEP, STEP
     signals = {column: signal for column, signal in given.items() if signal != STEP}
     signals |= _signals_by_name(free, signals)
     sums = {}
@@ -135,19 +161,25 @@ def map_columns(
             parts = tuple(loss_parts(free, split))
             if parts and signal not in signals.values():
                 sum_column = " + ".join(parts)
-                signals[sum_column], sums[sum_column] = signal, parts
+                signals[sum_column] = signal
+                if len(parts) > 1:
+                    sums[sum_column] = parts
     totals = tuple(column for column in free if role(column) == TOTAL) if counted == STEP else ()
     used = dict(signals) | dict.fromkeys(totals, TOTAL)
     used |= {part: f"a part of {signals[name]}" for name, parts in sums.items() for part in parts}
     used |= {} if step_column is None else {step_column: STEP}
+    used |= {batches.epoch: EPOCH, batches.batch: STEP} if batches else {}
     metrics = metric_columns(scan, used, directions)
     ignored = tuple(
-        column for column in scan.filled if column not in used and column not in metrics.sites
+        column
+        for column in scan.filled
+        if column not in used and column not in metrics.sites and column not in (BATCH, BATCHES)
     )
+    counted_things = {STEP: "steps", EPOCH: "epochs", POSITION: "rows"}[counted]
     why_rows_are_counted = [
-        f"{column!r:.60} {reason}, so rows are counted instead"
+        f"{column!r:.60} {reason}, so {counted_things} are counted instead"
         for column in free
-        if counted == POSITION and (reason := scan.why_not_steps(column))
+        if counted != STEP and role(column) == STEP and (reason := scan.why_not_steps(column))
     ]
     notes = (
         *why_rows_are_counted[:1],
@@ -158,25 +190,44 @@ def map_columns(
         ),
         *([metrics.note] if metrics.note else []),
     )
-    return ColumnMapping(step_column, counted, signals, metrics, totals, ignored, sums, notes)
+    return ColumnMapping(
+        step_column, counted, signals, metrics, totals, ignored, sums, batches, notes
+    )
 
 
 def _step_column(free: list[str], scan: ColumnScan) -> tuple[str | None, str]:
     """The column that counts the steps, and what it counts.
 
-    Of the columns named like a step, the one with the most values is taken. Without one, the epochs
-    are taken if they can count the steps, and otherwise the positions of the rows.
+    Of the columns named like a step, those that do not stay the same in many rows come first, and
+    then the one with the most values is taken. Without one, the epochs are taken if they can count
+    the steps, then the batches that a progress bar counts through the whole run, and otherwise the
+    positions of the rows.
     """
     candidates = [column for column in free if scan.why_not_steps(column) is None]
     ranked = [
-        (-scan.filled[column], place, column)
+        (scan.repeats_often(column), -scan.filled[column], place, column)
         for column in candidates
         if (place := rank(column, STEP)) is not None
     ]
     if ranked:
-        return min(ranked)[2], STEP
+        return min(ranked)[3], STEP
     epochs = [column for column in free if role(column) == EPOCH]
-    return (epochs[0], EPOCH) if epochs and scan.epochs_can_count else (None, POSITION)
+    if epochs and scan.epochs_can_count:
+        return epochs[0], EPOCH
+    batch = scan.step_columns.get(BATCH)
+    if batch and batch.rows == scan.loss_rows and batch.rises and not batch.falls:
+        return BATCH, STEP
+    return None, POSITION
+
+
+def _batch_steps(free: Iterable[str], scan: ColumnScan) -> BatchSteps | None:
+    """How to compute steps from epochs and the batches in them; None if the log lacks either."""
+    epochs = [column for column in free if role(column) == EPOCH]
+    for column, found in scan.step_columns.items():
+        is_complete = found.rows == scan.loss_rows and BATCHES in scan.filled
+        if epochs and is_complete and found.restarts_each_epoch and scan.first_epoch < inf:
+            return BatchSteps(epochs[0], column, 0 if scan.first_epoch <= 0 else 1)
+    return None
 
 
 def _signals_by_name(free: Iterable[str], given: Mapping[str, str]) -> dict[str, str]:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from probes.record import REINFORCEMENT
+from probes.record import ADVERSARIAL, REINFORCEMENT
 
 STEP, EPOCH, TOTAL = "step", "epoch", "total_steps"
 """Roles of columns that are not signals: they count steps, count epochs, or state how many steps
 are planned."""
+BATCH, BATCHES = "batch in the epoch", "batches in an epoch"
+"""Columns that the reader of printed lines adds: what `[50/938]` says."""
 LOSSES = frozenset({"loss", "train_loss", "val_loss"})
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     STEP: (
         "step", "global_step", "current_steps", "current_step", "trainer_global_step",
         "train_global_step", "steps", "train_step", "iteration", "iter", "iters", "num_updates",
-        "train_num_updates", "valid_num_updates", "update", "batch_step",
+        "train_num_updates", "valid_num_updates", "update", "batch_step", "iter_num", "itr",
+        "n_updates", "updates", "up",
     ),
-    EPOCH: ("epoch", "epochs", "current_epoch", "train_epoch"),
+    EPOCH: ("epoch", "epochs", "current_epoch", "train_epoch", "ep"),
     TOTAL: ("total_steps", "max_steps"),
     "loss": (
         "loss", "train_loss_step", "training_loss_step", "loss_step", "batch_loss",
@@ -28,7 +31,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "avg_train_loss", "train_mean_loss", "mean_train_loss", "tr_loss", "average_loss",
         "running_loss", "lm_loss", "losses", "train_losses", "training_losses", "nll_loss",
         "train_nll_loss", "mse_loss", "train_mse_loss", "ce_loss", "train_ce_loss", "bce_loss",
-        "train_bce_loss",
+        "train_bce_loss", "l_pix", "rmse_trn",
     ),
     "train_loss": (
         "train_loss", "training_loss", "loss_train", "train_loss_epoch", "loss_epoch",
@@ -43,10 +46,11 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "val_running_loss", "val_losses", "valid_losses", "validation_losses", "eval_losses",
         "val_nll_loss", "valid_nll_loss", "val_mse_loss", "val_ce_loss", "val_bce_loss",
         "eval_*_loss", "test_loss", "loss_test", "test_avg_loss", "avg_test_loss", "test_losses",
+        "rmse_val",
     ),
     "lr": (
         "lr", "learning_rate", "train_lr", "train_learning_rate", "optimizer_lr",
-        "epoch_learning_rate", "epoch_lr", "lr_*", "lr0", "x_lr0",
+        "epoch_learning_rate", "epoch_lr", "lr_*", "lr0", "x_lr0", "l_r",
     ),
     "grad_norm": (
         "grad_norm", "gradient_norm", "train_grad_norm", "train_gradient_norm", "total_grad_norm",
@@ -83,6 +87,34 @@ PREFERENCE_NAMES = (
 )  # fmt: skip
 """Names of preference learning (Rafailov et al. 2023) and of reward models (TRL logs a
 `mean_reward` and a `margin`). Such runs log rewards, but minimise an ordinary loss."""
+NEUTRAL_WORDS = frozenset({
+    "avg", "avr", "ave", "average", "mean", "total", "overall", "running", "smooth", "smoothed",
+    "ema", "current", "curr", "cur", "epoch", "batch", "minibatch", "step", "iter", "iteration",
+    "main",
+})  # fmt: skip
+"""Words that may stand in the name of a loss or of a rate and do not change what it is."""
+TRAIN_WORDS = frozenset({"train", "training", "trainer", "trn", "tr"})
+VAL_WORDS = frozenset({"val", "valid", "validation", "vali", "eval", "evaluation", "dev", "test"})
+LOSS_WORDS = frozenset({"loss", "losses", "cost", "xent", "crossentropy", "nll"})
+KINDS_OF_LOSS = frozenset({"lm", "nll", "ce", "bce", "mse", "crossentropy"})
+"""Words in front of `loss` that say which function of the error it is."""
+RATE_WORDS = frozenset({"lr", "learningrate"})
+OPTIMIZER_WORDS = frozenset({"optimizer", "optim", "opt"})
+STEP_WORDS = frozenset({"step", "iteration", "iter", "itr", "update"})
+COUNTER_PREFIXES = TRAIN_WORDS | {"global", "current", "cur", "curr"}
+"""Words that may stand in front of `step` or `epoch` and do not change what it counts."""
+NETWORKS = (
+    frozenset({"d", "dis", "disc", "discriminator", "critic"}),
+    frozenset({"g", "gen", "generator"}),
+)
+"""Words for the two networks of a GAN. A log with a loss for each of them is adversarial."""
+PIPELINE_PARTS = (
+    "ner", "tagger", "parser", "morphologizer", "senter", "lemmatizer", "trainable_lemmatizer",
+    "spancat", "spancat_singlelabel", "span_finder", "entity_linker", "textcat",
+    "textcat_multilabel", "coref",
+)  # fmt: skip
+"""Components of a spaCy pipeline whose losses are minimised together. The loss of `tok2vec` and of
+`transformer` is the size of a gradient that they receive, so it is no part of the sum."""
 YOLO_PARTS = ("box", "obj", "cls", "dfl", "seg", "pose", "kobj", "angle")
 """Parts of YOLO's loss. YOLO logs each part multiplied by its weight and minimises their sum."""
 RUN_SEPARATOR = " - "
@@ -112,11 +144,38 @@ def role(column: str) -> str | None:
 def rank(column: str, role: str) -> int | None:
     """The position of the column's name among the names of a role, 0 for the best name.
 
-    None if the name is not among them.
+    A name that is not among them, but consists of the role and of words that do not change it, such
+    as `smoothed training loss`, comes after all names of the table: the fewer words, the better.
+    None for any other name.
     """
     name = normalized(column)
     places = (place for place, pattern in enumerate(NAMES[role]) if matches(name, pattern))
-    return next(places, None)
+    place = next(places, None)
+    if place is None and _role_by_words(name) == role:
+        return len(NAMES[role]) + name.count("_")
+    return place
+
+
+@lru_cache(maxsize=CACHED_NAMES)
+def _role_by_words(name: str) -> str | None:
+    """The role of a normalized name by its words, for names that NAMES does not list."""
+    name = name.replace("cross_entropy", "crossentropy").replace("learning_rate", "learningrate")
+    words = frozenset(name.split("_"))
+    if words & LOSS_WORDS:
+        # `batch_cost` is a time in seconds in the logs of Paddle.
+        is_time = "cost" in words and words & {"batch", "minibatch", "step", "iter", "iteration"}
+        others = words - LOSS_WORDS - NEUTRAL_WORDS - KINDS_OF_LOSS
+        # Lightning's `val_loss_step` is the loss of one batch of an evaluation.
+        is_batch = words & VAL_WORDS and words & {"batch", "minibatch", "step", "iter", "iteration"}
+        if is_time or is_batch or not others <= TRAIN_WORDS | VAL_WORDS:
+            return None
+        return "val_loss" if others & VAL_WORDS else "loss"
+    if words & RATE_WORDS:
+        others = words - RATE_WORDS - NEUTRAL_WORDS - TRAIN_WORDS - OPTIMIZER_WORDS
+        return None if others else "lr"
+    if words - COUNTER_PREFIXES <= STEP_WORDS and len(words & STEP_WORDS) == 1:
+        return STEP
+    return EPOCH if words - COUNTER_PREFIXES == {"epoch"} else None
 
 
 def matches(name: str, pattern: str) -> bool:
@@ -140,27 +199,54 @@ def matches(name: str, pattern: str) -> bool:
 
 
 def loss_parts(columns: Iterable[str], split: str) -> list[str]:
-    """The columns with the parts of YOLO's loss, such as `train/box_loss` and `train/cls_loss`.
+    """The columns with the parts of a loss that is logged in parts.
 
-    split  "train" or "val", the beginning of the normalized names
+    split  "train" or "val"
 
-    Empty if there is only one such column, or if the split has any other partial loss. The losses
-    of the two networks of a GAN, for example, have no meaningful sum.
+    The parts of YOLO's loss, such as `train/box_loss` and `train/cls_loss`, if the split has at
+    least two of them and no other partial loss; the losses of a spaCy pipeline; and the losses of
+    a GAN, whose sum tells nothing but whether they are finite. Empty for any other log.
     """
+    columns = list(columns)
     found = [column for column in columns if matches(normalized(column), f"{split}_*_loss")]
     known = {f"{split}_{part}_loss" for part in YOLO_PARTS}
-    return found if len(found) > 1 and known.issuperset(map(normalized, found)) else []
+    if len(found) > 1 and known.issuperset(map(normalized, found)):
+        return found
+    if split != "train":
+        return []
+    pipeline = {f"loss_{part}" for part in PIPELINE_PARTS}
+    found = [column for column in columns if normalized(column) in pipeline]
+    return found or adversarial_losses(columns)
+
+
+def partial_losses(columns: Iterable[str]) -> list[str]:
+    """The columns named like a part of a loss, such as `loss_kl` or `cls_loss`."""
+    names = ((column, normalized(column)) for column in columns)
+    return [name for name, own in names if matches(own, "loss_*") or matches(own, "*_loss")]
+
+
+def adversarial_losses(columns: Iterable[str]) -> list[str]:
+    """The partial losses of a log with a loss for each of the two networks of a GAN, else []."""
+    parts = partial_losses(columns)
+    words = [set(normalized(column).split("_")) for column in parts]
+    is_adversarial = all(any(own & network for own in words) for network in NETWORKS)
+    return parts if is_adversarial else []
 
 
 def objective(columns: Iterable[str]) -> str | None:
     """The objective of the run, as far as its columns show it.
 
-    REINFORCEMENT if a policy was trained, so that rules about a loss do not apply; else None.
+    REINFORCEMENT if a policy was trained, ADVERSARIAL if only the losses of the networks of a GAN
+    were logged. In both cases rules about a loss do not apply. Else None.
     """
+    columns = list(columns)
     names = [normalized(column) for column in columns]
     hints = sum(_any_matches(names, patterns) for patterns in POLICY_HINTS)
     policy = _any_matches(names, POLICY_NAMES) or hints >= 2
-    return REINFORCEMENT if policy and not _any_matches(names, PREFERENCE_NAMES) else None
+    if policy and not _any_matches(names, PREFERENCE_NAMES):
+        return REINFORCEMENT
+    has_loss = any(role(column) in LOSSES for column in columns)
+    return ADVERSARIAL if not has_loss and adversarial_losses(columns) else None
 
 
 def _any_matches(names: Iterable[str], patterns: Iterable[str]) -> bool:

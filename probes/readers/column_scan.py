@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from probes.readers.base import Block, Piece, Row
-from probes.readers.cells import is_empty, is_number, numbers_in, whole_number
-from probes.readers.column_names import EPOCH, LOSSES, STEP, role
+from probes.readers.cells import is_empty, is_number, number_or_gap, numbers_in, whole_number
+from probes.readers.column_names import BATCH, EPOCH, LOSSES, STEP, role
 from probes.record import Column
 
+MIN_FILLED_SHARE = 0.5
+"""A column counts steps only if it is in at least this share of the rows with a training loss."""
+MAX_REPEATS = 1 / 3
+"""A column whose value is repeated in more than this share of the rows counts steps only if no
+other column does."""
 MAX_COLUMNS = 10_000
 """Maximum number of columns that are read. Further ones are dropped, so that a log with new names
 in every row does not fill the memory."""
@@ -27,6 +32,8 @@ class StepColumn:
     falls_otherwise   whether the value has fallen between other rows, as it does in a resumed run
     epoch_rises       whether the epoch has risen between two rows
     excess_fractions  number of fractional values minus number of whole values
+    rows              number of rows so far
+    repeats           number of rows whose value is the same as in the row before
     """
 
     last_value: float = -np.inf
@@ -36,12 +43,16 @@ class StepColumn:
     falls_otherwise: bool = False
     epoch_rises: bool = False
     excess_fractions: int = 0
+    rows: int = 0
+    repeats: int = 0
 
     def extend(self, values: Column, epochs: Column) -> None:
         """Add more rows: their values, and their epochs (NaN if a row has none): [n], [n]."""
         self.excess_fractions += 2 * int((values != np.trunc(values)).sum()) - len(values)
         values = np.concatenate([[self.last_value], values])
         epochs = np.concatenate([[self.last_epoch], epochs])
+        self.rows += len(values) - 1
+        self.repeats += int((values[1:] == values[:-1]).sum())
         fell, rose = values[1:] < values[:-1], values[1:] > values[:-1]
         new_epoch = epochs[1:] > epochs[:-1]
         self.falls_with_epoch |= bool((fell & new_epoch).any())
@@ -57,13 +68,23 @@ class StepColumn:
         return self.falls_with_epoch and not self.falls_otherwise
 
     @property
+    def falls(self) -> bool:
+        """Whether the value has ever fallen."""
+        return self.falls_with_epoch or self.falls_otherwise
+
+    @property
+    def counts_other_things(self) -> bool:
+        """Whether the value stays the same in many rows, as the count of updates does in rows of
+        single batches if several batches make an update."""
+        return self.repeats > MAX_REPEATS * self.rows
+
+    @property
     def is_constant(self) -> bool:
         """Whether the value never changes although the epoch does.
 
         Such a column may state the number of steps in an epoch.
         """
-        changes = self.rises or self.falls_with_epoch or self.falls_otherwise
-        return self.epoch_rises and not changes
+        return self.epoch_rises and not (self.rises or self.falls)
 
     @property
     def is_fractional(self) -> bool:
@@ -78,9 +99,13 @@ class ColumnScan:
     filled            column -> number of points in which it is not empty
     numeric           columns whose first entry is a number
     points            number of points of the curves
-    epochs_can_count  whether epochs can count the steps: no column is named like a step, epochs are
-                      whole numbers, and each loss occurs at most once in an epoch
-    step_columns      column named like a step -> how its values change between rows with a loss
+    epochs_can_count  whether epochs can count the steps: epochs are whole numbers, and each loss
+                      occurs at most once in an epoch
+    step_columns      column named like a step, or BATCH -> how its values change between the rows
+                      with a training loss
+    val_step_columns  the same for the other rows with a loss
+    loss_rows         number of rows with a training loss
+    first_epoch       the lowest epoch; infinity if there is none
     """
 
     filled: dict[str, int] = field(default_factory=dict)
@@ -88,6 +113,9 @@ class ColumnScan:
     points: int = 0
     epochs_can_count: bool = True
     step_columns: dict[str, StepColumn] = field(default_factory=dict)
+    val_step_columns: dict[str, StepColumn] = field(default_factory=dict)
+    loss_rows: int = 0
+    first_epoch: float = np.inf
     _epoch: int | None = None
     _losses_in_epoch: set[str] = field(default_factory=set)
 
@@ -110,14 +138,24 @@ class ColumnScan:
                     self.filled[name] += count
         self.points += len(piece.numbers)
 
+    def repeats_often(self, column: str) -> bool:
+        """Whether a column that is named like a step stays the same in many rows."""
+        found = self.step_columns.get(column)
+        return found is not None and found.counts_other_things
+
     def why_not_steps(self, column: str) -> str | None:
         """The reason why a column that is named like a step does not count the steps of the run.
 
         It completes a sentence that begins with the column's name. None if there is no reason.
         """
         found = self.step_columns.get(column)
+        if found is None and role(column) == STEP and self.loss_rows and column in self.filled:
+            found = StepColumn()  # it is only in rows of evaluations
+        found = found or self.val_step_columns.get(column)
         if found is None:
             return None
+        if found.rows < MIN_FILLED_SHARE * self.loss_rows:
+            return f"is in only {found.rows} of {self.loss_rows} rows with a training loss"
         if found.is_constant:
             return "is the same in every row"
         if found.restarts_each_epoch:
@@ -127,25 +165,39 @@ class ColumnScan:
     def _add_step_columns(self, block: Block) -> None:
         """Add the rows with a loss to the columns that are named like a step.
 
-        In other rows, such as those of an evaluation, the same column may count something else.
+        In rows without a training loss the same column may count something else.
         """
         epochs = np.full(len(block.numbers), np.nan)
         has_loss = np.zeros(len(block.numbers), dtype=bool)
+        has_val_loss = has_loss.copy()
         step_columns = {}
         for name, cells in block.columns.items():
             column_role = role(name)
-            if column_role in (EPOCH, STEP, *LOSSES) and (found := numbers_in(cells)):
+            is_counter = column_role in (EPOCH, STEP) or name == BATCH
+            if is_counter or column_role in LOSSES:
+                found = numbers_in(cells) or numbers_in(list(map(number_or_gap, cells)))
+                if found is None:
+                    continue
                 positions, values = found
                 if column_role == EPOCH:
                     epochs[positions] = values
-                elif column_role == STEP:
+                elif is_counter:
                     step_columns[name] = found
+                elif column_role == "val_loss":
+                    has_val_loss[positions] = True
                 else:
                     has_loss[positions] = True
+        self.loss_rows += int(has_loss.sum())
+        if (counted := epochs[~np.isnan(epochs)]).size:
+            self.first_epoch = min(self.first_epoch, float(counted.min()))
         for name, (positions, values) in step_columns.items():
-            in_loss_row = has_loss[positions]
-            column = self.step_columns.setdefault(name, StepColumn())
-            column.extend(values[in_loss_row], epochs[positions[in_loss_row]])
+            for columns, is_row in (
+                (self.step_columns, has_loss),
+                (self.val_step_columns, has_val_loss & ~has_loss),
+            ):
+                if (used := is_row[positions]).any():
+                    column = columns.setdefault(name, StepColumn())
+                    column.extend(values[used], epochs[positions[used]])
 
     def _add_row(self, row: Row) -> None:
         for column, cell in row.cells.items():
@@ -157,7 +209,6 @@ class ColumnScan:
                 self.filled[column] = 0
                 if is_number(cell):
                     self.numeric.add(column)
-                    self.epochs_can_count &= role(column) != STEP
             self.filled[column] += 1
         if self.epochs_can_count:
             self.epochs_can_count = self._epoch_is_new(row)

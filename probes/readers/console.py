@@ -9,27 +9,46 @@ number, so a line is read by that:
     | lm loss: 2.3E+00 |
     938/938 - 2s - loss: 2.3 - val_loss: 2.1
 
-All other output is skipped.
+Tables with a line of names above the numbers are read by `printed_table`, and sentences which say
+that the run died by `run_end`. All other output is skipped.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
-from probes.readers.base import Format, Piece, Row, blocks_from_rows, row_of
+from probes.readers.base import (
+    Ended,
+    Format,
+    Note,
+    Piece,
+    Row,
+    blocks_from_rows,
+    is_summary,
+    row_of,
+)
 from probes.readers.column_names import (
+    BATCH,
+    BATCHES,
+    CACHED_NAMES,
     EPOCH,
     LOSSES,
     STEP,
-    normalized,
-    rank,
+    loss_parts,
+    partial_losses,
     role,
 )
-from probes.readers.line_batches import BOM, batches
-from probes.record.metrics import direction_of
+from probes.readers.line_batches import BOM, UNDECODABLE, batches, utf8_chunks
+from probes.readers.named_numbers import MAX_NAME_LENGTH, cells_in, names_before_numbers
+from probes.readers.printed_table import PrintedTable
+from probes.readers.run_end import run_end
 
 MIN_LOSS_LINES = 3
 """A search of a folder accepts only files with at least this many lines with a loss, because notes
@@ -39,117 +58,315 @@ LOG_SUFFIXES = frozenset({"", ".log", ".txt", ".out", ".err", ".stdout", ".stder
 losses and numbers as well."""
 ROW_SIGNALS = LOSSES | {"lr", "grad_norm"}
 """A line with a number for one of these signals is a row."""
-MAX_NAME_LENGTH = 100
-"""The name of a number is searched in at most this many characters in front of it."""
+SURVEYED_ROWS = 200
+"""This many rows at the beginning of a log decide how its rows are read."""
+MAX_BAR_LINES = 10
+"""The redraws of a progress bar are points if the log has at most this many lines with a loss."""
+SEARCHED_BYTES = 33_554_432
+"""The first line with a loss is searched in this many bytes at the beginning of a file."""
+MAX_FORMS = 100
+"""Number of different forms of lines that are kept to tell whether a last line is cut."""
+MAX_LISTED_NAMES = 30
+MAX_LISTED_WORDS = 4
+"""The message for a log without a loss lists up to this many names of up to this many words."""
 
-_MAY_HOLD_A_ROW = re.compile(r"loss|epoch|\blr\b|learning|norm", re.IGNORECASE)
+ROW_HINTS = (
+    "loss", "epoch", "lr", "learning", "norm", "cost", "xent", "entropy", "nll", "l_pix", "l.r.",
+)  # fmt: skip
+"""A line that is read has one of these words, in lower case. Searching them is faster than a
+regular expression."""
 _OVERWRITTEN = re.compile(r"[\r\b]+")
 """Control characters with which a progress bar goes back in its line to overwrite it."""
-_NOISE = re.compile(
-    r"\x1b\[[0-9;]*[A-Za-z]|\b(?:tensor|np\.float\d+)\(|(?<=\w)\((?:train|val|test|eval)\)"
+_STEP_AND_RATE = re.compile(r"\[(\d{1,15}), (\d\.\d+(?:e-\d+)?)\]\s*$")
+"""A line of VITS and RVC, which ends with the step and the learning rate without their names."""
+_CODE = re.compile(
+    r"\s*(?:(?:def|class|if|elif|for|while|return|import|from|print|assert|with|self|parser)\b"
+    r"|[@#]|[A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_][\w.]*)*\s*[-+*/]?=\s)"
 )
-"""Text to skip: codes for colours, the type around a number (`tensor(2.5)`), and the mode of a
-program behind a name (`loss(train)`)."""
-_NUMBER = re.compile(
-    r"(?<![\w.@])[-+]?(?:(?:\d++\.?+\d*+|\.\d++)(?:e[-+]?\d++)?|nan|inf(?:inity)?)(?![\w.]*\w)",
-    re.IGNORECASE,
-)
-_OF_TOTAL = re.compile(r" ?/ ?([1-9]\d*)(?![\w.])")
-"""Follows the number of right answers in `Accuracy: 9850/10000`."""
-_BEFORE_NUMBER = re.compile(r"(?: is)?([\s:='\"\[(]*)$")
-_NAME = re.compile(r"[A-Za-z](?:(?! - |  )[^,;|(){}\[\]<>'\"\t])*$")
-_SPLIT = re.compile(
-    r"\b(?:train|training|val|valid|validation|eval|evaluation|dev|test)\b", re.IGNORECASE
-)
+"""The beginning of a line of source code: a keyword, a comment or an assignment."""
+_CLOSED = tuple(")]}|")
+"""A last line that ends with one of these characters is not cut."""
+
+
+class _Line(NamedTuple):
+    """A line with numbers of a row.
+
+    number   its number in the file
+    cells    the numbers in it
+    counts   the last step, epoch and batch in front of it, by their names
+    redraws  the states of a progress bar in it
+    is_code  whether it looks like source code
+    """
+
+    number: int
+    cells: dict[str, float]
+    counts: dict[str, float]
+    redraws: list[str]
+    is_code: bool
+
+    @property
+    def has_loss(self) -> bool:
+        return any(role(name) in LOSSES for name in self.cells)
+
+    def row(self) -> Row:
+        return row_of(self.number, self.counts | self.cells)
 
 
 def recognises(head: bytes) -> bool:
-    """Whether any line has the name of a loss and its number."""
-    if b"\0" in head:
-        return False
-    lines = head.removeprefix(BOM).decode(errors="replace").split("\n")
-    return any(role(name) in LOSSES for row in _rows(1, lines, {}) for name in row.cells)
+    """Whether any line has the name of a loss and its number, or the parts of a loss."""
+    return _recognised(head, frozenset())
 
 
-def pieces(path: Path) -> Iterator[Piece]:
-    """One row per line with a loss, a learning rate or a gradient norm.
+def printed_format(path: Path, mapped: Collection[str] = ()) -> Format | None:
+    """The format for a file in which the known names are not in the head.
 
-    A last line without its newline is a row of kind "cut". Raises RecordError for a line that is
-    not text.
+    mapped  names of numbers that the user wants to be read
+
+    The first line with a loss, or with a mapped name, is searched in the first SEARCHED_BYTES.
+    None if there is no such line or the file is not text.
     """
-    counts: dict[str, float] = {}
-    yield from blocks_from_rows(
-        row if batch.whole else Row(row.number, {}, "cut")
-        for batch in batches(path)
-        for row in _rows(batch.first, batch.lines, counts)
+    read_bytes, rest = 0, b""
+    for chunk in utf8_chunks(path):
+        if b"\0" in chunk or read_bytes > SEARCHED_BYTES:
+            return None
+        if _recognised(rest + chunk, frozenset(mapped)):
+            return replace(FORMAT, pieces=partial(pieces, mapped=frozenset(mapped)))
+        read_bytes += len(chunk)
+        rest = chunk.rpartition(b"\n")[2][-MAX_NAME_LENGTH:]
+    return None
+
+
+def names_in(head: bytes) -> list[str]:
+    """The names in front of numbers in a text, the most frequent first, for an error message."""
+    counts: dict[str, int] = {}
+    if b"\0" not in head:
+        for line in head.decode(errors="replace").splitlines():
+            for name in names_before_numbers(line):
+                if len(name.split()) <= MAX_LISTED_WORDS:
+                    counts[name] = counts.get(name, 0) + 1
+    return sorted(counts, key=lambda name: -counts[name])[:MAX_LISTED_NAMES]
+
+
+def pieces(path: Path, mapped: frozenset[str] = frozenset()) -> Iterator[Piece]:
+    """One row per line with a loss, a learning rate, a gradient norm or a mapped name.
+
+    A last line without its newline is a row of kind "cut" unless its form shows that it is whole.
+    """
+    yield from blocks_from_rows(_rows(path, mapped))
+
+
+def _recognised(text: bytes, mapped: frozenset[str]) -> bool:
+    if b"\0" in text:
+        return False
+    parser = _Parser(mapped)
+    lines = text.removeprefix(BOM).decode(errors="replace").split("\n")
+    found = (line for line in parser.lines(1, lines) if isinstance(line, _Line))
+    return any(
+        line.has_loss or mapped & line.cells.keys() or loss_parts(line.cells, "train")
+        for line in found
     )
 
 
-def _rows(first: int, lines: list[str], counts: dict[str, float]) -> Iterator[Row]:
-    """The rows in some lines. A row without an epoch or a step gets the last one printed before it.
+def _rows(path: Path, mapped: frozenset[str]) -> Iterator[Row | Note | Ended]:
+    """The rows of a log. Its first rows decide which lines are rows.
 
-    first   number of the first line
-    counts  the last epoch and the last step, by the names EPOCH and STEP; it is updated
-
-    An epoch is often printed on a line of its own, and an evaluation after the step that it belongs
-    to. A step is only remembered if its line is a row: in other lines it may be a setting.
+    - Lines with parts of a loss are rows only if no line has a loss.
+    - Source code and settings above the first loss are no rows.
+    - The redraws of a progress bar are rows if the log has few lines with a loss and the bar does
+      not begin again in each.
     """
-    for number, line in enumerate(lines, first):
-        if not _MAY_HOLD_A_ROW.search(line):
+    parser = _Parser(mapped)
+    found = (
+        line
+        for batch in batches(path, redrawn=True)
+        for line in parser.lines(batch.first, batch.lines, batch.whole)
+    )
+    survey = list(islice(found, SURVEYED_ROWS))
+    lines = [line for line in survey if isinstance(line, _Line)]
+    forms = Counter(frozenset(line.cells) for line in lines)
+    with_loss = [
+        line
+        for line in lines
+        if line.has_loss and not (line.is_code and forms[frozenset(line.cells)] < MIN_LOSS_LINES)
+    ]
+    is_log = len(with_loss) >= MIN_LOSS_LINES
+    first = with_loss[0].number if is_log else 0
+    are_points = len(survey) < SURVEYED_ROWS and _bar_goes_on(with_loss)
+    for line in chain(survey, found):
+        if not isinstance(line, _Line):
+            yield line
             continue
-        # If a progress bar overwrote the line, its last state with any cells is read.
-        is_overwritten = "\r" in line or "\b" in line
-        states = reversed(_OVERWRITTEN.split(line)) if is_overwritten else [line]
-        cells = next((cells for state in states if (cells := _cells(state))), {})
-        is_row = any(role(name) in ROW_SIGNALS for name in cells)
-        if EPOCH in cells:
-            counts[EPOCH] = cells[EPOCH]
-        if is_row and STEP in cells:
-            counts[STEP] = cells[STEP]
-        if is_row:
-            yield row_of(number, counts | cells)
-
-
-def _cells(text: str) -> dict[str, float]:
-    """Name -> the first number with that name. The step and the epoch are named STEP and EPOCH."""
-    cells: dict[str, float] = {}
-    steps: list[tuple[int, float]] = []
-    for name, value in _named_numbers(_NOISE.sub(" ", text)):
-        its_role = role(name)
-        if its_role == STEP:
-            steps += [(rank(name, STEP) or 0, value)] if value.is_integer() else []
+        is_row = not with_loss or _is_row(line.cells) or mapped & line.cells.keys()
+        has_counter = bool({STEP, EPOCH} & (line.counts.keys() | line.cells.keys()))
+        if not is_row or (line.number < first and (line.is_code or not has_counter)):
+            continue
+        if are_points and line.redraws:
+            yield from _redraws(line, mapped)
         else:
-            cells.setdefault(EPOCH if its_role == EPOCH else name, value)
-    return cells | ({STEP: min(steps)[1]} if steps else {})
+            yield line.row()
+    if parser.undecodable:
+        yield Note(
+            f"{parser.undecodable} lines have bytes that are not UTF-8 text; numbers beside such "
+            "bytes were not read"
+        )
 
 
-def _named_numbers(text: str) -> Iterator[tuple[str, float]]:
-    """Name and value of each number in a text that has a name.
+def _bar_goes_on(lines: list[_Line]) -> bool:
+    """Whether the redraws in the few lines of a log are the points of one progress bar."""
+    if len(lines) > MAX_BAR_LINES or not any(line.redraws for line in lines):
+        return False
+    last = 0.0
+    for line in lines:
+        bar = [cells_in(state).get(BATCH) for state in line.redraws]
+        if not bar or bar[0] is None or bar[-1] is None or bar[0] < last:
+            return False
+        last = bar[-1]
+    return True
 
-    A `loss` after a word for an evaluation, such as `val` or `test`, gets the prefix `val_`, and so
-    does a metric. A metric that is printed as a number out of a total is their ratio.
+
+def _redraws(line: _Line, mapped: frozenset[str]) -> Iterator[Row]:
+    previous: dict[str, float] = {}
+    for state in line.redraws:
+        cells = cells_in(state, mapped)
+        if cells != previous and _is_row(cells):
+            yield row_of(line.number, line.counts | cells)
+        previous = cells
+
+
+class _Kind(NamedTuple):
+    """What the names of the cells of a line say.
+
+    is_row         whether it has a loss, a learning rate or a gradient norm
+    is_part        whether it has a part of a loss
+    is_evaluation  whether it has a validation loss and no training loss
+    is_summary     whether it is the summary of a run
+    counters       the names of its steps and batches
     """
-    end = 0
-    splits = [(word.start(), word[0].lower().startswith("train")) for word in _SPLIT.finditer(text)]
-    for found in _NUMBER.finditer(text):
-        between = text[max(end, found.start() - MAX_NAME_LENGTH) : found.start()]
-        end = found.end()
-        tail = _BEFORE_NUMBER.search(between)
-        named = _NAME.search(between[: tail.start()]) if tail else None
-        if not tail or not tail[0] or not named:
-            continue
-        name = named[0].strip()
-        name = name if role(name) else name.rpartition(":")[2].strip()
-        is_metric = direction_of(name) is not None
-        if not role(name) and not is_metric and not {":", "="} & set(tail[1]):
-            continue
-        is_loss = role(name) == "loss" and "train" not in normalized(name)
-        if is_loss or (is_metric and not _SPLIT.search(name.replace("_", " "))):
-            before = bisect_left(splits, (found.start(),))
-            if before and not splits[before - 1][1]:
-                name = f"val_{normalized(name)}" if is_loss else f"val_{name}"
-        total = _OF_TOTAL.match(text, found.end()) if is_metric else None
-        yield name, float(found[0]) / (float(total[1]) if total else 1)
+
+    is_row: bool
+    is_part: bool
+    is_evaluation: bool
+    is_summary: bool
+    counters: tuple[str, ...]
+
+
+@lru_cache(maxsize=CACHED_NAMES)
+def _kind(names: tuple[str, ...]) -> _Kind:
+    roles = {role(name) for name in names}
+    return _Kind(
+        _is_row(names),
+        bool(partial_losses(names)),
+        "val_loss" in roles and not {"loss", "train_loss"} & roles,
+        is_summary(dict.fromkeys(names, 0.0)),
+        tuple(name for name in names if role(name) == STEP or name in (BATCH, BATCHES)),
+    )
+
+
+@dataclass
+class _Parser:
+    """Finds the lines with numbers of a row, and keeps what the lines above said.
+
+    mapped       names of numbers that the user wants to be read
+    counts       the last epoch, step and batch, by their names. An epoch is often printed on a line
+                 of its own, and an evaluation after the step that it belongs to. A step is only
+                 kept if its line is a row: in other lines it may be a setting.
+    undecodable  number of lines with bytes that are not text
+    """
+
+    mapped: frozenset[str]
+    counts: dict[str, float] = field(default_factory=dict)
+    undecodable: int = 0
+    _table: PrintedTable = field(default_factory=PrintedTable)
+    _forms: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    def lines(
+        self, first: int, lines: list[str], whole: bool = True
+    ) -> Iterator[_Line | Row | Ended]:
+        """The lines with numbers of a row, the sentences that say that the run died, and a row of
+        kind "cut" for a last line that is cut.
+
+        first  number of the first line
+        whole  whether each line ends with a newline
+        """
+        for number, line in enumerate(lines, first):
+            if UNDECODABLE in line:
+                self.undecodable += 1
+            cells = self._table.cells(line)
+            redraws: list[str] = []
+            if not cells:
+                lowered = line.lower()
+                if line.endswith("]") and (rate := _STEP_AND_RATE.search(line)):
+                    cells = {STEP: float(rate[1]), "lr": float(rate[2])}
+                elif self.mapped or any(hint in lowered for hint in ROW_HINTS):
+                    if "\r" in line or "\b" in line:
+                        redraws = [state for state in _OVERWRITTEN.split(line) if state.strip()]
+                    states = reversed(redraws) if redraws else [line]
+                    found = (cells for text in states if (cells := cells_in(text, self.mapped)))
+                    cells = next(found, {})
+            is_counted = STEP in cells or EPOCH in cells or BATCH in cells
+            is_row = is_counted and _kind(tuple(cells)).is_row
+            if not is_row and not redraws and (end := run_end(line)):
+                yield end
+            elif cells:
+                yield from self._line(number, line, cells, redraws, whole)
+
+    def _line(
+        self, number: int, line: str, cells: dict[str, float], redraws: list[str], whole: bool
+    ) -> Iterator[_Line | Row]:
+        if EPOCH in cells:
+            self.counts[EPOCH] = cells[EPOCH]
+        kind = _kind(tuple(cells))
+        if not (kind.is_row or kind.is_part or self.mapped & cells.keys()):
+            return
+        if not whole and not self._is_whole(line, cells):
+            yield Row(number, {}, "cut")
+            return
+        if len(self._forms) < MAX_FORMS:
+            self._forms[tuple(cells)] = line
+        if kind.is_evaluation:
+            # A progress bar beside an evaluation counts the batches of the evaluation.
+            cells = {name: value for name, value in cells.items() if name not in (BATCH, BATCHES)}
+        counts = {
+            name: value
+            for name, value in self.counts.items()
+            if (kind.is_evaluation or name not in (BATCH, BATCHES))
+            and not (kind.counters and role(name) == STEP)
+        }
+        if not kind.is_summary:
+            if STEP in kind.counters:
+                self.counts = {n: value for n, value in self.counts.items() if role(n) != STEP}
+            for name in kind.counters:
+                if name in cells:
+                    self.counts[name] = cells[name]
+        yield _Line(number, cells, counts, redraws, bool(_CODE.match(line)))
+
+    def _is_whole(self, line: str, cells: dict[str, float]) -> bool:
+        """Whether a last line without a newline has the form of an earlier line or is closed.
+
+        Its last number must have as many digits behind the point as in the earlier line. NaN is
+        never a number that was cut.
+        """
+        if line.rstrip().endswith(_CLOSED):
+            return True
+        above = self._forms.get(tuple(cells))
+        return above is not None and _last_form(line) in (_last_form(above), "nan")
+
+
+def _last_form(line: str) -> str:
+    """The last word of a line, with the digits before a point as one 0 and each other digit as 0.
+
+    "nan" if the word is a number that is not finite.
+    """
+    word = (line.rstrip().rsplit(maxsplit=1) or [""])[-1]
+    digits = re.split(r"[=:]", word)[-1]
+    if digits.lower() in ("nan", "inf", "-nan", "-inf", "infinity"):
+        return "nan"
+    whole, point, fraction = word.partition(".")
+    return re.sub(r"\d+", "0", whole) + point + re.sub(r"\d", "0", fraction)
+
+
+def _is_row(cells: Iterable[str]) -> bool:
+    return any(role(name) in ROW_SIGNALS for name in cells)
 
 
 FORMAT = Format("printed lines", recognises, pieces, "line", LOG_SUFFIXES, MIN_LOSS_LINES)

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-from probes.readers.base import Block, Format, Piece, Row, blocks_from_rows, row_of
-from probes.readers.cells import NOT_MEASURED, Cell, is_number
+from probes.readers.base import Block, Format, Note, Piece, Row, blocks_from_rows, row_of
+from probes.readers.cells import NOT_MEASURED, Cell, is_number, is_whole_number
 from probes.readers.column_names import role
 from probes.readers.line_batches import Batch, batches, first_lines
 from probes.record import RecordError
 
+COMMENT = "#"
+"""The mark in front of a header that NumPy, DeePMD and others write."""
 DELIMITERS = ",;\t"
 BLANK = " "
 """The delimiter if the header has none of DELIMITERS. Any number of blanks separates two cells."""
@@ -29,8 +32,7 @@ def recognises(head: bytes) -> bool:
     lines = first_lines(head)
     if not lines or lines[0].lstrip()[:1] in "{[":
         return False
-    delimiter = _delimiter(lines[0])
-    names = _split(lines[0], delimiter)
+    delimiter, names = _names(lines[0])
     if any(is_number(_cell(name)) for name in names):
         return False
     known = any(role(name) for name in names)
@@ -38,7 +40,10 @@ def recognises(head: bytes) -> bool:
         return known and delimiter != BLANK
     if delimiter == BLANK and len(names) > 1 and not known:
         return False  # prose, two lines of which happen to have as many words
-    cells = [_cell(text) for text in _split(lines[1], delimiter)]
+    texts = _split(lines[1], delimiter)
+    if to_gap := _up_to_gap(texts, len(names)):
+        return known and any(is_number(_cell(text)) for text in to_gap)
+    cells = [_cell(text) for text in texts]
     cut = len(cells) < len(names) and head.count(b"\n") == 1
     repeated = lines[1] == lines[0]
     return cut or (len(cells) == len(names) and (repeated or any(map(is_number, cells))))
@@ -47,21 +52,35 @@ def recognises(head: bytes) -> bool:
 def pieces(path: Path) -> Iterator[Piece]:
     """One row per line.
 
-    A last line without its newline is a row of kind "cut", because its last number may be cut.
-    Raises RecordError for a name that appears twice in the header and for a line that has not as
-    many cells as the header.
+    In a last line without its newline, the last cell may be cut. It is read only if its form shows
+    that it is whole. A row with more cells than the header is read up to its first empty cell,
+    because which columns the other cells belong to is not known. A line that has fewer cells, or
+    has more cells and no empty one, is a row of kind "damaged". Raises RecordError for a name that
+    appears twice in the header.
     """
-    header = None
+    header, above, read_to_gap = None, "", 0
     for batch in batches(path):
         if header is None:
             header, batch = _header(batch, path)
             if header is None:
                 continue
         block = _block(batch, header)
-        if block is None:
-            yield from blocks_from_rows(_rows(path, batch, header))
-        else:
+        if block is not None:
             yield block
+        else:
+            rows = list(_rows(path, batch, header, above))
+            yield from blocks_from_rows(rows)
+            read_to_gap += (
+                sum(row.kind == "point" and len(row.cells) < len(header.columns) for row in rows)
+                if batch.whole
+                else 0
+            )
+        above = next((line for line in reversed(batch.lines) if line.strip()), above)
+    if read_to_gap:
+        yield Note(
+            f"{read_to_gap} rows have more cells than the header; they were read up to their "
+            "first empty cell"
+        )
 
 
 class _Header(NamedTuple):
@@ -83,10 +102,12 @@ def _header(batch: Batch, path: Path) -> tuple[_Header | None, Batch]:
     None and the batch if all its lines are blank.
     """
     for place, line in enumerate(batch.lines):
-        delimiter = _delimiter(line)
-        titles = _stripped(_split(line, delimiter)) if line.strip() else []
-        if not titles:
+        if not line.strip():
             continue
+        delimiter, titles = _names(line)
+        below_it = next(filter(str.strip, batch.lines[place + 1 :]), "")
+        if line.lstrip().startswith(COMMENT) and below_it.lstrip().startswith(COMMENT):
+            continue  # a comment above the header
         for title in titles:
             if title and titles.count(title) > 1:
                 raise RecordError(
@@ -129,27 +150,54 @@ def _block(batch: Batch, header: _Header) -> Block | None:
     return Block(range(batch.first, batch.first + len(table)), cells)
 
 
-def _rows(path: Path, batch: Batch, header: _Header) -> Iterator[Row]:
+def _rows(path: Path, batch: Batch, header: _Header, above: str) -> Iterator[Row]:
+    """One row per line.
+
+    above  the line above the batch
+    """
     for number, line in enumerate(batch.lines, batch.first):
         if not line.strip():
             continue
-        if not batch.whole:
-            yield Row(number, {}, "cut")
-            return
         texts = _split(line, header.delimiter)
-        if len(texts) != len(header.columns):
-            raise RecordError(
-                f"{path}, line {number} has {len(texts)} cells; it must have "
-                f"{len(header.columns)}, like the header"
+        count = len(header.columns)
+        if not batch.whole:
+            is_whole = len(texts) == count and is_whole_number(
+                texts[-1], (_split(above, header.delimiter) or [""])[-1], line.endswith('"')
             )
-        if texts[0].strip() == header.titles[0] and _stripped(texts) == header.titles:
+            known_texts = texts[:count] if is_whole else texts[:-1]
+            known = dict(zip(header.columns, map(_cell, known_texts), strict=False))
+            if any(is_number(cell) for cell in known.values()):
+                yield row_of(number, known)
+            if not is_whole:
+                yield Row(number, {}, "cut")
+            return
+        if len(texts) != count and (to_gap := _up_to_gap(texts, count)):
+            yield row_of(number, dict(zip(header.columns, map(_cell, to_gap), strict=False)))
+            continue
+        if len(texts) != count:
+            error = f"has {len(texts)} cells; it must have {count}, like the header"
+            yield Row(number, {}, "damaged", f"{path}, line {number} {error}")
+            continue
+        if (
+            texts[0].strip() == header.titles[0]
+            and [text.strip() for text in texts] == header.titles
+        ):
             continue  # the header is repeated, because two logs were joined
         yield row_of(number, dict(zip(header.columns, map(_cell, texts), strict=True)))
 
 
-def _delimiter(line: str) -> str:
+def _names(line: str) -> tuple[str, list[str]]:
+    """The delimiter of a header, and the names in it without the mark of a comment."""
+    line = line.lstrip().removeprefix(COMMENT)
     most = max(DELIMITERS, key=line.count)
-    return most if most in line else BLANK
+    delimiter = most if most in line else BLANK
+    return delimiter, [name.strip() for name in _split(line, delimiter)]
+
+
+def _up_to_gap(texts: list[str], count: int) -> list[str]:
+    """The cells in front of the first empty one, if there are more cells than names, else []."""
+    is_ragged = len(texts) > count and "" in map(str.strip, texts)
+    return list(takewhile(str.strip, texts)) if is_ragged else []
 
 
 def _split(line: str, delimiter: str) -> list[str]:
@@ -158,10 +206,6 @@ def _split(line: str, delimiter: str) -> list[str]:
         return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
     except csv.Error:
         return []
-
-
-def _stripped(texts: list[str]) -> list[str]:
-    return [text.strip() for text in texts]
 
 
 def _cell(text: str) -> Cell:

@@ -11,10 +11,11 @@ from importlib import import_module
 from itertools import chain, islice
 from pathlib import Path
 
-from probes.readers.base import Block, Format, PackageMissingError
+from probes.readers.base import Block, Format, PackageMissingError, Row
 from probes.readers.column_names import LOSSES, loss_parts, role
 from probes.readers.json_document import keys_in
-from probes.readers.line_batches import HEAD_BYTES
+from probes.readers.line_batches import HEAD_BYTES, utf8_chunks
+from probes.readers.mlflow_files import METRICS, is_run
 from probes.record import RecordError
 from probes.record.jsonl import MAGIC
 
@@ -26,6 +27,7 @@ FORMATS = (
     "csv_log",
     "tensorboard",
     "mlflow_store",
+    "mlflow_files",
     "markdown",
     "console",
 )
@@ -48,9 +50,8 @@ def formats() -> Iterator[Format]:
 
 
 def head_of(path: Path) -> bytes:
-    """The bytes by which the format of a file is recognised."""
-    with open(path, "rb") as file:
-        return file.read(HEAD_BYTES)
+    """The bytes by which the format of a file is recognised, as UTF-8 if the file is text."""
+    return next(utf8_chunks(path, HEAD_BYTES), b"")
 
 
 def is_record(head: bytes) -> bool:
@@ -64,13 +65,16 @@ def format_of(head: bytes) -> Format | None:
 
 
 def logs_in(folder: Path) -> list[Path]:
-    """The logs in a folder and below it, sorted.
+    """The logs in a folder and below it, sorted. The log of an MLflow run is the run's folder.
 
     Hidden files and folders, links to folders and the sidecar files of records are left out.
     """
     found = []
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        if METRICS in folders and is_run(Path(place)):
+            folders.remove(METRICS)
+            found.append(Path(place))
         for name in names:
             path = Path(place, name)
             is_considered = not name.startswith(".") and not name.endswith(SIDECAR_SUFFIX)
@@ -96,12 +100,18 @@ def _is_log(path: Path) -> bool:
     considered = (form for form in formats() if form.suffixes is None or suffix in form.suffixes)
     form = next((form for form in considered if form.recognises(head)), None)
     if form is None:
+        from probes.readers.console import LOG_SUFFIXES, printed_format  # slow to import
+
+        form = printed_format(path) if suffix in LOG_SUFFIXES else None
+    if form is None:
         return False
     if form.search_by_keys:
         return any(role(key) in LOSSES for key in keys_in(head))
     try:
         rows = chain.from_iterable(
-            piece.rows() if isinstance(piece, Block) else [piece] for piece in form.pieces(path)
+            piece.rows() if isinstance(piece, Block) else [piece]
+            for piece in form.pieces(path)
+            if isinstance(piece, Block | Row)
         )
         with_loss = sum(
             any(role(column) in LOSSES for column in row.cells)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from probes.readers.line_batches import utf8_chunks
 from probes.record import RecordError
 
 MIB = 2**20
@@ -22,7 +23,8 @@ _JSON_KEY = re.compile(rb'"([^"\\]{1,100})"\s*:')
 def load(path: Path) -> Any:
     """The decoded JSON document.
 
-    Raises RecordError if the file is larger than MAX_BYTES, cut off, or not JSON in UTF-8.
+    Raises RecordError if the file is larger than MAX_BYTES, cut off, or not JSON in UTF-8 or
+    in an encoding that its byte order mark names.
     """
     if (size := path.stat().st_size) > MAX_BYTES:
         raise RecordError(
@@ -30,7 +32,7 @@ def load(path: Path) -> Any:
             f"{MAX_BYTES / MIB:g} MiB: write it as JSON lines or CSV, which may be of any size"
         )
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
+        return json.loads(b"".join(utf8_chunks(path)).decode())
     except UnicodeDecodeError as error:
         reason = f"it is not UTF-8 text ({error.reason})"
     except (ValueError, RecursionError) as error:

@@ -20,7 +20,6 @@ from probes.readers.base import (
 )
 from probes.readers.column_names import LOSSES, role
 from probes.readers.line_batches import Batch, batches, first_lines
-from probes.record import RecordError
 
 MAX_CHECKED_LINES = 10
 """One of this many lines at the beginning must be an object that is not empty. MMSegmentation, for
@@ -53,8 +52,8 @@ def recognises(head: bytes) -> bool:
 def pieces(path: Path) -> Iterator[Piece]:
     """One row per line.
 
-    A last line that is not JSON and lacks its newline is a row of kind "cut". Raises RecordError
-    for any other line that is not a JSON object.
+    A last line that is not JSON and lacks its newline is a row of kind "cut". Any other line that
+    is not a JSON object is a row of kind "damaged".
     """
     for batch in batches(path):
         points = _points(batch.lines)
@@ -90,15 +89,14 @@ def _rows(path: Path, batch: Batch) -> Iterator[Row]:
             if not batch.whole:
                 yield Row(number, {}, "cut")
                 return
-            raise RecordError(
-                f"{path}, line {number} is damaged: {error}; it must be one JSON object"
-            ) from error
-        if not isinstance(value, dict):
-            raise RecordError(
-                f"{path}, line {number} is {value!r:.60}; it must be one JSON object: a row of "
-                "the log"
-            )
-        yield row_of(number, value)
+            reason = f"is damaged: {error}; it must be one JSON object"
+            yield Row(number, {}, "damaged", f"{path}, line {number} {reason}")
+            continue
+        if isinstance(value, dict):
+            yield row_of(number, value)
+        else:
+            reason = f"is {value!r:.60}; it must be one JSON object: a row of the log"
+            yield Row(number, {}, "damaged", f"{path}, line {number} {reason}")
 
 
 FORMAT = Format("JSON lines", recognises, pieces, "line", holds_runs=True)

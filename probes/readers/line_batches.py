@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,16 @@ READ_BYTES = 262_144
 small."""
 BOM = b"\xef\xbb\xbf"
 """The byte order mark of UTF-8, which some programs write at the beginning of a file."""
+UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
+"""Stands in the text of a line for bytes that are not UTF-8."""
+ENCODINGS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""Byte order mark -> encoding. PowerShell writes UTF-16 with `> log.txt`. The mark of UTF-32 begins
+with that of UTF-16, so it comes first."""
 
 
 class Batch(NamedTuple):
@@ -34,24 +45,34 @@ class Batch(NamedTuple):
     whole: bool = True
 
 
-def batches(path: Path) -> Iterator[Batch]:
+def batches(path: Path, redrawn: bool = False) -> Iterator[Batch]:
     """All lines of a file, in order.
 
-    Raises RecordError for a line that is too long or is not UTF-8 text. The lines before that line
-    are yielded first.
+    redrawn  whether a long line is cut where a carriage return goes back to its beginning, as a
+             progress bar does. The parts have the same line number.
+
+    Bytes that are not UTF-8 become UNDECODABLE. Raises RecordError for a line that is too long,
+    after the lines before it were yielded.
     """
-    with open(path, "rb") as file:
-        number, rest = 1, b""
-        while data := file.read(READ_BYTES):
-            ended, newline, rest = (rest + data).rpartition(b"\n")
-            if newline:
-                yield from _batches(path, number, ended)
-                number += ended.count(b"\n") + 1
-            if len(rest) > MAX_LINE_BYTES:
-                raise _too_long(path, number)
-        if rest:
-            text = (rest.removeprefix(BOM) if number == 1 else rest).decode(errors="replace")
-            yield Batch(number, _split(text), whole=False)
+    number, rest = 1, b""
+    for data in utf8_chunks(path):
+        ended, newline, rest = (rest + data).rpartition(b"\n")
+        if newline:
+            lines = _decoded(ended)
+            if len(ended) >= MAX_LINE_BYTES:
+                for place, line in enumerate(ended.split(b"\n")):
+                    if len(line) >= MAX_LINE_BYTES:
+                        yield Batch(number, lines[:place])
+                        raise _too_long(path, number + place)
+            yield Batch(number, lines)
+            number += len(lines)
+        if redrawn and len(rest) > MAX_LINE_BYTES // 2 and b"\r" in rest:
+            redraws, _, rest = rest.rpartition(b"\r")
+            yield Batch(number, _decoded(redraws))
+        if len(rest) > MAX_LINE_BYTES:
+            raise _too_long(path, number)
+    if rest:
+        yield Batch(number, _decoded(rest), whole=False)
 
 
 def first_lines(head: bytes, count: int = 2) -> list[str]:
@@ -65,35 +86,32 @@ def first_lines(head: bytes, count: int = 2) -> list[str]:
     return [line.decode(errors="replace") for line in islice(lines, count)]
 
 
-def _batches(path: Path, first: int, ended: bytes) -> Iterator[Batch]:
-    """Complete lines as one batch. If any of them may be damaged or too long, one batch per line.
+def utf8_chunks(path: Path, size: int = 0) -> Iterator[bytes]:
+    """The content of a file in pieces, in UTF-8 and without a byte order mark.
 
-    first  number of the first line
-    ended  the lines, joined with newlines
+    A file without the mark of another encoding is given as it is.
+
+    size  number of bytes read at a time; 0 means READ_BYTES
     """
-    if first == 1:
-        ended = ended.removeprefix(BOM)
-    try:
-        text = ended.decode() if len(ended) < MAX_LINE_BYTES else None
-    except UnicodeDecodeError:
-        text = None
-    if text is not None:
-        yield Batch(first, _split(text))
-        return
-    for number, line in enumerate(ended.split(b"\n"), first):
-        if len(line) >= MAX_LINE_BYTES:
-            raise _too_long(path, number)
-        try:
-            yield Batch(number, _split(line.decode()))
-        except UnicodeDecodeError as error:
-            raise RecordError(
-                f"{path}, line {number} is damaged: it is not UTF-8 text ({error.reason})"
-            ) from error
+    with open(path, "rb") as file:
+        data = file.read(size or READ_BYTES)
+        encoding = next((name for mark, name in ENCODINGS if data.startswith(mark)), None)
+        if encoding is None:
+            data = data.removeprefix(BOM)
+            while data:
+                yield data
+                data = file.read(size or READ_BYTES)
+            return
+        decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+        while data:
+            yield decoder.decode(data).encode(errors="replace")
+            data = file.read(size or READ_BYTES)
+        yield decoder.decode(b"", final=True).encode()
 
 
-def _split(text: str) -> list[str]:
-    lines = text.split("\n")
-    return [line.strip("\r") for line in lines] if "\r" in text else lines
+def _decoded(lines: bytes) -> list[str]:
+    text = lines.decode(errors="replace")
+    return [line.strip("\r") for line in text.split("\n")] if "\r" in text else text.split("\n")
 
 
 def _too_long(path: Path, number: int) -> RecordError:

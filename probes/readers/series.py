@@ -31,6 +31,9 @@ non-finite one."""
 MIN_THINNED = 4096
 """While points are added, a series is thinned only when at least this many points are not thinned
 yet. The number changes the speed, not the result."""
+MIN_POINTS_LOST = 5
+"""If a row at an earlier step would drop at least this many points, the run counts as resumed only
+if the next row follows it. A single such row may be a glitch or an evaluation after the end."""
 MAX_RESUME_NOTES = 10
 """Number of resumed runs that get a note each. Further ones are only counted."""
 
@@ -163,6 +166,9 @@ class SeriesMerger:
         self._series |= {metric: Series(metric_bucket) for metric in metrics}
         self._resume_notes: list[str] = []
         self._resumes = self._repeated_rows = self._dropped_rows = 0
+        self._held: list[tuple[int, Mapping[str, float], str]] = []
+        self._step_before_held = 0
+        self._odd_rows: list[str] = []
 
     def add(self, step: int, values: Mapping[str, float], where: str) -> None:
         """Add one row.
@@ -171,6 +177,19 @@ class SeriesMerger:
         values  signal or metric -> value
         where   the place of the row in the file, for a note, such as "line 7"
         """
+        is_held_step = bool(self._held) and step == self._held[0][0]
+        # Only a row with a signal of the held rows shows whether the run goes on from them.
+        if self._held and not is_held_step and values.keys() & self._held[0][1].keys():
+            if step >= self._step_before_held:
+                self._drop_held()
+            else:
+                held, self._held = self._held, []
+                for held_row in held:
+                    self._add(*held_row)
+        self._add(step, values, where, hold=not self._held or is_held_step)
+
+    def _add(self, step: int, values: Mapping[str, float], where: str, hold: bool = False) -> None:
+        """Add one row. With `hold`, a row at an earlier step waits for the row that follows it."""
         passed = [
             series.steps[-1]
             for signal in values.keys() - self._metrics
@@ -180,6 +199,13 @@ class SeriesMerger:
             # The run was not resumed. The row belongs to an evaluation that counts its own batches
             # and repeats the learning rate, as MMSegmentation logs it.
             self._dropped_rows += 1
+            return
+        own_steps = [self._series[name].steps for name in values]
+        lost = max((len(steps) - bisect_left(steps, step) for steps in own_steps), default=0)
+        if hold and (self._held or (passed and lost >= MIN_POINTS_LOST)):
+            if not self._held:
+                self._step_before_held = max(passed)
+            self._held.append((step, dict(values), where))
             return
         if passed:
             self._resumes += 1
@@ -217,6 +243,8 @@ class SeriesMerger:
 
         Returns whether the rows were added: either all of them or none.
         """
+        if self._held:
+            return False
         added = {signal: (steps[rows], values) for signal, (rows, values) in columns.items()}
         added = {signal: points for signal, points in added.items() if len(points[0])}
         for signal, (own_steps, _) in added.items():
@@ -229,14 +257,19 @@ class SeriesMerger:
 
     def series(self) -> dict[str, tuple[Steps, Column]]:
         """Signal or metric -> its increasing steps and its values: ([n], [n])."""
+        self._drop_held()
         return {signal: series.arrays() for signal, series in self._series.items()}
 
     def notes(self) -> list[str]:
         """What was replaced and what was left out, one sentence each."""
+        self._drop_held()
         notes = [*self._resume_notes]
         if self._resumes > MAX_RESUME_NOTES:
             more = self._resumes - MAX_RESUME_NOTES
             notes.append(f"the steps jumped back at {more} more places, with the same consequence")
+        notes += self._odd_rows[:MAX_RESUME_NOTES]
+        if len(self._odd_rows) > MAX_RESUME_NOTES:
+            notes.append(f"{len(self._odd_rows) - MAX_RESUME_NOTES} more such rows were left out")
         if self._repeated_rows:
             notes.append(
                 f"{self._repeated_rows} rows repeat a step; their values replaced the earlier ones"
@@ -258,3 +291,12 @@ class SeriesMerger:
                     "each at its own step"
                 )
         return notes
+
+    def _drop_held(self) -> None:
+        """Leave out the rows that wait, because no row that follows them resumed the run."""
+        for step, _, where in self._held:
+            self._odd_rows.append(
+                f"{where}: step {step} comes after step {self._step_before_held}, and no row "
+                "continues from there; the row was left out"
+            )
+        self._held = []

@@ -6,6 +6,9 @@ Other parts of the package should import from here, not from the modules below.
 from probes.record.builder import Builder
 from probes.record.jsonl import load
 from probes.record.record import (
+    ADVERSARIAL,
+    CRASHED,
+    NON_FINITE,
     REINFORCEMENT,
     Column,
     Json,
@@ -22,6 +25,9 @@ from probes.record.record import (
 Record.load = staticmethod(load)
 
 __all__ = [
+    "ADVERSARIAL",
+    "CRASHED",
+    "NON_FINITE",
     "REINFORCEMENT",
     "Builder",
     "Column",

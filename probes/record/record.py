@@ -26,6 +26,16 @@ REINFORCEMENT = "reinforcement learning"
 """Value of the fact `objective` for a run whose loss is that of a policy. Such a loss is near 0,
 has both signs and does not measure success."""
 
+ADVERSARIAL = "adversarial training"
+"""Value of the fact `objective` for a run whose loss is the sum of the losses of networks that
+compete, as in a GAN. Such a sum has no minimum that the run approaches."""
+
+NON_FINITE, CRASHED = "non-finite", "crashed"
+"""Values of `reason` in the fact `ended`, which holds what a log says in words about its end:
+`{"reason": NON_FINITE or CRASHED, "step": the step that the sentence names or None, "sentence": the
+line of the log}`. NON_FINITE: a loss or gradient that was not finite, or a loss scale at its
+minimum, ended the run. CRASHED: something else ended it, such as a lack of memory."""
+
 Column = npt.NDArray[np.float64]
 Steps = npt.NDArray[np.int64]
 Json = Any
