@@ -27,11 +27,11 @@ LARGER = replace(
 the attention of this width saturates and leaves hundreds of thousands of denormal numbers, whose
 arithmetic is slow; a quarter of the rate avoids that."""
 NOTE = (
-    "A step is one of HEALTHY: forward, loss, backward, clip, AdamW; a larger one has four times "
-    "the width (d_model 256, 16 heads, d_ff 1024) and twice the depth. Full rows are batches in "
-    f"which every row has {ROW_LENGTHS.max()} tokens, so that there is no padding to skip. Its "
-    "matrix products are all products of a step, computed in the same memory, with nothing between "
-    "them."
+    "A step is a training step of HEALTHY: forward, loss, backward, clip, AdamW. A larger step "
+    "trains a model of four times the width (d_model 256, 16 heads, d_ff 1024) and twice the "
+    f"depth. Full rows: every row of the batch has {ROW_LENGTHS.max()} tokens, so there is no "
+    "padding to skip. Its matrix products: only the products of such a step are computed, one "
+    "after the other, in the same memory."
 )
 
 Action = Callable[[int], object]

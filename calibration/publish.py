@@ -60,8 +60,9 @@ def _paragraphs(entry: Entry, present: str) -> Iterator[str]:
             "([how](docs/why.md#when-a-detector-changes))."
         )
     yield (
-        f"Judged at version {entry.version}, once, on seeds {entry.range}, on which nothing was "
-        "chosen; every run is in [reports/calibration.json](reports/calibration.json)."
+        f"Judged at version {entry.version}, once, on seeds {entry.range}, which were not "
+        "used to choose anything; every run is in "
+        "[reports/calibration.json](reports/calibration.json)."
     )
     groups = grouped(entry.outcomes)
     rate, sampled = accuracy(groups), sampled_rate(groups)

@@ -58,8 +58,8 @@ def written(interval: Interval | None) -> str:
 def accuracy(groups: Groups) -> Table:
     note = (
         "A broken run counts as right if the expected cause ranks first, a healthy run if there is "
-        "no alarm. The intervals are Clopper and Pearson's; for sampled configs with an alarm, a "
-        "bootstrap over configs."
+        "no alarm. The intervals are exact (Clopper and Pearson). If a sampled config has an "
+        "alarm, the interval of the sampled configs is a bootstrap over configs instead."
     )
     rows = tuple(
         (
@@ -209,9 +209,9 @@ def sampled_rate(groups: Groups) -> Table:
         "95 %",
     )
     note = (
-        "Healthy runs of configs on which no threshold was chosen. The first interval is a "
-        "bootstrap over configs, 0 to 0 when there is no alarm at all; the last is exact, for the "
-        "share of configs with an alarm."
+        "The runs are healthy runs of configs that were not used to choose a threshold. The "
+        "interval of the false-alarm rate is a bootstrap over configs; without any alarm it is "
+        "0 to 0. The interval of the share of configs with an alarm is exact."
     )
     if not runs:
         return Table("False alarms at sampled configs", note, head, ())

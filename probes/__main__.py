@@ -7,7 +7,7 @@ from contextlib import suppress
 from probes.cli import UNREADABLE, main
 
 SIGPIPE_EXIT_CODE = 128 + 13
-"""The exit code that a shell reports for a program that the signal SIGPIPE (13) ended."""
+"""The exit code that a shell reports if the signal SIGPIPE (13) ended the program."""
 
 BLAS_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 

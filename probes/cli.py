@@ -40,8 +40,8 @@ class _UsageError(Exception):
 class _Help(argparse.HelpFormatter):
     """Formats help as wide as the terminal.
 
-    The width is read here because argparse would import shutil for it, which is slow, and argparse
-    creates a formatter for every argument that is added."""
+    argparse itself would import the slow module shutil to find the width, each time that it creates
+    a formatter. It creates one for every argument, so the width is found here."""
 
     def __init__(self, prog: str) -> None:
         try:

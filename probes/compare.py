@@ -33,12 +33,13 @@ FALL_FRACTIONS = (0.5, 0.75)
 """Fractions of the baseline's fall in loss. For each, the steps at which the two runs have reached
 it are compared."""
 TAIL_FRACTION = 0.1
-"""The final loss is the mean over the last cells of the grid: this fraction of them."""
+"""The final loss is the mean over the last cells of the grid. This is their fraction of all
+cells."""
 MIN_TAIL_CELLS = 3
 """The final loss is the mean of at least this many cells."""
 RELATIVE_FLOOR = 1e-12
-"""Smaller values are raised to this fraction of a reference level, so that a signal that is 0 can
-be a divisor and has a logarithm."""
+"""A value below this fraction of a reference level is replaced by that fraction. A signal that is 0
+can then be a divisor, and it has a logarithm."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,8 @@ def regressed(record: Record, baseline: Record, tolerance: float = DEFAULT_TOLER
     """Compare a run with an earlier one, signal by signal, over the steps that both have.
 
     tolerance  by how much a quantity may be worse, relative to the baseline. Worse means: a higher
-               final loss; a fraction of the baseline's fall reached at a later step; a larger or
-               smaller level of a signal; or a smaller share of living neurons.
+               final loss; a slower fall of the loss; a larger or smaller level of a signal; or a
+               smaller share of living neurons.
 
     Raises ValueError if the tolerance is not a finite number above 0, and if no signal can be
     compared.
@@ -249,7 +250,7 @@ def _compare_speed(
     """Yield a difference if the run reaches a fraction of the baseline's fall later than tolerated.
 
     Only a level above `base_end * (1 + tolerance)**2` is compared; `base_end` is the final loss of
-    the baseline. A run whose loss is within the tolerance everywhere is sure to reach such a level.
+    the baseline. If the loss of a run is within the tolerance everywhere, it reaches such a level.
     Lower levels are not compared: there the curve is flat, so a small difference in loss means a
     long delay.
     """

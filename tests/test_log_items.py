@@ -260,7 +260,7 @@ def test_a_further_cause_that_is_not_allowed_fails(logs: Project) -> None:
     result = logs.run("--diagnose", "out/twice.jsonl", "--allow", "lr-zero")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["unhealthy: lr-zero: allowed, but not bad-init: initial-loss-high, step 0: *"]
+        ["unhealthy: lr-zero: allowed, but bad-init is not allowed: initial-loss-high, step 0: *"]
     )
 
 

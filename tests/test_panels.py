@@ -455,7 +455,7 @@ def test_of_many_sites_only_the_extreme_ones_are_drawn() -> None:
     """A note below the chart states how many lines are drawn."""
     signals = {"spectral_norm": {f"layer.{i}.w": [1.0 + (i * 7 % 300), 1.0] for i in range(300)}}
     (drawing,) = draw("spectral", hand_made(signals))
-    assert drawing.plot.note == "24 of 300 are drawn: the highest and the lowest."
+    assert drawing.plot.note == "24 of 300 lines are drawn: the highest and the lowest."
     assert max(line.values.max() for line in drawing.plot.lines) == 300
     assert groups(drawing, "line") == 24
 

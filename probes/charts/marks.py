@@ -45,8 +45,8 @@ class Mark:
 
 
 def marks_of(plot: Plot, scale: Scale) -> Iterator[Mark]:
-    """All marks of a chart. The first is the frame: a diagonal from whose ends `svg.draw` computes
-    the data area."""
+    """All marks of a chart. The first is the frame, a diagonal of the data area. `svg.draw` reads
+    the position of the data area from its two ends."""
     first, last = plot.extent
     data = {"data-n": f"{first} {last}", **({"data-p": ""} if plot.percent else {})}
     yield Mark([(first, 0), (last, 1)], "frame", data)

@@ -14,8 +14,8 @@ MAX_VALUE = 1e300
 """Larger values are drawn as if they were this value, so that the length of an axis does not
 overflow."""
 MIN_LENGTH = 1e-300
-"""A linear axis is at least this long, because the distance between its ticks is computed from a
-smaller power of ten, which must not underflow."""
+"""A linear axis shorter than this is lengthened. Otherwise the power of ten that gives the distance
+between ticks would underflow."""
 MIN_DECADES = 0.5
 """A log axis spans at least this many powers of ten (a factor of three), so that a small change
 looks small."""

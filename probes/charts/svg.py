@@ -24,7 +24,7 @@ from probes.charts.scale import Scale, step_ticks
 from probes.common.text import one_line
 
 WIDTH, HEIGHT = 480, 256
-"""Size of a chart in units of its drawing, as are all lengths below."""
+"""Size of a chart in SVG units. All lengths below have the same unit."""
 MARGIN_LEFT = 46
 """Distance from the left edge to the data area. It is the same in all charts, so that the same step
 has the same horizontal position in all charts of a column."""

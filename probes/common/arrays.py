@@ -1,8 +1,7 @@
 """Small functions on arrays.
 
 They return the same values as np.unique and np.median. Those two import numpy.ma when they are
-called. That import takes a tenth of the time in which the command line starts, reads a short log
-and diagnoses it.
+called. To diagnose a short log on the command line, that import would take a tenth of the time.
 """
 
 from __future__ import annotations

@@ -73,12 +73,12 @@ def most_extreme(lines: tuple[Line, ...]) -> tuple[tuple[Line, ...], str]:
     rest = [i for i in everything if i not in up]
     down = sorted(rest, key=lambda i: (lowest[i], i))[: MAX_LINES - len(up)]
     kept = tuple(lines[i] for i in sorted((*up, *down)))
-    return kept, f"{len(kept)} of {len(lines)} are drawn: the highest and the lowest."
+    return kept, f"{len(kept)} of {len(lines)} lines are drawn: the highest and the lowest."
 
 
 def reference_lines(run: Record, lines: Sequence[Line]) -> tuple[Line, ...]:
-    """The lines of a reference run, cut to the steps of the run in front of them. Lines without
-    points in this range are left out."""
+    """The lines of a reference run, cut to the steps of `run`. Lines without points in this range
+    are left out."""
     return tuple(line.thinned() for line in _cut_to_steps_of(run, lines))
 
 

@@ -64,8 +64,8 @@ def _plot(run: Record, reference: Record | None) -> Plot:
 
 
 def _best_steps(run: Record) -> tuple[int, int] | None:
-    """The first and the last step of the range in which training could best have stopped: there the
-    smoothed validation loss is within 1 % of its lowest value. None if it is not known."""
+    """The first and the last step of the range in which it is best to stop training. In this range
+    the smoothed validation loss is within 1 % of its lowest value. None if it is not known."""
     if not run.sites("val_loss"):
         return None
     steps, values = run.series("val_loss")
@@ -100,7 +100,8 @@ def _describe(run: Record) -> str:
             parts.append(f"its lowest was {short(best[0])} at step {number(best[1])}")
             if steps := _best_steps(run):
                 parts.append(
-                    f"smoothed, it is within 1 % of its lowest at step {_step_range_text(*steps)}"
+                    "the smoothed loss is within 1 % of its lowest at step "
+                    f"{_step_range_text(*steps)}"
                 )
     return "; ".join(parts) + "." if parts else ""
 

@@ -25,7 +25,7 @@ MAX_EVENTS = 3
 class View:
     """One chart of a panel.
 
-    key      identifies this chart; a symptom names the chart that shows it by this key
+    key      identifies this chart; a symptom refers to its chart by this key
     signals  names of the signals that the chart shows
     plot     function that makes the plot from a run and a reference run, or None for no reference
     """

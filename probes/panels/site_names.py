@@ -61,7 +61,8 @@ def legend_groups(names: Sequence[str]) -> list[tuple[str, str]]:
     shared = dict.fromkeys(members, "")
     for layer, kinds in members.items():
         if layer and len(kinds) > 1:
-            # Each rank holds the dotted parts at one position, without the last part of a kind.
+            # Each rank holds the dotted parts of all kinds at one position. The last part of a kind
+            # is not used, because it must remain as its name.
             ranks = zip(*(kind.split(".")[:-1] for kind in kinds), strict=False)
             common = takewhile(lambda rank: len(set(rank)) == 1, ranks)
             shared[layer] = "".join(f"{rank[0]}." for rank in common)

@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     options.add_options(parser)
 
 
-# First, because pytest's cache plugin reads `cacheclear` in the same hook.
+# This hook runs first, because pytest's cache plugin reads `cacheclear` in the same hook.
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     from_controller: Mapping[str, Any] = getattr(config, "workerinput", {})
@@ -127,8 +127,8 @@ def run(request: pytest.FixtureRequest) -> Callable[[str], Run]:
 
 @pytest.fixture
 def note(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """`note("a sentence")` adds a sentence to the end of the session, to the dashboard and to the
-    JSON document."""
+    """`note("a sentence")` adds a sentence to the summary on the terminal, to the dashboard and to
+    the JSON document."""
     return _usage(request.node).notes.append
 
 

@@ -58,8 +58,8 @@ class Controller:
         self._collected(item.nodeid for item in session.items)
 
     def _collected(self, nodeids: Iterable[str]) -> None:
-        """Note whether `--lf` left tests out. It does so only if a test that failed last time was
-        collected."""
+        """Note whether `--lf` left tests out. pytest does this only if it collected a test that
+        failed last time."""
         self.only_last_failures |= not self.last_failures.isdisjoint(nodeids)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -19,12 +19,12 @@ class Experiment:
     """One training run that tests can use by name.
 
     build         returns a new specimen, ready to train
-    fingerprint   changes whenever anything changes that `build` depends on: the config and the
-                  source of the model
-    group         "reference" for the run that is drawn behind the others for comparison; any other
-                  word for the others
-    apply_remedy  takes the name of a cause and returns the specimen with the remedy for it applied;
-                  raises LookupError if the project knows no remedy for that cause
+    fingerprint   text that stands for the config and the source of the model; it must change if
+                  `build` would return a different specimen
+    group         "reference" for the run with which the charts compare the other runs; any other
+                  word for the other runs
+    apply_remedy  takes the name of a cause and returns a specimen in whose config that cause is
+                  remedied; raises LookupError if the project knows no remedy for that cause
     """
 
     build: Callable[[], Specimen]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 RULES = pytest.StashKey[LogRules]()
 """The rules of the session, in the stash of its config."""
 ALLOWED_PREFIX = "allowed: "
-"""Prefix of the reason of a log that passes because the cause that is named is allowed."""
+"""If a log passes because its cause is allowed, its reason begins with this prefix."""
 UNREADABLE_VERDICT = "unreadable"
 """Shown instead of a verdict for a log that cannot be read."""
 
@@ -174,7 +174,7 @@ def _not_allowed(diagnosis: Diagnosis, allowed: frozenset[str]) -> str:
     for suspect, cause in zip(diagnosis.causes, named, strict=True):
         follows = any(other.name in allowed and cause.follows_from(other) for other in named)
         if cause.name not in allowed and not follows:
-            return f"not {suspect.title}: {suspect.gist}"
+            return f"{suspect.title} is not allowed: {suspect.gist}"
     for finding in diagnosis.findings:
         if not any(cause.accounts_for(finding.symptom) for cause in named):
             return f"no cause explains {finding}"

@@ -17,7 +17,10 @@ Config = Any
 """Stands for pytest.Config, so that this module need not import pytest."""
 
 RUN_OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    "--retrain": {"action": "store_true", "help": "train every experiment again, once"},
+    "--retrain": {
+        "action": "store_true",
+        "help": "train the experiments again instead of using their cached records",
+    },
     "--dashboard": {
         "metavar": "PATH",
         "dest": "probes_dashboard",
@@ -76,7 +79,7 @@ PATH_SETTINGS: Mapping[str, tuple[str, str]] = {
 """Ini setting -> its default and its help. The option whose `dest` is the name of the setting
 overrides it."""
 LIST_SETTINGS: Mapping[str, str] = {
-    "diagnose_files": "patterns of logs; pytest judges each file it collects that matches one",
+    "diagnose_files": "patterns for the paths of logs; a collected file that matches is judged",
     "diagnose_allow": "causes for which a log does not fail",
 }
 """Ini setting -> its help. The value of each of these settings is a list of words."""

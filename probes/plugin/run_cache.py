@@ -7,8 +7,8 @@ used. For an experiment `healthy` the folder may hold:
     healthy-<key>.jsonl           the finished record; the file is moved to this name in one step
     healthy-<key>.sidecar.json    the seconds its training took, and the session that trained it
     healthy-<key>.partial.jsonl   the record of a training that is running or has failed
-    healthy-<key>.failure.json    the error with which training failed, and the session, which does
-                                  not try to train it again
+    healthy-<key>.failure.json    the error with which training failed, and the session in which it
+                                  failed; that session does not train the experiment again
     healthy.lock                  locked while a process looks up, trains or removes a record
 
 Whenever an experiment is looked up, its old records are removed. `MIN_KEPT_KEYS` and
@@ -38,8 +38,8 @@ OnStep = Callable[[int, int], None]
 """Called after every training step with the step and the number of steps."""
 
 MIN_KEPT_KEYS = 8
-"""Number of the newest keys of an experiment that are kept. It is large enough to switch between
-several branches and seeds."""
+"""This many of the newest keys of an experiment are always kept, so that the records of several
+branches and seeds stay available."""
 MIN_UNUSED_SECONDS = 24 * 60 * 60
 """A record that was used within this time is kept, because a session may still be using it."""
 LAST_LINE = b'{"end":{"complete":true}}\n'

@@ -46,11 +46,12 @@ class SessionReport:
     def write(self, reasons: list[str], train: Callable[[str], Run | None]) -> None:
         """Draw and write everything.
 
-        reasons  reasons why runs are missing that the reports of the tests do not show
+        reasons  reasons why runs are missing, in addition to those that the tests' reports show
         train    returns the run of an experiment, or None if it must not be trained; called for the
                  reference if no test has used it
         """
-        # A copy, because a reference that cannot be trained now is listed in `errors` only.
+        # Copy the failures, because the reference may fail to train below. That failure is
+        # listed in `errors` only.
         self._failures = dict(self._reports.failures)
         self.partial = list(reasons)
         if count := self._reports.deselected:
@@ -190,7 +191,7 @@ class SessionReport:
 
     def _write_summary(self) -> None:
         """Append the summary for GitHub. If that fails, the session gets a note and does not fail,
-        because the CI machine provides the file and not the project."""
+        because GitHub, not the project, provides the file."""
         if not (target := self._environment.get("GITHUB_STEP_SUMMARY")):
             return
         from probes.report.markdown import summary

@@ -112,8 +112,10 @@ class TestReports:
 
     @property
     def failures(self) -> dict[str, Failure]:
-        """Name -> training that failed or was interrupted, on a worker or in this process. The dict
-        is the session's own, because a test that was interrupted sends no report."""
+        """Name -> training that failed or was interrupted, on a worker or in this process.
+
+        This is the dict of the session in this process. An interrupted test sends no report, so
+        only this dict holds its failure."""
         return self._session.failures
 
     def add(self, report: Any) -> None:

@@ -76,8 +76,8 @@ class Builder:
             if not isfinite(value)
         }
         if broken:
-            # Measured counts come first: sites inside the model are listed before the loss that
-            # became NaN because of them.
+            # The counts that the caller measured come first. So sites inside the model are listed
+            # before the loss, which became NaN later.
             counts = row.get("nonfinite_count", Cells(0, (), ()))
             counted = dict(zip(counts.sites, counts.values, strict=True))
             row["nonfinite_count"] = self._check("nonfinite_count", {**counted, **broken})

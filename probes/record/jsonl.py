@@ -65,8 +65,8 @@ def load(path: str | Path) -> Record:
     """Read a record from its file. From a file that was cut off, the steps with complete lines are
     read, and the record is marked incomplete.
 
-    Raises RecordError when the file is not a record, has a newer schema, or has a damaged line that
-    is not just a last line cut off. Raises OSError when the file cannot be opened."""
+    Raises RecordError when the file is not a record, has a newer schema, or has a damaged line
+    other than a last line that was cut off. Raises OSError when the file cannot be opened."""
     with open(path, "rb") as file:
         return parse(file.read(), str(path))
 

@@ -29,8 +29,8 @@ class NotPlainError(ValueError):
 
 
 class SignalReader:
-    """Collects the readings of one signal. `sites` comes from its sites line; None if it has
-    none."""
+    """Collects the readings of one signal. `sites` holds the names from the signal's sites line; it
+    is None if there is no such line."""
 
     def __init__(self, name: str, sites: tuple[str, ...] | None = None) -> None:
         self.of_run = signal_named(name).scope == "run"

@@ -27,8 +27,8 @@ DOWN_WORDS = frozenset(
 OTHER_WORDS = frozenset(
     {"loss", "time", "runtime", "second", "seconds", "step", "steps", "std", "best", "max", "min"}
 )
-"""Words that no metric has in its name. `error_loss` is a loss, `map_time` a duration, and
-`best_accuracy` the highest value so far, which can never fall."""
+"""A name with one of these words is not the name of a metric. `error_loss` is a loss, `map_time` is
+a duration, and `best_accuracy` is the highest accuracy so far, which never falls."""
 ACCURACY_WORDS = frozenset({"acc", "acc1", "accs", "accuracy", "accuracies", "top1"})
 """Words in the name of a metric that is the share of right answers."""
 HELD_OUT_WORDS = frozenset({"val", "valid", "validation", "eval", "dev", "test", "metrics"})
@@ -41,14 +41,15 @@ def words_of(name: str) -> list[str]:
 
 
 def direction_of(name: str, stated: Mapping[str, object] | None = None) -> Direction | None:
-    """Which way a metric is better, None when neither its name nor `stated` says it.
+    """Whether higher or lower values of a metric are better; None if neither its name nor `stated`
+    says so.
 
     stated   the fact `metric_direction`: name -> "up" or "down"
     """
     given = (stated or {}).get(name)
     if given in ("up", "down"):
         return "up" if given == "up" else "down"
-    # `R@1` is also one word, r1.
+    # `R@1` is read as the words r and 1, and also as the one word r1.
     words = {*words_of(name), *words_of(name.replace("@", ""))}
     if words & OTHER_WORDS:
         return None

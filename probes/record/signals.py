@@ -33,8 +33,8 @@ class Signal:
     """A row of the table of signals.
 
     unit     the unit of its values
-    scope    what the signal has one value for: the whole run, each layer, matrix, head, class,
-             metric or site, or each row of the batch
+    scope    the signal has one value for the whole run, or one value for each layer, matrix, head,
+             class, metric, site or row of the batch
     cadence  whether it is measured at every step or only at evaluations
     formula  how it is computed, in words
     source   publication or definition from which the formula comes
@@ -70,12 +70,12 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "train_loss_by_class", NATS, "class", "evaluation",
-        "train_loss over the rows of one class, and only the tokens by which classes are compared",
+        "train_loss over the rows of one class, on only those tokens by which classes are compared",
         "per-class decomposition of the loss",
     ),
     Signal(
         "val_loss_by_class", NATS, "class", "evaluation",
-        "val_loss over the rows of one class, and only the tokens by which classes are compared",
+        "val_loss over the rows of one class, on only those tokens by which classes are compared",
         "per-class decomposition of the loss",
     ),
     Signal(
@@ -86,7 +86,7 @@ SIGNALS: tuple[Signal, ...] = (
     Signal(
         "metric", "unit of the metric", "metric", "evaluation",
         "a measure of quality other than the loss, such as accuracy; its name says which",
-        "the log; which way is better: its name, or the fact `metric_direction`",
+        "the log; its name, or the fact `metric_direction`, says whether higher is better",
     ),
     Signal(
         "lr", "1", "run", "step",

@@ -22,7 +22,8 @@ from probes.recording.recorder import Recorder
 
 StopRule = Callable[[Callable[[], Record]], str | None]
 """A function that decides after every evaluation whether to stop. Its argument is a function that
-returns the record so far. It returns the cause for which to stop, or None to continue."""
+returns the record so far. The stop rule returns the cause for which to stop, or None to
+continue."""
 
 LOG = logging.getLogger("probes")
 

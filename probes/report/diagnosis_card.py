@@ -61,7 +61,8 @@ class SymptomSummary:
 class Card:
     """The content of the card, as texts that the template only has to insert.
 
-    standing       strength of the first cause and its margin over the second; "" without a cause
+    standing       strength of the evidence for the first cause and its margin over the second; ""
+                   without a cause
     others         the other possible causes with their strengths
     symptoms       at most MAX_SYMPTOMS symptoms
     more_symptoms  number of symptoms that are left out

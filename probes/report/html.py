@@ -53,8 +53,8 @@ def page(runs: Sequence[JudgedRun], reference: NamedRecord | None, notes: Sequen
     for run in runs:
         slug = "run-" + (re.sub(r"[^a-z0-9]+", "-", run.name.lower()).strip("-")[:40] or "x")
         taken[slug] += 1
-        # A slug contains no double hyphen. So the anchor of the second run "a", `run-a--2`, is not
-        # that of a run "a-2", `run-a-2`.
+        # A slug contains no double hyphen. The anchor of a second run "a" is `run-a--2`, so it
+        # differs from the anchor of a run "a-2", which is `run-a-2`.
         anchors.append(slug if taken[slug] == 1 else f"{slug}--{taken[slug]}")
     ordered = sorted(
         zip(runs, anchors, strict=True),

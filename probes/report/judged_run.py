@@ -30,7 +30,8 @@ class UnreadRun:
 
     path     path of the run's file, in the form that outputs show; None if there is no file
     error    why there is no diagnosis
-    allowed  False if a test judges the run, None if no test does
+    allowed  False if a test judges the run (without a diagnosis there is no cause to allow); None if
+             no test judges it
     tests    node id of each test that used the run -> outcome of that test
     """
 
@@ -52,8 +53,8 @@ class JudgedRun:
     """A run with its record and its diagnosis.
 
     name     name of the run in the form that outputs show
-    record   the record; if another process judged the run, a record without rows, which states
-             only how the log was read and how the run ended
+    record   the record. If another process judged the run, the record has no rows. It then states
+             only how the log was read and how the run ended.
     path     path of the run's file, in the form that outputs show; None if there is no file
     error    how training failed; None if it did not fail
     allowed  whether the run passes its test because its cause is allowed; None if no test checked

@@ -59,8 +59,8 @@ def text(value: object) -> str:
     if len(line) > MAX_CELL_CHARACTERS:
         line = line[: MAX_CELL_CHARACTERS - 1] + "…"
     escaped = MARKUP.sub(lambda found: f"&#{ord(found[0])};", line)
-    # GitHub looks for addresses after it has decoded the references. An element around each "@"
-    # hides them.
+    # GitHub decodes the character references first and then looks for e-mail addresses. With an
+    # element around each "@", it finds none.
     escaped = escaped.replace("&#64;", "<span>&#64;</span>")
     return DOT_AFTER_WWW.sub("&#46;", escaped)
 
