@@ -136,8 +136,8 @@ def overhead_budget(pytestconfig: pytest.Config) -> float:
 
 @pytest.fixture
 def on_file() -> Callable[[Diagnosis], dict[str, object]]:
-    """What the snapshots hold of a diagnosis: its summary without the list of detectors that
-    judged, so that a new detector changes no snapshot."""
+    """The summary of a diagnosis that snapshots hold. It leaves out the detectors that judged, so
+    that a new detector changes no snapshot."""
 
     def summary(diagnosis: Diagnosis) -> dict[str, object]:
         return {name: value for name, value in diagnosis.summary().items() if name != "judged"}

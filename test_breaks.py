@@ -57,19 +57,19 @@ def test_break_changes_exactly_one_leaf_of_healthy(run, brk):
 
 
 def test_break_is_the_first_cause_and_the_sole_one(broken, brk):
-    """No other cause is named, so there is no margin between two."""
+    """The diagnosis names no other cause, so there is no margin between two causes."""
     assert (broken.diagnosis.verdict, broken.diagnosis.cause) == ("unhealthy", brk.cause)
     assert broken.diagnosis.margin is None
 
 
 def test_break_shows_its_own_signature_and_no_other_ones(broken, brk):
-    """It shows all of its own symptoms and none of another break's."""
+    """The run shows all symptoms of its own break and no symptom of another break."""
     found = {finding.symptom for finding in broken.diagnosis.findings}
     assert found & SIGNATURES == brk.signature
 
 
 def test_break_is_certain_by_the_step_of_its_row(broken, brk):
-    """Every longer part of the record names the cause first."""
+    """Every prefix of the record that reaches this step has the cause in first place."""
     assert broken.diagnosis.causes[0].certain_since <= brk.certain_by
 
 

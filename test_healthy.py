@@ -67,7 +67,7 @@ def test_healthy_run_ends_where_its_validation_loss_is_lowest(record):
 
 
 def test_healthy_learning_rate_ramps_up_and_decays_as_configured(healthy):
-    """It rises linearly to its peak, then follows a cosine down to a tenth of the peak."""
+    """The rate rises linearly to its peak, then follows a cosine down to a tenth of the peak."""
     steps, optimizer = healthy.config["steps"], healthy.config["optimizer"]
     warmup, peak = optimizer["warmup_steps"], optimizer["lr_max"]
     ramp = [peak * (s + 1) / warmup for s in range(warmup)]

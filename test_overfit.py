@@ -50,7 +50,7 @@ def test_overfit_validation_loss_rises_after_its_minimum(record, best):
 
 
 def test_overfit_train_loss_goes_on_falling_to_its_floor(record, best):
-    """It ends below its value at t*, and within 0.03 nats of the entropy floor."""
+    """The training loss ends below its value at t*, and within 0.03 nats of the entropy floor."""
     train, floor = smooth(record, "train_loss")[1], record.facts["ladder"]["train"]["floor"]
     assert train[-1] < train[best]
     assert record.series("train_loss")[1][-1] <= floor + 0.03
@@ -76,7 +76,7 @@ def test_overfit_tax_is_all_but_gone_on_training_rows(record):
 
 
 def test_overfit_is_what_the_diagnosis_says(overfit):
-    """It is the first cause, and no other is named."""
+    """`overfit` is the first cause, and no other cause is named."""
     assert (overfit.diagnosis.verdict, overfit.diagnosis.cause) == ("unhealthy", "overfit")
     assert overfit.diagnosis.margin is None
 
@@ -102,8 +102,8 @@ def test_overfit_shows_no_symptom_but_its_own(overfit):
 
 
 def test_overfit_changes_nothing_but_length_and_cadence(run):
-    """At least eight times the steps of the reference. A longer run needs fewer evaluations per
-    step to show the same curve."""
+    """The run has at least eight times the steps of the reference. A longer run needs fewer
+    evaluations per step to show the same curve."""
     reference, trained = (from_dict(run(name).config) for name in ("healthy", "overfit"))
     assert diff(reference, trained) == {
         "steps": (HEALTHY.steps, OVERFIT.steps),

@@ -136,5 +136,5 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def elsewhere(python: Path, tmp_path: Path) -> installed.Elsewhere:
-    """That environment, and an empty project."""
+    """The environment with the wheel, and an empty project outside this repository."""
     return installed.Elsewhere(python, tmp_path)

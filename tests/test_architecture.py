@@ -197,7 +197,7 @@ def test_only_the_plugin_imports_pytest() -> None:
 
 
 def test_only_charts_import_pygal() -> None:
-    """Judging needs no drawing."""
+    """A diagnosis draws nothing, so it must not load pygal."""
     files = importing("probes/", "pygal")
     assert files == [name for name in files if name.startswith(PYGAL_FOLDER)] != []
 
@@ -208,8 +208,8 @@ def test_only_the_pages_use_templates() -> None:
 
 
 def test_diagnosis_never_touches_the_provenance() -> None:
-    """No attribute, name, key or argument of that name: a diagnosis that is told the answer proves
-    nothing."""
+    """No file of the diagnosis has an attribute, name, key or argument called provenance. A
+    diagnosis that knows the answer beforehand proves nothing."""
     told = []
     for module, path in MODULES.items():
         if not module.startswith("probes.diagnosis"):
@@ -251,12 +251,12 @@ def test_every_public_name_is_there(name: str) -> None:
 
 @pytest.mark.parametrize("name", probes.__all__)
 def test_every_public_name_is_documented(name: str) -> None:
-    """On the README or on a page of docs/."""
+    """Every public name occurs in the README or on a page of docs/."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     assert any(re.search(rf"\b{name}\b", page.read_text(encoding="utf-8")) for page in pages)
 
 
 def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
-    """As for any module."""
+    """`probes` raises AttributeError for an unknown name, as every module does."""
     with pytest.raises(AttributeError, match="module 'probes' has no attribute 'diagnoze'"):
         _ = probes.diagnoze

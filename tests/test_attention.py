@@ -28,7 +28,8 @@ def scores_up_to(largest):
     "largest", [1.0, 0.99 * MAX_UNSHIFTED_SCORE, 1.01 * MAX_UNSHIFTED_SCORE, 1e4, 1e30]
 )
 def test_weights_are_the_softmax_over_visible_keys_at_any_scale(largest):
-    """With and without a shift, in float32, and without a warning."""
+    """The weights agree with and without a shift of the scores, in float32, and no warning is
+    raised."""
     scores = scores_up_to(largest)
     expected = softmax(scores, CAUSAL)
     weights, _ = AttentionPattern()(scores.copy(), visible=CAUSAL)
@@ -85,7 +86,7 @@ def test_rows_of_about_equal_length_are_in_one_group(lengths, groups):
 
 
 def test_rows_of_a_batch_are_sorted_by_length():
-    """So that rows of about equal length are neighbours."""
+    """After sorting, rows of about equal length are neighbours."""
     batches = draw(build(HEALTHY).split.train, 32, np.random.default_rng(0))
     for _ in range(3):
         lengths = [len(SEQUENCES[i].text) for i in next(batches)]

@@ -43,7 +43,8 @@ def symptom(**fields: Any) -> Symptom:
 def test_strength_is_the_distance_from_the_limit_in_decades(
     observed: float, limit: float, worse: Any, strength: float
 ) -> None:
-    """It is positive on the worse side, and always a finite number."""
+    """Strength is positive if the value is on the worse side of the limit, and it is always
+    finite."""
     assert Finding("symptom", "", 0, observed, limit, worse, "source").strength == strength
 
 
@@ -55,7 +56,8 @@ def test_a_finding_takes_name_limit_side_and_source_from_its_symptom() -> None:
 
 
 def test_a_finding_may_carry_its_own_limit_and_source() -> None:
-    """For symptoms whose limit depends on the run, or that several rules find."""
+    """This is needed if the limit of a symptom depends on the run, or if several rules find the
+    symptom."""
     finding = symptom(limit=None).found(7, 0.001, limit=0.5, source="another rule")
     assert (finding.limit, finding.source) == (0.5, "another rule")
 
@@ -67,7 +69,7 @@ def test_a_finding_without_any_limit_is_an_error() -> None:
 
 
 def test_the_sentence_of_a_symptom_is_filled_in_from_a_finding() -> None:
-    """Without an onset, the step of the finding stands for it."""
+    """If the finding has no onset, the sentence gives its step instead."""
     late, early = (symptom().found(7, 0.00123456, site="attn.0", onset=o) for o in (3, None))
     assert symptom().sentence_for(late) == "attn.0: 0.001235 < 0.01 since 3, known at 7"
     assert symptom().sentence_for(early) == "attn.0: 0.001235 < 0.01 since 7, known at 7"

@@ -120,7 +120,7 @@ def test_products_that_cannot_be_recorded_are_an_error(monkeypatch):
 
 
 def test_the_cost_of_recording_is_measured(monkeypatch):
-    """Of a signal, of all signals, and of all signals on disk."""
+    """The cost is measured for one signal, for all signals, and for all signals written to disk."""
     monkeypatch.setattr(recording_cost, "STEP_SIGNALS", recording_cost.STEP_SIGNALS[:1])
     monkeypatch.setattr(recording_cost, "WARMUP_ROUNDS", 0)
     costs = recording_cost.step_costs(rounds=8)
@@ -134,7 +134,7 @@ def test_evaluations_take_a_share_of_the_run():
 
 
 def test_the_peak_memory_is_measured_early_and_late():
-    """Tracing is switched off again."""
+    """Afterwards the tracing of memory is switched off again."""
     try:
         early, late = memory.peaks("traced", early=15, late=16)
     finally:
@@ -144,7 +144,7 @@ def test_the_peak_memory_is_measured_early_and_late():
 
 
 def test_long_runs_and_logs_are_measured(monkeypatch, tmp_path):
-    """Here they are short."""
+    """This test uses short runs and logs, to save time."""
     for name, value in {"RUNS": 1, "STEPS_PER_RUN": 30, "LINES": 40, "ROUNDS": 1}.items():
         monkeypatch.setattr(length, name, value)
     assert [figure.measured > 0 for figure in length.measure_page(tmp_path)] == [True, True]

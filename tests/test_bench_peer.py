@@ -42,13 +42,13 @@ def run():
 
 
 def test_the_first_losses_are_equal(run):
-    """Up to rounding."""
+    """Both implementations have the same first losses, up to rounding."""
     ours, theirs = run
     assert theirs[0, 0] == pytest.approx(ours[0, 0], rel=1e-12)
 
 
 def test_the_first_gradient_norms_are_equal(run):
-    """Before clipping."""
+    """Both implementations have the same first gradient norms before clipping."""
     ours, theirs = run
     assert theirs[0, 1] == pytest.approx(ours[0, 1], rel=1e-10)
 

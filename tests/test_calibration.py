@@ -96,7 +96,7 @@ def test_kept_runs_are_judged_again_and_nothing_is_published(trained):
 
 
 def test_a_record_of_an_older_recorder_is_found_by_its_config(tmp_path, monkeypatch):
-    """Of the same config only."""
+    """A record of another config is not found."""
     run = Planned("healthy-1", "healthy", dataclasses.replace(HEALTHY, seed=1))
     monkeypatch.setattr(judge, "FOLDER", tmp_path)
     for name, config in (("healthy-1-aa", run.config), ("healthy-1-bb", HEALTHY)):
@@ -120,7 +120,7 @@ def test_the_history_keeps_every_result_once(tmp_path):
 
 
 def test_figures_are_marked_when_the_detectors_changed_since():
-    """In the README and on the page, with the version that was judged."""
+    """The README and the page name the version at which the runs were judged."""
     mark = "These figures are of version abc (2030-01-01); detectors changed since."
     entries = [entry(*OUTCOMES, digest="a")]
     assert publish.readme_block(entries, "b").startswith(f"**{mark}**")
@@ -145,12 +145,12 @@ def test_the_readme_shows_the_last_result_with_or_without_the_mark():
 
 
 def test_nothing_is_claimed_before_anything_is_judged():
-    """As in a new project."""
+    """A new project has no judged runs, so its page states no figure."""
     assert publish.readme_block([], "a") == publish.NOT_JUDGED
 
 
 def test_the_page_escapes_text_of_records_and_lists_every_range():
-    """Evidence holds names from records."""
+    """The page must escape evidence, because it contains names from records."""
     faulty = outcome_of("healthy-1000", HOSTILE, headline=HOSTILE, silent={HOSTILE: HOSTILE})
     page = publish.html([entry(), entry(faulty, digest="b", seeds=(2000, 2459))], "b")
     assert HOSTILE not in page
@@ -174,7 +174,7 @@ def test_the_page_escapes_text_of_records_and_lists_every_range():
 def test_the_hash_covers_the_code_that_decides_a_diagnosis(
     tmp_path, monkeypatch, file, added, same
 ):
-    """Not its comments, and not the code that fills a record."""
+    """A change of comments, or of the code that fills a record, does not change the hash."""
     package = tmp_path / "probes"
     shutil.copytree(cache_key.HERE, package, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(cache_key, "HERE", package)
@@ -194,8 +194,8 @@ def test_the_hash_covers_only_diagnosis_and_records():
 
 
 def test_choosing_and_judging_share_nothing():
-    """No seed and no sampled config, and another judging range draws other configs. Names of runs
-    are unique, and the longest run is first."""
+    """Seeds and sampled configs for choosing thresholds are never used for judging. Each judging
+    range draws other configs. Names of runs are unique, and the longest run is first."""
     configs = []
     for phase, first in (("choosing", 0), ("judging", 1000), ("judging", 2000)):
         runs = plan(phase, first)
@@ -224,7 +224,7 @@ def test_the_judging_stream_is_the_one_that_was_fixed():
 
 
 def test_the_code_that_trains_imports_no_detector():
-    """So records can be trained long before the detectors are final."""
+    """Records can therefore be trained long before the detectors are final."""
     judging = {"diagnosis", "outcome", "health", "tally", "judge"}
     for name in ("conftest", "test_train", "conditions", "progress", "sampler"):
         tree = ast.parse((ROOT / "calibration" / f"{name}.py").read_text(encoding="utf-8"))
@@ -261,13 +261,13 @@ def test_the_remaining_time_is_estimated_from_this_session():
     ],
 )
 def test_a_run_is_labelled_healthy_by_a_rule_without_detectors(val, reason):
-    """It has to be finite, near its minimum and below the n-gram."""
+    """The validation loss must be finite, near its minimum, and below the n-gram baseline."""
     record = hand_made({"val_loss": val}, ladder={"val": {"ngram": 1.0}})
     assert reasons_against(record) == reason
 
 
 def test_an_outcome_holds_what_was_named_since_when_and_by_which_detector():
-    """Of a record whose validation loss falls below its floor halfway."""
+    """In this record the validation loss falls below its floor halfway."""
     planned = Planned("mask-leak-7", "mask-leak", HEALTHY, BREAKS["mask-leak"].cause)
     judged = judge_record(planned, thorough(val_loss=[2.0] * 20 + [0.01] * 20))
     assert (judged.said, judged.right, judged.certain_since) == ("mask-leak", True, 20)
@@ -293,7 +293,7 @@ def test_a_condition_is_counted_with_its_deadline_and_margins():
 
 
 def test_alarms_and_misses_are_listed_with_their_evidence():
-    """In tables of the page and in sentences of the README."""
+    """The page lists them in tables, the README in sentences."""
     by_title = {each.title: each for each in tables.tables(OUTCOMES, entry().configs)}
     assert by_title["Confusion matrix"].rows[1] == ("mask-leak", "3", "1", "0", "0")
     assert [row[:3] for row in by_title["Alarms in healthy runs"].rows] == [

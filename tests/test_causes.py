@@ -59,7 +59,8 @@ def test_a_dead_gradient_needs_a_first_gradient_below_a_thousandth(
 
 @pytest.mark.parametrize(("value", "causes"), [(nan, ["non-finite"]), (1e308, [])])
 def test_one_value_that_is_not_finite_is_enough(value: float, causes: Sequence[str]) -> None:
-    """Even at the last step. The largest finite number is no finding."""
+    """One such value is a finding even at the last step. The largest finite number is not a
+    finding."""
     assert named(changed(loss=with_last("loss", value))) == causes
 
 
@@ -82,7 +83,7 @@ def test_schedule_never_stepped_needs_a_declared_schedule(
 
 @pytest.mark.parametrize("norm", [50.0, 500.0])
 def test_bad_init_explains_a_large_first_gradient_and_stands_alone(norm: float) -> None:
-    """Even a gradient that is large enough for a summed loss."""
+    """No second cause is named, even if the gradient is large enough for a summed loss."""
     record = changed(loss=with_first("loss", 9.0), grad_norm=with_first("grad_norm", norm))
     assert evidence(record) == [("bad-init", ["initial-loss-high", "first-gradient-large"])]
 
@@ -99,7 +100,7 @@ def test_bad_init_explains_what_overflows_after_it() -> None:
 def test_a_value_that_is_not_finite_explains_a_first_gradient_out_of_its_band(
     norm: float, symptom: str
 ) -> None:
-    """Neither a summed loss nor a dead gradient is named beside it."""
+    """The diagnosis names neither a summed loss nor a dead gradient in addition."""
     record = changed(
         grad_norm=with_first("grad_norm", norm), nonfinite_count={"embed": [1.0] * STEPS}
     )
@@ -123,5 +124,5 @@ def test_a_value_that_is_not_finite_explains_a_first_gradient_out_of_its_band(
 def test_unrelated_causes_are_named_side_by_side(
     signals: dict[str, Any], causes: Sequence[str]
 ) -> None:
-    """Neither excludes the other."""
+    """Neither of the two causes excludes the other."""
     assert named(changed(**signals)) == causes

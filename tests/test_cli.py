@@ -129,7 +129,7 @@ def test_a_path_that_cannot_be_read_does_not_hide_the_others(capsys: Printed) ->
 
 
 def parsed(text: str) -> Any:
-    """The runs of a document."""
+    """The entries of the runs in a JSON document."""
     return json.loads(text, parse_constant=lambda token: pytest.fail(f"{token} is not JSON"))[
         "runs"
     ]
@@ -255,7 +255,7 @@ def test_help_lists_the_exit_codes(capsys: Printed) -> None:
 
 
 def test_render_writes_a_page_of_all_runs(folder: Path) -> None:
-    """The reference is among them."""
+    """The reference is one of the runs on the page."""
     assert (
         main(
             [
@@ -314,7 +314,8 @@ NOT_NEEDED = (
 
 
 def test_a_diagnosis_loads_only_what_it_needs(folder: Path) -> None:
-    """It runs in a process of its own, with one BLAS thread unless the user asks for more."""
+    """The command runs in a process of its own, with one BLAS thread unless the user asks for
+    more."""
     (folder / "log.csv").write_text(csv_of(step=range(60), loss=curve(60), lr=[0.1] * 60))
     code = (
         "import sys, os; from probes.__main__ import run; code = run(); "
@@ -386,7 +387,7 @@ def test_a_log_on_standard_input_is_diagnosed(
 def test_an_error_in_a_log_on_standard_input_says_standard_input(
     monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
-    """It does not name the temporary file."""
+    """The error does not name the temporary file."""
     put_on_stdin(monkeypatch, b'{"loss": 4.0}\n[1]\n{"loss": 3.0}\n')
     assert (
         main(["diagnose", "-"]),

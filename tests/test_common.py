@@ -55,7 +55,7 @@ def test_a_median_of_nothing_is_nan() -> None:
 
 
 def test_a_markdown_table_has_one_line_for_each_row() -> None:
-    """Neither a bar nor a line break in a cell changes that."""
+    """A cell may contain a vertical bar or a line break; the row still has one line."""
     assert markdown_table(["run", "cause"], [["a|b", "first\nsecond"], ["c", ""]]) == [
         "| run | cause |",
         "| --- | --- |",

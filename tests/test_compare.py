@@ -102,7 +102,8 @@ def test_noise_is_no_regression(seed: int) -> None:
     ],
 )
 def test_a_run_as_good_is_no_regression(record: Record) -> None:
-    """It may be longer, shorter, logged more rarely, better, or a little worse."""
+    """The run may be longer, shorter, logged more rarely, better, or a little worse than the
+    baseline."""
     assert not regressed(record, BASELINE)
 
 
@@ -114,8 +115,8 @@ def test_speed_is_not_compared_with_a_baseline_that_hardly_learns() -> None:
 
 
 def test_speed_is_not_compared_near_the_end_of_a_fall() -> None:
-    """Where a curve is flat, a small difference in level is a large difference in time. Half of
-    this fall is twice its end."""
+    """Where a curve is flat, a small difference in level is a large difference in time. Halfway
+    down, this loss is already as low as twice its final value."""
     slow, fast = (made(loss=curve(rate, start=3.0), val_loss=None) for rate in (60.0, 30.0))
     assert not regressed(slow, fast)
 
@@ -155,7 +156,7 @@ def test_values_that_are_not_finite_in_both_runs_are_no_regression() -> None:
 
 
 def test_a_loss_that_ends_higher_is_named_with_the_step_at_which_it_rose() -> None:
-    """It is twice the loss of the baseline from step 120 on."""
+    """From step 120 on, the loss is twice that of the baseline."""
     val_loss = curve(end=1.2)
     (difference,) = regressed(
         made(val_loss=[*val_loss[:120], *(2 * v for v in val_loss[120:])]), BASELINE
@@ -190,7 +191,7 @@ def test_speed_is_measured_from_the_first_common_step() -> None:
 
 
 def test_a_run_that_pauses_is_late_at_the_later_level() -> None:
-    """It makes half of the fall in time, and three quarters late."""
+    """The run makes half of the fall in time, and three quarters of the fall late."""
     halting = [max(value, 1.9) for value in curve(30.0, 0.3)[:100]] + curve(20.0, 0.3, 1.9)[:100]
     (difference,) = regressed(made(loss=halting), made(loss=curve(30.0, 0.3))).differences
     assert difference.what.endswith(", 75% of the baseline's fall")
@@ -216,7 +217,7 @@ def test_a_level_that_is_never_reached_is_infinitely_worse() -> None:
 
 @pytest.mark.parametrize("factor", [5.0, 0.2, 0.0])
 def test_a_signal_whose_level_rises_or_falls_is_named(factor: float) -> None:
-    """It changes after a quarter of the run."""
+    """The level changes after a quarter of the run."""
     (difference,) = regressed(made(grad_norm=[1.0] * 50 + [factor] * 150), BASELINE).differences
     assert (difference.signal, difference.what) == ("grad_norm", "level over time")
     assert difference.step == pytest.approx(50, abs=CELL)
@@ -232,7 +233,7 @@ def test_a_signal_is_named_at_its_site() -> None:
 
 
 def test_dead_neurons_are_compared_by_the_share_that_lives() -> None:
-    """It falls from 0.9 to 0.3."""
+    """The share of living neurons falls from 0.9 to 0.3."""
     (difference,) = regressed(
         made(dead_fraction={"ffn": [0.1] * 60 + [0.7] * 140}), BASELINE
     ).differences
@@ -252,7 +253,7 @@ def test_steps_after_the_end_of_the_baseline_are_not_compared() -> None:
 
 
 def test_a_difference_that_passes_is_named_with_its_first_step() -> None:
-    """It is large enough to change the mean over time."""
+    """The temporary difference is large enough to change the mean over time."""
     (difference,) = regressed(
         made(grad_norm=[1.0] * 40 + [1e3] * 60 + [1.0] * 100), BASELINE
     ).differences

@@ -74,7 +74,7 @@ def test_every_field_has_values_that_are_refused() -> None:
 
 
 def test_healthy_config_has_the_published_sizes() -> None:
-    """They give 103,680 parameters."""
+    """These sizes give 103,680 parameters."""
     model = HEALTHY.model
     assert (model.d_model, model.n_heads, model.n_layers, model.d_ff, model.vocab_size) == (
         64,
@@ -107,7 +107,7 @@ def test_diff_names_each_leaf_with_both_values() -> None:
     st.sampled_from([1, 2, 4, 8, 0.5, 1e-3, "all-ones", "float64"]),
 )
 def test_change_changes_one_leaf_only(field: str, value: Any) -> None:
-    """For any leaf and any value that it may have."""
+    """This holds for any leaf and any valid value of it."""
     try:
         other = change(SHORT, field, value)
     except ConfigError:
@@ -156,14 +156,14 @@ def test_fields_that_a_dict_leaves_out_have_their_defaults() -> None:
     ],
 )
 def test_unknown_key_is_refused_with_the_nearest(tree: Any, hint: str) -> None:
-    """No key of a dict is ignored."""
+    """No key of a dict is silently ignored."""
     with pytest.raises(ConfigError) as refused:
         from_dict(tree)
     assert hint in str(refused.value)
 
 
 def test_value_that_is_not_a_dict_is_refused() -> None:
-    """For example a list, from a file."""
+    """Such a value is, for example, a list read from a file."""
     with pytest.raises(ConfigError, match="is not a table of fields"):
         from_dict([("seed", 1)])  # type: ignore[arg-type]
 

@@ -149,11 +149,12 @@ class TestForms:
         ],
     )
     def test_english_forms_have_pronoun_and_auxiliaries(self, tense, forms):
-        """In every tense."""
+        """The forms of every tense have their pronoun and auxiliaries."""
         assert [row.english for row in ROWS if row.cell == ("study", tense)] == forms
 
     def test_be_agrees_with_its_person(self):
-        """No other verb has a past that agrees, or a first person that is not its base."""
+        """ "be" is the only verb whose past form depends on the person, and the only one whose first
+        person differs from the base form."""
         assert english_words("be", "past_simple") == ["was", "were", "was"]
         assert english_words("be", "present_simple") == ["am", "are", "is"]
 
@@ -165,7 +166,7 @@ class TestForms:
         assert ours == spanish_table()
 
     def test_twelve_verbs_are_regular_and_eight_are_not(self):
-        """These are the classes whose learning is compared."""
+        """The learning of these two classes is compared."""
         assert (
             " ".join(verb.base for verb in ENGLISH if not verb.regular)
             == "be have do go come see eat write"
@@ -179,7 +180,7 @@ class TestRowsAndSequences:
         assert (len(ROWS), len(SEQUENCES)) == (320, 640)
 
     def test_ids_are_unique_and_name_verb_tense_and_person(self):
-        """The infinitive has no person."""
+        """The id of an infinitive names no person."""
         ids = [row.id for row in ROWS]
         assert len(set(ids)) == 320
         assert {"work.past_simple.3sg", "work.infinitive", "be.future_going_to.1sg"} <= set(ids)
@@ -197,7 +198,7 @@ class TestRowsAndSequences:
         assert [sequence.index for sequence in SEQUENCES] == list(range(640))
 
     def test_longest_sequence_has_42_characters(self):
-        """The mean has about 24."""
+        """The mean length is about 24 characters."""
         assert (
             max(SEQUENCES, key=lambda s: len(s.text)).text
             == "tú vas a escuchar=you are going to listen."
@@ -217,12 +218,12 @@ class TestAlphabet:
         assert len(ALPHABET) < VOCAB_SIZE == 64
 
     def test_decoding_undoes_encoding(self):
-        """For every sequence, in int64."""
+        """This holds for every sequence; the tokens are int64."""
         assert [decode(encode(s.text)) for s in SEQUENCES] == [s.text for s in SEQUENCES]
         assert encode("to be").dtype == np.int64
 
     def test_error_for_an_unknown_character_gives_text_and_position(self):
-        """And lists the symbols."""
+        """The error also lists the symbols."""
         with pytest.raises(ValueError, match="'ñ' at position 2 of 'mañana'"):
             encode("mañana")
 
@@ -252,7 +253,7 @@ class TestSplit:
         ],
     )
     def test_no_half_of_validation_occurs_in_training(self, splits, parts):
-        """Not even in another case or without accents, on 200 seeds."""
+        """On 200 seeds, no half occurs there even in another case or without accents."""
         said = [{stripped(part) for part in parts(sequence)} for sequence in SEQUENCES]
         leaks = {
             seed: set().union(*(said[i] for i in train)) & set().union(*(said[i] for i in val))
@@ -261,7 +262,7 @@ class TestSplit:
         assert not any(leaks.values())
 
     def test_every_sequence_is_in_exactly_one_split(self, splits):
-        """Both are ascending, and together they are the corpus."""
+        """Both splits are ascending, and together they are the corpus."""
         for train, val in splits.values():
             assert sorted([*train, *val]) == list(range(640))
             assert (np.diff(train) > 0).all()
@@ -283,7 +284,7 @@ class TestSplit:
             assert (len(train), len(val)) == (512, 128)
 
     def test_every_tense_has_both_classes_in_training(self, splits):
-        """What is held out can be learned from similar cells."""
+        """A held-out form can therefore be learned from similar forms."""
         kinds = {(tense, regular) for tense in TENSES for regular in (True, False)}
         for train, _ in splits.values():
             assert {(tense, regular) for _, tense, regular in cells(train)} == kinds
@@ -305,13 +306,13 @@ class TestSplit:
         assert normalise("Él trabajó") == "el trabajo" == normalise("el trabajo")
 
     def test_groups_of_two_cells_are_held_out_too(self, splits):
-        """On some seeds watch and look are in validation, on some be and go in the past."""
+        """On some seeds, watch and look are in validation; on some, be and go in the past are."""
         drawn = set().union(*(cells(val) for _, val in splits.values()))
         assert {("watch", "infinitive", True), ("be", "past_simple", False)} <= drawn
         assert len(drawn) == 120
 
     def test_same_seed_gives_the_same_split(self, splits):
-        """In two calls."""
+        """Two calls with the same seed return the same split."""
         assert all((split(seed).val == val).all() for seed, (_, val) in splits.items())
 
     def test_split_of_seed_0_is_pinned(self, splits):
@@ -330,7 +331,7 @@ class TestSplit:
         }
 
     def test_different_seeds_give_different_splits(self, splits):
-        """200 seeds give 200 splits."""
+        """All splits of 200 seeds are different."""
         assert len({val.tobytes() for _, val in splits.values()}) == 200
 
     @pytest.mark.parametrize("impossible", [0, -1, 7])
@@ -356,13 +357,15 @@ class TestVerbTokens:
         ],
     )
     def test_verb_tokens_are_the_last_english_word_and_the_stop(self, text, marked):
-        """From Spanish to English only; entry t is about the character after t."""
+        """Only sequences from Spanish to English have such tokens. Entry t of the mask is about the
+        character after t."""
         mask = verb_token_mask(BY_TEXT[text])
         assert "".join(c for c, belongs in zip(text[1:], mask, strict=True) if belongs) == marked
         assert mask.dtype == np.bool_
 
     def test_half_of_all_sequences_have_verb_tokens(self):
-        """All that end in English, and none that end in Spanish."""
+        """All sequences that end in English have verb tokens, and no sequence that ends in Spanish
+        has any."""
         assert all(verb_token_mask(s).any() == (s.direction == "es-en") for s in SEQUENCES)
 
     def test_compositional_tenses_end_in_the_base_verb(self):

@@ -17,7 +17,7 @@ from probes.diagnosis.curves import (
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """At each point the mean of up to `width` values before and at it."""
+    """The mean of at most `width` values up to and including each point."""
     sums, at = np.r_[0, np.cumsum(values)], np.arange(1, len(values) + 1)
     begin = np.maximum(0, at - width)
     return (sums[at] - sums[begin]) / (at - begin)
@@ -85,7 +85,7 @@ FALLS = {
 @pytest.mark.parametrize("shape", FALLS.values(), ids=FALLS)
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_a_fall_is_told_from_noise(shape, points: int, scale: float) -> None:
-    """For any shape, length and unit; a rise is not a fall."""
+    """This holds for any shape, length and unit. A rise is not a fall."""
     assert fell(scale * (shape(points) + 0.1 * noise(points)))
     assert not fell(-scale * (shape(points) + 0.1 * noise(points)))
 
@@ -100,7 +100,8 @@ def test_rounding_in_single_precision_is_no_fall(scale: float) -> None:
 
 @pytest.mark.parametrize("points", [20, 24, 100, 1200])
 def test_noise_is_rarely_called_a_fall(points: int) -> None:
-    """At most 6 of 200 flat curves, with Gaussian, exponential and heavy tails."""
+    """At most 6 of 200 flat curves with Gaussian, exponential and heavy-tailed noise count as
+    falling."""
     rng = np.random.default_rng(0)
     kinds = (rng.standard_normal, rng.standard_exponential, lambda size: rng.standard_t(3, size))
     called = [fell(1.0 + 0.1 * kinds[i % 3](points)) for i in range(200)]
@@ -139,7 +140,7 @@ def test_a_running_mean_of_noise_is_rarely_called_a_fall(width: int) -> None:
 @pytest.mark.parametrize("shape", FALLS.values(), ids=FALLS)
 @pytest.mark.parametrize("points", [20, 100, 1000])
 def test_a_fall_is_seen_in_a_running_mean(shape, points: int, width: int) -> None:
-    """With little noise, a smooth fall looks correlated as well."""
+    """If a smooth fall has little noise, its points look correlated as well."""
     assert fell(running_mean(shape(points) + 1e-3 * noise(points), width))
 
 
@@ -147,12 +148,12 @@ def test_a_fall_is_seen_in_a_running_mean(shape, points: int, width: int) -> Non
 
 
 def test_a_centred_mean_is_the_mean_of_a_point_and_two_neighbours_on_either_side() -> None:
-    """Only where all five exist."""
+    """The mean exists only where all five points exist."""
     assert centred_mean([1, 2, 3, 4, 10, 4]) == pytest.approx([4.0, 4.6])
 
 
 def test_a_centred_mean_leaves_a_straight_line_where_it_is() -> None:
-    """It delays nothing."""
+    """A centred mean delays nothing."""
     np.testing.assert_allclose(centred_mean(np.arange(20.0)), np.arange(2.0, 18.0))
 
 
@@ -160,7 +161,7 @@ def test_a_centred_mean_leaves_a_straight_line_where_it_is() -> None:
 def test_a_centred_mean_refuses_too_few_values_and_even_windows(
     values: list[float], window: int
 ) -> None:
-    """Neither has a centred mean."""
+    """In neither case is there a centred mean."""
     with pytest.raises(ValueError, match="centred mean"):
         centred_mean(values, window)
 

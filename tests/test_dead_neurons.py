@@ -20,7 +20,7 @@ def test_it_fires_once_for_each_layer_with_more_than_half_silent() -> None:
 
 
 def test_it_stays_quiet_at_half() -> None:
-    """The limit itself is allowed."""
+    """A share equal to the limit is allowed."""
     assert found(DETECTOR, thorough(dead_fraction={"a": [0.5] * STEPS})) == []
 
 

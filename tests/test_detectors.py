@@ -24,7 +24,7 @@ def test_a_detector_finds_nothing_in_the_sound_run(detector: Detector) -> None:
 
 
 def found_or_none(detector: Detector, record: Record) -> list[Finding]:
-    """What a detector finds; nothing where it cannot judge."""
+    """The findings of a detector; empty if the detector cannot judge the record."""
     try:
         return list(detector.judge(Evidence(record)))
     except CannotJudgeError:
@@ -82,7 +82,7 @@ def test_findings_are_listed_symptoms_and_are_never_withdrawn(record: Record) ->
 
 @pytest.mark.parametrize("name", SYMPTOMS)
 def test_the_sentence_of_a_symptom_can_be_filled_in(name: str) -> None:
-    """It has no placeholder that a finding cannot fill."""
+    """Every placeholder of the sentence can be filled from a finding."""
     finding = SYMPTOMS[name].found(7, 0.25, site="blocks.0", limit=0.5, onset=3)
     sentence = SYMPTOMS[name].sentence_for(finding)
     assert sentence.endswith(".")

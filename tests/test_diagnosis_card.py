@@ -56,7 +56,7 @@ def test_a_finding_is_shown_with_all_its_evidence() -> None:
 def test_findings_of_one_symptom_are_shown_together(
     worse: Any, observed: tuple[float, ...], shown: str
 ) -> None:
-    """With their first step, their first site, and the worst observation."""
+    """The card shows their first step, their first site and the worst observed value."""
     findings = [
         Finding("s", f"site {step}", step, value, 1.0, worse, "why", onset=step - 1)
         for step, value in enumerate(observed, start=1)
@@ -102,7 +102,7 @@ def test_remarks_are_shown_one_by_one() -> None:
 
 
 def test_detectors_that_could_not_judge_are_shown_with_the_reason() -> None:
-    """Those with the same reason share an entry."""
+    """Detectors with the same reason share an entry."""
     shown = html(hand_made({"loss": [3.0] * 30}))
     assert shown.count("the record does not state vocab_size") == 1
     assert "initial-loss, first-gradient, stalled" in shown

@@ -19,7 +19,7 @@ def test_tables_are_up_to_date(block: str) -> None:
 
 
 def test_tables_name_every_cause_symptom_and_detector() -> None:
-    """In code style."""
+    """The tables write each name in code style."""
     names = {one.name for one in (*CAUSES, *SYMPTOMS.values(), *DETECTORS)}
     assert [name for name in sorted(names) if f"`{name}`" not in TEXT] == []
 

@@ -26,7 +26,7 @@ def test_the_peak_rate_of_healthy_is_the_one_that_the_sweep_chose() -> None:
 
 
 def test_the_length_of_healthy_was_confirmed_on_other_seeds() -> None:
-    """On at least eighteen of the twenty LENGTH_SEEDS."""
+    """The length was confirmed on at least eighteen of the twenty LENGTH_SEEDS."""
     seeds = f"{LENGTH_SEEDS[0]}-{LENGTH_SEEDS[-1]}"
     (held,) = re.findall(rf"^\| {HEALTHY.steps} \| {seeds} \| (\d+) of 20 \|", WHY, re.MULTILINE)
     assert (seeds, int(held) >= 18) == ("20-39", True)
@@ -55,7 +55,7 @@ def test_every_sweep_seed_overfits_at_the_length_of_overfit() -> None:
 
 @pytest.mark.parametrize("blank", ["\n", " \n"])
 def test_a_blank_line_is_damage(tmp_path: Path, blank: str) -> None:
-    """As record.md says, also at the end of the file."""
+    """record.md says that this holds at the end of the file as well."""
     path = tmp_path / "run.jsonl"
     path.write_text(HEADER + ROW + blank, encoding="utf-8")
     with pytest.raises(RecordError, match="line 3 is damaged"):
@@ -72,6 +72,6 @@ def test_a_block_is_replaced_between_its_markers() -> None:
 
 
 def test_a_page_without_the_markers_is_an_error() -> None:
-    """It names the marker."""
+    """The error names the missing marker."""
     with pytest.raises(MissingBlockError, match="<!-- x -->"):
         replace_block(PAGE, "x", "new")

@@ -68,7 +68,8 @@ def test_only_charts_are_written_without_escaping() -> None:
 def test_the_policy_allows_only_the_style_sheet_and_the_script_of_the_page(
     shell: str, tmp_path: Path
 ) -> None:
-    """It names both by their hashes, so it allows no style or event handler in an attribute."""
+    """The policy names both by their hashes, so it allows no style or event handler in an
+    attribute."""
     path = tmp_path / "page.html"
     path.write_text(fill("page.html.j2", shell, value=""), encoding="utf-8")
     page = Page(path)

@@ -32,7 +32,7 @@ def causes_after(online: EarlyStop, records: list[Record]) -> list[str | None]:
 
 
 def test_a_cause_is_certain_after_three_diagnoses_in_a_row() -> None:
-    """Each must rank it first."""
+    """Each of the three diagnoses must rank the cause first."""
     assert causes_after(EarlyStop(), [SICK] * 4) == [
         *[None] * (CONFIRMATIONS - 1),
         "lr-zero",
@@ -47,7 +47,7 @@ def test_a_cause_that_comes_and_goes_is_not_certain() -> None:
 
 
 def test_a_healthy_run_has_no_certain_cause() -> None:
-    """However often it is diagnosed."""
+    """This holds however often the run is diagnosed."""
     assert causes_after(EarlyStop(), [SOUND] * 10) == [None] * 10
 
 
@@ -83,7 +83,7 @@ def test_no_diagnosis_is_later_than_a_twentieth_of_the_run() -> None:
 
 
 def test_a_cause_that_shows_late_is_confirmed_at_once() -> None:
-    """By the next two evaluations, however long the run has been."""
+    """The next two evaluations confirm the cause, however long the run has been."""
     online = EarlyStop()
     named, answered = 0, 0
     for evaluation in range(1, 2001):
@@ -101,7 +101,7 @@ def test_a_cause_that_shows_late_is_confirmed_at_once() -> None:
 
 
 def test_causes_that_keep_changing_cost_at_most_three_times_as_much() -> None:
-    """Each is diagnosed three times where one diagnosis was due."""
+    """The run is then diagnosed three times where one diagnosis was due."""
     other = hand_made({**sound(), "loss": [90.0, *sound()["loss"][1:]]}, **FACTS)
     online, judged = EarlyStop(), 0
     for evaluation in range(1, 10_001):
@@ -119,7 +119,7 @@ def test_causes_that_keep_changing_cost_at_most_three_times_as_much() -> None:
 
 
 def test_a_doomed_run_ends_early_and_records_what_that_saved(tmp_path: Path) -> None:
-    """At its third evaluation; in memory and in the file."""
+    """The run ends at its third evaluation. The record in memory and the file both say so."""
     record = watch(build(DOOMED), tmp_path / "run.jsonl", stop_when_certain=True)
     assert record.stopped == Stop(8, 12, "bad-init")
     assert (
@@ -132,7 +132,7 @@ def test_a_doomed_run_ends_early_and_records_what_that_saved(tmp_path: Path) -> 
 
 
 def test_a_healthy_run_is_trained_to_its_end() -> None:
-    """Diagnosing it changes nothing."""
+    """The diagnoses during the run do not end it early."""
     record = watch(build(SHORT), stop_when_certain=True)
     assert (record.stopped, record.complete, len(record.steps)) == (None, True, 12)
 
@@ -143,7 +143,7 @@ def test_a_doomed_run_is_trained_to_its_end_by_default() -> None:
 
 
 def test_a_stop_without_a_declared_length_gives_no_share() -> None:
-    """How many steps were saved is not known."""
+    """Without the planned length, the number of saved steps is not known."""
     assert str(Stop(8, None, "bad-init")) == "stopped after step 8, certain of bad-init"
 
 

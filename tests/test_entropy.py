@@ -83,11 +83,12 @@ class TestByHand:
         ],
     )
     def test_conditional_entropy_is_the_result_by_hand(self, texts, context, expected):
-        """In nats per predicted token; the first character of a sequence is not predicted."""
+        """The entropy is in nats per predicted token. The first character of a sequence is not
+        predicted."""
         assert conditional_entropy(ids(*texts), context) == pytest.approx(expected, abs=1e-15)
 
     def test_nothing_to_predict_is_an_error(self):
-        """There is no mean over zero tokens."""
+        """The mean over zero tokens is not defined."""
         with pytest.raises(ValueError, match="no token is predicted"):
             conditional_entropy(ids("0", "1"))
 
@@ -102,15 +103,15 @@ class TestByHand:
 
 class TestNothingScoresBelow:
     def test_observed_frequencies_attain_the_floor(self, real):
-        """To 1e-12."""
+        """The loss equals the floor within 1e-12."""
         predictor, floor = real
         assert predictor.loss() == pytest.approx(floor, abs=1e-12)
 
     @settings(max_examples=20)
     @given(seed=seeds, size=sizes, mixed=st.booleans())
     def test_no_change_of_the_best_predictor_lowers_its_loss(self, real, seed, size, mixed):
-        """On a real split: steps of 1e-6 to 1 in random directions, with and without a share of the
-        uniform distribution."""
+        """The corpus is a real split. The changes are steps of 1e-6 to 1 in random directions, with
+        and without mixing in the uniform distribution."""
         predictor, floor = real
         loss = predictor.loss(
             predictor.random_direction(seed, size), uniform=size / 2 if mixed else 0.0
@@ -120,7 +121,7 @@ class TestNothingScoresBelow:
 
     @given(corpus=corpora, context=contexts, seed=seeds, size=sizes)
     def test_no_change_lowers_the_loss_on_any_corpus(self, corpus, context, seed, size):
-        """Also for a predictor that sees only a few characters."""
+        """This also holds for a predictor that sees only a few characters."""
         predictor, lowest = Predictor(corpus, context, 4), conditional_entropy(corpus, context)
         assert predictor.loss() == pytest.approx(lowest, abs=1e-12)
         assert predictor.loss(predictor.random_direction(seed, size)) >= lowest - 1e-12
@@ -158,13 +159,13 @@ class TestNGram:
         prefix=st.text("0123", min_size=1),
     )
     def test_ngram_probabilities_sum_to_one(self, corpus, n, alpha, prefix):
-        """After any prefix, whether it occurs in training or not."""
+        """The sum is one after any prefix, whether or not the prefix occurs in training."""
         model = NGram(corpus, n, alpha, vocab_size=4)
         following = [math.exp(-model.nll(ids(prefix + x))[-1]) for x in "0123"]
         assert sum(following) == pytest.approx(1, abs=1e-12)
 
     def test_nll_has_one_value_per_predicted_token(self):
-        """For all sequences, one after another."""
+        """The values of all sequences follow one another."""
         model = NGram(ids("012", "011"), 2, alpha=0.5, vocab_size=4)
         apart = [model.nll(ids(text)) for text in ("012", "01", "3333")]
         assert model.nll(ids("012", "01", "3333")).tolist() == np.concatenate(apart).tolist()
@@ -185,8 +186,8 @@ class TestNGram:
         assert fitted.nll(corpus).tolist() == NGram(corpus, n, fitted.alpha, 4).nll(corpus).tolist()
 
     def test_repeated_sequences_in_a_group_do_not_favour_a_small_alpha(self):
-        """Every sequence occurs twice. In separate groups little smoothing is best, in one group
-        much."""
+        """Every sequence occurs twice. If the two copies are in separate groups, little smoothing
+        is best; if they are in one group, much smoothing is best."""
         train = ids("01", "01", "02", "02")
         assert NGram.fit(train, 2, 4).alpha == min(ALPHAS)
         assert NGram.fit(train, 2, 4, groups="aabb").alpha == max(ALPHAS)
@@ -252,7 +253,7 @@ class TestLadder:
             assert scores["train"] >= conditional_entropy(train, int(n) - 1)
 
     def test_tokens_are_all_characters_except_the_first(self, real_ladder):
-        """With the final stop."""
+        """The final stop is one of these tokens."""
         train, val = split(0)
         assert real_ladder["train"]["tokens"] == sum(len(SEQUENCES[i].text) - 1 for i in train)
         assert real_ladder["val"]["tokens"] == sum(len(SEQUENCES[i].text) - 1 for i in val)
@@ -271,7 +272,7 @@ class TestLadder:
         assert real_ladder["val"]["class_baseline"] > real_ladder["val"]["ngram"]
 
     def test_without_masks_there_is_no_class_baseline(self):
-        """It is None, not a number with another meaning."""
+        """The baseline is None, not a number with another meaning."""
         bare = ladder(ids("012", "011"), ids("013"), 4)
         assert bare["train"]["class_baseline"] is bare["val"]["class_baseline"] is None
 
@@ -290,9 +291,9 @@ class TestLadder:
             assert other["ngrams"][n]["val"] != scores["val"]
 
     def test_ladder_can_be_written_as_json(self, real_ladder):
-        """It has only plain values and string keys."""
+        """The ladder has only plain values and string keys."""
         assert json.loads(json.dumps(real_ladder, allow_nan=False)) == real_ladder
 
     def test_ladder_is_the_same_every_time(self, real_ladder):
-        """To the bit, because records contain it."""
+        """The ladder must be equal to the bit, because records contain it."""
         assert ladder_of(0) == real_ladder

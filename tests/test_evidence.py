@@ -95,13 +95,13 @@ def test_once_calls_a_function_once_for_each_evidence() -> None:
 
 @pytest.mark.parametrize("signal", ["val_loss", "lr", "loss"])
 def test_a_signal_has_one_curve(signal: str) -> None:
-    """All detectors share it."""
+    """The curve is computed once, and all detectors share it."""
     evidence = Evidence(thorough())
     assert evidence.curve(signal) is evidence.curve_or_empty(signal)
 
 
 def test_a_signal_that_was_not_recorded_has_an_empty_curve() -> None:
-    """For those who can do without it."""
+    """An empty curve serves detectors that can judge without this signal."""
     curve = Evidence(hand_made({"loss": [1.0, 2.0]})).curve_or_empty("lr")
     assert (len(curve), curve.has_segments) == (0, False)
 

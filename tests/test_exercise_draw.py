@@ -116,8 +116,8 @@ def test_pages_differ_only_in_their_charts(drawn: Folder) -> None:
 
 
 def test_a_page_has_everything_a_learner_needs(drawn: Folder) -> None:
-    """All panels with their question and the healthy pattern, the reference behind every chart,
-    what to do, and how to read the lines."""
+    """The page has all panels with their questions and healthy patterns, the reference behind every
+    chart, the task, and an explanation of the lines."""
     ids = []
     for run in RUNS:
         page = Page(drawn.page(run))
@@ -180,7 +180,7 @@ def test_the_commitment_covers_causes_seed_pages_and_records(drawn: Folder) -> N
 
 
 def test_every_order_gives_a_seal_of_the_same_length() -> None:
-    """And the same answers give another seal each time, so that commitments cannot be looked up."""
+    """The same answers give a different seal each time, so that commitments cannot be looked up."""
     digest = sha256(b"").hexdigest()
     seals = []
     for order in itertools.permutations(CAUSES_OF_BREAKS):
@@ -252,7 +252,7 @@ def test_only_a_terminal_gets_a_status_line(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_form_offers_the_choices_in_alphabetical_order() -> None:
-    """Every value is empty."""
+    """Every answer in the form is empty."""
     text = template(CAUSES_OF_BREAKS)
     assert tomllib.loads(text) == {run: dict.fromkeys(KEYS, "") for run in RUNS}
     comments = "\n".join(line for line in text.splitlines() if line.startswith("#"))
@@ -347,7 +347,7 @@ def test_answers_without_a_usable_seal_are_not_overwritten(
 
 
 def test_a_revealed_round_is_replaced_and_its_score_stays(folder: Folder) -> None:
-    """score.md is not changed."""
+    """The file score.md does not change."""
     edit(folder, *EVIDENCE)
     seal.write(replace(seal.read(folder.seal), revealed="0" * 64), folder.seal)
     folder.score.write_text("3/3\n", encoding="utf-8")

@@ -135,7 +135,7 @@ def test_each_run_is_explained_by_panel_step_value_and_limit(folder: Folder) -> 
 
 
 def test_a_miss_of_the_automatic_diagnosis_is_admitted(tmp_path: Path) -> None:
-    """Here a healthy record is sealed as a broken one."""
+    """In this round a healthy record is sealed as a broken one."""
     folder = draw_records(tmp_path, {**RECORDS, "bad-init": changed()})
     write(folder, dict.fromkeys(RUNS, "lr-zero"))
     score = reveal(folder.path, CAUSES)
@@ -151,7 +151,7 @@ def test_the_seed_and_a_command_that_shows_the_runs_are_printed(answered: Folder
 
 
 def test_a_round_is_added_below_earlier_rounds(answered: Folder) -> None:
-    """Nothing above it changes."""
+    """The text of earlier rounds does not change."""
     reveal(answered.path, CAUSES)
     before = answered.score.read_bytes()
     draw_records(answered.path)
@@ -205,14 +205,14 @@ def refusal(folder: Folder, causes: list[str] = CAUSES) -> str:
 
 
 def test_an_empty_form_is_refused(folder: Folder) -> None:
-    """The message lists all gaps."""
+    """The message lists all questions without an answer."""
     message = refusal(folder)
     assert f"{folder.diagnoses}: these answers are still empty: " in message
     assert all(f"[{run}] cause, panel, evidence" in message for run in RUNS)
 
 
 def test_a_single_gap_is_refused_before_the_seal_is_opened(answered: Folder) -> None:
-    """Spaces count as empty."""
+    """An answer of spaces counts as empty."""
     edit(answered.diagnoses, '"it starts off"', '" \\t"')
     edit(answered.seal, '"answers": "', '"answers": "00')
     assert "still empty: [01] evidence." in refusal(answered)
@@ -247,13 +247,13 @@ def test_an_unusable_answer_is_refused(
 
 
 def test_a_value_in_place_of_a_section_is_refused(answered: Folder) -> None:
-    """TOML allows it."""
+    """Such a form is valid TOML, so the TOML parser does not refuse it."""
     answered.diagnoses.write_text('01 = "bad-init"\n02 = 1\n03 = 2\n', encoding="utf-8")
     assert "[01] is 'bad-init'; it must be a section with cause, panel" in refusal(answered)
 
 
 def test_a_byte_order_mark_and_other_line_ends_are_accepted(answered: Folder) -> None:
-    """Some editors write them."""
+    """Some text editors write them."""
     content = answered.diagnoses.read_bytes().replace(b"\n", b"\r\n")
     answered.diagnoses.write_bytes(b"\xef\xbb\xbf" + content)
     assert reveal(answered.path, CAUSES).right == "3/3"
@@ -270,7 +270,7 @@ def record_of(folder: Folder) -> Path:
 def test_a_changed_or_missing_file_is_noticed(
     answered: Folder, place: Callable[[Folder], Path]
 ) -> None:
-    """One byte is enough, and the message says what to do."""
+    """A change of one byte is enough, and the message says what to do."""
     path = place(answered)
     path.write_bytes(path.read_bytes()[:-1] + b" ")
     assert f"{path} was changed after the round was drawn" in refusal(answered)
@@ -298,7 +298,7 @@ def test_missing_answers_and_a_missing_round_are_errors(folder: Folder, tmp_path
 
 @pytest.mark.parametrize("part", ["commitment", "salt", "answers"])
 def test_a_changed_seal_is_noticed(answered: Folder, part: str) -> None:
-    """One digit is enough."""
+    """A change of one digit is enough."""
     old = getattr(seal.read(answered.seal), part)
     edit(answered.seal, old, ("1" if old[0] == "0" else "0") + old[1:])
     message = f"{answered.seal} was changed after the round was drawn: salt and answers do not"
@@ -336,7 +336,7 @@ def test_answers_edited_after_the_reveal_are_noticed(folder: Folder) -> None:
 
 
 def test_a_reveal_that_is_removed_from_the_seal_is_noticed(answered: Folder) -> None:
-    """score.md still has the round."""
+    """The file score.md still lists the round."""
     before = answered.seal.read_bytes()
     reveal(answered.path, CAUSES)
     answered.seal.write_bytes(before)
@@ -344,7 +344,7 @@ def test_a_reveal_that_is_removed_from_the_seal_is_noticed(answered: Folder) -> 
 
 
 def test_a_round_of_other_causes_is_an_error(answered: Folder) -> None:
-    """It was drawn by another version of the project."""
+    """The round was drawn by another version of the project."""
     write(answered, dict.fromkeys(RUNS, "bad-init"))
     message = refusal(answered, ["bad-init", "lr-zero", "overfit"])
     assert "when the causes were bad-init, lr-zero, summed-loss; now they are bad-init" in message
@@ -414,7 +414,7 @@ def test_the_exercise_from_the_first_command_to_the_score(repository: pytest.Pyt
 def test_options_without_an_effect_are_errors(
     repository: pytest.Pytester, option: list[str], named: str
 ) -> None:
-    """Nothing is trained."""
+    """The session ends before anything is trained."""
     result = run(repository, "--blind", *option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: --blind does not go with {named}: *"])

@@ -31,7 +31,7 @@ def noisy_run(loss: np.ndarray, norm: np.ndarray) -> Record:
 
 
 def has_finding(loss: np.ndarray, norm: np.ndarray) -> bool:
-    """Whether a record of this loss and this norm has a finding."""
+    """True if a record with this loss and this norm has a finding."""
     return bool(found(DETECTOR, noisy_run(loss, norm)))
 
 

@@ -46,8 +46,8 @@ def test_every_leaf_of_the_config_changes_the_fingerprint():
 
 
 def test_any_byte_of_any_source_changes_the_fingerprint(copy):
-    """One bit of the first, the middle and the last byte of every file; the length stays the
-    same."""
+    """The test changes one bit of the first, the middle and the last byte of every file. The length
+    stays the same."""
     before, unnoticed = fingerprint(HEALTHY), []
     for source in sorted(set(copy.glob("*.py")) - {copy / name for name in MODULE.NOT_HASHED}):
         content = source.read_bytes()
@@ -102,7 +102,7 @@ def test_equal_sources_and_configs_have_one_fingerprint(copy):
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_another_process_computes_the_same_fingerprint(hash_seed):
-    """So that it finds what an earlier process cached."""
+    """A process can therefore find what an earlier process cached."""
     code = "from model import HEALTHY, fingerprint; print(fingerprint(HEALTHY))"
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     output = subprocess.run(

@@ -163,7 +163,7 @@ def damaged(elsewhere: Elsewhere) -> Elsewhere:
 
 
 def test_a_file_that_is_no_log_is_an_error_and_the_others_are_diagnosed(damaged: Elsewhere) -> None:
-    """One line on stderr for each file that cannot be read, with its path, and never a
+    """For each file that cannot be read, stderr has one line with its path, and never a
     traceback."""
     code, errors, document = judged(damaged, *REFUSED, *UNJUDGED, *READ)
     runs = document[""]

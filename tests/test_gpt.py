@@ -46,7 +46,7 @@ def test_initial_matrices_have_xavier_scale():
 
 
 def test_init_scale_multiplies_matrices_only():
-    """Every matrix, and no vector."""
+    """The scale applies to every matrix and to no vector."""
     healthy, scaled = (
         build(HEALTHY).params,
         build(change(HEALTHY, "model.init_scale", 100.0)).params,
@@ -76,7 +76,7 @@ def test_later_token_changes_an_earlier_prediction_only_without_the_causal_mask(
 
 
 def test_causal_mask_holds_for_huge_scores():
-    """With weights that are a hundred times too large, in float32, no earlier logit changes by a
+    """If the weights are a hundred times too large, in float32, no earlier logit changes by a
     single bit."""
     specimen = build(change(HEALTHY, "model.init_scale", 100.0))
     tokens = np.arange(12)

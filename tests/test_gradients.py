@@ -57,8 +57,8 @@ def test_gradient_of_every_tensor_agrees_with_finite_differences(specimen, name)
 def test_check_finds_a_layernorm_backward_without_its_mean_and_projection_terms(
     specimen, monkeypatch
 ):
-    """No loss curve shows this fault. Upstream of it the check fails by far more than its
-    tolerance."""
+    """No loss curve shows this fault. For parameters upstream of the layer norm, the check fails by
+    far more than its tolerance."""
 
     def wrong(self, dy, cache):
         self.scale.grad[...] = (dy * cache.xhat).sum(axis=0)

@@ -114,7 +114,7 @@ def test_gradient_activation_ratio_is_rms_gradient_over_mean_magnitude(copied):
 
 
 def test_update_weight_ratio_compares_the_update_with_the_weight_before_it(copied):
-    """For every matrix; the weights before step 1 are those after step 0."""
+    """This is checked for every matrix. The weights before step 1 are those after step 0."""
     matrices = [n for n, w in copied.previous.items() if w.ndim == 2]
     expected = {
         n: np.linalg.norm(copied.step.params[n] - copied.previous[n])
@@ -125,7 +125,7 @@ def test_update_weight_ratio_compares_the_update_with_the_weight_before_it(copie
 
 
 def test_first_update_weight_ratio_uses_the_initial_weight():
-    """At step 0 no earlier step has left a norm."""
+    """Before step 0, the collector has not yet measured the norm of any weight."""
     specimen = build(SHORT)
     start = {name: p.data.copy() for name, p in specimen.params.items()}
     with Inspector(specimen.model, specimen.params) as inspector:
@@ -174,7 +174,7 @@ def test_dead_fraction_is_that_of_the_last_evaluation_alone(second):
 
 
 def test_attention_entropy_is_that_of_the_last_evaluation_alone(second):
-    """Even attention has an entropy of 1."""
+    """Attention that is even over all keys has an entropy of 1."""
     even = {f"blocks.0.attn.pattern.{head}": 1.0 for head in range(4)}
     assert {name: second["attention_entropy"][name] for name in even} == pytest.approx(
         even, abs=1e-5
@@ -221,7 +221,8 @@ def test_layer_with_a_parameter_that_is_not_trained_has_no_gradient_norm():
 
 
 def test_nonfinite_values_are_counted_where_they_arise():
-    """With one NaN in the bias of block 1, block 0 is clean and every token of block 1 is not."""
+    """One NaN in the bias of block 1 makes every token of block 1 non-finite; block 0 stays
+    finite."""
     specimen = build(change(SHORT, "model.dtype", "float64"))
     specimen.params.views(specimen.params.flat)["blocks.1.ffn.down.bias"][3] = np.nan
     with Inspector(specimen.model, specimen.params) as inspector:
@@ -325,7 +326,8 @@ def count_hooks(specimen):
 
 
 def test_signal_alone_needs_only_its_own_hooks_and_reads_the_same():
-    """No other hook is attached, and the value is the one that is read beside all other signals."""
+    """No other hook is attached. The value equals the one that is measured together with all other
+    signals."""
     specimen, alone, attached = build(SHORT), {}, {}
     with Inspector(specimen.model, specimen.params) as inspector:
         for signal in SIGNALS:

@@ -47,7 +47,7 @@ def test_after_watching_no_hook_is_left():
 
 
 def test_forward_hook_receives_module_arguments_and_output(inspector, mlp):
-    """It is called as hook(module, args, kwargs, output), after the module."""
+    """The hook is called as hook(module, args, kwargs, output), after the module."""
     seen = []
     inspector.register_forward(
         "out", mlp.model.sites["out"], lambda *a: seen.append((a[0], a[1][0].shape, a[3].shape))
@@ -57,7 +57,7 @@ def test_forward_hook_receives_module_arguments_and_output(inspector, mlp):
 
 
 def test_backward_hook_receives_the_filled_gradient(inspector, mlp):
-    """It is called as hook(param, grad), once grad is that of the step."""
+    """The hook is called as hook(param, grad), once grad is the gradient of the step."""
     seen = []
     inspector.register_backward(
         "w", mlp.params["out.weight"], lambda p, g: seen.append((p.name, g.copy()))
@@ -157,7 +157,7 @@ def test_remove_all_from_inside_a_hook_is_safe(inspector, mlp):
 
 
 def test_after_remove_all_nothing_is_left_behind(inspector, mlp):
-    """No hook on any module or parameter, no statistic in the inspector."""
+    """No module or parameter has a hook, and the inspector holds no statistics."""
     inspector.register_forward("hidden", mlp.model.sites["hidden"])
     inspector.register_backward("hidden.weight", mlp.params["hidden.weight"])
     inspector.remove_all()
@@ -235,7 +235,7 @@ def test_hook_is_called_in_passes_of_the_kind_it_is_for(inspector, mlp, register
 
 
 def test_output_hook_receives_the_output_alone(inspector, mlp):
-    """It is called as hook(output), with a read-only view."""
+    """The hook is called as hook(output), with a read-only view."""
     seen = []
     inspector.register_output(
         "out", hook=lambda *handed: seen.append([(a.shape, a.flags.writeable) for a in handed])

@@ -92,7 +92,8 @@ def test_a_run_has_its_tests_and_their_worst_outcome() -> None:
 def test_the_command_line_prints_the_same_document(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With a log, how it was read, and a path that does not exist."""
+    """The paths are a record, a log, and a path that does not exist. The document says how the log
+    was read."""
     monkeypatch.chdir(tmp_path)
     save(SICK, "sick.jsonl")
     Path("log.csv").write_text(csv_of(step=range(40), loss=LOSSES), encoding="utf-8")
@@ -108,6 +109,6 @@ def test_the_command_line_prints_the_same_document(
 
 
 def test_a_document_is_ascii() -> None:
-    """No name from a log reaches a terminal as it is."""
+    """A name from a log cannot send control characters to a terminal."""
     assert document([judged(SICK, HOSTILE + "ñ")]).isascii()
     assert json.loads(document([judged(SICK, HOSTILE)]))["runs"][0]["name"] == HOSTILE

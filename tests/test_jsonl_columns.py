@@ -61,7 +61,7 @@ def test_record_is_the_same_by_column_as_row_by_row(path, monkeypatch):
 
 
 def test_plain_record_is_not_read_row_by_row(path, monkeypatch):
-    """Without the builder nothing can be read row by row."""
+    """The test disables the builder, without which nothing can be read row by row."""
     monkeypatch.delattr(jsonl, "Builder")
     assert len(Record.load(path).steps) == 50
 

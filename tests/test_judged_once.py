@@ -83,8 +83,8 @@ def test_a_run_is_diagnosed_once_and_parsed_only_if_it_was_cached(counting: Proj
 
 
 def test_the_controller_of_workers_diagnoses_nothing(counting: Project) -> None:
-    """It parses a record only to draw it. A worker diagnoses each run once, and parses it only if
-    another worker has trained it."""
+    """The controller parses a record only to draw it. A worker diagnoses each run once, and parses
+    it only if another worker has trained it."""
     found = calls(counting, "-p", "xdist", "-n2")
     assert (found["diagnose", "controller"], found["parse", "controller"]) == (0, 2)
     workers = {process for _, process in found} - {"controller"}

@@ -74,7 +74,7 @@ def test_runs_that_look_alike_get_the_same_verdict():
 
 
 def test_another_signal_never_turns_unhealthy_into_healthy():
-    """It may rule out causes."""
+    """Another signal may only rule out causes."""
     lost = [
         (row.name, fewer, more)
         for row, fewer, more in product(ROWS, SETS.values(), SETS.values())
@@ -126,14 +126,15 @@ def level(values, begin, end):
 
 
 def rise_of_validation(name):
-    """How far the smoothed validation loss ends above its minimum, relative to it."""
+    """The distance from the minimum of the smoothed validation loss to its end, as a share of the
+    minimum."""
     smooth = centred_mean(series(name, "val_loss"))
     return float((smooth[-1] - smooth.min()) / max(abs(smooth.min()), 1e-12))
 
 
 @pytest.mark.parametrize("name", of("diverged", "exploding-gradients"))
 def test_a_diverging_loss_ends_far_above_its_start(name):
-    """It stays finite, which makes it another fault than NaN."""
+    """The loss stays finite, so this fault differs from a loss that becomes NaN."""
     loss = series(name, "loss")
     assert np.isfinite(loss).all()
     assert level(loss, 0.9, 1) > 2 * level(loss, 0, 0.05)
@@ -178,7 +179,7 @@ def test_validation_loss_rises_while_training_loss_falls(name):
     ),
 )
 def test_a_plateau_at_ln_k_is_there_within_half_a_percent(name):
-    """K is 2 or 4."""
+    """The number of classes K is 2 or 4."""
     uniform = log(2 if name == "blind-of-two" else 4)
     assert np.mean(series(name, "loss")[100:]) == pytest.approx(uniform, rel=5e-3)
 
@@ -199,8 +200,8 @@ def test_a_spike_is_twice_as_high_as_the_loss_before_it(name):
 
 
 def test_dead_gradients_and_masked_losses_are_exactly_zero():
-    """So is a loss that was NaN and is filtered. An easy task reaches 0.0 through small numbers and
-    keeps a gradient."""
+    """A loss that was NaN and is filtered is zero as well. On an easy task the loss reaches 0.0
+    through small numbers, and its gradient does not vanish."""
     assert set(series("killed-units", "grad_norm")[501:]) == {0.0}
     assert set(series("masked", "loss")) == set(series("masked", "grad_norm")) == {0.0}
     filtered = rows_of("overflow-filtered")[-1]
@@ -211,7 +212,7 @@ def test_dead_gradients_and_masked_losses_are_exactly_zero():
 
 @pytest.mark.parametrize("name", of("non-finite"))
 def test_a_loss_that_overflows_is_nan_to_the_end(name):
-    """It was finite at first."""
+    """The loss was finite at first."""
     first, *_, last = series(name, "loss")
     assert (np.isfinite(first), isnan(last)) == (True, True)
 

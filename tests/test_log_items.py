@@ -144,7 +144,7 @@ def test_k_selects_by_path(logs: Project) -> None:
 def test_a_path_without_a_log_is_an_error_before_anything_runs(
     logs: Project, args: list[str], said: str
 ) -> None:
-    """It is a usage error, and nothing is collected."""
+    """The error is a usage error, and nothing is collected."""
     (logs.pytester.path / "empty").mkdir()
     result = logs.run("--diagnose", *args)
     result.stderr.fnmatch_lines([f"ERROR: --diagnose: {said}*"])

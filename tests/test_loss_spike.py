@@ -30,7 +30,7 @@ def raised(at: int, height: float, points: int = 2, **options: float) -> Record:
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("at", [60, 150, POINTS - 2])
 def test_it_fires_on_two_points_up_by_half_of_what_was_learned(at: int, scale: float) -> None:
-    """It fires in any unit, at the second of the two points."""
+    """The detector fires in any unit, at the second of the two points."""
     (finding,) = found(DETECTOR, raised(at, 1.5 * scale, scale=scale))
     assert (finding.symptom, finding.step, finding.onset) == ("loss-spike", at + 1, at)
     assert finding.observed == pytest.approx(0.5, abs=0.1)
@@ -88,14 +88,14 @@ def test_it_stays_quiet_after_a_similar_rise() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_it_stays_quiet_on_outliers_of_a_flat_loss(seed: int) -> None:
-    """There is nothing to give back, even where two batches are ten sigma off."""
+    """A flat loss has learned nothing that it could lose, even if two batches are ten sigma off."""
     losses = 1 + 0.01 * np.random.default_rng(seed).standard_normal(POINTS)
     losses[120:122] += 0.1
     assert found(DETECTOR, hand_made({"loss": losses.tolist()})) == []
 
 
 def test_it_stays_quiet_on_a_loss_that_only_rises() -> None:
-    """There is nothing to give back."""
+    """A loss that only rises has learned nothing that it could lose."""
     assert found(DETECTOR, hand_made({"loss": [1.0 + i for i in range(40)]})) == []
 
 
@@ -122,7 +122,8 @@ def test_a_rate_that_was_raised_and_stays_up_is_a_restart(held: int, expected: l
 )
 @pytest.mark.parametrize("seed", range(2))
 def test_it_stays_quiet_on_sound_trainings(schedule, seed: int) -> None:
-    """With and without the learning rate in the log. `studies.spikes` tries many more."""
+    """This holds with and without the learning rate in the log. `studies.spikes` tries many more
+    trainings."""
     from testing.faults import classes
 
     rows = classes(schedule, seed=seed, optimizer=Adam, batch=4)
@@ -141,7 +142,7 @@ def test_it_cannot_judge_twenty_points() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_it_stays_quiet_on_a_hundred_thousand_steps_of_noise(seed: int) -> None:
-    """It stays quiet whether nothing or much was learned. More points give more chances of a false
+    """This holds whether nothing or much was learned. More points give more chances of a false
     alarm."""
     rng = np.random.default_rng(seed)
     level = 1 + 0.05 * rng.standard_normal(100_000)

@@ -11,7 +11,7 @@ from model import memory
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_array_starts_on_a_cache_line(dtype):
-    """Also when arrays of any size were allocated before it."""
+    """This also holds if arrays of other sizes were allocated before it."""
     arrays = [memory.empty(size, dtype) for size in (1, 3, 1000, 17)]
     assert [a.ctypes.data % memory.LINE for a in arrays] == [0] * 4
     assert [(a.size, a.dtype) for a in arrays] == [
@@ -29,7 +29,7 @@ def test_no_two_arrays_share_memory():
 
 
 def test_array_may_be_larger_than_a_block():
-    """It gets its own block."""
+    """A larger array gets its own block."""
     assert memory.zeros(2 * memory.BLOCK // 4, "float32").nbytes == 2 * memory.BLOCK
 
 

@@ -21,7 +21,7 @@ from probes.record.metrics import direction_of, is_accuracy, is_held_out
     ],
 )
 def test_the_words_of_a_name_say_which_way_a_metric_is_better(name, direction):
-    """Whatever separates the words."""
+    """Any character that is not a letter or digit may separate the words."""
     assert direction_of(name) == direction
 
 

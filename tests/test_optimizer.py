@@ -97,7 +97,7 @@ def test_norm_of_a_gradient_that_is_not_finite_is_not_finite(value, expected):
 
 
 def test_zero_gradient_does_not_change_a_vector():
-    """There is no division by a norm of zero."""
+    """The optimizer does not divide by a norm of zero."""
     params = Params({"b": (3,)}, "float64")
     params.flat[...] = 1.0
     AdamW(params, OPTIMIZER).step(0.02)

@@ -32,7 +32,7 @@ def test_the_interval_covers_the_true_overhead_as_often_as_it_claims():
 
 
 def test_the_estimate_is_the_ratio_of_medians():
-    """One slow pair does not change it."""
+    """One slow pair does not change the estimate."""
     baseline, action = [1.0] * 59 + [50.0], [1.2] * 59 + [500.0]
     assert Overhead.of(baseline, action).estimate == pytest.approx(0.2)
 

@@ -49,7 +49,7 @@ def groups(drawing: Drawing, kind: str) -> int:
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.key)
 def test_a_panel_asks_a_question_and_describes_a_healthy_run(panel: Panel) -> None:
-    """It draws only signals that the table of signals lists, in one or two views."""
+    """The panel draws only signals that the table of signals lists, in one or two views."""
     assert panel.question.endswith("?")
     assert panel.healthy_look.endswith(".")
     assert set(panel.signals) <= set(BY_NAME)
@@ -153,8 +153,8 @@ def test_the_unit_of_a_loss_is_stated_as_far_as_it_is_known(
 
 
 def test_the_best_steps_are_marked() -> None:
-    """They are those at which smoothed validation was within 1 % of its lowest; it may be one
-    step."""
+    """At these steps the smoothed validation loss is within 1 % of its lowest. There may be only
+    one such step."""
     steep = hand_made(
         {"loss": [1.0] * 9, "val_loss": [9.0, 5.0, 2.0, 1.0, 0.1, 1.0, 2.0, 5.0, 9.0]}
     )
@@ -222,7 +222,7 @@ def steady(**peaks: float) -> list[float]:
 
 
 def test_only_spikes_are_marked() -> None:
-    """They are more than three sigma above the hundred steps before them."""
+    """A spike is more than three sigma above the mean of the hundred steps before it."""
     run = hand_made({"grad_norm": steady(s60=5.0, s110=3.9, s30=1.25)}, clip_norm=1.0)
     (drawing,) = draw("gradient", run)
     assert drawing.plot.spikes is not None
@@ -286,7 +286,7 @@ def test_a_chart_has_one_line_per_site(key: str, view: int, signal: str) -> None
 
 
 def test_the_highest_and_lowest_sites_are_named() -> None:
-    """Both at the end of the run and over the whole run."""
+    """The text names these sites for the end of the run and for the whole run."""
     run = hand_made({"spectral_norm": {"a.q": [1.0, 2.0, 2.0], "a.k": [1.0, 9.0, 3.0]}})
     assert (
         shows("spectral", run)
@@ -347,7 +347,7 @@ def test_the_panel_says_which_forms_cannot_be_inferred() -> None:
 
 
 def test_training_rows_are_drawn_thin() -> None:
-    """They show what was learned, next to what was generalised."""
+    """The thin lines show what was learned, beside the lines that show what was generalised."""
     drawing = draw(
         "classes", hand_made({"val_loss_by_class": CLASSES, "train_loss_by_class": CLASSES})
     )[0]
@@ -359,7 +359,8 @@ def test_training_rows_are_drawn_thin() -> None:
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.key)
 def test_long_runs_keep_few_points(panel: Panel) -> None:
-    """Of 8,000 steps, at most 500 points of a single line and 100 of each of several lines."""
+    """Of 8,000 steps, a chart keeps at most 500 points of a single line and 100 points of each of
+    several lines."""
     for drawing in panel.draw(made_up(8000, every=3), None, None):
         root = ElementTree.fromstring(drawing.svg)
         counts = [len(str(one.get("data-v")).split()) for one in root.iter() if one.get("data-v")]

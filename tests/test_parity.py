@@ -83,7 +83,7 @@ def pair(request):
 
 
 def test_logits_agree_with_torch(pair):
-    """By the largest difference of any logit, relative to the largest logit."""
+    """The error is the largest difference of any logit, relative to the largest logit."""
     ours, _, logits, _ = pair
     assert np.abs(ours.logits(ROWS) - logits).max() / np.abs(logits).max() <= TOLERANCE
 
@@ -95,7 +95,7 @@ def test_loss_agrees_with_torch(pair):
 
 
 def test_every_gradient_agrees_with_torch(pair):
-    """For each tensor by the largest difference, relative to its largest entry."""
+    """The error of each tensor is its largest difference, relative to its largest entry."""
     ours, twin, _, _ = pair
     ours.loss_at(ROWS)
     errors = {

@@ -289,7 +289,7 @@ def test_collecting_trains_and_draws_nothing(project: Project) -> None:
 def test_a_project_without_experiments_does_not_notice_the_plugin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It loads no heavy module, prints nothing and writes nothing."""
+    """The plugin loads no heavy module, prints nothing and writes nothing."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     test = (

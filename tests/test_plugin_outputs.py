@@ -284,7 +284,7 @@ def test_a_summary_is_written_for_github(
 def test_a_summary_that_cannot_be_written_becomes_a_note(
     logs: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It does not fail the session, because it says nothing about the tests."""
+    """The session does not fail, because such an error says nothing about the tests."""
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(logs.pytester.path / "nowhere/summary.md"))
     result = logs.run("--diagnose", "out/healthy.jsonl")
     result.stdout.fnmatch_lines(

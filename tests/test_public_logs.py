@@ -130,7 +130,7 @@ def test_the_interval_of_a_rate_is_written(folder):
 
 
 def test_a_cause_and_a_step_that_differ_are_counted_as_wrong():
-    """Only for unhealthy runs that were found."""
+    """This applies only to unhealthy runs that the tool calls unhealthy."""
     log = Log("CSV", "20-99", 50)
     label = Label("a.csv", "", ("unhealthy",), ("diverged",), 30, "a.csv")
     said = [Opinion("unhealthy", "diverged", "", 31), Opinion("unhealthy", "plateau", "", 30)]
@@ -145,8 +145,8 @@ def test_a_cause_and_a_step_that_differ_are_counted_as_wrong():
 
 
 def test_every_wrong_verdict_is_printed_in_one_line(folder, capsys):
-    """With the label, what was said and why; also that of a log for which two verdicts are
-    right."""
+    """The line gives the label, the verdict and its reason. A log for which two verdicts are right
+    is listed in the same way."""
     assert main([str(folder), str(folder / "labels"), "--tool", "probes", "--misses"]) == 0
     printed = capsys.readouterr().out
     wrong = printed.split("Wrong verdicts")[1].split("What is missed, by kind")[0]
@@ -239,7 +239,8 @@ def test_a_header_may_explain_its_columns(folder):
     ],
 )
 def test_a_label_counts_under_its_only_verdict(folder, verdict, expected):
-    """Beside "unreadable"."""
+    """A label that accepts "unreadable" beside one other verdict counts under the other verdict. A
+    label that accepts two other verdicts counts under none."""
     (label,) = labels_of(folder, f"file|verdict\nnan.csv|{verdict}\n")
     assert label.expected == expected
 
@@ -272,7 +273,7 @@ def test_a_label_that_cannot_be_used_is_refused(folder, text, message):
 
 
 def test_unusable_input_exits_with_2(folder, capsys):
-    """And prints one line on stderr."""
+    """The tool also prints one line on stderr."""
     (folder / "latin").write_bytes(b"file|verdict\nna\xefve.csv|healthy\n")
     command = [str(folder), str(folder / "labels")]
     assert main([str(folder), str(folder / "latin")]) == 2
@@ -288,7 +289,7 @@ def test_unusable_input_exits_with_2(folder, capsys):
 
 
 def test_a_cause_that_is_not_known_is_noted(folder, capsys):
-    """It may be misspelt; the labels are used as they are."""
+    """The name of the cause may be misspelt. The labels are used as they are."""
     labels_of(folder, "file|verdict|causes\nnan.csv|unhealthy|non-finit, other:cosmic-ray\n")
     assert main([str(folder), str(folder / "labels"), "--tool", "probes"]) == 0
     noted = capsys.readouterr().err
@@ -313,7 +314,7 @@ def test_a_tool_that_is_installed_has_a_column(folder, monkeypatch):
 
 
 def test_a_tool_that_fails_calls_the_log_unreadable(monkeypatch, capsys, tmp_path):
-    """Also if it ends the process; what it prints is dropped."""
+    """This also holds if the tool ends the process. What it prints is dropped."""
 
     def failing(path):
         print("noise")
@@ -334,7 +335,7 @@ def test_a_tool_that_is_not_installed_is_refused(folder, monkeypatch, capsys):
 
 @pytest.mark.skipif(not peers.installed(), reason="no other tool is installed")
 def test_every_installed_peer_tells_nan_from_a_loss_that_falls(folder):
-    """With its default settings, warnings counted as alarms."""
+    """Each peer runs with its default settings; its warnings count as alarms."""
     for name in peers.installed():
         said = [peers.judge_by(name, folder / log).verdict for log in ("nan.csv", "falls.csv")]
         assert said == ["unhealthy", "healthy"], name
@@ -350,7 +351,7 @@ def test_every_installed_peer_tells_nan_from_a_loss_that_falls(folder):
     ],
 )
 def test_rows_are_read_from_every_kind_of_json(tmp_path, text):
-    """For a tool that takes rows instead of files."""
+    """Some tools take rows instead of files."""
     path = tmp_path / "log.json"
     path.write_text(text, encoding="utf-8")
     assert list(peers._rows(path)) == [{"step": 1, "loss": 0.5}, {"step": 2, "eval_loss": 0.4}]

@@ -42,7 +42,7 @@ def embedded(project: Project, *args: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("args", [(), ("--self-contained-html",), ("-p", "xdist", "-n1")])
 def test_the_report_has_the_panels_of_each_log(logs: Project, args: tuple[str, ...]) -> None:
-    """They are drawn in the page, not linked. A log that cannot be read has none."""
+    """The panels are part of the page, not links. A log that cannot be read has no panels."""
     found = embedded(logs, "--diagnose", "out", *args)
     assert {nodeid: len(pieces) for nodeid, pieces in found.items()} == {
         "out/healthy.jsonl::diagnosis": 1,
@@ -56,7 +56,7 @@ def test_the_report_has_the_panels_of_each_log(logs: Project, args: tuple[str, .
 
 
 def test_the_report_has_the_panels_of_the_runs_that_a_failed_test_used(project: Project) -> None:
-    """Tests that passed have none."""
+    """The runs of tests that passed have no panels."""
     project.tests(BOTH + "\n" + RED)
     found = embedded(project)
     assert {nodeid: len(pieces) for nodeid, pieces in found.items()} == {
@@ -125,7 +125,7 @@ def test_an_error_in_drawing_is_in_the_report_and_hides_no_result(
 
 
 def test_without_a_report_nothing_is_drawn(logs: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even if pytest-html is active."""
+    """This also holds if pytest-html is active."""
     drawn: list[object] = []
     monkeypatch.setattr("probes.report.pytest_html.panels", lambda *run: drawn.append(run))
     logs.run("-p", "metadata", "-p", "html", "--diagnose", "out/sick.jsonl").assert_outcomes(

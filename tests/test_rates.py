@@ -16,7 +16,8 @@ def test_intervals_are_those_of_clopper_and_pearson():
 
 
 def test_an_interval_agrees_with_the_binomial_distribution():
-    """At either end of the interval the observed count, or a more extreme one, has 2.5 %."""
+    """If the rate is at either end of the interval, the probability of the observed count or a more
+    extreme one is 2.5 %."""
     from scipy.stats import binom
 
     low, high = exact_interval(3, 17)
@@ -33,7 +34,7 @@ def test_the_interval_of_a_sum_of_shares_lies_between_those_of_whole_counts():
 
 @pytest.mark.parametrize(("count", "total"), [(0, 0), (3, 2), (-1, 2)])
 def test_a_rate_that_cannot_be_is_refused(count, total):
-    """The message states both numbers."""
+    """The message states the count and the total."""
     with pytest.raises(ValueError, match=f"{count} of {total}"):
         exact_interval(count, total)
 

@@ -67,5 +67,6 @@ def test_objects_in_any_point_become_columns() -> None:
 def test_cells_of_inner_objects_are_named_by_path_or_by_name(
     cells: dict[str, object], flattened: dict[str, object]
 ) -> None:
-    """By their own name within an object that only groups cells; deep objects are dropped."""
+    """A cell keeps its own name within an object that only groups cells. Deep objects are
+    dropped."""
     assert flat(cells) == flattened

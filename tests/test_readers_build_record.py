@@ -81,7 +81,8 @@ def test_the_size_of_pieces_does_not_matter(
 def test_blocks_give_the_same_record_as_single_rows(
     tmp_path_factory: pytest.TempPathFactory, form: str, jumps: list[int], data: st.DataObject
 ) -> None:
-    """With jumps, repeats, gaps, words and numbers that do not fit; thinned or not."""
+    """The rows have jumps, repeats, gaps, words and numbers that do not fit; they are thinned or
+    not."""
     rows = [
         {"step": int(step), "loss": data.draw(CELLS), "val_loss": data.draw(CELLS), "max_steps": 60}
         for step in np.cumsum(jumps)
@@ -198,7 +199,7 @@ def test_a_run_that_reached_its_planned_total_is_complete(
 def test_a_total_that_cannot_be_the_plan_is_no_fact(
     tmp_path: Path, totals: tuple[int | None, ...]
 ) -> None:
-    """It changes, is passed by the steps, or is nothing."""
+    """The total changes, is smaller than a step, is 0, or is not given."""
     rows = [
         {"step": 10 * i, "loss": 3.0, "total_steps": total}
         for i, total in enumerate(totals, start=1)

@@ -34,7 +34,7 @@ def test_nan_and_infinity_without_quotes_in_json_are_observations(tmp_path: Path
 
 @pytest.mark.parametrize("nothing", ["", " ", "null", "None", "N/A", "-"])
 def test_an_empty_cell_was_not_measured(tmp_path: Path, nothing: str) -> None:
-    """It is a gap, not a NaN."""
+    """An empty cell is a gap, not a NaN."""
     text = csv_of(step=[0, 1, 2], loss=[nothing, 4.0, nothing], lr=[0.1, 0.1, 0.1])
     record = read(written(tmp_path, text))
     assert (points(record, "loss"), record.sites("nonfinite_count")) == ({1: 4.0}, ())

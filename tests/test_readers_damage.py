@@ -119,7 +119,7 @@ def check_that_only_record_errors_are_raised(data: bytes) -> None:
 @settings(max_examples=60)
 @given(st.binary(max_size=200))
 def test_random_bytes_raise_nothing_else(data: bytes) -> None:
-    """Also behind the beginning of a log."""
+    """This also holds if the random bytes follow the beginning of a log."""
     for start in ("", "step,loss\n", '{"loss": 1}\n', '{"log_history": [', '{"loss": [1'):
         check_that_only_record_errors_are_raised(start.encode() + data)
 

@@ -70,8 +70,8 @@ def test_a_damaged_log_is_found(tmp_path: Path, text: str) -> None:
     "text", [KERAS, TRAINER_STATE, json.dumps(STATE), TRAINER_LOG, KERAS_HISTORY, LIGHTNING]
 )
 def test_every_log_is_recognised_by_one_format_only(text: str) -> None:
-    """So the order of the formats does not matter, except for the last one, which reads any text
-    that names a loss."""
+    """The order of the formats therefore does not matter, except for the last one, which reads any
+    text that names a loss."""
     *formats, last = discover.formats()
     assert sum(form.recognises(text.encode()) for form in formats) == 1
     assert (discover.FORMATS[-1], last.name) == ("console", "printed lines")

@@ -11,7 +11,7 @@ from testing.logs import KERAS_HISTORY, points, reader_of, written
 
 
 def test_a_history_of_keras_counts_positions(tmp_path: Path) -> None:
-    """It has no steps. A null was not measured."""
+    """The history holds no steps. A null means that nothing was measured."""
     record = read(written(tmp_path, KERAS_HISTORY))
     assert points(record, "loss") == {0: 1.5626, 1: 1.1985, 2: 1.0476}
     assert points(record, "val_loss") == {0: 1.2789, 2: 1.0214}
@@ -68,7 +68,7 @@ def test_an_object_on_one_line_may_hold_single_values_beside_its_lists(tmp_path:
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_rows_may_be_a_list_in_an_object(tmp_path: Path, indent: int | None) -> None:
-    """Under any name, here `history`."""
+    """The list may have any name; here it is `history`."""
     history = [
         {"step": i, "train": {"loss": 4.0 - i}, "metrics": {"val_loss": 5.0 - i}} for i in (1, 2)
     ]

@@ -35,7 +35,8 @@ def test_objects_within_a_line_are_part_of_it(tmp_path: Path) -> None:
 
 
 def test_two_objects_within_a_line_may_have_cells_of_the_same_name(tmp_path: Path) -> None:
-    """Both are kept. The loss within `best` is not the loss, and deep objects are dropped."""
+    """Both cells are kept. The loss within `best` is not read as the loss, and deep objects are
+    dropped."""
     deep: dict[str, object] = {"loss": 9.0}
     for _ in range(5):
         deep = {"more": deep}

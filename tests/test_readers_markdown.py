@@ -77,7 +77,7 @@ def test_the_table_of_a_card_is_read(tmp_path: Path) -> None:
 
 
 def test_tables_are_read_in_several_drawing_styles(tmp_path: Path) -> None:
-    """With `+---+`, with box-drawing lines, and without outer bars."""
+    """The tables are drawn with `+---+`, with box-drawing lines, or without outer bars."""
     drawn = read(written(tmp_path, PRETTY, "pretty"))
     assert (points(drawn, "lr"), drawn.sites("nonfinite_count")) == (
         {1: 0.01, 2: 0.01, 3: 0.01},
@@ -106,7 +106,7 @@ def test_a_table_ends_at_a_row_of_another_width(tmp_path: Path) -> None:
     ],
 )
 def test_other_tables_are_not_recognised(text: str) -> None:
-    """They are too short, have no loss, no rule, no bars or no numbers, or are no text."""
+    """These tables are too short, have no loss, no rule, no bars or no numbers, or are not text."""
     assert not markdown.recognises(text.encode())
 
 

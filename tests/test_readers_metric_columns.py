@@ -64,7 +64,7 @@ step 20: val loss 1.75, f1 = 0.375
 def test_metrics_are_read_in_every_format(
     tmp_path: Path, text: str, metrics: dict[str, dict[int, float]]
 ) -> None:
-    """Each at the steps at which it was measured, under the name that the log gives it."""
+    """Each metric has the steps at which it was measured and the name that the log gives it."""
     record = read(written(tmp_path, text))
     assert {site: metric(record, site) for site in record.sites("metric")} == metrics
     assert {name for name, signal in reader_of(record)["mapped"].items() if signal == "metric"} == (
@@ -85,8 +85,9 @@ def test_metrics_are_read_in_every_format(
 def test_metrics_are_read_from_printed_lines(
     tmp_path: Path, line: str, metrics: dict[str, float]
 ) -> None:
-    """With or without a colon, also as a number of right answers. A metric behind a word for an
-    evaluation was measured in that evaluation. The highest value so far is no metric."""
+    """A name may be followed by a colon or not, and a value may be a number of right answers. If a
+    word for an evaluation stands before a metric, the metric was measured in that evaluation. The
+    highest value so far is not a metric."""
     record = read(written(tmp_path, f"{line}\n"))
     assert {site: metric(record, site).popitem()[1] for site in record.sites("metric")} == metrics
 
@@ -115,7 +116,7 @@ def test_a_metric_never_shows_that_a_run_was_resumed(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_replaces_its_metrics(tmp_path: Path) -> None:
-    """As it replaces its signals."""
+    """Metrics are replaced in the same way as signals."""
     rows = [{"step": step, "loss": 4.0, "acc": step / 10} for step in (1, 2, 3)]
     record = read(written(tmp_path, lines_of(*rows, {"step": 2, "loss": 3.0})))
     assert metric(record, "acc") == {1: 0.1}
@@ -153,7 +154,7 @@ def test_many_points_of_metrics_are_thinned_apart_from_the_losses(
 
 
 def test_the_user_names_metrics_and_their_directions(tmp_path: Path) -> None:
-    """Also the direction of a metric whose name says another."""
+    """The user can also change the direction that the name of a metric implies."""
     path = written(tmp_path, csv_of(step=[1], loss=[4.0], score=[0.5], error=[0.25]))
     record = read(path, metrics=directions_of(["score:up", "error:up"]))
     assert record.sites("metric") == ("score", "error")
@@ -170,13 +171,13 @@ def test_the_user_names_metrics_and_their_directions(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_direction_is_an_error(pair: str, said: str) -> None:
-    """It says what is right."""
+    """The error says which directions are right."""
     with pytest.raises(RecordError, match=f"^{said}".replace("?", r"\?")):
         directions_of([pair])
 
 
 def test_a_name_with_two_directions_is_an_error() -> None:
-    """Even if they are equal."""
+    """This also holds if both directions are equal."""
     with pytest.raises(RecordError, match="'a:b' is given two directions"):
         directions_of(["a:b:up", "a:b:up"])
 
@@ -194,7 +195,7 @@ def test_a_name_with_two_directions_is_an_error() -> None:
 def test_a_column_that_cannot_be_a_metric_is_an_error(
     tmp_path: Path, column: str, said: str
 ) -> None:
-    """With the nearest right name."""
+    """The error gives the nearest right name."""
     path = written(tmp_path, csv_of(step=[1], loss=[4.0], word=["a"], score=[0.5]))
     with pytest.raises(RecordError, match=said):
         read(path, metrics={column: "up"})

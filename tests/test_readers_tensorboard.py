@@ -199,7 +199,7 @@ def test_event_files_in_a_folder_are_found(tmp_path: Path) -> None:
 def test_without_the_package_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also when the file is found in a folder."""
+    """The error is the same if the file is found in a folder."""
     path = events(tmp_path, SCALARS)
     for name in [name for name in sys.modules if name.partition(".")[0] == "tensorboard"]:
         monkeypatch.setitem(sys.modules, name, None)
@@ -213,7 +213,8 @@ def test_without_the_package_the_error_says_what_to_install(
 def test_without_the_package_a_folder_gives_every_event_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether a file has a loss cannot be known then. This one holds only the graph of a model."""
+    """Without the package, it is not known whether a file has a loss. This one holds only the graph
+    of a model."""
     writer = EventFileWriter(str(tmp_path))
     writer.add_event(Event(graph_def=b"x" * 100_000))
     writer.close()

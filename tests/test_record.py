@@ -18,7 +18,8 @@ def test_value_of_the_run_that_is_not_finite_is_counted() -> None:
 
 
 def test_value_that_is_not_finite_at_a_site_is_counted_there() -> None:
-    """At signal.site, after the sites that the writer counted itself."""
+    """The value is counted at the site `signal.site`, after the sites that the writer counted
+    itself."""
     builder = Builder({}, {})
     builder.append(0, {"activation": {"a": inf, "b": 1.0}, "nonfinite_count": {"inner": 3}})
     table = builder.record(complete=True).tables["nonfinite_count"]
@@ -55,7 +56,7 @@ def test_prefix_is_the_record_as_it_stood_after_a_step() -> None:
 
 
 def test_prefix_has_no_signals_and_sites_that_were_measured_later() -> None:
-    """It is what a reader could know after these steps."""
+    """The prefix holds what a reader could know after these steps."""
     record = hand_made(
         {
             "loss": [4.0, 3.0],
@@ -91,7 +92,8 @@ def test_series_has_only_what_was_measured() -> None:
 @pytest.mark.parametrize("signal", ["val_loss", "loss"])
 @pytest.mark.parametrize("step", [2, 10**6])
 def test_columns_cannot_be_written(signal: str, step: int) -> None:
-    """Neither those of a prefix, nor those of a signal that was not measured."""
+    """This also holds for the columns of a prefix and for those of a signal that was not
+    measured."""
     column = (
         hand_made({"loss": [1.0] * 4, "activation": {"a": [None, None, None, 1.0]}})
         .prefix(step)
@@ -119,6 +121,6 @@ def test_site_that_was_not_measured_is_an_error_that_names_the_nearest() -> None
 
 
 def test_signal_without_sites_is_not_in_the_record() -> None:
-    """It was not measured."""
+    """A signal without sites was not measured."""
     record = hand_made({"loss": [4.0], "activation": {}, "batch_ids": {}})
     assert list(record.tables) == ["loss"]

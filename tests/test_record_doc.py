@@ -66,7 +66,7 @@ def test_page_describes_the_current_version() -> None:
 
 
 def test_page_names_every_key_of_the_sidecar(tmp_path: Path) -> None:
-    """In code style."""
+    """The page writes each key in code style."""
     Recorder(tmp_path / "run.jsonl").close()
     keys = json.loads(sidecar_path(tmp_path / "run.jsonl").read_text())
     assert [key for key in keys if f"`{key}`" not in PAGE] == []

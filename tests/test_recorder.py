@@ -292,7 +292,7 @@ def test_leaving_by_an_exception_leaves_the_record_incomplete(path: Path) -> Non
 
 @pytest.mark.parametrize("on_disk", [True, False])
 def test_row_is_refused_after_closing(path: Path, on_disk: bool) -> None:
-    """It would be in memory only."""
+    """Such a row would be in memory only."""
     recorder = Recorder(path if on_disk else None)
     recorder.close()
     with pytest.raises(RecordError, match="step 3 was logged after the recorder was closed"):

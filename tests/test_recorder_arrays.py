@@ -116,20 +116,20 @@ def logged(recorder: Recorder, signal: str, site: str) -> float:
 
 
 def test_parameters_of_a_layer_may_come_together_or_one_by_one(recorder: Recorder) -> None:
-    """All are parts of one gradient."""
+    """All gradients of a layer are parts of one gradient."""
     recorder.gradient("a", np.full(3, 2.0), np.full((2, 2), 1.0))
     recorder.gradient("a", np.full(9, 1.0))
     assert logged(recorder, "grad_norm_by_layer", "a") == pytest.approx(5.0)
 
 
 def test_update_is_computed_from_the_matrix_before_and_after(recorder: Recorder) -> None:
-    """It is the norm of their difference over the norm of the matrix before."""
+    """The ratio is the norm of their difference divided by the norm of the matrix before."""
     recorder.update("w", np.full((2, 2), 2.0), np.full((2, 2), 3.0))
     assert logged(recorder, "update_weight_ratio", "w") == pytest.approx(0.5)
 
 
 def test_mask_may_be_a_tensor_of_bool(recorder: Recorder) -> None:
-    """It is not converted to float."""
+    """The mask is not converted to float."""
     recorder.attention("p", np.full((1, 1, 2, 2), 0.5), Tensor(np.ones((2, 2), dtype=bool), size=1))
     assert logged(recorder, "attention_entropy", "p.0") == pytest.approx(1.0)
 
@@ -154,7 +154,7 @@ def test_row_without_a_loss_counts_no_loss(recorder: Recorder) -> None:
 
 
 def test_row_holds_what_was_handed_over_since_the_row_before(recorder: Recorder) -> None:
-    """Nothing is carried over."""
+    """Arrays that were used for one row are not used for the next one."""
     recorder.activation("a", [1.0])
     recorder.log(0, loss=2.0)
     recorder.activation("b", [3.0])

@@ -93,7 +93,7 @@ def test_layer_with_missing_gradients_has_no_norm_but_is_counted(reducer: Reduce
 
 
 def test_update_is_relative_to_the_weight_before(reducer: Reducer) -> None:
-    """It is the norm of the update over the norm of the matrix before the step."""
+    """The ratio is the norm of the update divided by the norm of the matrix before the step."""
     reducer.update("w", np.full((2, 2), 1.0), norm_before=4.0)
     assert value(reducer, "update_weight_ratio", "w") == pytest.approx(0.5)
 
@@ -117,7 +117,7 @@ def test_spectral_norm_is_the_largest_singular_value(reducer: Reducer) -> None:
 def test_neuron_is_dead_if_it_stays_below_minus_three(
     reducer: Reducer, highest: float, dead: float
 ) -> None:
-    """It must stay below on every token. The second neuron is alive."""
+    """A dead neuron stays below -3 on every token. The second neuron of this layer is alive."""
     reducer.pre_activation("f", np.array([[-9.0, 1.0], [highest, -9.0]]))
     assert value(reducer, "dead_fraction", "f") == dead
 
@@ -210,7 +210,7 @@ def test_reducer_of_one_signal_computes_that_one(signal: str) -> None:
 
 
 def test_changing_an_array_later_changes_nothing(reducer: Reducer) -> None:
-    """No view of what was handed over is kept."""
+    """The reducer keeps no view of an array that was handed over."""
     values, weights, visible = np.full((1, 4), -5.0), EVEN[None, None].copy(), CAUSAL.copy()
     reducer.output("a", values)
     reducer.pre_activation("f", values[0])

@@ -49,7 +49,7 @@ def test_a_log_with_rewards_is_not_judged_by_its_loss(tmp_path: Path) -> None:
 
 
 def test_preference_learning_is_judged_by_its_loss(tmp_path: Path) -> None:
-    """That loss falls from ln 2."""
+    """The loss of preference learning falls from ln 2."""
     falls = list(np.log(2) * np.exp(-TIME))
     diagnosis = logged(
         tmp_path, loss=falls, **{"rewards/chosen": list(TIME), "rewards/margins": list(TIME)}
@@ -58,7 +58,7 @@ def test_preference_learning_is_judged_by_its_loss(tmp_path: Path) -> None:
 
 
 def test_a_log_of_rewards_without_a_loss_is_not_judged(tmp_path: Path) -> None:
-    """It is no alarm."""
+    """Such a log is no alarm either."""
     diagnosis = logged(tmp_path, lr=[0.1] * POINTS, reward=list(-TIME))
     assert (diagnosis.verdict, diagnosis.alarm) == ("undetermined", False)
 
@@ -75,7 +75,7 @@ def test_a_record_may_state_that_it_is_of_reinforcement_learning(stated: str, ve
 
 
 def test_the_schedule_of_a_policy_is_judged() -> None:
-    """It needs no loss."""
+    """The rule for the schedule needs no loss."""
     signals = {"loss": FALLS, "lr": [0.1] * POINTS}
     diagnosis = diagnose(
         hand_made(signals, objective=REINFORCEMENT, schedule="cosine", total_steps=POINTS)
@@ -87,7 +87,7 @@ def test_the_schedule_of_a_policy_is_judged() -> None:
     "stated", [{}, {"objective": REINFORCEMENT}], ids=["by its signs", "stated"]
 )
 def test_a_nonfinite_value_of_a_policy_is_found(stated) -> None:
-    """It is a fault in any run."""
+    """A non-finite value is a fault in any run."""
     losses = list(noise())
     losses[100] = float("nan")
     assert diagnose(hand_made({"loss": losses}, **stated)).cause == "non-finite"
@@ -99,7 +99,7 @@ def test_a_nonfinite_value_of_a_policy_is_found(stated) -> None:
 @pytest.mark.parametrize("points", [POINTS, 5000])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_a_loss_of_both_signs_throughout_is_a_policys(points: int, scale: float) -> None:
-    """In any unit."""
+    """This holds for a loss in any unit."""
     for seed in range(5):
         diagnosis = diagnose(hand_made({"loss": list(scale * noise(seed, points))}))
         assert diagnosis.reason.startswith("cannot judge: reinforcement learning, probably")
@@ -124,7 +124,7 @@ def test_few_points_of_both_signs_are_rarely_taken_for_a_loss() -> None:
     ids=["falls through zero", "below zero", "few outliers below", "comes to rest at zero"],
 )
 def test_a_loss_that_changes_its_sign_once_is_judged(losses: np.ndarray) -> None:
-    """As the loss of a density does."""
+    """The loss of a density estimate changes its sign once."""
     assert diagnose(hand_made({"loss": list(losses)})).verdict == "healthy"
 
 

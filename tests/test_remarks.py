@@ -69,13 +69,13 @@ def test_remarks_begin_with_the_notes_of_the_table_of_what_can_be_known() -> Non
 
 
 def test_a_constant_rate_is_remarked_unless_it_is_declared() -> None:
-    """With its value and the number of points."""
+    """The remark gives the rate and the number of points."""
     assert remarked(resting(100), lr=[0.01] * 100) == ("lr is constant: 0.01 at all 100 points",)
     assert remarked(resting(100), lr=[0.01] * 100, schedule="constant") == ()
 
 
 def test_a_rate_that_starts_at_its_peak_is_remarked() -> None:
-    """Only if the start of the run is in the log."""
+    """This holds only if the start of the run is in the log."""
     falling = np.linspace(0.01, 0, 100)
     assert remarked(resting(100), lr=falling) == ("lr starts at its peak: 0.01 at step 0",)
     assert remarked(resting(100), lr=falling, steps=list(range(200, 300))) == ()
@@ -84,7 +84,7 @@ def test_a_rate_that_starts_at_its_peak_is_remarked() -> None:
 
 @pytest.mark.parametrize("lr", [[0.01] * 19, [0.0] * 30, None])
 def test_a_rate_with_few_points_or_of_0_is_not_remarked(lr: list[float] | None) -> None:
-    """Neither shows a schedule."""
+    """Neither a rate with few points nor a rate of 0 shows a schedule."""
     assert remarked(resting(len(lr or [0] * 30)), lr=lr) == ()
 
 
@@ -102,7 +102,7 @@ def test_a_log_that_ends_before_its_schedule_is_remarked() -> None:
 @pytest.mark.parametrize("points", [40, 100, 1000, 10_000])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_a_loss_that_is_still_falling_is_remarked(points: int, scale: float) -> None:
-    """In any unit and for any length, with the fall in each half."""
+    """The remark is made in any unit and for any length, and gives the fall in each half."""
     (remark,) = remarked(scale * line(points))
     assert remark.startswith("the loss is still falling at its end: by ")
     assert [number / scale for number in numbers(remark)] == pytest.approx([0.5, 0.5], abs=0.1)
@@ -121,7 +121,7 @@ def climb(points: int, seed: int) -> np.ndarray:
 @pytest.mark.parametrize("shape", [resting, flat, climb])
 @pytest.mark.parametrize("points", [20, 50, 100, 1000])
 def test_a_loss_that_rests_is_flat_or_rises_is_not_called_falling(shape, points: int) -> None:
-    """At most one of a hundred is."""
+    """At most one of a hundred such losses gets this remark."""
     said = [remarked(shape(points, seed)) for seed in range(100)]
     assert sum(map(bool, said)) <= 1, said
 
@@ -134,7 +134,7 @@ def test_a_loss_that_falls_twice_is_not_called_falling() -> None:
 
 @pytest.mark.parametrize("points", [100, 1000])
 def test_a_rise_that_came_back_is_remarked(points: int) -> None:
-    """With its lowest, its highest and its last level."""
+    """The remark gives the lowest, the highest and the last level."""
     (remark,) = remarked(hill(points))
     assert remark.startswith("the loss rose for long and came back: from 1")
     bottom, _, top, at, end = numbers(remark)
@@ -160,8 +160,8 @@ def test_a_loss_that_ends_far_above_its_lowest_is_remarked(points: int, since: f
 
 
 def test_a_loss_that_climbs_to_its_end_is_remarked() -> None:
-    """When it climbs by half of its lowest level, even if that is a twentieth of what was learned.
-    A climb that comes back from there is not remarked."""
+    """The climb must be at least half of the lowest level, even if that is only a twentieth of what
+    was learned. If the loss comes back from there, the climb is not remarked."""
     climbs = 10 * np.exp(-20 * time(400)) + resting(400) + np.clip(time(400) - 0.4, 0, None)
     (remark,) = remarked(climbs)
     assert remark.startswith("the loss ends far above its lowest: ")
@@ -170,8 +170,8 @@ def test_a_loss_that_climbs_to_its_end_is_remarked() -> None:
 
 
 def test_smoothed_noise_is_rarely_remarked() -> None:
-    """It drifts for longer than its points suggest. At most ten of a hundred flat curves get a
-    remark."""
+    """Smoothed noise drifts for longer than its points suggest. At most ten of a hundred flat
+    curves get a remark."""
     smooth = [
         2 + np.convolve(0.3 * noise(209, seed), np.full(10, 0.1), mode="valid")
         for seed in range(100)
@@ -197,7 +197,8 @@ def test_a_validation_loss_that_rose_from_its_first_point_on_is_remarked() -> No
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_a_validation_loss_that_ends_above_its_lowest_is_remarked(scale: float) -> None:
-    """With how far above, and where the lowest was. With few evaluations that is no fault yet."""
+    """The remark says how far above its lowest the loss ends, and where the lowest was. With few
+    evaluations such an end is not yet a fault."""
     val = scale * np.array([2.0, 1.4, 1.1, 1.0, 1.02, 1.1, 1.15, 1.25, 1.3, 1.3, 1.35])
     (remark,) = remarked(resting(110), val=np.repeat(val, 10), steps=None)
     assert remark.startswith(
@@ -256,12 +257,13 @@ def test_a_remark_is_no_alarm_and_changes_no_summary() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
 def test_a_loss_without_a_finite_value_or_a_fall_gets_no_remark(value: float) -> None:
-    """And raises no error."""
+    """Such a loss raises no error either."""
     assert remarked(np.full(40, value), val=[value] * 40) == ()
 
 
 def test_a_validation_loss_is_remarked_beside_too_few_points_of_training() -> None:
-    """One evaluation an epoch, and fewer than twenty epochs. A policy gets no remarks."""
+    """The log has one evaluation per epoch and fewer than twenty epochs. A policy gets no
+    remarks."""
     val = [
         0.46,
         0.42,
@@ -291,7 +293,7 @@ def test_a_validation_loss_is_remarked_beside_too_few_points_of_training() -> No
 
 
 def test_a_loss_without_a_floor_is_remarked() -> None:
-    """It falls ever faster below 0. The loss of a density comes to rest there."""
+    """The loss falls ever faster below 0. The loss of a density estimate levels off instead."""
     (remark,) = remarked(-1000 * np.exp(8 * time(60)))
     assert remark.startswith("the loss falls below 0 without end: from -1")
     assert not any(
@@ -306,7 +308,7 @@ def test_a_loss_without_a_floor_is_remarked() -> None:
 def test_with_few_evaluations_the_last_two_must_lie_far_above_the_lowest(
     val: list[float], said: bool
 ) -> None:
-    """By a fifth, and there must be three evaluations."""
+    """They must lie above it by a fifth, and there must be at least three evaluations."""
     notes = remarked(resting(len(val)), val=val)
     assert notes == (
         ("val_loss ends 80 % above its lowest: at 0.9, after 0.5 around step 0",) if said else ()
@@ -314,7 +316,7 @@ def test_with_few_evaluations_the_last_two_must_lie_far_above_the_lowest(
 
 
 def test_a_rise_is_compared_with_the_highest_of_the_first_points() -> None:
-    """As in fine-tuning, where two points learn most of what there is to learn."""
+    """In fine-tuning, for example, the first two points learn most of what there is to learn."""
     rises = 0.1 + 0.25 * np.exp(-(((time(60) - 0.5) / 0.2) ** 2)) + 0.005 * noise(60)
     assert remarked(rises) == ()
     (remark,) = remarked(np.r_[0.8, 0.5, rises])

@@ -66,7 +66,7 @@ def test_the_record_is_the_whole_run(folder: Path) -> None:
 def test_the_process_that_trained_reads_no_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It uses the record that training left in memory."""
+    """This process uses the record that training left in memory."""
     monkeypatch.setattr(Record, "load", lambda _: pytest.fail("parsed"))
     assert RunCache(folder, "today").fetch("tiny", offer(folder)).record.complete
 

@@ -62,7 +62,7 @@ def test_an_incomplete_record_is_called_incomplete() -> None:
 
 
 def test_every_panel_is_shown_in_order() -> None:
-    """With its question, what healthy looks like, and what this run shows."""
+    """Each panel has its question, the healthy pattern, and the text on what this run shows."""
     text = html(made_up(30))
     places = [
         text.index(f"{number}. {panel.title}</h3>") for number, panel in enumerate(PANELS, start=1)

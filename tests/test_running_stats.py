@@ -74,7 +74,7 @@ samples = st.one_of(
 @given(samples)
 @example([[1e9 + 0.1], [1e9 + 0.2, 1e9 + 0.3], [-1e9]])
 def test_the_mean_is_that_of_two_passes(chunks: Chunks) -> None:
-    """Any chunking of any sample, within the rounding of n additions."""
+    """This holds for any sample in any chunks, within the rounding of n additions."""
     values = [value for chunk in chunks for value in chunk]
     if values:
         assert welford(chunks).mean == pytest.approx(
@@ -85,7 +85,7 @@ def test_the_mean_is_that_of_two_passes(chunks: Chunks) -> None:
 @given(samples)
 @example([[1e9 + 0.1], [1e9 + 0.2, 1e9 + 0.3], [-1e9]])
 def test_the_variance_is_that_of_two_passes(chunks: Chunks) -> None:
-    """Any chunking of any sample, within n eps kappa."""
+    """This holds for any sample in any chunks, within n eps kappa."""
     values = [value for chunk in chunks for value in chunk]
     if values:
         assert welford(chunks).variance == pytest.approx(
@@ -130,7 +130,7 @@ def test_single_values_and_one_chunk_agree() -> None:
 
 
 def test_merging_does_not_change_the_other_sample() -> None:
-    """Only the sample that it is added to changes."""
+    """Only the sample that receives the values changes."""
     other = welford([[1.0, 2.0, nan]])
     Welford().merge(other)
     assert other == welford([[1.0, 2.0, nan]])
@@ -190,5 +190,5 @@ def test_equal_values_have_no_variance() -> None:
 
 
 def test_variance_without_values_is_nan() -> None:
-    """It is unknown, not zero."""
+    """The variance is then unknown, not zero."""
     assert isnan(Welford().variance)

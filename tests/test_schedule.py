@@ -46,7 +46,8 @@ def logged(
 
 
 def test_it_fires_when_the_rate_never_moves() -> None:
-    """It fires at the twentieth point, the first at which a constant rate can be known."""
+    """The detector fires at the twentieth point, the first at which it can tell that a rate is
+    constant."""
     assert symptoms(DETECTOR, changed(lr=[0.01] * STEPS)) == [("lr-constant", "", 19)]
 
 
@@ -65,7 +66,7 @@ def test_it_counts_steps_and_not_points_of_a_sparse_log() -> None:
 
 
 def test_it_fires_on_a_rate_of_zero() -> None:
-    """It fires for any declared schedule, including a constant one."""
+    """The detector fires for any declared schedule, including a constant one."""
     runs = [{"schedule": "warmup-cosine"}, {"schedule": "constant"}]
     fired = [symptoms(DETECTOR, hand_made({"lr": [0.0] * STEPS}, **facts)) for facts in runs]
     assert fired == [[("lr-zero", "", 19)]] * 2

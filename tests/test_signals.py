@@ -79,5 +79,5 @@ def test_error_for_an_unknown_name_gives_the_nearest(wrong: str, right: str) -> 
 
 
 def test_known_name_gives_its_row() -> None:
-    """With the formula in words."""
+    """The row holds the formula in words."""
     assert signal_named("lr").formula == "learning rate of the step's update"

@@ -28,7 +28,7 @@ def test_it_fires_while_the_loss_is_no_better_than_the_bigrams() -> None:
 def test_it_stays_quiet_above_the_limit_and_in_a_model_that_has_learned(
     entropy: float, loss: float
 ) -> None:
-    """In a model that predicts well, a head that looks at one key has learned to do so."""
+    """If the model predicts well, a head that looks at one key has learned to do so."""
     record = thorough(train_loss=[loss] * STEPS, attention_entropy={"a": [entropy] * STEPS})
     assert found(DETECTOR, record) == []
 

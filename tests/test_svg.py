@@ -162,7 +162,7 @@ def test_a_chart_is_accessible() -> None:
 
 
 def test_only_shapes_and_axes_of_pygal_are_kept() -> None:
-    """No style sheet, script, comment, link, foreign id or date."""
+    """The SVG has no style sheet, script, comment, link, foreign id or date."""
     text = draw(Plot("nats", (line(1.0, 2.0),), span=(0, 1)), "slug", "Title", "Description")
     assert not re.search(r"<style|<script|<!--|xlink|pygal|activate|\b20\d\d-", text)
     assert set(re.findall(r'id="([^"]*)"', text)) == {"slug", "slug-t", "slug-d"}

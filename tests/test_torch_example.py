@@ -16,7 +16,7 @@ torch = pytest.importorskip(
 
 @pytest.fixture(scope="module")
 def example() -> Any:
-    """In single precision and on one thread, whatever other tests have set."""
+    """The example runs in single precision and on one thread, whatever other tests have set."""
     from examples import torch_minigpt
 
     before = torch.get_default_dtype(), torch.get_num_threads()
@@ -44,7 +44,7 @@ def test_loop_leaves_a_healthy_record(sound: Record) -> None:
 
 
 def test_loop_records_every_signal(sound: Record) -> None:
-    """At its three layers, ten matrices, two FFNs and eight heads."""
+    """The signals are recorded at three layers, ten matrices, two FFNs and eight heads."""
     assert {name: len(table.sites) for name, table in sound.tables.items()} == {
         "loss": 1,
         "train_loss": 1,
@@ -63,8 +63,8 @@ def test_loop_records_every_signal(sound: Record) -> None:
 
 
 def test_recorded_gradients_are_those_before_clipping(example: Any, sound: Record) -> None:
-    """Each is at most the norm that PyTorch's clipping measures, and at times larger than the
-    clipped norm."""
+    """Each recorded norm is at most the norm that PyTorch's clipping measures; some are larger than
+    the clipped norm."""
     layers = (sound.tables["grad_norm_by_layer"].values ** 2).sum(axis=1) ** 0.5
     assert (layers < sound.column("grad_norm")).all()
     assert layers.max() > example.CLIP_NORM

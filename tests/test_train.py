@@ -121,7 +121,7 @@ def row_by_row(specimen, ids, wanted):
 
 
 def test_evaluation_is_the_mean_over_every_token_of_the_split():
-    """One packed pass gives the same as one row at a time."""
+    """One packed pass gives the same mean as a pass for each row."""
     specimen = build(SHORT)
     evaluation = specimen.evaluate(specimen.model)
     every = row_by_row(specimen, specimen.split.val, lambda s: np.ones(len(s.text) - 1, bool))
@@ -195,7 +195,7 @@ def test_facts_do_not_depend_on_leaves_that_experiments_change(leaf, value):
 
 
 def test_tokens_per_batch_is_the_mean_over_an_epoch(epoch):
-    """Over all 17 batches."""
+    """The mean is taken over all 17 batches."""
     specimen, batches = epoch
     predicted = [len(Batch.of(ids, "causal").targets) for ids in batches]
     assert specimen.facts()["tokens_per_batch"] == pytest.approx(np.mean(predicted), rel=0.02)
@@ -215,7 +215,8 @@ def test_provenance_names_every_leaf_of_the_config():
     ],
 )
 def test_config_that_does_not_fit_the_corpus_is_refused(leaf, value, message):
-    """When the specimen is built, because the config does not know the corpus."""
+    """The error is raised when the specimen is built, because the config does not know the
+    corpus."""
     with pytest.raises(ConfigError, match=message):
         build(change(HEALTHY, leaf, value))
 

@@ -25,8 +25,8 @@ from studies.val_trend import (
 
 @cache
 def draws(family: Family, turn: int) -> tuple[Curve, Curve]:
-    """For each draw of the noise: by which share of the run the turn is missed, and how much the
-    noise-free loss there exceeds its minimum."""
+    """For each draw of the noise: the error of the estimated turn, as a share of the run, and the
+    amount by which the noise-free loss at that turn exceeds its minimum."""
     rng, curve = np.random.default_rng(0), family(turn)
     turns = []
     for _ in range(DRAWS):
@@ -42,7 +42,7 @@ def draws(family: Family, turn: int) -> tuple[Curve, Curve]:
 def test_a_turn_in_the_middle_is_found_within_a_twentieth_of_the_run(
     family: Family, turn: int
 ) -> None:
-    """In 95 of 100 draws."""
+    """This holds in 95 of 100 draws of the noise."""
     assert np.sum(draws(family, turn)[0] <= 0.05) >= 95
 
 
@@ -59,12 +59,12 @@ def test_an_earlier_turn_is_found_within_a_tenth_of_the_run(family: Family, turn
 def test_the_loss_at_the_turn_is_within_a_hundredth_of_the_minimum(
     family: Family, turn: int
 ) -> None:
-    """Without its noise, in 95 of 100 draws."""
+    """This holds for the noise-free loss in 95 of 100 draws."""
     assert np.sum(draws(family, turn)[1] <= 0.01) >= 95
 
 
 def test_a_curve_that_only_falls_turns_at_its_end() -> None:
-    """It has not risen."""
+    """Such a curve has not risen."""
     trend = trend_of(EVALUATED_STEPS, 1 + 3 / TIME)
     assert trend is not None
     assert (trend.turn, trend.rise) == (EVALUATED_STEPS[-1], 1.0)
@@ -81,7 +81,7 @@ def test_standard_errors_tell_a_rise_from_noise(rise: float, sure: bool) -> None
 
 
 def test_the_stop_lies_where_the_smoothed_loss_is_within_a_hundredth_of_its_lowest() -> None:
-    """Of all such evaluations it is the nearest to the turn."""
+    """The stop is the one of these evaluations that is nearest to the turn."""
     losses = log_and_line(640) * (1 + SIGMA * noise(np.random.default_rng(2)))
     stop, trend, smooth = (
         stop_of(EVALUATED_STEPS, losses),

@@ -30,7 +30,7 @@ def run(loss: np.ndarray, norm: np.ndarray) -> Record:
 
 
 def has_finding(loss: np.ndarray, norm: np.ndarray) -> bool:
-    """Whether a record of this loss and this norm has a finding."""
+    """True if a record with this loss and this norm has a finding."""
     return bool(found(DETECTOR, run(loss, norm)))
 
 
@@ -181,7 +181,7 @@ def test_it_stays_quiet_on_layers_of_a_model_that_learns() -> None:
 
 
 def test_vanishing_gradients_are_named_before_their_consequences() -> None:
-    """What follows is a loss that is back at its start, or one that rests at ln 4."""
+    """The consequence is a loss that is back at its start, or one that rests at ln 4."""
     lost = np.r_[LOSS[:DIES], np.full(POINTS - DIES, 1.4)]
     of_all = [suspect.name for suspect in diagnose(run(lost, constant_from(NORM, 0.0))).causes]
     of_first = [suspect.name for suspect in diagnose(record_of_network(sigmoid=True)).causes]

@@ -111,8 +111,8 @@ def running(rows: Rows, width: int) -> list[Row]:
 
 
 def averaged(rows: Rows, width: int) -> list[Row]:
-    """Every n-th row, for n = `width`, with the mean loss since the one before. Evaluations stay at
-    their steps."""
+    """Every n-th row, where n is `width`, with the mean loss since the previous such row.
+    Evaluations keep their steps."""
     left = []
     for i, row in enumerate(running(rows, width), start=1):
         if i % width == 0:
@@ -204,13 +204,13 @@ def long(name: str) -> list[Row]:
 @pytest.mark.parametrize("points", [20, 50, 200, 1000, 4000, 7_500, 10_000])
 @pytest.mark.parametrize("name", ["sound", "wild step"])
 def test_a_log_without_a_fault_raises_no_alarm_at_any_length(name, points, tmp_path):
-    """Before its wild step, the other training has no fault either."""
+    """One training is faulty only from its wild step on, so its log is cut before that step."""
     if (name, points) != ("wild step", 10_000):
         assert not judged(long(name)[:points], tmp_path)[2]
 
 
 def test_a_spike_late_in_a_long_log_is_named(tmp_path):
-    """It comes after 7,500 points without a spike."""
+    """The spike comes after 7,500 points without a spike."""
     assert judged(long("wild step"), tmp_path)[1] == "loss-spike"
 
 

@@ -18,7 +18,7 @@ PASSES = "def test_it(): pass\n"
 
 
 def test_the_wheel_holds_probes_and_nothing_else(wheel: Path) -> None:
-    """Every file of the package: no model, no exercise and no calibration."""
+    """The wheel has every file of the package, and no model, exercise or calibration."""
     held = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
     package = {
         path
@@ -52,8 +52,8 @@ def test_the_environment_uses_the_wheel(elsewhere: Elsewhere) -> None:
 
 
 def test_in_a_project_without_experiments_the_plugin_does_nothing(elsewhere: Elsewhere) -> None:
-    """It loads neither NumPy nor pygal, and prints and writes nothing, also at the end of the
-    session."""
+    """The plugin loads neither NumPy nor pygal, and prints and writes nothing, also at the end of
+    the session."""
     elsewhere.write(
         conftest="import sys\ndef pytest_unconfigure():\n"
         "    print({'jinja2', 'numpy', 'pygal'} & set(sys.modules))\n",
@@ -76,7 +76,7 @@ def test_in_a_project_without_experiments_the_plugin_does_nothing(elsewhere: Els
 
 @pytest.mark.parametrize("conftest", ["pytest_plugins = ['probes.plugin']\n", ""])
 def test_a_conftest_may_name_the_plugin_as_well(elsewhere: Elsewhere, conftest: str) -> None:
-    """It is loaded once either way, and offers the fixture `run`."""
+    """The plugin is loaded once either way, and offers the fixture `run`."""
     elsewhere.write(conftest=conftest, test_it="def test_it(run): assert callable(run)\n")
     done = elsewhere.pytest("-q")
     assert (done.returncode, done.stderr) == (0, "")
@@ -126,7 +126,7 @@ def test_the_command_line_prints_the_reference_pages(elsewhere: Elsewhere) -> No
 
 
 def test_the_command_line_draws(elsewhere: Elsewhere, logs: Path) -> None:
-    """With the style sheet in the wheel."""
+    """The page has the style sheet that the wheel contains."""
     done = elsewhere.run("-m", "probes", "render", "runs", "-o", "page.html")
     assert (done.returncode, done.stdout, done.stderr) == (0, "page.html\n", "")
     style = (ROOT / "probes" / "report" / "templates" / "page.css").read_text(encoding="utf-8")

@@ -107,7 +107,7 @@ def test_settings_in_the_project_judge_logs_in_every_session(new_project: Path) 
 
 
 def test_a_test_of_your_own_is_two_lines(new_project: Path) -> None:
-    """It passes on the good log. On the bad one the assertion shows the diagnosis."""
+    """The test passes on the good log. On the bad log, its assertion shows the diagnosis."""
     code = blocks("python", "In five minutes")[1]
     (new_project / "test_good.py").write_text(code, encoding="utf-8")
     (new_project / "test_bad.py").write_text(code.replace("good", "bad"), encoding="utf-8")
@@ -176,7 +176,8 @@ def test_machines_with_separate_checkouts_share_a_cache_and_a_page(
 
 
 def test_the_workflow_runs(new_project: Path) -> None:
-    """All steps but those that install. The step that judges fails, and the files to keep exist."""
+    """The test runs all steps except those that install. The step that judges fails, and the files
+    to keep exist."""
     steps = WORKFLOW["jobs"]["diagnose"]["steps"]
     commands = [step["run"] for step in steps if "run" in step]
     assert [shell(command, new_project).returncode for command in commands[1:]] == [1, 0]
