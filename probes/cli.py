@@ -258,14 +258,14 @@ def _metrics(pairs: Sequence[str]) -> dict[str, Direction]:
 
 
 def _log_paths(paths: Sequence[str]) -> Iterator[str]:
-    """The paths, with each folder replaced by the logs in it. A folder without a log is kept, and
-    the attempt to read it then reports the error."""
+    """The paths, with each folder replaced by the logs in it and the files that look like logs. A
+    folder without either is kept, and the attempt to read it then reports the error."""
     for path in paths:
         found: Sequence[Path | str] = []
         if os.path.isdir(path):
             from probes.readers import find
 
-            found = find(path)
+            found = find(path, unknown=True)
         yield from map(str, found or [path])
 
 

@@ -253,8 +253,9 @@ def log_rules(config: Config, found: Sequence[str] | None = None) -> LogRules:
 
 
 def _logs_at(given: str, start: Path) -> list[Path]:
-    """The file at a path, or all logs in it if it is a folder. Raises SettingError if the path does
-    not exist or the folder holds no log."""
+    """The file at a path, or all logs in it, and all files that look like logs, if it is a folder.
+
+    Raises SettingError if the path does not exist or the folder holds no such file."""
     path = Path(os.path.abspath(start / given))
     advice = "give logs or folders of logs; name the tests to run before --diagnose"
     if not given or not os.path.exists(path):
@@ -263,7 +264,7 @@ def _logs_at(given: str, start: Path) -> list[Path]:
         return [path]
     from probes.readers import find
 
-    if found := find(path):
+    if found := find(path, unknown=True):
         return found
     raise SettingError(
         f"--diagnose: {given!r} holds no log of a known format (`python -m probes explain logs` "

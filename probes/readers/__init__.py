@@ -119,13 +119,16 @@ def seekable(path: Path, stream: BinaryIO | None = None) -> Iterator[Path]:
         yield copy
 
 
-def find(folder: str | Path) -> list[Path]:
+def find(folder: str | Path, unknown: bool = False) -> list[Path]:
     """The logs in a folder and below it, sorted, recognised by content. The log of an MLflow run is
     the folder of the run.
 
+    unknown  whether to add the files that look like logs but are in no known format. Reading one
+             raises an error that says so.
+
     Hidden files and folders, links to folders and the sidecar files of records are left out.
     """
-    return logs_in(Path(folder))
+    return logs_in(Path(folder), unknown)
 
 
 def _only_log(path: Path) -> Path:

@@ -64,8 +64,10 @@ def format_of(head: bytes) -> Format | None:
     return next((form for form in formats() if form.recognises(head)), None)
 
 
-def logs_in(folder: Path) -> list[Path]:
+def logs_in(folder: Path, unknown: bool = False) -> list[Path]:
     """The logs in a folder and below it, sorted. The log of an MLflow run is the run's folder.
+
+    unknown  whether to add the files that look like logs but are in no known format
 
     Hidden files and folders, links to folders and the sidecar files of records are left out.
     """
@@ -78,7 +80,11 @@ def logs_in(folder: Path) -> list[Path]:
         for name in names:
             path = Path(place, name)
             is_considered = not name.startswith(".") and not name.endswith(SIDECAR_SUFFIX)
-            if is_considered and path.is_file() and _is_log(path):
+            if (
+                is_considered
+                and path.is_file()
+                and (_is_log(path) or (unknown and _is_unknown_log(path)))
+            ):
                 found.append(path)
     return sorted(found)
 
@@ -124,3 +130,16 @@ def _is_log(path: Path) -> bool:
     except (RecordError, OSError):
         # A damaged file with the word "loss" is listed, so that reading it reports the damage.
         return b"loss" in head.lower()
+
+
+def _is_unknown_log(path: Path) -> bool:
+    """Whether a file looks like a log but is in no known format."""
+    from probes.readers import unknown_logs
+
+    if path.suffix.lower() not in unknown_logs.SUFFIXES:
+        return False
+    try:
+        head = head_of(path)
+    except OSError:
+        return False
+    return format_of(head) is None and unknown_logs.looks_like_log(head)
