@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -100,6 +101,34 @@ def _parser() -> argparse.ArgumentParser:
         "--reference", metavar="PATH", help="a run to draw faintly behind the others"
     )
     drawing.set_defaults(run=_render)
+    watching = commands.add_parser(
+        "watch", help="follow a growing log and print a line when its verdict or cause changes"
+    )
+    watching.add_argument("path", metavar="PATH", help="the log of a run that goes on")
+    _add_columns(watching)
+    watching.add_argument(
+        "--every",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="seconds between two looks at the log (default: %(default)g)",
+    )
+    watching.add_argument(
+        "--on",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("VERDICT", "COMMAND"),
+        help="run a command when a run gets this verdict, which is in its environment as "
+        "PROBES_VERDICT, PROBES_CAUSE, ...",
+    )
+    watching.add_argument(
+        "--until-certain",
+        action="store_true",
+        help="end with the exit code of the verdict once a cause is named, or the log shows that "
+        "the run has ended",
+    )
+    watching.set_defaults(run=_watch)
     explaining = commands.add_parser(
         "explain",
         help="print what a cause means, which signals it needs and what to do, or a reference page",
@@ -116,6 +145,10 @@ def _add_paths(command: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="a record, a log, a folder of records and logs, or - for stdin",
     )
+    _add_columns(command)
+
+
+def _add_columns(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--map",
         action="append",
@@ -140,9 +173,7 @@ def _diagnose(arguments: argparse.Namespace) -> int:
         """Yield one run at a time, so that the records of a large folder are not all in memory."""
         for path in _log_paths(arguments.paths):
             for run in _judge(path, mapping, metrics):
-                codes.append(
-                    UNREADABLE if isinstance(run, UnreadRun) else EXIT_CODES[run.diagnosis.verdict]
-                )
+                codes.append(_code_of(run))
                 yield run
 
     if arguments.json:
@@ -154,7 +185,17 @@ def _diagnose(arguments: argparse.Namespace) -> int:
             if isinstance(run, JudgedRun):
                 for line in _report(run, arguments.columns):
                     _print(line, sys.stdout)
-    return next(code for code in EXIT_CODE_PRIORITY if code in codes)
+    return _exit_code(codes)
+
+
+def _code_of(run: AnyRun) -> int:
+    return UNREADABLE if isinstance(run, UnreadRun) else EXIT_CODES[run.diagnosis.verdict]
+
+
+def _exit_code(codes: Iterable[int]) -> int:
+    """The exit code of several runs. Without any run, it is UNREADABLE."""
+    found = set(codes)
+    return next((code for code in EXIT_CODE_PRIORITY if code in found), UNREADABLE)
 
 
 def _report(run: JudgedRun, columns: bool) -> Iterator[str]:
@@ -207,6 +248,32 @@ def _render(arguments: argparse.Namespace) -> int:
         raise _UsageError(f"cannot write {page}: {reason}; give another page with -o") from error
     _print(f"{page}", sys.stdout)
     return HEALTHY
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from probes.watch_log import LogWatcher, follow
+
+    if not arguments.every > 0:
+        raise _UsageError(f"--every {arguments.every:g}: it must be more than 0 seconds")
+    for verdict, command in arguments.on:
+        if verdict not in EXIT_CODES:
+            hint = did_you_mean(verdict, EXIT_CODES, f"the verdicts are {', '.join(EXIT_CODES)}")
+            raise _UsageError(f"--on: there is no verdict {verdict!r}; {hint}")
+        if not command.strip():
+            raise _UsageError(f"--on {verdict}: the command is empty")
+    watcher = LogWatcher(
+        Path(arguments.path),
+        _mapping(arguments.map),
+        _metrics(arguments.metric),
+        tuple(map(tuple, arguments.on)),
+    )
+
+    def say(line: str) -> None:
+        _print(line, sys.stdout)
+        sys.stdout.flush()  # the reader may be a program that acts on each line
+
+    follow(watcher, say, lambda: time.sleep(arguments.every), arguments.until_certain)
+    return _exit_code(map(_code_of, watcher.runs))
 
 
 def _explain(arguments: argparse.Namespace) -> int:

@@ -24,7 +24,8 @@ LAYERS = (
     {"probes.charts"},
     {"probes.panels"},
     {"probes.report"},
-    {"probes.plugin", "probes.cli", "probes.compare"},
+    {"probes.compare", "probes.watch_log"},
+    {"probes.plugin", "probes.cli"},
     {"probes"},
     {"probes.__main__"},
 )
