@@ -531,7 +531,7 @@ def test_the_runs_of_a_file_are_drawn_on_one_page(folder: Path, capsys: Printed)
 def test_a_folder_reports_files_that_look_like_logs(folder: Path, capsys: Printed) -> None:
     """Passing over them would look as if all runs were healthy."""
     written(folder / "folder", csv_of(step=range(40), loss=curve(40)), "plain.csv")
-    lines = [f"iter {step}: l_pix {value:.3f}" for step, value in enumerate(curve(5))]
+    lines = [f"iter {step}: penalty {value:.3f}" for step, value in enumerate(curve(5))]
     written(folder / "folder", "\n".join(lines), "strange.log")
     assert main(["diagnose", "folder"]) == 2
     printed = capsys.readouterr()

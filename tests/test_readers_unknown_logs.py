@@ -7,7 +7,7 @@ import pytest
 from probes.readers import find
 from testing.logs import csv_of, curve, written
 
-STRANGE = "".join(f"Ep. {i} | iter #{i * 7}: l_pix {0.5 / (i + 1):.4e}\n" for i in range(5))
+STRANGE = "".join(f"Ep. {i} | iter #{i * 7}: penalty {0.5 / (i + 1):.4e}\n" for i in range(5))
 
 
 @pytest.mark.parametrize("name", ["run.log", "slurm.out", "log", "x.csv"])
