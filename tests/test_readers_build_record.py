@@ -154,7 +154,7 @@ def peak_memory(path: Path) -> int:
 def test_a_small_log_is_kept_between_the_passes_at_8_bytes_per_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As objects in a list, the numbers would take four times as much memory."""
+    """If the numbers were objects in a list, they would take four times as much memory."""
     losses = curve(6_000)
     rows = [{"step": step, "loss": loss, "lr": 1e-3 + step} for step, loss in enumerate(losses)]
     path = written(tmp_path, lines_of(*rows))

@@ -33,8 +33,8 @@ from testing.logs import csv_of, lines_of, points, reader_of, written
 def test_of_several_columns_for_a_signal_the_best_name_is_read(
     tmp_path: Path, names: list[str], mapped: dict[str, str]
 ) -> None:
-    """Of equal names, the first column. A training loss beside the batch loss is that of the full
-    split."""
+    """If several columns have this name, the first of them is read. A training loss beside the
+    batch loss is read as the loss of the full split."""
     record = read(written(tmp_path, csv_of(step=[0], **{column: [1.0] for column in names})))
     assert reader_of(record)["mapped"] == mapped
 
@@ -56,7 +56,7 @@ def test_a_column_whose_first_entry_is_no_number_is_no_signal(tmp_path: Path) ->
 
 
 def test_a_planned_total_is_ignored_when_epochs_are_counted(tmp_path: Path) -> None:
-    """It is a number of steps."""
+    """The planned total is a number of steps, not of epochs."""
     record = read(written(tmp_path, csv_of(epoch=[0, 1], max_steps=[500, 500], loss=[4.0, 3.0])))
     assert (record.facts, reader_of(record)["ignored"]) == ({}, ["max_steps"])
 
@@ -100,7 +100,7 @@ def test_a_loss_that_is_logged_in_parts_is_their_sum(tmp_path: Path) -> None:
 
 
 def test_parts_are_not_added_when_the_loss_is_there(tmp_path: Path) -> None:
-    """It is a column of its own, or one that the caller names."""
+    """The loss is a column of the log, or the caller names its column."""
     record = read(written(tmp_path, csv_of(**TRAIN_PARTS, loss=[3.0, 2.0])))
     assert points(record, "loss") == {1: 3.0, 2: 2.0}
     record = read(written(tmp_path, csv_of(**TRAIN_PARTS)), {"loss": "train/cls_loss"})

@@ -36,7 +36,7 @@ def test_a_line_that_is_too_long_is_never_held_in_memory(
 
 
 def test_bytes_that_are_no_text_are_damage_only_in_a_number(tmp_path: Path) -> None:
-    """In a last line without its newline they count as cut."""
+    """In a last line without its newline, such bytes count as a line that was cut."""
     with pytest.raises(RecordError, match="log, line 3: column 'loss' holds '4\ufffd'"):
         read(written(tmp_path, b"step,loss\n0,4.0\n1,4\xff\n2,3.0\n"))
     assert points(read(written(tmp_path, b"step,loss\n0,4.0\n1,\xff")), "loss") == {0: 4.0}

@@ -108,7 +108,7 @@ def test_a_database_is_found_in_a_folder_and_not_changed(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("damage", ["other tables", "cut"])
 def test_another_database_is_an_error(tmp_path: Path, damage: str) -> None:
-    """It names the tables that are missing."""
+    """The error names the tables that are missing."""
     path = store(tmp_path, [("a", "one", losses(curve(400)))])
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:5000])

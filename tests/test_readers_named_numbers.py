@@ -60,7 +60,7 @@ def test_padding_behind_a_word_is_skipped(spelled: str) -> None:
 
 
 def test_a_fraction_of_a_step_is_no_step() -> None:
-    """Of several steps, the best name that counts whole steps is taken."""
+    """If a line has several steps, the best name whose values are whole numbers is taken."""
     assert cells_in("update: 0.5, num_updates: 7, loss: 2.5") == {"loss": 2.5, "step": 7}
 
 

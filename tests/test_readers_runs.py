@@ -84,14 +84,14 @@ def test_other_files_hold_a_single_run(tmp_path: Path, text: str) -> None:
 def test_a_file_with_too_many_names_of_runs_is_read_as_one_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that memory stays bounded."""
+    """The memory that reading takes therefore stays bounded."""
     monkeypatch.setattr(runs, "MAX_RUNS", 1)
     assert runs_in(written(tmp_path, lines_of(*ROWS), "rows")) == ()
     assert runs_in(written(tmp_path, csv_of(**EXPORT), "columns")) == ()
 
 
 def test_read_returns_the_first_run_and_names_the_others(tmp_path: Path) -> None:
-    """Or the run that the path names in brackets."""
+    """If the path names a run in brackets, that run is returned."""
     path = written(tmp_path, lines_of(*ROWS))
     first = read(path)
     assert points(first, "loss") == BY_ROW["a"]
@@ -107,7 +107,7 @@ def test_read_returns_the_first_run_and_names_the_others(tmp_path: Path) -> None
     [("bb", "holds no run 'bb'; did you mean 'b'?"), ("xyz", "holds no run 'xyz'; its runs are a")],
 )
 def test_a_run_that_a_file_does_not_hold_is_an_error(tmp_path: Path, name: str, said: str) -> None:
-    """With the right names."""
+    """The error lists the right names."""
     path = written(tmp_path, lines_of(*ROWS))
     with pytest.raises(RecordError) as error:
         read(f"{path}[{name}]")
@@ -115,7 +115,7 @@ def test_a_run_that_a_file_does_not_hold_is_an_error(tmp_path: Path, name: str, 
 
 
 def test_brackets_may_be_part_of_the_name_of_a_file(tmp_path: Path) -> None:
-    """Also in front of the name of a run."""
+    """The name of a run may follow them in further brackets."""
     file = written(tmp_path, "", "log[1].csv")
     assert split_run(file) == (file, None)
     assert split_run(f"{file}[a[2]]") == (file, "a[2]")

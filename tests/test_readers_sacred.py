@@ -25,7 +25,7 @@ def metrics(**values: dict[int, float]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_each_metric_has_its_own_steps(tmp_path: Path, indent: int | None) -> None:
-    """In any layout of the JSON."""
+    """This holds for any layout of the JSON."""
     document = metrics(**{
         "train.loss": {10: 4.0, 20: 3.0, 30: float("nan")},
         "val.loss": {20: 3.5},
@@ -43,7 +43,7 @@ def test_each_metric_has_its_own_steps(tmp_path: Path, indent: int | None) -> No
 
 
 def test_lists_of_different_lengths_are_an_error(tmp_path: Path) -> None:
-    """It names the metric."""
+    """The error names the metric."""
     document = metrics(loss={1: 4.0, 2: 3.0})
     document["loss"]["values"].pop()
     with pytest.raises(RecordError, match="'loss' has 2 steps and 1 values"):

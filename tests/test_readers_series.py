@@ -27,7 +27,8 @@ def rows(merger: SeriesMerger) -> dict[int, dict[str, float]]:
 
 
 def test_a_resumed_run_replaces_what_the_log_held_from_that_step_on(tmp_path: Path) -> None:
-    """Also at steps that it did not reach again."""
+    """Values at later steps are dropped as well, even if the resumed run did not reach these
+    steps."""
     text = csv_of(step=[10, 20, 30, 40, 20, 30], loss=[4, 3, 2, 1, 3.5, 2.5])
     record = read(written(tmp_path, text))
     assert points(record, "loss") == {10: 4.0, 20: 3.5, 30: 2.5}
@@ -38,7 +39,8 @@ def test_a_resumed_run_replaces_what_the_log_held_from_that_step_on(tmp_path: Pa
 
 
 def test_a_resumed_run_replaces_every_signal(tmp_path: Path) -> None:
-    """Also the evaluations of the abandoned part, although the resumed part has none yet."""
+    """Evaluations of the abandoned part are dropped as well, although the resumed part has none
+    yet."""
     rows = [{"step": step, "loss": 4.0, "val_loss": 5.0} for step in (1, 2, 3)]
     record = read(written(tmp_path, lines_of(*rows, {"step": 2, "loss": 3.0})))
     assert (points(record, "loss"), points(record, "val_loss")) == ({1: 4.0, 2: 3.0}, {1: 5.0})
@@ -72,7 +74,7 @@ def test_of_a_step_that_is_logged_twice_the_last_value_is_kept(tmp_path: Path) -
 
 
 def test_many_jumps_back_are_counted_instead_of_listed() -> None:
-    """Ten are listed."""
+    """The note lists the first ten jumps."""
     merger = SeriesMerger(["loss"])
     for i in range(100):
         merger.add(i - 2 * (i % 2), {"loss": 1.0}, f"line {i}")
@@ -112,7 +114,7 @@ def test_a_row_without_a_loss_does_not_resume_a_run() -> None:
 
 
 def test_in_a_log_without_losses_any_row_resumes_the_run() -> None:
-    """Nothing else could tell."""
+    """Without losses, nothing else shows that the run was resumed."""
     merger = SeriesMerger(["lr"])
     for step in (10, 20, 30, 15):
         merger.add(step, {"lr": step / 100}, "line")
@@ -170,12 +172,12 @@ def test_steps_that_fall_across_all_of_64_bits_are_not_added_at_once() -> None:
 def test_the_first_lowest_highest_and_first_non_finite_value_are_kept(
     values: list[float], kept: list[int]
 ) -> None:
-    """Of equal values, the first and the last."""
+    """Of several equal lowest or highest values, the first and the last are kept."""
     assert np.flatnonzero(representatives(np.array([values]))[0]).tolist() == kept
 
 
 def test_only_finite_values_are_lowest_and_highest() -> None:
-    """Of a bucket without finite values, the first value is kept."""
+    """If a bucket has no finite value, its first value is kept."""
     kept = representatives(np.array([[inf, 2.0, -inf, 1.0], [nan, nan, inf, nan]]))
     assert kept.tolist() == [[True, True, False, True], [True, False, False, False]]
 

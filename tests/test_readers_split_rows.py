@@ -31,7 +31,7 @@ def test_a_column_tells_the_split(tmp_path: Path, column: str, word: str, write)
 
 
 def test_a_count_that_is_the_same_in_each_split_does_not_count_steps(tmp_path: Path) -> None:
-    """It is the number of batches of the split."""
+    """Such a count is the number of batches of the split."""
     rows = [
         {"name": name, "epoch": epoch, "average loss": loss, "iteration": count}
         for epoch in (1, 2)
@@ -62,7 +62,7 @@ def test_such_a_run_is_diagnosed(tmp_path: Path, overfits: bool) -> None:
 
 
 def test_a_column_with_other_words_changes_nothing() -> None:
-    """Nor does one that names the splits but has another name."""
+    """A column that names the splits but has another name changes nothing either."""
     for columns in (
         {"name": ["a", "b"], "loss": [1.0, 2.0]},
         {"who": ["train", "val"], "loss": [1.0, 2.0]},

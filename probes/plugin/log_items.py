@@ -56,7 +56,7 @@ class LogItem(pytest.Item):
     judgement: Judgement | None = None
 
     def __init__(self, *, run_name: str | None = None, **options: Any) -> None:
-        """run_name  the name of the run in a file with several runs"""
+        """Make the test of one log, or of the run called `run_name` in a log with several runs."""
         super().__init__(**options)
         self.run_name = run_name
 

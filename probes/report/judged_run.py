@@ -128,7 +128,7 @@ def judge_file(
         return UnreadRun(
             f"{name}{suffix}", name, f"{path} cannot be opened ({reason}); give a log or a record"
         )
-    except ValueError as error:  # RecordError, or a path that no file can have
+    except ValueError as error:  # RecordError, or a path that is not valid
         reason = str(error) if str(path) in str(error) else f"{path}: {error}"
         advice = "`python -m probes explain logs` says what can be read"
         return UnreadRun(f"{name}{suffix}", name, f"{reason}; {advice}")
@@ -163,7 +163,7 @@ def judge_runs(
                 if isinstance(judged, UnreadRun) and file != path:
                     judged = replace(judged, error=judged.error.replace(str(file), str(path)))
                 yield judged
-    except (OSError, ValueError):  # the path does not exist, or no file can have it
+    except (OSError, ValueError):  # the path does not exist or is not valid
         yield judge_file(path, name, mapping, metrics)
 
 
