@@ -22,7 +22,7 @@ from probes.plugin.controller import WORKER_LOGS, WORKER_SESSION, Controller
 from probes.plugin.experiments import Experiment
 from probes.plugin.log_items import RULES, LogItem
 from probes.plugin.run_cache import RunCache, open_run_cache
-from probes.plugin.session import Progress, Run, Session
+from probes.plugin.session import ProgressContext, Run, Session
 from probes.plugin.worker_reports import ReportSender, Usage
 from probes.report.judged_run import JudgedRun
 
@@ -163,7 +163,7 @@ def _train(config: pytest.Config, name: str) -> Run:
     __tracebackhide__ = True
     manager = config.pluginmanager
     reporter = None if _is_worker(config) else manager.getplugin("terminalreporter")
-    progress: Progress = terminal.progress(name, reporter, manager.getplugin("capturemanager"))
+    progress: ProgressContext = terminal.progress(name, reporter, manager.getplugin("capturemanager"))
     return config.stash[SESSION].run(name, progress)
 
 

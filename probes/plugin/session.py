@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from probes.plugin.run_cache import OnStep, RunCache
     from probes.record import Record
 
-Progress = AbstractContextManager["OnStep | None"]
+ProgressContext = AbstractContextManager["OnStep | None"]
 """A context manager that shows the progress of a training on the terminal. Entering it returns the
 function to call after every step, or None."""
 
@@ -95,7 +95,7 @@ class Session:
     def run_cache(self) -> RunCache:
         return self._open_run_cache()
 
-    def run(self, name: str, progress: Progress) -> Run:
+    def run(self, name: str, progress: ProgressContext) -> Run:
         """Return the run of an experiment. Every call in a process returns the same object.
 
         Raises UnknownExperimentError if no experiment has this name and TrainingError if training
