@@ -33,8 +33,8 @@ class LogWatcher:
     runs      the runs of the log as they were judged last; one UnreadRun if it cannot be read
     ended     whether every run has reached its planned end, as far as the log tells
 
-    A run that has not ended is judged by `diagnose(record, ended=False)`, so detectors that judge
-    how a run ended wait.
+    A run that has not ended is judged by `diagnose(record, ended=False)`, without the detectors
+    that judge the end of a run.
     """
 
     path: Path

@@ -163,7 +163,9 @@ def _train(config: pytest.Config, name: str) -> Run:
     __tracebackhide__ = True
     manager = config.pluginmanager
     reporter = None if _is_worker(config) else manager.getplugin("terminalreporter")
-    progress: ProgressContext = terminal.progress(name, reporter, manager.getplugin("capturemanager"))
+    progress: ProgressContext = terminal.progress(
+        name, reporter, manager.getplugin("capturemanager")
+    )
     return config.stash[SESSION].run(name, progress)
 
 

@@ -23,8 +23,8 @@ class Experiment:
                   `build` would return a different specimen
     group         "reference" for the run with which the charts compare the other runs; any other
                   word for the other runs
-    apply_remedy  takes the name of a cause and returns a specimen in whose config that cause is
-                  remedied; raises LookupError if the project knows no remedy for that cause
+    apply_remedy  takes the name of a cause and returns a specimen whose config applies the remedy
+                  for it; raises LookupError if the project knows no remedy for that cause
     """
 
     build: Callable[[], Specimen]
