@@ -14,6 +14,7 @@ under a key over the source that draws them, so that nothing is trained twice.""
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import shutil
@@ -35,8 +36,8 @@ from testing.drawn_logs import DrawnLog, from_line, to_line, write_log
 from testing.tables import NO_VALUE, Table
 from testing.trained_runs import FOLDER
 
-SOURCES = (drawn_tasks, drawn_trainings, drawn_faults, drawn_logs, log_files, small_net)
-"""Modules that decide what a seed's log holds."""
+SOURCES = (drawn_tasks, drawn_trainings, drawn_logs, log_files, small_net)
+"""Modules that decide what a seed's log holds; `drawn_faults` decides it for sick runs as well."""
 RUNS, SICK_RUNS = 1500, 400
 LENGTHS = ((20, "< 20"), (100, "20-99"), (1000, "100-999"), (10**9, ">= 1000"))
 CONFIDENCE = 0.95
@@ -57,10 +58,12 @@ class Judged:
 # Data
 
 
-def cache_folder() -> Path:
-    """The folder for logs that the present source draws."""
-    source = b"".join(Path(str(module.__file__)).read_bytes() for module in SOURCES)
-    return FOLDER / f"drawn-logs-{sha256(source).hexdigest()[:12]}"
+def cache_folder(sick: bool) -> Path:
+    """The folder for logs that the present source draws. The key ignores comments and layout."""
+    modules = (*SOURCES, drawn_faults) if sick else SOURCES
+    sources = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in modules]
+    key = sha256("".join(ast.dump(ast.parse(source)) for source in sources).encode())
+    return FOLDER / f"drawn-logs-{'sick' if sick else 'healthy'}-{key.hexdigest()[:12]}"
 
 
 def fault_of(seed: int) -> str:
@@ -137,7 +140,7 @@ def length_of(log: DrawnLog) -> str:
 
 
 GROUPS: dict[str, Callable[[DrawnLog], str]] = {
-    "all": lambda log: "all",
+    "all": lambda _: "all",
     "points of the log": length_of,
     "family": lambda log: log.family,
     "course": lambda log: log.course,
@@ -151,7 +154,9 @@ def share(count: int, runs: int) -> str:
     return f"{100 * count / runs:.1f} %" if runs else NO_VALUE
 
 
-def verdict_rows(runs: Sequence[Judged], group: Callable[[DrawnLog], str]) -> Iterator[tuple[str, ...]]:
+def verdict_rows(
+    runs: Sequence[Judged], group: Callable[[DrawnLog], str]
+) -> Iterator[tuple[str, ...]]:
     for name in sorted({group(run.log) for run in runs}):
         part = [run for run in runs if group(run.log) == name]
         verdicts = Counter(run.verdict for run in part)
@@ -167,23 +172,27 @@ def verdict_rows(runs: Sequence[Judged], group: Callable[[DrawnLog], str]) -> It
         )
 
 
-def counted(title: str, note: str, names: Sequence[str]) -> Table:
-    return Table(title, note, ("", "number"), tuple((n, str(c)) for n, c in Counter(names).most_common()))
+def counted(title: str, names: Sequence[str]) -> Table:
+    rows = tuple((name, str(count)) for name, count in Counter(names).most_common())
+    return Table(title, "", ("", "number"), rows)
 
 
 def tables(runs: Sequence[Judged], examples: int, sick: bool) -> Iterator[Table]:
     """The tables of the study. For sick runs an alarm is right, for healthy runs it is wrong."""
     head = ("logs", "alarms", "share", "at most", "undetermined", "healthy")
-    groups = dict(GROUPS) | ({"fault": lambda log: log.fault} if sick else {})
+    groups = dict(GROUPS)
+    if sick:
+        groups["fault"] = lambda log: log.fault
     for name, group in groups.items():
-        yield Table(f"By {name}" if name != "all" else "All", "", (name, *head), tuple(verdict_rows(runs, group)))
+        title = f"By {name}" if name != "all" else "All"
+        yield Table(title, "", (name, *head), tuple(verdict_rows(runs, group)))
     alarms = [run for run in runs if run.alarm]
     if sick:
         named = [f"{run.log.fault}: {run.cause or run.verdict}" for run in runs]
-        yield counted("Cause named, by fault", "", sorted(named))
+        yield counted("Cause named, by fault", sorted(named))
     else:
-        yield counted("Causes of the alarms", "", [run.cause or "no cause" for run in alarms])
-    yield counted("Dropped", "", [reason for run in runs for reason in run.log.dropped])
+        yield counted("Causes of the alarms", [run.cause or "no cause" for run in alarms])
+    yield counted("Dropped", [reason for run in runs for reason in run.log.dropped])
     shown = [run for run in runs if run.verdict == "healthy"] if sick else alarms
     yield Table(
         "Missed: called healthy" if sick else "False alarms",
@@ -216,13 +225,15 @@ def main() -> None:
     arguments = parser.parse_args()
     count = arguments.runs or (SICK_RUNS if arguments.sick else RUNS)
     seeds = range(arguments.first_seed, arguments.first_seed + count)
-    runs = judge_all(seeds, cache_folder(), arguments.sick, arguments.workers)
+    runs = judge_all(seeds, cache_folder(arguments.sick), arguments.sick, arguments.workers)
     if arguments.write:
         copy_logs(runs, arguments.write)
     if arguments.json:
         print("\n".join(json.dumps(asdict(run)) for run in runs))
         return
-    print("\n\n".join(table.as_text() for table in tables(runs, arguments.examples, arguments.sick)))
+    print(
+        "\n\n".join(table.as_text() for table in tables(runs, arguments.examples, arguments.sick))
+    )
 
 
 if __name__ == "__main__":

@@ -21,16 +21,20 @@ MIN_OVERFIT = 1.3
 """An overfitted model's held-out loss ends above this multiple of its lowest value."""
 NO_FALL = 0.02
 """A loss that fell by less than this share of what the task allows learned nothing."""
+MIN_LEARNED = 0.1
+"""A loss fell before it rose if it fell by this share of what the task allows."""
 DEAD_BIAS = -1e6
 
 
 class Fault(NamedTuple):
     """inject(plan, rng) returns the plan with the fault, or None where the fault makes no sense.
-    happened(training) says whether the fault had its effect. `means` says both in words."""
+    happened(training) says whether the fault had its effect. `means` says both in words.
+    needs_validation says whether a log without a validation loss cannot show the fault."""
 
     means: str
     inject: Callable[[Plan, Rng], Plan | None]
     happened: Callable[[Training], bool]
+    needs_validation: bool = False
 
 
 # Outcomes
@@ -50,12 +54,24 @@ def rose(training: Training) -> bool:
     return high(training.full_train) and high(training.full_held)
 
 
+def rose_after_learning(training: Training) -> bool:
+    """The loss fell at first, and both full losses became non-finite or ended far above their
+    lowest value."""
+    held = training.full_held
+    lowest = float(np.nanmin(np.where(np.isfinite(held), held, np.nan)))
+    possible = float(held[0]) - training.plan.task.floor
+    fell = float(held[0]) - lowest
+    return rose(training) and possible > 0 and fell > MIN_LEARNED * possible
+
+
 def overfitted(training: Training) -> bool:
     """The held-out loss rose while the training loss fell on."""
     held, fitted = training.full_held, training.full_train
     if not (np.isfinite(held).all() and held.min() > 0):
         return False
-    return end_of(held) > MIN_OVERFIT * held.min() and end_of(fitted) < fitted[held.argmin()]
+    lowest_at = int(held.argmin())
+    risen = end_of(held) > MIN_OVERFIT * float(held[lowest_at])
+    return risen and end_of(fitted) < float(fitted[lowest_at])
 
 
 def never_fell(training: Training) -> bool:
@@ -66,7 +82,7 @@ def never_fell(training: Training) -> bool:
     return not rose(training) and fell < NO_FALL and fall_of(training) < NO_FALL
 
 
-def learned_nothing_general(training: Training) -> bool:
+def held_out_never_fell(training: Training) -> bool:
     """The held-out loss never fell."""
     return bool(np.isfinite(training.full_held).all()) and fall_of(training) < NO_FALL
 
@@ -97,12 +113,12 @@ def times(lr: Schedule, factor: float, start: int = 0) -> Schedule:
 
 
 def rate_too_high(plan: Plan, rng: Rng) -> Plan:
-    return replace(plan, lr=times(plan.lr, 10 ** rng.uniform(1, 2.7)))
+    return replace(plan, lr=times(plan.lr, 10 ** rng.uniform(1.3, 3)))
 
 
 def rate_rises_late(plan: Plan, rng: Rng) -> Plan:
     start = int(plan.steps * rng.uniform(0.3, 0.8))
-    return replace(plan, lr=times(plan.lr, 10 ** rng.uniform(1, 2.7), start))
+    return replace(plan, lr=times(plan.lr, 10 ** rng.uniform(1.3, 3), start))
 
 
 def rate_too_low(plan: Plan, rng: Rng) -> Plan:
@@ -117,12 +133,14 @@ def shuffled_labels(plan: Plan, rng: Rng) -> Plan | None:
 
 
 def few_rows(plan: Plan, rng: Rng) -> Plan:
-    """Keep 16 to 160 rows, and nothing that prevents learning them by heart."""
+    """Keep 16 to 160 rows, and nothing that prevents learning them by heart in 1,000 updates or
+    more."""
     rows = int(16 * 10 ** rng.random())
     task = replace(plan.task, x=plan.task.x[:rows], y=plan.task.y[:rows], penalty=0.0)
     return replace(
         plan,
         task=task,
+        steps=max(plan.steps, 1000),
         batch=min(plan.batch, max(2, rows // 4)),
         dropout=0.0,
         decay=0.0,
@@ -131,7 +149,9 @@ def few_rows(plan: Plan, rng: Rng) -> Plan:
 
 
 def nan_weight(plan: Plan, rng: Rng) -> Plan:
-    at = int(plan.steps * rng.uniform(0.1, 0.95))
+    """A weight becomes NaN in the first two thirds, so that the shortest log of three rows shows
+    it."""
+    at = int(plan.steps * rng.uniform(0.1, 0.65))
 
     def before(step: int, net: TaskNet) -> None:
         if step == at:
@@ -194,16 +214,16 @@ def masked_labels(plan: Plan, rng: Rng) -> Plan:
 
 FAULTS: Mapping[str, Fault] = {
     "rate too high": Fault(
-        "The learning rate is 10 to 500 times too high. The loss is not finite, or ends above "
+        "The learning rate is 20 to 1,000 times too high. The loss is not finite, or ends above "
         "1.5 times its lowest value.",
         rate_too_high,
         rose,
     ),
     "rate rises late": Fault(
-        "The learning rate becomes 10 to 500 times higher in the middle. The loss is not finite, "
-        "or ends above 1.5 times its lowest value.",
+        "The learning rate becomes 20 to 1,000 times higher in the middle. The loss fell before; "
+        "then it is not finite, or ends above 1.5 times its lowest value.",
         rate_rises_late,
-        rose,
+        rose_after_learning,
     ),
     "rate too low": Fault(
         "The learning rate is a thousand to a million times too low. The loss falls by less than "
@@ -215,22 +235,24 @@ FAULTS: Mapping[str, Fault] = {
         "The targets are shuffled. The held-out loss falls by less than 2 % of what the task "
         "allows.",
         shuffled_labels,
-        learned_nothing_general,
+        held_out_never_fell,
+        needs_validation=True,
     ),
     "overfit": Fault(
         "There are 16 to 160 training rows. The held-out loss ends above 1.3 times its lowest "
         "value while the training loss falls on.",
         few_rows,
         overfitted,
+        needs_validation=True,
     ),
     "NaN": Fault(
-        "A weight becomes NaN in the middle. The loss is NaN from then on.", nan_weight, not_finite
+        "A weight becomes NaN in the first two thirds. The loss is NaN from then on.", nan_weight, not_finite
     ),
     "explosion": Fault(
         "One update is so large that all hidden units die. The loss ends above 1.5 times its "
         "lowest value.",
         explosion,
-        rose,
+        rose_after_learning,
     ),
     "dead": Fault(
         "All outputs and gradients are 0 from the start. The loss rests at ln K.",

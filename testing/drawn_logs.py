@@ -18,11 +18,14 @@ from testing.small_net import Array, Row
 
 MAX_ATTEMPTS = 40
 """A seed draws at most this many trainings until one passes the rule."""
-NO_EFFECT, NOT_APPLICABLE = "the fault had no effect", "the fault does not apply"
+SICK_SEEDS = 10**6
+"""Seeds of trainings with a fault begin here, so that none is a training without a fault again."""
 KINDS = {"epoch rows": 0.34, "Hugging Face": 0.26, "steps": 0.26, "windows": 0.14}
 """Kind of log -> share of the logs. "steps" holds the loss of single batches or a moving average,
 "windows" the mean of the steps since the last row."""
-COLUMN_SETS = {"all losses": 0.66, "only training loss": 0.27, "only validation loss": 0.07}
+ALL_LOSSES, ONLY_TRAINING = "all losses", "only training loss"
+ONLY_VALIDATION = "only validation loss"
+COLUMN_SETS = {ALL_LOSSES: 0.66, ONLY_TRAINING: 0.27, ONLY_VALIDATION: 0.07}
 LOGGING_STEPS = (1, 5, 10, 10, 10, 20, 25, 50, 50, 100, 500)
 MIN_ROWS = 3
 MAX_EVALUATIONS = 150
@@ -134,7 +137,7 @@ def draw_writing(rng: Rng, plan: Plan) -> Writing:
 
 
 def evaluated_steps(plan: Plan, writing: Writing) -> range:
-    if writing.columns == "only training loss":
+    if writing.columns == ONLY_TRAINING:
         return range(0)
     first = plan.first_step + writing.eval_every - 1
     return range(first, plan.steps, writing.eval_every)
@@ -148,7 +151,7 @@ def rows_of(training: Training, writing: Writing) -> list[Row]:
     rows: dict[int, Row] = {}
     by_epoch = writing.kind == "epoch rows"
     first, last = training.plan.first_step, len(training.loss)
-    if writing.columns != "only validation loss":
+    if writing.columns != ONLY_VALIDATION:
         single = writing.kind == "steps"
         losses = averaged(training.loss, writing.average) if writing.average else training.loss
         for end in range(first + writing.every, last + 1, writing.every):
@@ -275,6 +278,15 @@ def _writing_rng(seed: int, fault: str) -> Rng:
     return np.random.default_rng([seed, 24, list(FAULTS).index(fault) + 1 if fault else 0])
 
 
+def _faulty(seed: int, attempt: int, fault: str) -> Plan | None:
+    """Draw a training with the fault. The family differs between attempts, since some faults have
+    no effect in some families."""
+    plan = replace(
+        draw_plan(SICK_SEEDS + seed * MAX_ATTEMPTS + attempt), course="plain", fault=fault
+    )
+    return FAULTS[fault].inject(plan, np.random.default_rng([seed, attempt, 25]))
+
+
 def draw_training(seed: int, fault: str = "") -> tuple[Training, Writing, list[str]]:
     """Draw trainings until one passes the rule: it went well, or the fault had its effect.
 
@@ -283,28 +295,26 @@ def draw_training(seed: int, fault: str = "") -> tuple[Training, Writing, list[s
     dropped: list[str] = []
     writing_rng = _writing_rng(seed, fault)
     for attempt in range(MAX_ATTEMPTS):
-        plan: Plan | None = draw_plan(seed, attempt)
-        assert plan is not None
-        if fault:
-            plan = replace(plan, course="plain", fault=fault)
-            plan = FAULTS[fault].inject(plan, np.random.default_rng([seed, attempt, 25]))
+        plan = _faulty(seed, attempt, fault) if fault else draw_plan(seed, attempt)
         if plan is None:
-            dropped.append(NOT_APPLICABLE)
+            dropped.append(f"{fault}: does not apply")
             continue
         writing = draw_writing(writing_rng, plan)
-        training = train(
-            plan, evaluated_steps(plan, writing), writing.val_rows, writing.accuracy
-        )
+        if fault and FAULTS[fault].needs_validation and writing.columns == ONLY_TRAINING:
+            writing = replace(writing, columns=ALL_LOSSES)
+        training = train(plan, evaluated_steps(plan, writing), writing.val_rows, writing.accuracy)
         if fault:
-            reason = "" if FAULTS[fault].happened(training) else NO_EFFECT
+            reason = "" if FAULTS[fault].happened(training) else "had no effect"
         else:
             reason = why_not_healthy(training)
         if not reason and not rows_of(training, writing):
             reason = "no row of a log"
         if not reason:
             return training, writing, dropped
-        dropped.append(f"{plan.task.family}: {reason}" if not fault else reason)
-    raise RuntimeError(f"seed {seed} {fault or 'healthy'}: {MAX_ATTEMPTS} trainings fail: {dropped}")
+        dropped.append(f"{fault or plan.task.family}: {reason}")
+    raise RuntimeError(
+        f"seed {seed} {fault or 'healthy'}: {MAX_ATTEMPTS} trainings fail: {dropped}"
+    )
 
 
 def write_log(seed: int, folder: Path, fault: str = "") -> DrawnLog:

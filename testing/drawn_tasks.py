@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from testing.small_net import Array, Net
 
-Values = npt.NDArray[np.float64] | npt.NDArray[np.int64]
+Values = npt.NDArray[Any]
+"""Targets: labels as integers, or numbers."""
 Rng = np.random.Generator
 Loss = Callable[[Array, Values], tuple[float, Array]]
 """loss(outputs [N, K], targets) returns the mean loss and its gradient with respect to the
@@ -89,7 +91,8 @@ class TaskNet(Net):
 
 def log_softmax(logits: Array) -> Array:
     shifted: Array = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return shifted
 
 
 def cross_entropy(out: Array, labels: Values) -> tuple[float, Array]:
@@ -326,7 +329,9 @@ def two_parts(rng: Rng) -> Task:
     weights = rng.standard_normal((base.x.shape[1], 1))
 
     def with_number(x: Array, y: Values) -> Array:
-        return np.hstack([y[:, None], np.tanh(x @ weights) + 0.1 * rng.standard_normal((len(x), 1))])
+        return np.hstack(
+            [y[:, None], np.tanh(x @ weights) + 0.1 * rng.standard_normal((len(x), 1))]
+        )
 
     weight = float(10 ** rng.uniform(-1, 1))
     return replace(
@@ -353,7 +358,6 @@ def fine_tuning(rng: Rng) -> Task:
     drawn = rng.random()
     task = next_token(rng) if drawn < 0.5 else classes(rng) if drawn < 0.8 else regression(rng)
     return replace(task, family="fine-tuning")
-
 
 
 FAMILIES: Mapping[str, Callable[[Rng], Task]] = {

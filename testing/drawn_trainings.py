@@ -147,7 +147,9 @@ def draw_schedule(rng: Rng, peak: float, steps: int) -> tuple[str, Schedule]:
         ("exponential", 0.05, exponential),
         ("triangular cycles", 0.03, sawtooth),
     ]
-    name, _, schedule = schedules[rng.choice(len(schedules), p=[share for _, share, _ in schedules])]
+    name, _, schedule = schedules[
+        rng.choice(len(schedules), p=[share for _, share, _ in schedules])
+    ]
     return name, schedule
 
 
@@ -226,7 +228,7 @@ def pretrain(net: TaskNet, plan: Plan, rng: Rng) -> None:
     """Train on inputs that are shifted in a random direction."""
     task, optimizer = plan.task, Adam()
     direction = rng.standard_normal(task.x.shape[1])
-    direction *= plan.shift / np.sqrt((direction**2).mean())
+    direction *= plan.shift / float(np.sqrt(np.mean(direction**2)))
     for _ in range(400):
         ids = rng.integers(0, len(task.x), 64)
         _, grads = net.loss_and_grads(task.x[ids] + direction, task.y[ids], rng)
@@ -302,9 +304,9 @@ def _loop(
         )
 
     for step in range(plan.steps):
+        plan.before(step, net)
         if step in moments:
             evaluate_fully()
-        plan.before(step, net)
         if plan.resumed and step == saved_at:
             saved = weights.copy()
         if plan.resumed and step == plan.turn:
@@ -389,7 +391,7 @@ def why_not_healthy(training: Training) -> str:
     for losses in (training.full_held, training.full_train):
         lowest, first = float(losses.min()), float(losses[0])
         rise, fall = end_of(losses) - lowest, first - lowest
-        if rise < NEGLIGIBLE_RISE * fall:
+        if rise <= NEGLIGIBLE_RISE * fall:
             continue
         if rise >= (MAX_END - 1) * lowest:
             return "ends above 1.2 times its lowest"
