@@ -246,7 +246,9 @@ FAULTS: Mapping[str, Fault] = {
         needs_validation=True,
     ),
     "NaN": Fault(
-        "A weight becomes NaN in the first two thirds. The loss is NaN from then on.", nan_weight, not_finite
+        "A weight becomes NaN in the first two thirds. The loss is NaN from then on.",
+        nan_weight,
+        not_finite,
     ),
     "explosion": Fault(
         "One update is so large that all hidden units die. The loss ends above 1.5 times its "
