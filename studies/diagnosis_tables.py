@@ -1,4 +1,4 @@
-"""Write the tables of causes and symptoms in docs/diagnosis.md from `probes.diagnosis`.
+"""Write the tables of causes, symptoms and questions in docs/diagnosis.md from `probes.diagnosis`.
 
 python -m studies.diagnosis_tables
 """
@@ -11,6 +11,7 @@ from probes.common.markdown import markdown_table
 from probes.diagnosis.base import Symptom
 from probes.diagnosis.causes import CAUSES, Cause
 from probes.diagnosis.detectors import DETECTORS, SYMPTOMS
+from probes.diagnosis.notices import NOTICES, Notice
 from probes.panels import PANELS
 from testing.marker_blocks import write_block
 
@@ -27,6 +28,17 @@ def symptoms_table() -> str:
     """One row per symptom, in the order of the detectors, as Markdown."""
     head = ("symptom", "detectors", "found when", "limit", "where the limit comes from", "panel")
     return "\n".join(markdown_table(head, map(_symptom_row, SYMPTOMS.values())))
+
+
+def questions_table() -> str:
+    """One row per question, in the order of the answers, as Markdown."""
+    head = ("question", "name", "answered when", "beside a finding", "source")
+    return "\n".join(markdown_table(head, map(_question_row, NOTICES)))
+
+
+def _question_row(notice: Notice) -> tuple[str, ...]:
+    beside = "no" if notice.reassures else "yes"
+    return notice.question, f"`{notice.name}`", notice.arises, beside, notice.source
 
 
 def _cause_row(cause: Cause) -> tuple[str, ...]:
@@ -54,7 +66,7 @@ def _symptom_row(symptom: Symptom) -> tuple[str, ...]:
     )
 
 
-TABLES = {"causes": causes_table, "symptoms": symptoms_table}
+TABLES = {"causes": causes_table, "symptoms": symptoms_table, "questions": questions_table}
 """Name of a block on the page -> its content."""
 
 if __name__ == "__main__":

@@ -63,9 +63,10 @@ def test_a_healthy_path_is_one_line_and_its_remarks(capsys: Printed) -> None:
         r"healthy\.jsonl: healthy: \d+ of \d+ detectors judged, none found anything", first
     )
     assert remarks == [
-        "  remark: lr starts at its peak: 0.02 at step 0",
+        "  remark: lr starts at its peak: 0.02 at step 0; this is normal below a certain rate, "
+        "because only larger rates need a warmup",
         "  remark: the loss is still falling at its end: by 1.5 in the first half of the log "
-        "and by 1.5 in the second",
+        "and by 1.5 in the second; this is normal, and more steps would lower it further",
     ]
 
 

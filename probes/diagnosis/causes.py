@@ -28,7 +28,7 @@ from probes.diagnosis.detectors import (
     vanishing_gradients,
 )
 from probes.diagnosis.evidence import Evidence
-from probes.diagnosis.remarks import val_loss_never_fell
+from probes.diagnosis.notices import val_loss_never_fell
 from probes.record.signals import signal_named
 
 

@@ -15,7 +15,7 @@ from probes.diagnosis.causes import CAUSES, Cause
 from probes.diagnosis.curves import MIN_POINTS
 from probes.diagnosis.detectors import DETECTORS
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
-from probes.diagnosis.remarks import remarks_on
+from probes.diagnosis.notices import notices_on
 from probes.record import Record
 
 Verdict = Literal["healthy", "unhealthy", "undetermined"]
@@ -241,7 +241,7 @@ def diagnose(record: Record, ended: bool = True) -> Diagnosis:
         margin=None if rival is None else suspects[0].strength - rival.strength,
         reason=reason,
         core=not missing,
-        remarks=remarks_on(evidence) if ended else (),
+        remarks=notices_on(evidence, findings) if ended else (),
     )
 
 
