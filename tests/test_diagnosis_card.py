@@ -96,7 +96,8 @@ def test_remarks_are_shown_one_by_one() -> None:
     items = html(changed()).partition('class="remarks">')[2].partition("</ul>")[0]
     assert items.startswith(
         "<li>lr starts at its peak: 0.02 at step 0; this is normal below a certain rate, "
-        "because only larger rates need a warmup</li><li>the loss is still falling at its end: by 1.5"
+        "because only larger rates need a warmup</li>"
+        "<li>the loss is still falling at its end: by 1.5"
     )
     assert "Worth knowing" not in html(hand_made({"loss": [3.0, 2.0]}))
 

@@ -371,8 +371,8 @@ def test_the_checkpoint_to_keep_has_the_lowest_validation_loss() -> None:
     """The answer counts the evaluations that are as good within their noise."""
     answer = said("checkpoint", {"val_loss": at(VAL, 100)})
     assert answer.startswith(
-        "which checkpoint to keep: val_loss is lowest at step 60: 0.49; 3 of 9 evaluations, between "
-        "step 40 and step 60, differ from it by no more than their noise, "
+        "which checkpoint to keep: val_loss is lowest at step 60: 0.49; 3 of 9 evaluations, "
+        "between step 40 and step 60, differ from it by no more than their noise, "
     )
     assert 3 < numbers(answer)[-1] < 8  # percent
 
