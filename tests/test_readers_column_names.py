@@ -16,6 +16,7 @@ from probes.readers.column_names import (
     matches,
     normalized,
     objective,
+    rank,
     role,
 )
 from probes.record import REINFORCEMENT
@@ -84,6 +85,35 @@ def test_the_docs_list_the_names_of_the_table() -> None:
         f"| `{role}` | {', '.join(f'`{name}`' for name in names)} |"
         for role, names in NAMES.items()
     ]
+
+
+BY_WORDS = {
+    "loss": ["smoothed train loss", "main/loss", "avr_loss", "Train Cost", "trainLoss", "xent",
+             "train/CrossEntropyLoss", "train-logloss", "reduced_train_loss", "loss/current"],
+    "val_loss": ["validation/main/loss", "Valid Cost", "validation xent", "dev_mean_loss",
+                 "testLoss", "val/average loss", "Validation-cross-entropy"],
+    "lr": ["Current learning rate", "optimizer/lr", "learning_rate/current"],
+    "step": ["training step", "current_iteration", "global iter"],
+    "epoch": ["training epoch", "Current Epoch"],
+    None: ["best_loss", "cls_loss", "D loss", "loss_scale", "batch_cost", "avg_batch_cost",
+           "val_loss_step", "loss weight", "base_lr", "min_lr", "entropy", "time per step",
+           "val_batch_loss", "steps per epoch", "epochs left"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [(name, its_role) for its_role in BY_WORDS for name in BY_WORDS[its_role]]
+)
+def test_a_name_is_known_by_its_words(name: str, expected: str | None) -> None:
+    """If it is not in the table, and each of its words is known."""
+    assert role(name) == expected
+
+
+def test_names_of_the_table_come_first() -> None:
+    """Then those with the fewest words."""
+    ranks = [rank(name, "loss") or 0 for name in ("loss", "l_pix", "avr_loss", "avr_train_loss")]
+    assert ranks == sorted(ranks)
+    assert len(set(ranks)) == 4
 
 
 @given(st.text("ab_", max_size=8), st.text("ab_*", max_size=6))

@@ -337,6 +337,45 @@ def test_a_step_and_a_rate_without_names_are_read(tmp_path: Path) -> None:
 
 # Other text around the log
 
+OWN_LINES = {
+    "OLMo": (
+        "INFO [step={step}/739328,epoch=0]\n    train/CrossEntropyLoss={loss}\n    train/lr=1.5\n"
+    ),
+    "the Object Detection API": (
+        "INFO:tensorflow:Step {step} per-step time 0.512s\n{{'Loss/classification_loss': 0.5,\n"
+        " 'Loss/total_loss': {loss},\n 'learning_rate': 1.5}}\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("form", OWN_LINES.values(), ids=OWN_LINES)
+def test_a_step_on_a_line_of_its_own_counts_for_the_lines_below(tmp_path: Path, form: str) -> None:
+    losses = dict(zip(range(100, 1100, 100), curve(10), strict=True))
+    text = "".join(form.format(step=step, loss=loss) for step, loss in losses.items())
+    record = read(written(tmp_path, "total steps: 5000\n" + text))
+    assert points(record, "loss") == losses
+    assert set(points(record, "lr").values()) == {1.5}
+
+
+POSITIONAL = {
+    "Tacotron 2": "Train loss {step} {loss:.6f} Grad Norm 1.250000 2.31s/it\n",
+    "darknet": " {step}: {loss:.6f}, 9.500000 avg, 0.001000 rate, 5.12 seconds, 64 images\n",
+    "darknet, newer": " {step}: {loss:.6f}, 9.500000 avg loss, 0.001000 rate, 5.1 seconds\n",
+}
+
+
+@pytest.mark.parametrize("form", POSITIONAL.values(), ids=POSITIONAL)
+def test_numbers_without_a_name_in_front_of_them_are_read_by_their_place(
+    tmp_path: Path, form: str
+) -> None:
+    """Also where the loss is NaN."""
+    losses = {step: 2.5 - step / 100 for step in range(10, 100, 10)}
+    text = "".join(form.format(step=step, loss=loss) for step, loss in losses.items())
+    record = read(written(tmp_path, text + form.format(step=100, loss=float("nan"))))
+    assert points(record, "loss") == losses
+    assert record.series("nonfinite_count", "loss")[0].tolist() == [100]
+
+
 PREAMBLES = {
     "100 KB of other output": "Collecting module==1.0.0 (from requirements.txt)\n" * 3000,
     "source code": (

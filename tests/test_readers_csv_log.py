@@ -130,6 +130,24 @@ def test_a_header_may_be_a_comment(tmp_path: Path, comment: str) -> None:
     assert set(points(record, "lr").values()) == {0.001}
 
 
+def test_beside_semicolons_a_comma_is_a_decimal_point(tmp_path: Path) -> None:
+    """A comma in a text is none."""
+    text = "step;loss;note\n1;4,5;a, b\n2;3,25e-1;\n3;nan;c,d\n"
+    record = read(written(tmp_path, text))
+    assert points(record, "loss") == {1: 4.5, 2: 0.325}
+    assert points(read(written(tmp_path, "step;loss\n1;4.5\n")), "loss") == {1: 4.5}
+
+
+def test_no_log_means_that_nothing_was_measured(tmp_path: Path) -> None:
+    """A notebook shows it until the first training loss."""
+    text = "Step\tTraining Loss\tValidation Loss\n500\tNo log\t4.5\n1000\t3.5\t4.0\n"
+    record = read(written(tmp_path, text))
+    assert (points(record, "loss"), points(record, "val_loss")) == (
+        {1000: 3.5},
+        {500: 4.5, 1000: 4},
+    )
+
+
 def test_one_odd_row_among_many_is_left_out(tmp_path: Path) -> None:
     """A note gives its line. In a short table it is an error."""
     rows = [f"{i},{4.0 - i / 10}" for i in range(30)]

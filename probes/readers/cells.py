@@ -18,7 +18,7 @@ import numpy as np
 
 from probes.record import Column, Steps
 
-NOT_MEASURED = frozenset({"", "null", "none", "na", "n/a", "-"})
+NOT_MEASURED = frozenset({"", "null", "none", "na", "n/a", "-", "no log"})
 """Texts, in lower case, that mean "not measured"."""
 NONFINITE_WORDS = {
     "nan": nan, "+nan": nan, "-nan": nan,

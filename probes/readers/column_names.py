@@ -31,7 +31,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "avg_train_loss", "train_mean_loss", "mean_train_loss", "tr_loss", "average_loss",
         "running_loss", "lm_loss", "losses", "train_losses", "training_losses", "nll_loss",
         "train_nll_loss", "mse_loss", "train_mse_loss", "ce_loss", "train_ce_loss", "bce_loss",
-        "train_bce_loss", "l_pix", "rmse_trn",
+        "train_bce_loss", "l_pix", "t_loss", "rmse_trn",
     ),
     "train_loss": (
         "train_loss", "training_loss", "loss_train", "train_loss_epoch", "loss_epoch",
@@ -90,14 +90,16 @@ PREFERENCE_NAMES = (
 NEUTRAL_WORDS = frozenset({
     "avg", "avr", "ave", "average", "mean", "total", "overall", "running", "smooth", "smoothed",
     "ema", "current", "curr", "cur", "epoch", "batch", "minibatch", "step", "iter", "iteration",
-    "main",
+    "main", "reduced",
 })  # fmt: skip
 """Words that may stand in the name of a loss or of a rate and do not change what it is."""
 TRAIN_WORDS = frozenset({"train", "training", "trainer", "trn", "tr"})
 VAL_WORDS = frozenset({"val", "valid", "validation", "vali", "eval", "evaluation", "dev", "test"})
-LOSS_WORDS = frozenset({"loss", "losses", "cost", "xent", "crossentropy", "nll"})
-KINDS_OF_LOSS = frozenset({"lm", "nll", "ce", "bce", "mse", "crossentropy"})
+LOSS_WORDS = frozenset({"loss", "losses", "cost", "xent", "crossentropy", "nll", "logloss"})
+KINDS_OF_LOSS = frozenset({"lm", "nll", "ce", "bce", "mse", "crossentropy", "log"})
 """Words in front of `loss` that say which function of the error it is."""
+WORDS_BEFORE_LOSS = NEUTRAL_WORDS | TRAIN_WORDS | VAL_WORDS | KINDS_OF_LOSS
+"""Words with which `loss` may be written as one word, as in `trainLoss`."""
 RATE_WORDS = frozenset({"lr", "learningrate"})
 OPTIMIZER_WORDS = frozenset({"optimizer", "optim", "opt"})
 STEP_WORDS = frozenset({"step", "iteration", "iter", "itr", "update"})
@@ -161,6 +163,9 @@ def _role_by_words(name: str) -> str | None:
     """The role of a normalized name by its words, for names that NAMES does not list."""
     name = name.replace("cross_entropy", "crossentropy").replace("learning_rate", "learningrate")
     words = frozenset(name.split("_"))
+    for word in words:
+        if (prefix := word.removesuffix("loss")) in WORDS_BEFORE_LOSS and prefix != word:
+            words = words - {word} | {prefix, "loss"}
     if words & LOSS_WORDS:
         # `batch_cost` is a time in seconds in the logs of Paddle.
         is_time = "cost" in words and words & {"batch", "minibatch", "step", "iter", "iteration"}
@@ -226,8 +231,14 @@ def partial_losses(columns: Iterable[str]) -> list[str]:
 
 
 def adversarial_losses(columns: Iterable[str]) -> list[str]:
-    """The partial losses of a log with a loss for each of the two networks of a GAN, else []."""
-    parts = partial_losses(columns)
+    """The partial losses of a log with a loss for each of the two networks of a GAN, else [].
+
+    Their names have the word `loss`, or begin with the network, as in `G_GAN` and `l_d_real`.
+    """
+    columns = list(columns)
+    begins = tuple(f"{word}_" for network in NETWORKS for word in network)
+    named = [c for c in columns if normalized(c).removeprefix("l_").startswith(begins)]
+    parts = list(dict.fromkeys(partial_losses(columns) + named))
     words = [set(normalized(column).split("_")) for column in parts]
     is_adversarial = all(any(own & network for own in words) for network in NETWORKS)
     return parts if is_adversarial else []

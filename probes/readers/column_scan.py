@@ -8,7 +8,7 @@ import numpy as np
 
 from probes.readers.base import Block, Piece, Row
 from probes.readers.cells import is_empty, is_number, number_or_gap, numbers_in, whole_number
-from probes.readers.column_names import BATCH, EPOCH, LOSSES, STEP, role
+from probes.readers.column_names import BATCH, EPOCH, LOSSES, STEP, adversarial_losses, role
 from probes.record import Column
 
 MIN_FILLED_SHARE = 0.5
@@ -187,6 +187,8 @@ class ColumnScan:
                     has_val_loss[positions] = True
                 else:
                     has_loss[positions] = True
+        if not (has_loss | has_val_loss).any():
+            has_loss[:] = True  # the loss is logged in parts or has an unknown name
         self.loss_rows += int(has_loss.sum())
         if (counted := epochs[~np.isnan(epochs)]).size:
             self.first_epoch = min(self.first_epoch, float(counted.min()))
@@ -228,6 +230,7 @@ class ColumnScan:
         if epoch != self._epoch:
             self._epoch, self._losses_in_epoch = epoch, set()
         losses = {column for column, its_role in roles.items() if its_role in LOSSES}
+        losses = losses or set(adversarial_losses(roles))
         repeated = losses & self._losses_in_epoch
         self._losses_in_epoch |= losses
         return not repeated

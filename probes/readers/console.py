@@ -34,6 +34,7 @@ from probes.readers.base import (
     is_summary,
     row_of,
 )
+from probes.readers.cells import number_or_gap
 from probes.readers.column_names import (
     BATCH,
     BATCHES,
@@ -41,6 +42,7 @@ from probes.readers.column_names import (
     EPOCH,
     LOSSES,
     STEP,
+    adversarial_losses,
     loss_parts,
     partial_losses,
     role,
@@ -58,6 +60,8 @@ LOG_SUFFIXES = frozenset({"", ".log", ".txt", ".out", ".err", ".stdout", ".stder
 losses and numbers as well."""
 ROW_SIGNALS = LOSSES | {"lr", "grad_norm"}
 """A line with a number for one of these signals is a row."""
+MIN_STEP_LINES = 3
+"""Steps on lines of their own count if there are at least this many different ones."""
 SURVEYED_ROWS = 200
 """This many rows at the beginning of a log decide how its rows are read."""
 MAX_BAR_LINES = 10
@@ -72,6 +76,7 @@ MAX_LISTED_WORDS = 4
 
 ROW_HINTS = (
     "loss", "epoch", "lr", "learning", "norm", "cost", "xent", "entropy", "nll", "l_pix", "l.r.",
+    "g_", "step", "iter",
 )  # fmt: skip
 """A line that is read has one of these words, in lower case. Searching them is faster than a
 regular expression."""
@@ -79,6 +84,9 @@ _OVERWRITTEN = re.compile(r"[\r\b]+")
 """Control characters with which a progress bar goes back in its line to overwrite it."""
 _STEP_AND_RATE = re.compile(r"\[(\d{1,15}), (\d\.\d+(?:e-\d+)?)\]\s*$")
 """A line of VITS and RVC, which ends with the step and the learning rate without their names."""
+_DARKNET = re.compile(r"\s*(\d{1,15}): (-?[\w.]+), (-?[\w.]+) avg(?: loss)?, (\d[\w.+-]*) rate, ")
+"""A line of darknet, which has the step, the loss, its mean and the learning rate in front of their
+names."""
 _CODE = re.compile(
     r"\s*(?:(?:def|class|if|elif|for|while|return|import|from|print|assert|with|self|parser)\b"
     r"|[@#]|[A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_][\w.]*)*\s*[-+*/]?=\s)"
@@ -96,6 +104,7 @@ class _Line(NamedTuple):
     counts   the last step, epoch and batch in front of it, by their names
     redraws  the states of a progress bar in it
     is_code  whether it looks like source code
+    is_row   whether it has numbers of a row. Otherwise it has only a step.
     """
 
     number: int
@@ -103,6 +112,7 @@ class _Line(NamedTuple):
     counts: dict[str, float]
     redraws: list[str]
     is_code: bool
+    is_row: bool = True
 
     @property
     def has_loss(self) -> bool:
@@ -172,6 +182,8 @@ def _rows(path: Path, mapped: frozenset[str]) -> Iterator[Row | Note | Ended]:
 
     - Lines with parts of a loss are rows only if no line has a loss.
     - Source code and settings above the first loss are no rows.
+    - A step on a line of its own counts for the rows below it if no row has a step and the steps of
+      such lines increase.
     - The redraws of a progress bar are rows if the log has few lines with a loss and the bar does
       not begin again in each.
     """
@@ -182,7 +194,10 @@ def _rows(path: Path, mapped: frozenset[str]) -> Iterator[Row | Note | Ended]:
         for line in parser.lines(batch.first, batch.lines, batch.whole)
     )
     survey = list(islice(found, SURVEYED_ROWS))
-    lines = [line for line in survey if isinstance(line, _Line)]
+    lines = [line for line in survey if isinstance(line, _Line) and line.is_row]
+    steps = [line for line in survey if isinstance(line, _Line) and not line.is_row]
+    step_name = None if any(STEP in line.cells for line in lines) else _counter(steps)
+    step: dict[str, float] = {}
     forms = Counter(frozenset(line.cells) for line in lines)
     with_loss = [
         line
@@ -196,6 +211,10 @@ def _rows(path: Path, mapped: frozenset[str]) -> Iterator[Row | Note | Ended]:
         if not isinstance(line, _Line):
             yield line
             continue
+        if not line.is_row:
+            step = {STEP: line.cells[step_name]} if step_name in line.cells else step
+            continue
+        line.counts.update(step)
         is_row = not with_loss or _is_row(line.cells) or mapped & line.cells.keys()
         has_counter = bool({STEP, EPOCH} & (line.counts.keys() | line.cells.keys()))
         if not is_row or (line.number < first and (line.is_code or not has_counter)):
@@ -209,6 +228,15 @@ def _rows(path: Path, mapped: frozenset[str]) -> Iterator[Row | Note | Ended]:
             f"{parser.undecodable} lines have bytes that are not UTF-8 text; numbers beside such "
             "bytes were not read"
         )
+
+
+def _counter(lines: list[_Line]) -> str | None:
+    """The name of a number that increases in lines with only a step; None if there is none."""
+    for name in lines[0].cells if lines else ():
+        values = [line.cells.get(name, -1.0) for line in lines]
+        if role(name) == STEP and values == sorted(values) and len(set(values)) >= MIN_STEP_LINES:
+            return name
+    return None
 
 
 def _bar_goes_on(lines: list[_Line]) -> bool:
@@ -255,7 +283,7 @@ def _kind(names: tuple[str, ...]) -> _Kind:
     roles = {role(name) for name in names}
     return _Kind(
         _is_row(names),
-        bool(partial_losses(names)),
+        bool(partial_losses(names) or adversarial_losses(names)),
         "val_loss" in roles and not {"loss", "train_loss"} & roles,
         is_summary(dict.fromkeys(names, 0.0)),
         tuple(name for name in names if role(name) == STEP or name in (BATCH, BATCHES)),
@@ -297,6 +325,10 @@ class _Parser:
                 lowered = line.lower()
                 if line.endswith("]") and (rate := _STEP_AND_RATE.search(line)):
                     cells = {STEP: float(rate[1]), "lr": float(rate[2])}
+                elif " rate, " in line and (darknet := _DARKNET.match(line)):
+                    numbers = map(number_or_gap, darknet.groups())
+                    pairs = zip((STEP, "loss", "avg_loss", "lr"), numbers, strict=True)
+                    cells = {name: value for name, value in pairs if value is not None}
                 elif self.mapped or any(hint in lowered for hint in ROW_HINTS):
                     if "\r" in line or "\b" in line:
                         redraws = [state for state in _OVERWRITTEN.split(line) if state.strip()]
@@ -317,6 +349,8 @@ class _Parser:
             self.counts[EPOCH] = cells[EPOCH]
         kind = _kind(tuple(cells))
         if not (kind.is_row or kind.is_part or self.mapped & cells.keys()):
+            if STEP in cells:
+                yield _Line(number, cells, {}, [], False, is_row=False)
             return
         if not whole and not self._is_whole(line, cells):
             yield Row(number, {}, "cut")

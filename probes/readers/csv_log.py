@@ -6,6 +6,7 @@ The delimiter is a comma, a semicolon, a tab or blanks.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -17,6 +18,7 @@ from probes.readers.column_names import role
 from probes.readers.line_batches import Batch, batches, first_lines
 from probes.record import RecordError
 
+_DECIMAL_COMMA = re.compile(r"(?<![^;\s])(-?\d+),(\d+(?:e[-+]?\d+)?)(?![^;\s])", re.IGNORECASE)
 COMMENT = "#"
 """The mark in front of a header that NumPy, DeePMD and others write."""
 DELIMITERS = ",;\t"
@@ -105,6 +107,8 @@ def _header(batch: Batch, path: Path) -> tuple[_Header | None, Batch]:
         if not line.strip():
             continue
         delimiter, titles = _names(line)
+        if not titles:
+            continue
         below_it = next(filter(str.strip, batch.lines[place + 1 :]), "")
         if line.lstrip().startswith(COMMENT) and below_it.lstrip().startswith(COMMENT):
             continue  # a comment above the header
@@ -124,6 +128,8 @@ def _header(batch: Batch, path: Path) -> tuple[_Header | None, Batch]:
 def _block(batch: Batch, header: _Header) -> Block | None:
     """All lines as one block; None if any of them might not be an ordinary row."""
     if not batch.whole or not batch.lines or not all(map(str.strip, batch.lines)):
+        return None
+    if header.delimiter == ";" and any("," in line for line in batch.lines):
         return None
     try:
         lines = map(str.strip, batch.lines) if header.delimiter == BLANK else batch.lines
@@ -201,6 +207,9 @@ def _up_to_gap(texts: list[str], count: int) -> list[str]:
 
 
 def _split(line: str, delimiter: str) -> list[str]:
+    """The cells of a line. Beside semicolons, a comma is the decimal point of a number."""
+    if delimiter == ";" and "." not in line:
+        line = _DECIMAL_COMMA.sub(r"\1.\2", line)
     try:
         line = line.strip() if delimiter == BLANK else line
         return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])

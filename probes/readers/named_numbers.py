@@ -30,7 +30,7 @@ from probes.record.metrics import direction_of
 MAX_NAME_LENGTH = 100
 """The name of a number is searched in at most this many characters in front of it."""
 _NOISE = re.compile(
-    r"\x1b\[[0-9;]*[A-Za-z]|\b(?:tensor|np\.float\d+)\(|(?<=\w)(?<!poch)\((?:train|val|test|eval)\)"
+    r"\x1b\[[0-9;]*[A-Za-z]|\b(?:tensor|np\.float\d+)\(|(?<=\w)\(train\)|(?<=\w)(?<!poch)\((?:val|test|eval)\)"
 )
 """Text to skip: codes for colours, the type around a number (`tensor(2.5)`), and the mode of a
 program behind a name (`loss(train)`)."""
@@ -52,6 +52,8 @@ _BATCH = re.compile(
     r"|[━╸╺─][ ]+(\d+)/(\d+)[ ]"
 )
 """The batch and the number of batches, in brackets or in a progress bar: `[50/938]`, `50/938 [`."""
+_VALUE_AFTER_STEP = re.compile(r":?\s+[-+]?(?:\d+\.\d|nan|inf)", re.IGNORECASE)
+"""The loss behind a step that stands in front of it, as in `Train loss 100 2.345`."""
 _NAMED_EPOCH = re.compile(r"epochs?\W{0,3}$", re.IGNORECASE)
 _BEFORE_NUMBER = re.compile(r"(?: is)?([\s:='\"\[(]*)$")
 _NAME = re.compile(r"[A-Za-z](?:(?! - |  )[^,;|(){}\[\]<>'\"\t])*$")
@@ -139,6 +141,13 @@ def _form(text: str, mapped: frozenset[str]) -> _Form:
         its_role = role(name)
         if its_role in (STEP, EPOCH) and text.startswith("%", end):
             continue
+        if (
+            its_role in LOSSES
+            and _VALUE_AFTER_STEP.match(text, end)
+            and text[:end].endswith((" 0", "=0", ":0"))
+        ):
+            steps.append((rank(STEP, STEP) or 0, place, STEP))
+            place += 1
         of_total = _OF_TOTAL.match(text, end)
         total_place = places.get(of_total.start(1)) if of_total else None
         if its_role == STEP and name not in mapped:

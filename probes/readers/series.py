@@ -177,9 +177,12 @@ class SeriesMerger:
         values  signal or metric -> value
         where   the place of the row in the file, for a note, such as "line 7"
         """
-        is_held_step = bool(self._held) and step == self._held[0][0]
+        if not self._held:
+            self._add(step, values, where, hold=True)
+            return
+        is_held_step = step == self._held[0][0]
         # Only a row with a signal of the held rows shows whether the run goes on from them.
-        if self._held and not is_held_step and values.keys() & self._held[0][1].keys():
+        if not is_held_step and values.keys() & self._held[0][1].keys():
             if step >= self._step_before_held:
                 self._drop_held()
             else:
@@ -200,13 +203,14 @@ class SeriesMerger:
             # and repeats the learning rate, as MMSegmentation logs it.
             self._dropped_rows += 1
             return
-        own_steps = [self._series[name].steps for name in values]
-        lost = max((len(steps) - bisect_left(steps, step) for steps in own_steps), default=0)
-        if hold and (self._held or (passed and lost >= MIN_POINTS_LOST)):
-            if not self._held:
-                self._step_before_held = max(passed)
-            self._held.append((step, dict(values), where))
-            return
+        if hold and (self._held or passed):
+            own_steps = (self._series[name].steps for name in values)
+            lost = max(len(steps) - bisect_left(steps, step) for steps in own_steps)
+            if self._held or lost >= MIN_POINTS_LOST:
+                if not self._held:
+                    self._step_before_held = max(passed)
+                self._held.append((step, dict(values), where))
+                return
         if passed:
             self._resumes += 1
             if self._resumes <= MAX_RESUME_NOTES:
