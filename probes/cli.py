@@ -206,6 +206,7 @@ def _report(run: JudgedRun, columns: bool) -> Iterator[str]:
     yield f"{run.name}: {diagnosis.verdict}: {diagnosis.headline}"
     details = how_it_was_read(run.reader, columns)
     details += [str(run.record.stopped)] if run.record.stopped else []
+    details += [f"at {run.where}"] if run.where else []
     if diagnosis.verdict == "healthy":
         details += [f"remark: {remark}" for remark in diagnosis.remarks]
     else:

@@ -540,6 +540,14 @@ def test_a_folder_reports_files_that_look_like_logs(folder: Path, capsys: Printe
     assert printed.err.startswith("probes: folder/strange.log is not in a known format")
 
 
+def test_the_line_of_the_decisive_step_is_named(folder: Path, capsys: Printed) -> None:
+    """For a log with lines. A healthy run has no such step."""
+    written(folder, TWO_RUNS, "export.csv")
+    main(["diagnose", "export.csv"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "(line " in line] == ["  at step 39 (line 41 of export.csv)"]
+
+
 def test_metric_reads_a_column_as_a_metric(folder: Path, capsys: Printed) -> None:
     """A wrong direction is a wrong command."""
     written(folder, csv_of(step=range(40), loss=curve(40), mine=[0.5] * 40), "plain.csv")

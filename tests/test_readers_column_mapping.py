@@ -64,14 +64,12 @@ def test_a_planned_total_is_ignored_when_epochs_are_counted(tmp_path: Path) -> N
 def test_the_provenance_says_how_each_column_was_read(tmp_path: Path) -> None:
     """Detectors never see the provenance."""
     record = read(written(tmp_path, csv_of(epoch=[0], step=[3], loss=[4.0], lr=[0.1], seconds=[7])))
-    assert record.provenance == {
-        "reader": {
-            "format": "CSV",
-            "step": "step",
-            "mapped": {"loss": "loss", "lr": "lr"},
-            "ignored": ["epoch", "seconds"],
-            "stitched": [],
-        }
+    assert record.provenance["reader"] == {
+        "format": "CSV",
+        "step": "step",
+        "mapped": {"loss": "loss", "lr": "lr"},
+        "ignored": ["epoch", "seconds"],
+        "stitched": [],
     }
 
 

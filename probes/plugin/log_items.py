@@ -199,6 +199,7 @@ def _message(run: JudgedRun, path: str, outcome: Outcome, reason: str, rules: Lo
     command = ["python", "-m", "probes", "render", path, *options, "-o", "page.html"]
     lines = [summary, *how_it_was_read(run.reader, columns=False)]
     lines += [str(run.record.stopped)] if run.record.stopped else []
+    lines += [f"at {run.where}"] if run.where else []
     lines += str(diagnosis).split("\n")
     lines += [f"record: {path}", f"draw it: {shlex.join(command)}"]
     return "\n".join(map(printable, lines))

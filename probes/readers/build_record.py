@@ -30,6 +30,7 @@ from probes.readers.column_mapping import (
 )
 from probes.readers.column_names import BATCHES, STEP, TOTAL, objective, role
 from probes.readers.column_scan import ColumnScan
+from probes.readers.line_marks import LineMarks
 from probes.readers.series import SeriesMerger, bucket_size, metric_bucket_size
 from probes.readers.split_rows import with_splits_apart
 from probes.record import CRASHED, Column, Record, RecordError, Steps, Table, read_only
@@ -155,6 +156,7 @@ class _SecondPass:
     def __post_init__(self) -> None:
         signals = list(self.columns.signals.values())
         metrics = self.columns.metrics.sites
+        self.lines = LineMarks()
         self.metrics = {column: f"{METRIC_PREFIX}{site}" for column, site in metrics.items()}
         metric_points = sum(self.scan.filled[column] for column in metrics)
         self.merger = SeriesMerger(
@@ -235,6 +237,10 @@ class _SecondPass:
                 values[name] = _metric_values(block.columns[column])
         if not self.merger.extend(steps, values):
             return False
+        measured = np.zeros(count, dtype=bool)
+        for rows, _ in values.values():
+            measured[rows] = True
+        self.lines.extend(steps[measured], np.asarray(block.numbers)[measured])
         if self.columns.step_column is None:
             self.positions += count
         else:
@@ -283,8 +289,9 @@ class _SecondPass:
                 values[name] = float(metric_values[0])
         if step is None:
             self.rows_without_step += bool(values)
-        else:
+        elif values:
             self.merger.add(step, values, where)
+            self.lines.add(step, row.number)
 
     def _checked(
         self, read: Callable[[Cell], Value | None], row: Row, column: str, where: str
@@ -349,7 +356,10 @@ class _SecondPass:
         # Steps may be counted from 0 or from 1, so the last step is total - 1 or total.
         ended = total is None or self.last_step is None or self.last_step >= total - 1
         complete = ended and not self.cut and not self.ended
-        return record_of(series, facts, {"reader": reader}, complete)
+        provenance: dict[str, Any] = {"reader": reader}
+        if self.form.unit == "line" and self.lines.stretches and not self.merger.was_resumed:
+            provenance["lines"] = {"stretches": self.lines.stretches}
+        return record_of(series, facts, provenance, complete)
 
     def _drop_skipped_validations(self, series: dict[str, tuple[Steps, Column]]) -> None:
         """Drop the validation losses that are 0 because no validation was run.

@@ -264,6 +264,11 @@ class SeriesMerger:
         self._drop_held()
         return {signal: series.arrays() for signal, series in self._series.items()}
 
+    @property
+    def was_resumed(self) -> bool:
+        """Whether any rows were replaced because the run was resumed or began again."""
+        return self._resumes > 0
+
     def notes(self) -> list[str]:
         """What was replaced and what was left out, one sentence each."""
         self._drop_held()

@@ -89,6 +89,22 @@ class JudgedRun:
         decisive = causes[0].evidence if causes else findings
         return decisive[0].step if decisive else None
 
+    @property
+    def first_line(self) -> int | None:
+        """The line of the log that holds `first_step`; None if it is not known."""
+        from probes.readers.line_marks import line_of
+
+        step = self.first_step
+        return None if step is None else line_of(self.record.provenance.get("lines"), step)
+
+    @property
+    def where(self) -> str:
+        """The place of `first_step` in the log, such as "step 40 (line 41 of train.log)"; "" if it
+        is not known."""
+        line = self.first_line
+        place = f"line {line} of {Path(self.path).name}" if self.path else f"line {line}"
+        return "" if line is None else f"step {self.first_step} ({place})"
+
 
 AnyRun = JudgedRun | UnreadRun
 
@@ -187,6 +203,7 @@ def to_json(run: AnyRun) -> str:
             "complete": run.record.complete,
             "stopped": stopped,
             "reader": run.reader,
+            "lines": run.record.provenance.get("lines"),
         }
     return json.dumps(content, default=lambda scalar: scalar.item())  # for NumPy scalars
 
@@ -202,7 +219,8 @@ def from_json(text: str) -> AnyRun:
 
     diagnosis, reader = _diagnosis(content.pop("diagnosis")), content.pop("reader")
     complete, stopped = content.pop("complete"), content.pop("stopped")
-    provenance = {} if reader is None else {"reader": reader}
+    provenance = {"reader": reader, "lines": content.pop("lines")}
+    provenance = {name: value for name, value in provenance.items() if value is not None}
     record = Record(
         {},
         np.array([], dtype=np.int64),
