@@ -91,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     diagnosing.add_argument(
         "--json", action="store_true", help="print the diagnoses as one JSON document"
     )
+    diagnosing.add_argument(
+        "--sarif", metavar="FILE", help="also write the verdicts as SARIF 2.1.0 to this file"
+    )
     diagnosing.set_defaults(run=_diagnose)
     drawing = commands.add_parser("render", help="draw the runs on one HTML page")
     _add_paths(drawing)
@@ -168,12 +171,19 @@ def _add_columns(command: argparse.ArgumentParser) -> None:
 def _diagnose(arguments: argparse.Namespace) -> int:
     mapping, metrics = _mapping(arguments.map), _metrics(arguments.metric)
     codes: list[int] = []
+    sarif = None
+    if arguments.sarif is not None:
+        from probes.report.sarif import SarifDocument
+
+        sarif = SarifDocument()
 
     def runs() -> Iterator[AnyRun]:
         """Yield one run at a time, so that the records of a large folder are not all in memory."""
         for path in _log_paths(arguments.paths):
             for run in _judge(path, mapping, metrics):
                 codes.append(_code_of(run))
+                if sarif:
+                    sarif.add(run)
                 yield run
 
     if arguments.json:
@@ -185,6 +195,16 @@ def _diagnose(arguments: argparse.Namespace) -> int:
             if isinstance(run, JudgedRun):
                 for line in _report(run, arguments.columns):
                     _print(line, sys.stdout)
+    if sarif:
+        from probes.common.files import write_atomically
+
+        try:
+            write_atomically(Path(arguments.sarif), sarif.text())
+        except OSError as error:
+            raise _UsageError(
+                f"cannot write {arguments.sarif}: {error.strerror or error}; "
+                "give another file with --sarif"
+            ) from error
     return _exit_code(codes)
 
 

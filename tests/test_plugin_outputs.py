@@ -90,6 +90,22 @@ def test_every_log_is_in_the_document_with_the_outcome_of_its_test(
     assert document(logs)["page"] is None
 
 
+@pytest.mark.parametrize("setting", ["option", "ini"])
+def test_the_verdicts_are_written_as_sarif_if_wanted(logs: Project, setting: str) -> None:
+    """By default they are not."""
+    if setting == "ini":
+        logs.pytester.makeini("[pytest]\nprobes_diagnosis_sarif = out.sarif")
+    options = ["--diagnosis-sarif", "out.sarif"] if setting == "option" else []
+    logs.run("--diagnose", "out", *options).stdout.fnmatch_lines(["sarif: out.sarif"])
+    (run,) = json.loads((logs.pytester.path / "out.sarif").read_text())["runs"]
+    assert [(result["ruleId"], result["level"]) for result in run["results"]] == [
+        ("undetermined", "note"),
+        ("bad-init", "error"),
+    ]
+    (notification,) = run["invocations"][0]["toolExecutionNotifications"]
+    assert "torn.json" in notification["message"]["text"]
+
+
 def test_the_document_lists_logs_in_the_order_of_their_names(logs: Project) -> None:
     """The order in which they were judged does not matter, because it differs on workers."""
     logs.run("-o", "diagnose_files=*.jsonl", "out/sick.jsonl", "out/healthy.jsonl")

@@ -33,6 +33,12 @@ RUN_OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "help": "where to write all diagnoses as JSON; `off` writes nothing "
         "(default: from the ini file)",
     },
+    "--diagnosis-sarif": {
+        "metavar": "PATH",
+        "dest": "probes_diagnosis_sarif",
+        "help": "where to write the verdicts as SARIF 2.1.0; `off` writes nothing "
+        "(default: from the ini file)",
+    },
 }
 LOG_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--diagnose": {
@@ -75,6 +81,10 @@ PATH_SETTINGS: Mapping[str, tuple[str, str]] = {
         "reports/diagnosis.json",
         "where to write all diagnoses as JSON, relative to the root; `off` writes nothing",
     ),
+    "probes_diagnosis_sarif": (
+        "off",
+        "where to write the verdicts as SARIF 2.1.0, relative to the root; `off` writes nothing",
+    ),
 }
 """Ini setting -> its default and its help. The option whose `dest` is the name of the setting
 overrides it."""
@@ -115,12 +125,14 @@ class OutputPaths:
 
     page          the dashboard; None if it is off
     document      the JSON document; None if it is off
+    sarif         the SARIF document; None if it is off
     root          pytest's root folder; paths in output files are relative to it
     start_folder  the folder in which pytest was started; paths on the terminal are relative to it
     """
 
     page: Path | None
     document: Path | None
+    sarif: Path | None
     root: Path
     start_folder: Path
 
@@ -161,7 +173,8 @@ def output_paths(config: Config) -> OutputPaths:
 
     page = path_of("--dashboard", "probes_dashboard")
     document = path_of("--diagnosis-json", "probes_diagnosis_json")
-    return OutputPaths(page, document, root, start_folder)
+    sarif = path_of("--diagnosis-sarif", "probes_diagnosis_sarif")
+    return OutputPaths(page, document, sarif, root, start_folder)
 
 
 def path_from(base: Path, path: Path) -> str:

@@ -70,6 +70,7 @@ class SessionReport:
             self._judged.append(replace(run, path=path, tests=tests))
         self._judged += [log.run for _, log in sorted(self._reports.logs.items())]
         self._write_document()
+        self._write_sarif()
         self._write_summary()
 
     def lines(self) -> Iterator[Line]:
@@ -188,6 +189,20 @@ class SessionReport:
 
         if self._attempt(f"cannot write the diagnoses {path}", write):
             self._written["diagnosis"] = path
+
+    def _write_sarif(self) -> None:
+        path = self._paths.sarif
+        if path is None:
+            return
+
+        def write() -> Path:
+            from probes.common.files import write_atomically
+            from probes.report.sarif import document
+
+            return write_atomically(path, document(self._judged))
+
+        if self._attempt(f"cannot write the verdicts {path}", write):
+            self._written["sarif"] = path
 
     def _write_summary(self) -> None:
         """Append the summary for GitHub. If that fails, the session gets a note and does not fail,
