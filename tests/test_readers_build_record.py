@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from probes import read
 from probes.readers import base, build_record, discover, json_columns, line_batches, series
 from probes.readers.build_record import record_of
-from probes.record import Builder, Column, Record, RecordError, Steps
+from probes.record import ADVERSARIAL, Builder, Column, Record, RecordError, Steps
 from testing.logs import (
     KERAS,
     KERAS_HISTORY,
@@ -25,6 +25,8 @@ from testing.logs import (
     csv_of,
     curve,
     lines_of,
+    points,
+    reader_of,
     written,
 )
 
@@ -226,8 +228,8 @@ def test_a_record_of_series_equals_one_that_is_built_row_by_row(
 ) -> None:
     """Values that are not finite are counted, and the signal that failed first comes first."""
     builder = Builder({"total_steps": 3}, {"name": "x"})
-    for step in sorted({step for points in series.values() for step in points}):
-        values = {name: points[step] for name, points in series.items() if step in points}
+    for step in sorted({step for own in series.values() for step in own}):
+        values = {name: own[step] for name, own in series.items() if step in own}
         builder.append(step, values)
     record = record_of(
         {name: arrays(points) for name, points in series.items()},
@@ -245,3 +247,62 @@ def test_steps_at_both_ends_of_64_bits_are_kept() -> None:
     steps = np.array([-(2**63), 0, 2**63 - 1])
     record = record_of({"loss": (steps, np.array([1.0, 2.0, 3.0]))}, {}, {}, complete=True)
     assert record.steps.tolist() == steps.tolist()
+
+
+# Values that were not measured, and damaged rows
+
+
+def test_a_validation_that_was_not_run_has_no_loss_of_0(tmp_path: Path) -> None:
+    """Ultralytics writes 0 in all columns of the validation until it is run."""
+    parts = {f"train/{part}_loss": [2.0 - i / 20 for i in range(20)] for part in ("box", "cls")}
+    vals = {f"val/{part}_loss": [0] * 18 + [1.5, 1.25] for part in ("box", "cls")}
+    record = read(written(tmp_path, csv_of(epoch=range(20), **parts, **vals)))
+    assert points(record, "val_loss") == {18: 3.0, 19: 2.5}
+    assert (
+        "the validation loss is exactly 0 in the first 18 rows, which means that no validation was "
+        "run; they were left out"
+    ) in reader_of(record)["stitched"]
+    vals = {name: [0] * 20 for name in vals}
+    record = read(written(tmp_path, csv_of(epoch=range(20), **parts, **vals)))
+    assert record.sites("val_loss") == ()
+
+
+def test_a_validation_loss_that_falls_to_0_is_kept(tmp_path: Path) -> None:
+    """So is one of 0 beside a training loss of 0."""
+    text = csv_of(step=range(4), loss=[2.0, 1.0, 0.5, 0.25], val_loss=[2.0, 1.0, 0.0, 0.0])
+    assert list(points(read(written(tmp_path, text)), "val_loss").values()) == [2.0, 1.0, 0.0, 0.0]
+    text = csv_of(step=range(3), loss=[0.0, 0.0, 0.0], val_loss=[0.0, 0.0, 1.0])
+    assert list(points(read(written(tmp_path, text)), "val_loss").values()) == [0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("odd", ["WARNING: slow disk", '["a", 1]', '{"step": "?", "loss": 1.0}'])
+def test_one_damaged_line_among_many_is_left_out(tmp_path: Path, odd: str) -> None:
+    """A note gives its line. Several such lines are an error that gives the first."""
+    rows = [f'{{"step": {i}, "loss": {4.0 - i / 10}}}\n' for i in range(30)]
+    record = read(written(tmp_path, "".join([*rows[:9], odd + "\n", *rows[9:]])))
+    assert list(points(record, "loss")) == list(range(30))
+    assert "1 damaged rows were left out; the first: line 10" in reader_of(record)["stitched"][0]
+    with pytest.raises(RecordError, match="log, line 10"):
+        read(written(tmp_path, "".join([*rows[:9], *[odd + "\n"] * 3, *rows[9:]])))
+
+
+def test_names_of_chainer_are_read(tmp_path: Path) -> None:
+    """Its log is a list of objects with the losses of the main model."""
+    rows = [
+        {"main/loss": 4.0 - i, "validation/main/loss": 4.5 - i, "iteration": 900 * i, "epoch": i}
+        for i in (1, 2, 3)
+    ]
+    record = read(written(tmp_path, json.dumps(rows, indent=4)))
+    assert points(record, "loss") == {900: 3.0, 1800: 2.0, 2700: 1.0}
+    assert points(record, "val_loss") == {900: 3.5, 1800: 2.5, 2700: 1.5}
+
+
+def test_losses_of_a_gan_may_be_named_by_their_networks(tmp_path: Path) -> None:
+    """As pix2pix prints them."""
+    text = "".join(
+        f"(epoch: 1, iters: {i * 100}) G_GAN: 1.5 G_L1: {20 - i} D_real: 0.5 D_fake: 0.5\n"
+        for i in range(5)
+    )
+    record = read(written(tmp_path, text))
+    assert points(record, "loss") == {100 * i: 22.5 - i for i in range(5)}
+    assert record.facts["objective"] == ADVERSARIAL

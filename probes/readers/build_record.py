@@ -177,19 +177,18 @@ class _SecondPass:
         else:
             if self.columns.batches:
                 piece = self._with_steps(piece, self.columns.batches)
-            if self.ended and self._trains_on(piece):
-                self.ended = None
+            if self.ended:
+                # A finite training loss behind the sentence shows that the run went on.
+                losses = [
+                    numbers_in(piece.columns.get(column, ()))
+                    for column, signal in self.columns.signals.items()
+                    if signal in ("loss", "train_loss")
+                ]
+                if any(found and np.isfinite(found[1]).any() for found in losses):
+                    self.ended = None
             if not self._add_block(piece):
                 for row in piece.rows():
                     self._add_row(row)
-
-    def _trains_on(self, block: Block) -> bool:
-        """Whether any row of the block has a finite training loss."""
-        for column, signal in self.columns.signals.items():
-            found = numbers_in(block.columns.get(column, ()))
-            if signal in ("loss", "train_loss") and found and np.isfinite(found[1]).any():
-                return True
-        return False
 
     def _with_steps(self, block: Block, batches: BatchSteps) -> Block:
         """The block with a column of steps that are computed from epochs and batches.

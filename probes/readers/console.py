@@ -219,10 +219,15 @@ def _rows(path: Path, mapped: frozenset[str]) -> Iterator[Row | Note | Ended]:
         has_counter = bool({STEP, EPOCH} & (line.counts.keys() | line.cells.keys()))
         if not is_row or (line.number < first and (line.is_code or not has_counter)):
             continue
-        if are_points and line.redraws:
-            yield from _redraws(line, mapped)
-        else:
+        if not are_points or not line.redraws:
             yield line.row()
+            continue
+        previous: dict[str, float] = {}
+        for state in line.redraws:
+            cells = cells_in(state, mapped)
+            if cells != previous and _is_row(cells):
+                yield row_of(line.number, line.counts | cells)
+            previous = cells
     if parser.undecodable:
         yield Note(
             f"{parser.undecodable} lines have bytes that are not UTF-8 text; numbers beside such "
@@ -250,15 +255,6 @@ def _bar_goes_on(lines: list[_Line]) -> bool:
             return False
         last = bar[-1]
     return True
-
-
-def _redraws(line: _Line, mapped: frozenset[str]) -> Iterator[Row]:
-    previous: dict[str, float] = {}
-    for state in line.redraws:
-        cells = cells_in(state, mapped)
-        if cells != previous and _is_row(cells):
-            yield row_of(line.number, line.counts | cells)
-        previous = cells
 
 
 class _Kind(NamedTuple):

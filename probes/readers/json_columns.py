@@ -78,7 +78,12 @@ def _columns(value: dict[str, Any], depth: int = MAX_NESTING) -> dict[str, list[
         if isinstance(cells, dict) and cells and all(map(str.isdecimal, cells)):
             # pandas writes the rows of all columns in the same order.
             columns[name] = list(cells.values())
-        elif _is_rows(cells):
+        elif (
+            isinstance(cells, list)
+            and cells
+            and all(isinstance(row, dict) for row in cells)
+            and any(role(name) in LOSSES for name in flat(cells[-1]))
+        ):
             rows = list(map(flat, cells))
             for column in dict.fromkeys(chain.from_iterable(rows)):
                 columns[column] = [row.get(column) for row in rows]
@@ -96,12 +101,6 @@ def _columns(value: dict[str, Any], depth: int = MAX_NESTING) -> dict[str, list[
         for name, cells in columns.items()
         if role(name) or len(cells) in loss_lengths or not loss_lengths
     }
-
-
-def _is_rows(cells: object) -> bool:
-    if not isinstance(cells, list) or not cells or not all(isinstance(row, dict) for row in cells):
-        return False
-    return any(role(name) in LOSSES for name in flat(cells[-1]))
 
 
 FORMAT = Format("JSON object of lists", recognises, pieces, "entry")

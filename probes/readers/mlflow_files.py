@@ -35,8 +35,9 @@ def is_run(folder: Path) -> bool:
 
 def pieces(path: Path) -> Iterator[Piece]:
     """One row per line, with the metric and the step. The name of the metric is the name of the
-    file, or the part at its end that is a known name."""
-    yield from blocks_from_rows(_rows(path, _known_part(path.name)))
+    file, or the longest part at its end that is a known name."""
+    ends = (path.name[word.start() :] for word in _WORD.finditer(path.name))
+    yield from blocks_from_rows(_rows(path, next(filter(role, ends), path.name)))
 
 
 def run_pieces(folder: Path) -> Iterator[Piece]:
@@ -72,12 +73,6 @@ def _metrics(folder: Path) -> dict[str, Path]:
         for path in sorted(root.rglob("*"))
         if path.is_file() and recognises(next(utf8_chunks(path, HEAD_BYTES), b""))
     }
-
-
-def _known_part(name: str) -> str:
-    """The longest part at the end of a file's name that is a known name, or the name itself."""
-    starts = (word.start() for word in _WORD.finditer(name))
-    return next((name[start:] for start in starts if role(name[start:])), name)
 
 
 FORMAT = Format("MLflow metric", recognises, pieces, "line")

@@ -26,19 +26,18 @@ def with_splits_apart(block: Block) -> Block:
     """
     for name, cells in block.columns.items():
         if normalized(name) in SPLIT_COLUMNS:
-            splits = [_evaluation_split(cell) for cell in cells]
+            words = [normalized(cell) if isinstance(cell, str) else "" for cell in cells]
+            splits = [word if word in VAL_WORDS else "" for word in words]
             if any(splits):
                 return _apart(block, name, splits)
     return block
 
 
-def _evaluation_split(cell: Cell) -> str:
-    """The split that a cell names if it is used for evaluation, else ""."""
-    word = normalized(cell) if isinstance(cell, str) and len(cell) < 20 else ""
-    return word if word in VAL_WORDS else ""
-
-
 def _apart(block: Block, split_column: str, splits: Sequence[str]) -> Block:
+    """The block with the cells of each split in columns of their own.
+
+    splits  the split of each row if it is used for evaluation, else "": [n]
+    """
     columns: dict[str, Sequence[Cell]] = {}
     for name, cells in block.columns.items():
         if name == split_column or role(name) in (STEP, EPOCH, TOTAL):
