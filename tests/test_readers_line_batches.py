@@ -65,6 +65,12 @@ def test_the_byte_order_mark_tells_the_encoding(
     assert record.provenance["reader"]["format"] == form
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_is_recognised_without_its_mark(tmp_path: Path, encoding: str) -> None:
+    text = "".join(f"step {i}: loss {4.5 - i}\n" for i in range(4))
+    assert points(read(written(tmp_path, text.encode(encoding))), "loss")[3] == 1.5
+
+
 @pytest.mark.parametrize("read_bytes", [3, 10, 262_144])
 def test_a_character_may_be_in_two_pieces_of_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_bytes: int

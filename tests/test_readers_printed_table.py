@@ -81,6 +81,15 @@ def test_other_lines_begin_no_table(line: str) -> None:
     assert table.cells("1  2  3") == {}
 
 
+def test_a_table_with_bars_needs_no_rule(tmp_path: Path) -> None:
+    text = "Using GPU 0\n epoch |  trn_loss |  val_loss |  lr\n" + "".join(
+        f" {i:5d} | {4.5 - i} | {5.0 - i} | 1e-3\n" for i in range(3)
+    )
+    record = read(written(tmp_path, text))
+    assert points(record, "loss") == {0: 4.5, 1: 3.5, 2: 2.5}
+    assert points(record, "val_loss") == {0: 5.0, 1: 4.0, 2: 3.0}
+
+
 def test_a_table_ends_with_its_rows() -> None:
     table = PrintedTable()
     table.cells("epoch    loss    acc")

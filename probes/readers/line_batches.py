@@ -20,6 +20,8 @@ READ_BYTES = 262_144
 small."""
 BOM = b"\xef\xbb\xbf"
 """The byte order mark of UTF-8, which some programs write at the beginning of a file."""
+UNMARKED_BYTES = 64
+"""UTF-16 without a byte order mark is recognised if every second of this many bytes is 0."""
 UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
 """Stands in the text of a line for bytes that are not UTF-8."""
 ENCODINGS = (
@@ -96,6 +98,10 @@ def utf8_chunks(path: Path, size: int = 0) -> Iterator[bytes]:
     with open(path, "rb") as file:
         data = file.read(size or READ_BYTES)
         encoding = next((name for mark, name in ENCODINGS if data.startswith(mark)), None)
+        for name, text, zeros in (("utf-16-le", 0, 1), ("utf-16-be", 1, 0)):
+            begin = data[:UNMARKED_BYTES]
+            if len(begin) == UNMARKED_BYTES and not any(begin[zeros::2]) and all(begin[text::2]):
+                encoding = name  # the mark is missing
         if encoding is None:
             data = data.removeprefix(BOM)
             while data:

@@ -34,6 +34,8 @@ _NOISE = re.compile(
 )
 """Text to skip: codes for colours, the type around a number (`tensor(2.5)`), and the mode of a
 program behind a name (`loss(train)`)."""
+NOISE_HINTS = ("\x1b", "tensor(", "np.float", "(train)", "(val)", "(test)", "(eval)")
+"""A text to skip has one of these texts. Searching them is faster than a regular expression."""
 _NUMBER = re.compile(
     rf"(?<![\w.@{UNDECODABLE}])[-+]?"
     rf"(?:(?:\d++\.?+\d*+|\.\d++)(?:e[-+]?\d++)?|(?:nan|inf(?:inity)?)x*)(?![\w.]*\w|{UNDECODABLE})",
@@ -94,7 +96,7 @@ def cells_in(text: str, mapped: frozenset[str] = frozenset()) -> dict[str, float
     The best of several steps is named STEP, the epoch EPOCH. Other steps keep their own names. The
     batch and the number of batches in a progress bar are named BATCH and BATCHES.
     """
-    if "(" in text or "\x1b" in text:
+    if any(hint in text for hint in NOISE_HINTS):
         text = _NOISE.sub(" ", text)
     form = _form(_DIGITS.sub("0", text), mapped)
     if form.comma:

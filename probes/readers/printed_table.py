@@ -22,8 +22,8 @@ from probes.readers.column_names import (
 
 MIN_COLUMNS = 3
 """A line of fewer names is not taken for the head of a table, because it may be a sentence."""
-_GAP = re.compile(r"\s{2,}|\t")
-"""Separates two names. A name may hold single blanks."""
+_GAP = re.compile(r"\s*\|\s*|\s{2,}|\t")
+"""Separates two names: a bar, a tab or several blanks. A name may hold single blanks."""
 _MAY_BE_HEAD = re.compile(r"loss|rmse|\bbox\b", re.IGNORECASE)
 _RULE = re.compile(r"[-=\u2500\u2501\u2550]+(?:\s+[-=\u2500\u2501\u2550]+)+\s*")
 _OF_TOTAL = re.compile(r"(\d+)/\d+")
@@ -46,7 +46,7 @@ class PrintedTable:
         A line that is the head of a table begins a table. A line that is neither a row nor a rule
         of dashes ends it.
         """
-        texts = line.split()
+        texts = line.replace("|", " ").split()
         if self.names and len(texts) >= len(self.names):
             if _RULE.fullmatch(line.strip()):
                 return {}
@@ -69,7 +69,7 @@ def _head(line: str) -> list[str]:
     """
     if ":" in line or "=" in line or not _MAY_BE_HEAD.search(line):
         return []
-    names = [name.strip() for name in _GAP.split(line.strip().removeprefix("#  ").strip())]
+    names = [name.strip() for name in _GAP.split(line.strip().removeprefix("#  ").strip(" |"))]
     if len(names) < MIN_COLUMNS or any(map(is_number, names)):
         return []
     if names[:2] == ["E", "#"]:
