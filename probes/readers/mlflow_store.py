@@ -53,6 +53,7 @@ def pieces(path: Path) -> Iterator[Piece]:
 def _all_rows(path: Path) -> Iterator[Row]:
     try:
         with closing(sqlite3.connect(f"file:{pathname2url(str(path))}?mode=ro", uri=True)) as store:
+            store.text_factory = _text
             runs = store.execute(_RUNS).fetchall()
             uses = Counter(name for _, name in runs)
             numbers = count(1)
@@ -68,6 +69,11 @@ def _all_rows(path: Path) -> Iterator[Row]:
         ) from error
 
 
+def _text(content: bytes) -> str:
+    """A text of the database. A damaged text is still a name."""
+    return content.decode(errors="replace")
+
+
 def _rows(store: sqlite3.Connection, identifier: str) -> Iterator[dict[str, Cell]]:
     """The cells of each row of a run."""
     (last_step,) = store.execute(
@@ -76,13 +82,14 @@ def _rows(store: sqlite3.Connection, identifier: str) -> Iterator[dict[str, Cell
     row: dict[str, Cell] = {}
     row_step = None
     for key, value, step, is_nan in store.execute(_METRICS, (identifier,)):
+        key = str(key)
         if row and (step != row_step or key in row):
             yield row
             row = {}
         if not row and last_step:
             row = {STEP: step}
         row_step = step
-        if abs(value) >= MAX_VALUE:
+        if isinstance(value, float) and abs(value) >= MAX_VALUE:
             value = inf if value > 0 else -inf
         row[key] = nan if is_nan else value
     if row:
