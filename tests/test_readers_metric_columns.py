@@ -92,6 +92,30 @@ def test_metrics_are_read_from_printed_lines(
     assert {site: metric(record, site).popitem()[1] for site in record.sites("metric")} == metrics
 
 
+def test_metrics_on_lines_of_their_own_belong_to_the_row_above(tmp_path: Path) -> None:
+    """Unless they are of another epoch, or a setting in source code. Steps and losses stay as they
+    are without such lines."""
+    epochs = [
+        f"Epoch {epoch}/9\nTrain loss: {4.0 - epoch}\n * Acc@1 {epoch * 8}\nVal F1: 0.{epoch}\n"
+        for epoch in (1, 2, 3)
+    ]
+    lines = ["accuracy = 0.5\n", *epochs, "Epoch 4: accuracy: 0.75\n"]
+    record = read(written(tmp_path, "".join(lines)))
+    assert points(record, "loss") == {1: 3.0, 2: 2.0, 3: 1.0}
+    assert {site: metric(record, site) for site in record.sites("metric")} == {
+        "Acc@1": {1: 8.0, 2: 16.0, 3: 24.0},
+        "Val F1": {1: 0.1, 2: 0.2, 3: 0.3},
+    }
+
+
+def test_a_metric_on_a_line_of_its_own_is_no_row(tmp_path: Path) -> None:
+    """Where rows are counted, it does not move the steps of the losses."""
+    text = "".join(f"loss {loss}\nval acc 0.5\n" for loss in (3.0, 2.0, 1.0))
+    record = read(written(tmp_path, text))
+    assert points(record, "loss") == {0: 3.0, 1: 2.0, 2: 1.0}
+    assert metric(record, "val acc") == {0: 0.5, 1: 0.5, 2: 0.5}
+
+
 def test_a_metric_that_is_not_a_number_was_not_measured(tmp_path: Path) -> None:
     """An AUC is NaN if a batch holds one class only. It is no fault of the run, and a word in its
     column is no damage."""

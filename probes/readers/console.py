@@ -9,8 +9,9 @@ number, so a line is read by that:
     | lm loss: 2.3E+00 |
     938/938 - 2s - loss: 2.3 - val_loss: 2.1
 
-Tables with a line of names above the numbers are read by `printed_table`, and sentences which say
-that the run died by `run_end`. All other output is skipped.
+Metrics on a line of their own, such as `Val accuracy: 0.7`, belong to the row above it. Tables with
+a line of names above the numbers are read by `printed_table`, and sentences which say that the run
+died by `run_end`. All other output is skipped.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ from probes.readers.line_batches import BOM, UNDECODABLE, batches, utf8_chunks
 from probes.readers.named_numbers import MAX_NAME_LENGTH, cells_in, names_before_numbers
 from probes.readers.printed_table import PrintedTable
 from probes.readers.run_end import run_end
+from probes.record.metrics import direction_of
 
 MIN_LOSS_LINES = 3
 """A search of a folder accepts only files with at least this many lines with a loss, because notes
@@ -77,6 +79,8 @@ MAX_LISTED_WORDS = 4
 ROW_HINTS = (
     "loss", "epoch", "lr", "learning", "norm", "cost", "xent", "entropy", "nll", "l_pix", "l.r.",
     "g_", "step", "iter",
+    "acc", "top1", "f1", "auc", "map", "recall", "precision", "bleu", "rouge", "wer", "cer", "ppl",
+    "perplexity", "iou", "dice", "psnr", "ssim", "mae", "rmse",
 )  # fmt: skip
 """A line that is read has one of these words, in lower case. Searching them is faster than a
 regular expression."""
@@ -104,7 +108,7 @@ class _Line(NamedTuple):
     counts   the last step, epoch and batch in front of it, by their names
     redraws  the states of a progress bar in it
     is_code  whether it looks like source code
-    is_row   whether it has numbers of a row. Otherwise it has only a step.
+    is_row   whether it has numbers of a row. Otherwise it has only a step or metrics.
     """
 
     number: int
@@ -117,6 +121,16 @@ class _Line(NamedTuple):
     @property
     def has_loss(self) -> bool:
         return any(role(name) in LOSSES for name in self.cells)
+
+    def metrics_of(self, row: Row) -> dict[str, float]:
+        """The metrics in the line if they may belong to the row above it.
+
+        The line must not look like source code, nor count another step or epoch than the row.
+        """
+        counters = {STEP, EPOCH} & self.cells.keys() & row.cells.keys()
+        if self.is_code or any(self.cells[name] != row.cells[name] for name in counters):
+            return {}
+        return {name: value for name, value in self.cells.items() if _is_metric(name)}
 
     def row(self) -> Row:
         return row_of(self.number, self.counts | self.cells)
@@ -162,7 +176,24 @@ def pieces(path: Path, mapped: frozenset[str] = frozenset()) -> Iterator[Piece]:
 
     A last line without its newline is a row of kind "cut" unless its form shows that it is whole.
     """
-    yield from blocks_from_rows(_rows(path, mapped))
+    yield from blocks_from_rows(_with_metrics(_rows(path, mapped)))
+
+
+def _with_metrics(found: Iterable[_Line | Row | Note | Ended]) -> Iterator[Row | Note | Ended]:
+    """The pieces of a log, with the metrics in lines of their own added to the row above them."""
+    held: Row | None = None
+    for piece in found:
+        if isinstance(piece, _Line):
+            if held:
+                held = held._replace(cells={**piece.metrics_of(held), **held.cells})
+            continue
+        if held:
+            yield held
+        held = piece if isinstance(piece, Row) and piece.kind == "point" else None
+        if not held:
+            yield piece
+    if held:
+        yield held
 
 
 def _recognised(text: bytes, mapped: frozenset[str]) -> bool:
@@ -177,8 +208,10 @@ def _recognised(text: bytes, mapped: frozenset[str]) -> bool:
     )
 
 
-def _rows(path: Path, mapped: frozenset[str]) -> Iterator[Row | Note | Ended]:
-    """The rows of a log. Its first rows decide which lines are rows.
+def _rows(path: Path, mapped: frozenset[str]) -> Iterator[_Line | Row | Note | Ended]:
+    """The rows of a log, and its lines with only metrics.
+
+    The first rows decide which lines are rows:
 
     - Lines with parts of a loss are rows only if no line has a loss.
     - Source code and settings above the first loss are no rows.
@@ -213,6 +246,8 @@ def _rows(path: Path, mapped: frozenset[str]) -> Iterator[Row | Note | Ended]:
             continue
         if not line.is_row:
             step = {STEP: line.cells[step_name]} if step_name in line.cells else step
+            if any(map(_is_metric, line.cells)):
+                yield line
             continue
         line.counts.update(step)
         is_row = not with_loss or _is_row(line.cells) or mapped & line.cells.keys()
@@ -272,6 +307,11 @@ class _Kind(NamedTuple):
     is_evaluation: bool
     is_summary: bool
     counters: tuple[str, ...]
+
+
+@lru_cache(maxsize=CACHED_NAMES)
+def _is_metric(name: str) -> bool:
+    return direction_of(name) is not None
 
 
 @lru_cache(maxsize=CACHED_NAMES)
@@ -345,8 +385,8 @@ class _Parser:
             self.counts[EPOCH] = cells[EPOCH]
         kind = _kind(tuple(cells))
         if not (kind.is_row or kind.is_part or self.mapped & cells.keys()):
-            if STEP in cells:
-                yield _Line(number, cells, {}, [], False, is_row=False)
+            if STEP in cells or any(map(_is_metric, cells)):
+                yield _Line(number, cells, {}, [], bool(_CODE.match(line)), is_row=False)
             return
         if not whole and not self._is_whole(line, cells):
             yield Row(number, {}, "cut")
