@@ -66,7 +66,8 @@ def test_a_healthy_path_is_one_line_and_its_remarks(capsys: Printed) -> None:
         "  remark: lr starts at its peak: 0.02 at step 0; this is normal below a certain rate, "
         "because only larger rates need a warmup",
         "  remark: the loss is still falling at its end: by 1.5 in the first half of the log "
-        "and by 1.5 in the second; this is normal, and more steps would lower it further",
+        "and by 1.5 in the second; this is normal, and more steps would lower "
+        "the training loss further",
     ]
 
 

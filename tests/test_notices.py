@@ -124,6 +124,20 @@ def test_a_loss_that_is_still_falling_is_remarked(points: int, scale: float) -> 
     assert [number / scale for number in numbers(remark)] == pytest.approx([0.5, 0.5], abs=0.1)
 
 
+def test_more_steps_do_not_help_a_run_whose_validation_loss_has_risen() -> None:
+    """The training loss would fall further, but nobody wants that."""
+    val = [2.0 if row == 99 else 1.9 if row % 20 == 9 else None for row in range(100)]
+    assert said("still-falling", {"loss": list(line(100)), "val_loss": val}) == ""
+    assert said("still-falling", {"loss": list(line(100)), "val_loss": [1.9] * 100}) != ""
+
+
+def test_a_rate_is_not_called_normal_if_the_loss_never_fell() -> None:
+    """The fact alone is given."""
+    assert remarked(flat(100, 0), lr=[1e-7] * 100) == ("lr is constant: 1e-07 at all 100 points",)
+    falling = np.linspace(1e-7, 0, 100)
+    assert remarked(flat(100, 0), lr=falling) == ("lr starts at its peak: 1e-07 at step 0",)
+
+
 def flat(points: int, seed: int) -> np.ndarray:
     """A loss that does not change."""
     return 2 + 0.1 * noise(points, seed)
@@ -367,6 +381,14 @@ def at(places: dict[int, float], points: int) -> list[float | None]:
 VAL = {10: 2.0, 20: 1.0, 30: 0.52, 40: 0.50, 50: 0.51, 60: 0.49, 70: 0.55, 80: 0.61, 90: 0.70}
 
 
+def test_evaluations_that_were_rounded_may_be_equal() -> None:
+    """Then the answer does not speak of noise."""
+    val = [3.0, 2.0, 1.5, 1.2] + [1.1] * 10
+    assert said("checkpoint", {"val_loss": val}).endswith(
+        "lowest at step 4: 1.1; 10 of 14 evaluations, between step 4 and step 13, are as low"
+    )
+
+
 def test_the_checkpoint_to_keep_has_the_lowest_validation_loss() -> None:
     """The answer counts the evaluations that are as good within their noise."""
     answer = said("checkpoint", {"val_loss": at(VAL, 100)})
@@ -530,12 +552,25 @@ def test_a_loss_that_falls_at_the_end_of_each_epoch() -> None:
     assert numbers(answer)[:2] == [pytest.approx(0.3, abs=0.03), 40]
 
 
+def test_three_epochs_are_enough_for_steps() -> None:
+    """Two of their ends lie within the log. The loss is logged every ten steps, and the ends of
+    epochs lie between its points."""
+    stairs = 2.0 - 0.4 * (np.arange(108) // 36) + 0.02 * noise(108)
+    steps = sorted([*range(10, 1081, 10), 365, 725, 1085])
+    losses = iter(stairs)
+    loss = [None if step % 10 else float(next(losses)) for step in steps]
+    val = [1.0 if step % 10 else None for step in steps]
+    answer = said("step-at-epoch", {"loss": loss, "val_loss": val}, steps=steps)
+    assert numbers(answer)[:2] == [pytest.approx(0.4, abs=0.03), 360]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_loss_that_falls_evenly_has_no_steps(seed: int) -> None:
     """A loss whose steps are elsewhere than at the evaluations gets no answer either."""
     val = [1.0 if row % 40 == 39 else None for row in range(200)]
     elsewhere = 2.0 - 0.3 * ((np.arange(200) + 20) // 40) + 0.02 * noise(200, seed)
-    for loss in (resting(200, seed), line(200, seed), elsewhere):
+    convex = np.exp(-np.arange(200) / 40)
+    for loss in (resting(200, seed), line(200, seed), elsewhere, convex):
         assert said("step-at-epoch", {"loss": list(loss), "val_loss": val}) == ""
 
 

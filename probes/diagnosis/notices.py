@@ -74,13 +74,14 @@ validation loss."""
 MAX_DEVIATION_FROM_INTEGER, MIN_RANGE_OF_VAL = 0.03, 1.5
 """Any other whole number must be met within this share, and the highest validation loss must be at
 least this many times the lowest, so that the ratio stayed constant while both fell."""
-MIN_EPOCHS = 3
-"""Minimum number of intervals between evaluations for comparing their ends."""
+MIN_EPOCH_ENDS = 2
+"""Minimum number of evaluations with training loss before and after them, for finding steps. Three
+epochs have two."""
 MIN_POINTS_PER_EPOCH = 8
 """Minimum number of points of training loss in such an interval."""
 MIN_STEP_SIGMAS = 3.0
-"""The median fall at the end of an epoch exceeds the usual fall over as many points by this many
-standard deviations of that fall."""
+"""The median fall at the end of an epoch exceeds the falls over as many points on both of its sides
+by this many standard deviations of such a fall."""
 MIN_STEP_SHARE = 0.02
 """The median fall at the end of an epoch is at least this share of the level of the loss."""
 LARGE_GRAD_NORM = 10.0
@@ -113,6 +114,9 @@ LINE_RATIO = (0.3, 1.2)
 """Range of (fall in the second half of a log) / (fall in the first half) for a loss that falls
 along a line. This ratio is 1 for an exact line, a little more with noise, and below a third for a
 curve that levels off. The range was chosen on the cases of `testing.faults`."""
+MAX_FINAL_VAL_OF_FALL = 1.03
+"""More steps are not said to help if validation loss ends above this many times its lowest. A loss
+within 3 % of its minimum counts as equal to it, as for overfitting."""
 MIN_RISE_ERRORS = 6.0
 """A rise of the loss, or a small fall, is remarked on only if it exceeds this many standard
 errors."""
@@ -188,12 +192,13 @@ def _checkpoint(evidence: Evidence) -> str | None:
     noise = _noise_of_difference(scaled, lowest)
     as_good = np.flatnonzero(scaled.values <= scaled.values[lowest] + noise)
     usual = f"{100 * np.expm1(noise):.2g} %" if positive else f"{noise:.2g}"
+    differ = f"differ from it by no more than their noise, {usual}" if noise else "are as low"
     if len(as_good) == len(values):
         parts.append(f"no evaluation differs from it by more than their noise, {usual}")
     elif len(as_good) > 1:
         parts.append(
             f"{len(as_good)} of {len(values)} evaluations, between step {steps[as_good[0]]} and "
-            f"step {steps[as_good[-1]]}, differ from it by no more than their noise, {usual}"
+            f"step {steps[as_good[-1]]}, {differ}"
         )
     named: set[int] = set()
     for name, metric, at in metrics:
@@ -372,44 +377,53 @@ def _times_val(evidence: Evidence) -> str | None:
     return (
         f"training loss is about {times} times validation loss at all {len(val)} evaluations; a "
         f"loss that is summed over {times} accumulated batches, devices or terms looks like this, "
-        f"and if yours is, divide it by {times} before you compare the two"
+        f"as does one with a penalty that only training has; divide a sum by {times} before you "
+        "compare the two"
     )
 
 
 def _step_at_epochs(evidence: Evidence) -> str | None:
     """Say that training loss falls in steps at the ends of epochs."""
     loss, val = evidence.curve_or_empty("loss"), evidence.curve_or_empty("val_loss")
-    if not loss.has_segments or len(val) <= MIN_EPOCHS:
+    if not loss.has_segments or len(val) < MIN_CHECKPOINTS:
         return None
-    distance = np.diff(val.steps)
     ends = np.searchsorted(loss.steps, val.steps, side="right")
+    ends = ends[(ends > 0) & (ends < len(loss))]
+    if len(ends) < MIN_EPOCH_ENDS:
+        return None
+    distance = np.diff(loss.steps[ends])
     points = int(np.diff(ends).min())
-    if np.ptp(distance) > 1 or points < MIN_POINTS_PER_EPOCH:
+    # Where the loss is logged every few steps, an end lies between two of its points.
+    if np.ptp(distance) > loss.steps[1] - loss.steps[0] or points < MIN_POINTS_PER_EPOCH:
         return None
     width = points // 4
     means = sliding_window_view(loss.values, width).mean(axis=1)
     falls = means[:-width] - means[width:]  # from the `width` points before a point to those after
-    at_ends = ends[(ends >= width) & (ends <= len(loss) - width)] - width
+    at_ends = ends - width
+    # A convex curve falls more before an end than after it, so the fall at an end is compared with
+    # the falls on both of its sides.
+    left, right = at_ends - 2 * width, at_ends + 2 * width
+    whole = (left >= 0) & (right < len(falls))
+    if whole.sum() < MIN_EPOCH_ENDS:
+        return None
+    at_ends, sides = at_ends[whole], np.maximum(falls[left[whole]], falls[right[whole]])
     inside = np.ones(len(falls), dtype=bool)
     for at in at_ends:
         inside[max(0, at - width) : at + width + 1] = False
     inside[: at_ends[0]] = False  # before the first end the loss falls for other reasons
-    if len(at_ends) < MIN_EPOCHS or not inside.any():
-        return None
-    usual = float(median(falls[inside]))
-    sigma = MAD_TO_SIGMA * float(median(np.abs(falls[inside] - usual)))
-    size = float(median(falls[at_ends]))
-    level = float(median(loss.values))
+    sigma = MAD_TO_SIGMA * float(median(np.abs(falls[inside] - median(falls[inside]))))
+    steps, excess = falls[at_ends], falls[at_ends] - sides
+    size = float(median(steps))
     if (
-        size - usual < MIN_STEP_SIGMAS * sigma
-        or falls[at_ends].min() <= usual
-        or size < MIN_STEP_SHARE * level
+        excess.min() <= 0
+        or median(excess) < MIN_STEP_SIGMAS * sigma
+        or size < MIN_STEP_SHARE * float(median(loss.values))
     ):
         return None
     return (
-        f"training loss falls in steps of about {size:.2g} at the evaluations, every {distance[0]} "
-        "steps; if an epoch ends there, this is normal for repeated data, because the model "
-        "remembers rows that it has seen before"
+        f"training loss falls in steps of about {size:.2g} at the evaluations, about every "
+        f"{median(np.diff(val.steps)):.0f} steps; if an epoch ends there, this is normal for "
+        "repeated data, because the model remembers rows that it has seen before"
     )
 
 
@@ -469,10 +483,12 @@ def _constant_rate(evidence: Evidence) -> str | None:
         or evidence.facts.get("schedule") == "constant"
     ):
         return None
+    fact = f"lr is constant: {rate.values[0]:.4g} at all {len(rate)} points"
+    if not evidence.curve_or_empty(evidence.loss_signal).fell:
+        return fact
     return (
-        f"lr is constant: {rate.values[0]:.4g} at all {len(rate)} points; this is normal, because "
-        "Adam and SGD learn at one rate as well; a rate that falls towards the end often lowers "
-        "the loss further"
+        f"{fact}; this is normal, because Adam and SGD learn at one rate as well; a rate that "
+        "falls towards the end often lowers the loss further"
     )
 
 
@@ -483,10 +499,10 @@ def _rate_starts_at_peak(evidence: Evidence) -> str | None:
         return None
     if rate.values[0] < rate.values.max():
         return None
-    return (
-        f"lr starts at its peak: {rate.values[0]:.4g} at step {rate.steps[0]}; this is normal "
-        "below a certain rate, because only larger rates need a warmup"
-    )
+    fact = f"lr starts at its peak: {rate.values[0]:.4g} at step {rate.steps[0]}"
+    if not evidence.curve_or_empty(evidence.loss_signal).fell:
+        return fact
+    return f"{fact}; this is normal below a certain rate, because only larger rates need a warmup"
 
 
 def _cut_schedule(evidence: Evidence) -> str | None:
@@ -513,10 +529,14 @@ def _still_falling(evidence: Evidence) -> str | None:
     loss = evidence.curve_or_empty(evidence.loss_signal)
     if not loss.has_segments or _largest_rise(loss).is_clear or not _falls_along_a_line(loss):
         return None
+    val = evidence.curve_or_empty("val_loss")
+    if len(val) >= MIN_CHECKPOINTS and val.values[-1] > MAX_FINAL_VAL_OF_FALL * val.values.min():
+        return None
     (first, _), (second, _) = _falls_of_halves(loss)
     return (
         f"the loss is still falling at its end: by {first:.4g} in the first half of the log and by "
-        f"{second:.4g} in the second; this is normal, and more steps would lower it further"
+        f"{second:.4g} in the second; this is normal, and more steps would lower the training loss "
+        "further"
     )
 
 
@@ -676,7 +696,7 @@ NOTICES: tuple[Notice, ...] = (
     Notice(
         name="step-at-epoch",
         question="Why does training loss fall in steps?",
-        arises="it falls faster at evaluations at a constant distance than anywhere between them",
+        arises="it falls more at the evaluations, which have a constant distance, than beside them",
         answer=_step_at_epochs,
         source="huggingface/transformers #18730, hiyouga/LlamaFactory #7485",
     ),
@@ -721,7 +741,10 @@ NOTICES: tuple[Notice, ...] = (
     Notice(
         name="still-falling",
         question="Would more steps help?",
-        arises="the loss falls about as fast in the second half of the log as in the first",
+        arises=(
+            "the loss falls about as fast in the second half of the log as in the first, and "
+            "validation loss ends within 3 % of its lowest"
+        ),
         answer=_still_falling,
     ),
     Notice(
