@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from probes.compare import regressed
     from probes.diagnosis.diagnose import Diagnosis, diagnose
     from probes.plugin.experiments import Experiment
-    from probes.readers import read
+    from probes.readers import read, read_all
     from probes.record import Record, RecordError
     from probes.recording.inspector import HookHandle, Inspector
     from probes.recording.protocols import Specimen
@@ -32,6 +32,7 @@ __all__ = [
     "Recorder",
     "diagnose",
     "read",
+    "read_all",
     "regressed",
     "render",
     "watch",
@@ -47,6 +48,7 @@ _MODULES = {
     "Recorder": "probes.recording.recorder",
     "diagnose": "probes.diagnosis.diagnose",
     "read": "probes.readers",
+    "read_all": "probes.readers",
     "regressed": "probes.compare",
     "render": "probes.report.html",
 }

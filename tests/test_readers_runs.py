@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from probes import RecordError, read
-from probes.readers import read_all, runs, runs_in
+from probes import RecordError, read, read_all
+from probes.readers import runs, runs_in
 from probes.readers.runs import split_run
 from testing.logs import csv_of, lines_of, points, reader_of, written
 
