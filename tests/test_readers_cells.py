@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from probes import read
-from probes.readers.cells import numbers_in, packed, whole_numbers_in
+from probes.readers.cells import numbers_in, packed, whole_number, whole_numbers_in
 from probes.record import RecordError
 from testing.logs import csv_of, lines_of, points, written
 
@@ -127,3 +127,10 @@ def test_numbers_of_one_type_are_packed_and_keep_their_type(cells: list[Any], pa
     assert [(type(cell), repr(cell)) for cell in kept] == [
         (type(cell), repr(cell)) for cell in cells
     ]
+
+
+def test_a_whole_number_just_outside_64_bits_is_refused() -> None:
+    """Its nearest float is the smallest number of 64 bits."""
+    assert whole_number(-(2**63)) == -(2**63)
+    with pytest.raises(ValueError, match="at most 64 bits"):
+        whole_number(-(2**63) - 1)

@@ -67,9 +67,11 @@ def whole_number(cell: Cell) -> int | None:
     value = number(cell)
     if value is None:
         return None
-    if not isfinite(value) or value != int(value) or not -(2**63) <= value < 2**63:
+    # An int is compared itself, because its nearest float may be -2**63 although it is smaller.
+    exact = cell if isinstance(cell, int) else value
+    if not isfinite(value) or value != int(value) or not -(2**63) <= exact < 2**63:
         raise ValueError("it must be a whole number of at most 64 bits")
-    return cell if isinstance(cell, int) else int(value)
+    return int(exact)
 
 
 def sum_of(cells: Iterable[Cell]) -> Cell:
