@@ -31,7 +31,7 @@ class LogWatcher:
     metrics   column -> "up" or "down", for columns that are metrics
     commands  pairs of a verdict and a command that runs when a run gets this verdict
     runs      the runs of the log as they were judged last; one UnreadRun if it cannot be read
-    ended     whether every run has reached its planned end, as far as the log tells
+    ended     whether every run has ended, as far as the log tells
 
     A run that has not ended is judged by `diagnose(record, ended=False)`, without the detectors
     that judge the end of a run.
@@ -142,8 +142,9 @@ class LogWatcher:
 
 
 def has_ended(record: Record) -> bool:
-    """Whether the log of a run states the planned number of steps and the run has reached it."""
-    return record.complete and "total_steps" in record.facts
+    """Whether a run has reached the planned number of steps that its log states, or its log says
+    that it died."""
+    return "ended" in record.facts or (record.complete and "total_steps" in record.facts)
 
 
 def follow(
