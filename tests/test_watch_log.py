@@ -120,6 +120,18 @@ def test_detectors_that_judge_an_end_wait_for_it(log: Path) -> None:
     assert judged_by(watcher) - before >= {"divergence", "at-ln-k"}
 
 
+def test_a_log_that_says_that_the_run_died_has_ended(log: Path) -> None:
+    """Although the run has not reached a planned end."""
+    log.write_text("".join(f"step {i}: loss {loss:.4f}\n" for i, loss in enumerate(curve(40))))
+    watcher = LogWatcher(log)
+    list(watcher.look())
+    assert not watcher.ended
+    with log.open("a") as file:
+        file.write("torch.cuda.OutOfMemoryError: CUDA out of memory.\n")
+    list(watcher.look())
+    assert watcher.ended
+
+
 def test_each_run_of_a_log_has_its_own_line(log: Path) -> None:
     """Only the run that changed is said again."""
     table = {"Step": range(62), "a - loss": curve(62)}
