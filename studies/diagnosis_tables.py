@@ -46,6 +46,7 @@ def _cause_row(cause: Cause) -> tuple[str, ...]:
         f"`{symptom.name}`" + (f" ({10**least:g})" if least else "")
         for symptom, least in cause.needs.items()
     ]
+    needs[0] = " or ".join([needs[0], *(f"`{symptom.name}`" for symptom in cause.instead)])
     others = [f"`{name}`" for name in cause.may_also_be]
     remedy = cause.remedy.format(onset="N")
     return f"`{cause.name}`", cause.meaning, ", ".join(needs), ", ".join(others), remedy

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from probes.diagnosis.detectors.overfitting import DETECTOR_FOR_FEW_EVALUATIONS as DETECTOR
+from probes.diagnosis.detectors.overfitting import DETECTOR_OF_END as DETECTOR
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from testing.log_files import record_of
 from testing.small_net import (

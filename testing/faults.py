@@ -74,6 +74,20 @@ def regression(
     return train(net, data, Loop(lr, seed=seed, **loop))
 
 
+def not_updated() -> list[Row]:
+    """No parameter gets a gradient, and every loss is that of all rows."""
+    data, net = curve(0, rows=200), Net((4, 32, 1), "squares", 0)
+    net.frozen = tuple(range(len(net.params)))
+    return train(net, data, Loop(constant(0.05), batch=0))
+
+
+def lost_from_the_first() -> list[Row]:
+    """Half precision skips all thirty updates, because no gradient is finite at any scale."""
+    data, net = curve(0), Net((4, 32, 1), "squares", 0)
+    net.frozen = tuple(range(len(net.params)))
+    return [row | {"grad_norm": nan} for row in train(net, data, Loop(constant(0.05), 30))]
+
+
 # Faults in the data
 
 
@@ -284,7 +298,7 @@ CASES: Mapping[str, Case] = {
         "lr-too-high, from the start", lambda: classes(constant(1.0), optimizer=Adam)
     ),
     "peak-too-high": Case(
-        "lr-too-high, under a schedule", lambda: classes(cosine(0.6, warmup=400), optimizer=Adam)
+        "lr-too-high, in part for good", lambda: classes(cosine(0.6, warmup=400), optimizer=Adam)
     ),
     "peak-too-high-plain": Case(
         "lr-too-high, under a schedule", lambda: classes(cosine(4.0, warmup=600))
@@ -297,6 +311,7 @@ CASES: Mapping[str, Case] = {
     ),
     "overflow": Case("non-finite", lambda: regression(lambda step: 0.02 if step < 400 else 3.0)),
     "overflow-at-once": Case("non-finite", lambda: regression(constant(0.5))),
+    "lost-from-the-first": Case("non-finite, from the first step", lost_from_the_first),
     "overflow-filtered": Case("non-finite, filtered from the loss", filtered),
     "overfit": Case("overfit", lambda: by_heart(blobs(1, rows=64))),
     "overfit-few": Case("overfit", lambda: by_heart(blobs(1, rows=64), eval_every=100)),
@@ -351,12 +366,13 @@ CASES: Mapping[str, Case] = {
     "slow": Case("lr-too-low", lambda: classes(constant(1e-3))),
     "slow-regression": Case("lr-too-low", lambda: regression(constant(1e-4), seed=7)),
     "zero-rate": Case("lr-zero", lambda: regression(constant(0.0))),
+    "not-updated": Case("not updated", not_updated),
     "ended-early": Case("schedule-ended-early", lambda: classes(cosine(0.05, steps=300))),
     "never-stepped": Case(
         "schedule-never-stepped", lambda: classes(constant(0.05), optimizer=momentum)
     ),
     "far-start": Case("bad-init", far_start),
-    "eight-points": Case("too short", lambda: classes(constant(0.1), steps=8, eval_every=4)),
+    "three-points": Case("too short", lambda: classes(constant(0.1), steps=3, eval_every=4)),
     "bandit": Case("reinforcement learning", reinforced),
     "gpt-leak": Case("mask-leak", lambda: minigpt_log("gpt-leak")),
     "gpt-hundredfold": Case("bad-init", lambda: minigpt_log("gpt-hundredfold")),

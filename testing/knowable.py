@@ -148,6 +148,19 @@ ROWS: tuple[Row, ...] = (
               why="The loss rises and falls with the learning rate, loses over a quarter of what "
                   "was learned, and ends no better than before. A deliberate restart ends lower."),
     )),
+    Row("lr-too-high, in part for good",
+        "the loss rises while the learning rate is high, and comes down with it only in part", (
+        cannot("loss ends above its lowest",
+               "The loss ends a quarter above its lowest level. Harder data do that as well."),
+        named("diverged", "lr-too-high", "vanishing-gradients", needs=VAL,
+              why="Validation loss ends a fifth above its lowest, and the training loss has risen "
+                  "since then as well. No memorisation does that."),
+        named("diverged", "lr-too-high", needs=f"{VAL} {NORM}",
+              why="The norm is not 0, so gradients still arrive."),
+        named("lr-too-high", needs=LR,
+              why="The loss rises with the learning rate, loses over a quarter of what was "
+                  "learned, and ends no better than before."),
+    )),
     Row("lr-too-high, constant", "the loss falls, but not as far as at a lower learning rate", (
         not_judged("no lower rate to compare with",
                    "The loss of a harder task rests at the same level and is as noisy."),
@@ -157,6 +170,13 @@ ROWS: tuple[Row, ...] = (
               why="One such loss is enough, since arithmetic never makes the weights finite again. "
                   "A gradient norm that is infinite now and then, while the loss is finite, is "
                   "healthy: half precision searching for its scale."),
+    )),
+    Row("non-finite, from the first step", "no gradient is finite, so no update is made", (
+        cannot(NO_FALL, "Any other loss that never falls looks the same.",
+               like="plateau, elsewhere"),
+        named("non-finite", needs=NORM,
+              why="No norm of the whole log is finite, and the loss stands still. A search for the "
+                  "loss scale ends."),
     )),
     Row("non-finite, filtered from the loss", "the trainer writes 0 where the loss was NaN", (
         named("loss-zero", "non-finite",
@@ -289,9 +309,18 @@ ROWS: tuple[Row, ...] = (
     Row("lr-zero", "the learning rate is 0 throughout", (
         cannot(NO_FALL, "Any other loss that never falls looks the same.",
                like="plateau, elsewhere"),
+        named("plateau", "lr-zero", needs=VAL,
+              why="Validation loss is the same at every evaluation to the last digit, so no weight "
+                  "changes."),
         named("lr-zero", needs=LR,
               why="Every rate is 0 and the loss never falls. If it does fall, the log rounds its "
                   "rates."),
+    )),
+    Row("not updated", "no weight changes, and every loss is that of all rows", (
+        named("plateau", "lr-zero",
+              why="The loss is the same at every point to the last digit. Batches differ, so the "
+                  "loss of a model that is trained varies even after it has converged."),
+        named("plateau", needs=LR, why="The learning rate is not 0."),
     )),
     Row("schedule-ended-early", "the learning rate is 0 long before the run ends", (
         not_judged("schedule: no lr", "The loss is flat from there on, as after convergence."),
@@ -342,10 +371,12 @@ ROWS: tuple[Row, ...] = (
                "The loss ends lower by fewer than three standard errors, which also happens when "
                "everything was learned before the log begins.", like="learned before"),
     )),
-    Row("too short", "the log has fewer than twenty points of loss", (
+    Row("too short", "the log has three points of loss", (
         cannot("too few points of loss",
-               "A trend cannot be told from noise. NaN, exact zeros and a rate of 0 still can, "
-               "with the signals that they need."),
+               "Three values in random order fall from point to point once in six times. Five do "
+               "so once in 120 times, so five are enough; so are three of training and three of "
+               "validation that fall together. NaN, exact zeros and a rate of 0 can be told from "
+               "three points, with the signals that they need."),
     )),
     Row("reinforcement learning", "the loss is that of a policy", (
         cannot("reinforcement learning",

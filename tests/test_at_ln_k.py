@@ -160,9 +160,34 @@ def test_nonfinite_values_are_ignored() -> None:
 def test_it_cannot_judge_a_few_points() -> None:
     """A loss that is flat at first may still fall."""
     assert (
-        why_not(DETECTOR, hand_made({"loss": [log(2)] * 19}))
-        == "19 finite points of loss; 20 are needed"
+        why_not(DETECTOR, hand_made({"loss": [log(2)] * 4}))
+        == "4 finite points of loss; 20 are needed"
     )
+
+
+def test_a_few_points_must_all_lie_at_ln_k() -> None:
+    """Seven epochs of a validation loss at ln 2, in four digits. A point that is further away, and
+    a training loss that has left the level, show that something was learned."""
+    val = [0.6934, 0.6932, 0.6931, 0.6932, 0.6931, 0.6932, 0.6931]
+    train = [0.7102, 0.6948, 0.6936, 0.6934, 0.6933, 0.6934, 0.6933]
+    assert [f.site for f in found(DETECTOR, hand_made({"loss": train, "val_loss": val}))] == [
+        "val_loss"
+    ]
+    for rows in (
+        {"loss": train, "val_loss": [*val[:-1], 0.68]},
+        {"loss": [0.7 - i / 20 for i in range(7)], "val_loss": val},
+    ):
+        assert why_not(DETECTOR, hand_made(rows)) == "7 finite points of loss; 20 are needed"
+
+
+def test_the_logarithm_of_a_well_known_vocabulary_is_recognised() -> None:
+    """10.8259 is ln 50304. A loss that is 0.002 away from it, or that falls, is not at it."""
+    level = [10.8259, 10.8257, 10.8261, 10.8258, 10.8259, 10.8260]
+    assert [f.observed for f in found(DETECTOR, hand_made({"loss": level}))] == [
+        pytest.approx(10.8259, abs=1e-4)
+    ]
+    for other in ([v + 0.002 for v in level], [*level[:-1], 10.7]):
+        assert why_not(DETECTOR, hand_made({"loss": other})).endswith("20 are needed")
 
 
 @pytest.mark.parametrize("batch", [8, 32, 256])

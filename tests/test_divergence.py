@@ -14,11 +14,14 @@ from probes.diagnosis.detectors.divergence import (
     ENDS_ABOVE_START,
     ENDS_HIGH,
     EXPLOSION,
+    FAR_ABOVE_LOWEST,
+    FAR_ABOVE_START,
     THROWN_AT_START,
 )
 from probes.record import Record, Table
 from testing.faults import rows_of
 from tests.judging import found, why_not
+from tests.records import hand_made
 
 N = 400
 T = np.arange(N) / N
@@ -155,11 +158,9 @@ def test_it_stays_quiet_on_a_spike_at_the_very_end(seed: int) -> None:
 
 
 ONE_LIMIT_MISSED = {
-    "on its way down": np.interp(T, [0, 0.5, 1], [2, 10, 6]) + 0.1 * noise(),
-    "far below its highest": np.interp(T, [0, 0.3, 0.5, 0.52, 1], [2, 2.5, 40, 4.2, 4.4])
-    + 0.1 * noise(),
+    "on its way down": np.interp(T, [0, 0.4, 0.7, 1], [2, 10, 2.6, 2.2]) + 0.1 * noise(),
     "creeping up": learned() + 0.6 * np.maximum(0, T - 0.5) + 0.02 * noise(),
-    "doubled within its noise": np.interp(T, [0, 0.3, 1], [1, 2, 2]) * np.exp(0.6 * noise(seed=3)),
+    "doubled within its noise": np.interp(T, [0, 0.3, 1], [1, 2, 2]) * np.exp(1.5 * noise(seed=3)),
 }
 
 
@@ -174,6 +175,44 @@ def test_nonfinite_points_are_ignored() -> None:
     assert sources(np.r_[LOST, np.full(20, np.nan)]) == [BACK_AT_START]
 
 
-def test_it_cannot_judge_fewer_than_twenty_points() -> None:
-    """Fewer points cannot be cut into four segments of five."""
-    assert why_not(DETECTOR, record_of(np.ones(19))) == "19 finite points of loss; 20 are needed"
+def test_it_cannot_judge_fewer_than_three_points() -> None:
+    """Two of them are the end."""
+    assert why_not(DETECTOR, record_of(np.ones(2))) == "2 finite points of loss; 3 are needed"
+
+
+@pytest.mark.parametrize(("times", "expected"), [(9.0, []), (11.0, [FAR_ABOVE_START])])
+def test_a_loss_of_five_points_must_rise_to_ten_times_its_first(
+    times: float, expected: list[str]
+) -> None:
+    """Its noise is not known."""
+    losses = np.array([2.0, 2.1, 1.9, 2.0 * times, 2.0 * times])
+    assert sources(losses)[:1] == expected
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([3.6, 9.1, 9.4, 9.2, 9.3, 9.4, 9.2, 9.4], ["far above its first value"]),
+        ([9.0, 3.0, 0.6, 0.5, 2.0, 2.2, 2.1, 2.3, 2.2, 2.1], ["far above its lowest"]),
+        ([9.0, 3.0, 1.9, 1.7, 2.0, 2.2, 2.1, 2.3], []),
+        ([3.0, 2.5, 2.2, 2.0, 1.9, 1.8, 1.75, 1.7], []),
+    ],
+    ids=["above its start", "above its lowest", "a little above", "falls"],
+)
+def test_a_short_loss_is_judged_on_a_ratio_scale(losses: list[float], expected: list[str]) -> None:
+    """Eight or ten points: it ends half above its first value, or at twice its lowest."""
+    wanted = {
+        "far above its first value": FAR_ABOVE_START,
+        "far above its lowest": FAR_ABOVE_LOWEST,
+    }
+    assert sources(np.array(losses))[:1] == [wanted[name] for name in expected]
+
+
+def test_a_validation_loss_that_ends_well_clears_a_training_loss_that_ends_high() -> None:
+    """Batches that become harder raise the training loss alone."""
+    rising = np.interp(T, [0, 0.5, 0.52, 1], [4, 1, 3, 3]) * np.exp(0.05 * noise())
+    record = record_of(rising)
+    assert found(DETECTOR, record) != []
+    good = [None] * len(rising)
+    good[9::10] = np.linspace(3, 1, len(rising) // 10).tolist()
+    assert found(DETECTOR, hand_made({"loss": rising.tolist(), "val_loss": good})) == []

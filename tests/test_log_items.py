@@ -15,6 +15,7 @@ from tests.conftest import Project
 from tests.outputs import SHORT, SICK
 from tests.records import changed, sound, thorough
 
+TOO_FEW = "20 are needed, or five that fall one after the other: log more often"
 LOSSES = sound()["loss"]
 NAMELESS = changed(grad_norm=[30.0] + [1.0] * 39)
 TWICE_SICK = changed(loss=[200.0, *LOSSES[1:]], lr=[0.0] * 40)
@@ -399,7 +400,7 @@ def test_a_log_that_fails_says_how_its_steps_were_corrected_and_why_the_run_ende
     logs: Project,
 ) -> None:
     """A reader who doubts a verdict checks this first."""
-    written(logs, "log.csv", csv_of(step=[*range(5), *range(3, 38)], loss=[4.0] * 40))
+    written(logs, "log.csv", csv_of(step=[*range(5), *range(3, 38)], loss=[4.0, 4.1] * 20))
     kept(logs, replace(SICK, stopped=Stop(39, 100, "bad-init"), complete=False), "ended")
     result = logs.run("--diagnose", "log.csv", "out/ended.jsonl", "--diagnose-strict")
     result.stdout.fnmatch_lines(
@@ -438,7 +439,7 @@ def test_junit_has_the_verdict_with_its_evidence(logs: Project, workers: tuple[s
         "out.healthy.jsonl": {"verdict": "healthy"},
         "out.short.jsonl": {
             "verdict": "undetermined",
-            "evidence": "cannot judge: 2 points of loss; 20 are needed",
+            "evidence": f"cannot judge: 2 points of loss; {TOO_FEW}",
         },
         "out.sick.jsonl": {
             "verdict": "unhealthy",

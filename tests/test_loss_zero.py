@@ -93,16 +93,40 @@ def test_it_stays_quiet_on_a_loss_that_falls_by_a_decade_each_point():
 
 @pytest.mark.parametrize(
     ("norm", "expected"),
-    [(0.0, [(55, 50)]), (1e-6, []), (nan, [(55, 50)])],
-    ids=["none", "small", "lost"],
+    [
+        ([0.0] * 30, [(55, 50)]),
+        ([1e-6, 2e-6] * 15, []),
+        ([1.0] * 30, [(55, 50)]),
+        ([nan] * 30, [(55, 50)]),
+    ],
+    ids=["none", "small", "the same at every step", "lost"],
 )
 def test_it_stays_quiet_while_a_small_gradient_arrives(norm, expected):
     """A gradient shows that something is still learned, by a policy or with a loss that is
-    rounded."""
+    rounded. A norm that never changes was not measured."""
     assert (
-        steps_and_onsets(*halving_loss(50), *[0.0] * 30, grad_norm=[*[1.0] * 50, *[norm] * 30])
-        == expected
+        steps_and_onsets(*halving_loss(50), *[0.0] * 30, grad_norm=[*[1.0] * 50, *norm]) == expected
     )
+
+
+@pytest.mark.parametrize(
+    ("loss", "val_loss", "found_at"),
+    [
+        ([1.286, 0.3483, 0.0, 0.0, 0.0], [0.0] * 5, [(4, 2)]),
+        (
+            [0.52, 0.35, 0.31, 0.25, 0.23, 0.0, 0.0, 0.0],
+            [0.4, 0.3, 0.25, 0.2, 0.2, 0.0, 0.0, 0.0],
+            [(7, 5)],
+        ),
+        ([0.5, 0.06, 0.007, 0.0, 0.0, 0.0], [0.4, 0.05, 0.006, 0.0, 0.0, 0.0], []),
+        ([1.286, 0.3483, 0.0, 0.0, 0.0], [0.5, 0.4, 0.3, 0.2, 0.1], []),
+    ],
+    ids=["at once", "few digits", "through small values", "validation is not 0"],
+)
+def test_three_zeros_of_both_losses_are_enough(loss, val_loss, found_at):
+    """A loss that is 0 on held-out rows as well does not count its targets."""
+    record = hand_made({"loss": loss, "val_loss": val_loss})
+    assert [(f.step, f.onset) for f in found(loss_zero.DETECTOR, record)] == found_at
 
 
 def test_it_judges_the_loss_of_the_split_where_there_is_no_other():

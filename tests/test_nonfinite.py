@@ -122,8 +122,8 @@ ZERO = [*LEARNING[:50], *[0.0] * 70]
 @pytest.mark.parametrize(
     ("norm", "expected"),
     [
-        (norms(*range(50, 120), value=nan), [("grad_norm", 55, 50)]),
-        (norms(*range(48, 120), value=nan), [("grad_norm", 55, 48)]),
+        (norms(*range(50, 120), value=nan), [("grad_norm", 52, 50)]),
+        (norms(*range(48, 120), value=nan), [("grad_norm", 52, 48)]),
         ([*[1.0] * 50, *[0.0] * 30, *[nan] * 40], [("grad_norm", 80, None)]),
         ([*[1.0] * 50, nan, *[0.0] * 69], []),
         ([nan, *[None] * 119], []),
@@ -131,8 +131,7 @@ ZERO = [*LEARNING[:50], *[0.0] * 70]
     ids=["from there on", "from before", "later", "and finite again", "long ago"],
 )
 def test_a_lost_gradient_beside_a_loss_of_zero(norm, expected):
-    """Some trainers write 0 where the loss was NaN. The finding comes once the loss was 0 for a
-    tenth of the log."""
+    """Some trainers write 0 where the loss was NaN. Three such points in a row are a proof."""
     assert sites_steps_and_onsets(logged(ZERO, norm)) == expected
 
 

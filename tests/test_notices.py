@@ -178,27 +178,6 @@ def test_a_short_or_a_small_rise_is_not_remarked() -> None:
     assert [remarked(loss) for loss in (spike, small)] == [(), ()]
 
 
-@pytest.mark.parametrize("since", [0.6, 0.85])
-@pytest.mark.parametrize("points", [40, 100, 1000])
-def test_a_loss_that_ends_far_above_its_lowest_is_remarked(points: int, since: float) -> None:
-    """However late it rose: a verdict waits until the rise has lasted. A rise within the noise is
-    not remarked."""
-    (remark,) = remarked(resting(points) + (time(points) > since))
-    assert remark.startswith("the loss ends far above its lowest: from ")
-    assert numbers(remark)[-1] == pytest.approx(2.0, abs=0.2)
-    assert remarked(resting(points) + 0.1 * (time(points) > since)) == ()
-
-
-def test_a_loss_that_climbs_to_its_end_is_remarked() -> None:
-    """The climb must be at least half of the lowest level, even if that is only a twentieth of what
-    was learned. If the loss comes back from there, the climb is not remarked."""
-    climbs = 10 * np.exp(-20 * time(400)) + resting(400) + np.clip(time(400) - 0.4, 0, None)
-    (remark,) = remarked(climbs)
-    assert remark.startswith("the loss ends far above its lowest: ")
-    comes_back = 10 * np.exp(-20 * time(400)) + hill(400) / 2 + 0.5
-    assert remarked(comes_back) == ()
-
-
 def test_smoothed_noise_is_rarely_remarked() -> None:
     """Smoothed noise drifts for longer than its points suggest. At most ten of a hundred flat
     curves get a remark."""
@@ -207,65 +186,6 @@ def test_smoothed_noise_is_rarely_remarked() -> None:
         for seed in range(100)
     ]
     assert sum(bool(remarked(loss)) for loss in smooth) <= 10
-
-
-def test_a_validation_loss_that_rose_from_its_first_point_on_is_remarked() -> None:
-    """While the training loss fell. If validation loss fell at first, the remark says that it ends
-    above its lowest."""
-    rises = 1.5 + time(100) + 0.02 * noise(100)
-    rises[0] = 1.4
-    (remark,) = remarked(resting(100), val=rises)
-    assert remark.startswith(
-        "val_loss rose from its first evaluation on: from 1.4 at step 0 to 2.4"
-    )
-    (remark,) = remarked(resting(100), val=[1.9, *rises[1:]])
-    assert remark.startswith("val_loss ends ")
-    (remark,) = remarked(2 + 0.05 * noise(100), val=rises)
-    assert remark.startswith("val_loss ends ")
-    assert remarked(resting(100), val=[1.4, *(1.41 + 0.002 * noise(99))]) == ()
-
-
-@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_a_validation_loss_that_ends_above_its_lowest_is_remarked(scale: float) -> None:
-    """The remark says how far above its lowest the loss ends, and where the lowest was. With few
-    evaluations such an end is not yet a fault."""
-    val = scale * np.array([2.0, 1.4, 1.1, 1.0, 1.02, 1.1, 1.15, 1.25, 1.3, 1.3, 1.35])
-    (remark,) = remarked(resting(110), val=np.repeat(val, 10), steps=None)
-    assert remark.startswith(
-        f"val_loss ends 30 % above its lowest: at {1.3 * scale:.4g}, after {scale:.4g} around step"
-    )
-
-
-@pytest.mark.parametrize(
-    "val",
-    [
-        [2.0, 1.4, 1.1, 1.0, 1.02, 1.05, 1.08, 1.08, 1.09, 1.08],
-        [2.0, 1.2, 1.0, 1.3, 1.0, 1.3, 1.0, 1.3, 1.0, 1.3, 1.0, 1.3],
-        [2.0, 1.0, 1.6, 1.0, 1.6, 1.02, 1.6, 1.02, 1.6, 1.02, 1.6, 1.6],
-        [2.0, 1.4, 0.9, 1.4, 1.2, 1.1, 1.05, 1.03, 1.02, 1.0],
-        [1.0, 1.7],
-        [loss - 1.0 for loss in (2.0, 1.4, 1.1, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)],
-    ],
-    ids=["8 %", "waves", "waves that rise by less", "one dip", "two evaluations", "reaches 0"],
-)
-def test_a_validation_loss_that_may_not_have_risen_is_not_remarked(val: list[float]) -> None:
-    """A few percent, waves of the same height, a single low evaluation, too few evaluations, or a
-    loss without a relative rise."""
-    assert (
-        remarked(
-            resting(len(val) * 10), val=[v for v in val for _ in range(1)] + [None] * 9 * len(val)
-        )
-        == ()
-    )
-
-
-@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_a_loss_that_fell_by_less_than_1_percent_is_remarked(scale: float) -> None:
-    """Either little was learned, or the loss contains a large constant."""
-    (remark,) = remarked(scale * (100 + resting(200) / 10))
-    assert remark.startswith("the loss fell by no more than 0.2 %: from ")
-    assert remarked(scale * (100 + 10 * resting(200))) == ()
-    assert remarked(scale * (100 + 0.1 * noise(200))) == ()
 
 
 def test_remarks_are_for_runs_that_have_ended_and_can_be_judged() -> None:
@@ -289,60 +209,6 @@ def test_a_remark_is_no_alarm_and_changes_no_summary() -> None:
 def test_a_loss_without_a_finite_value_or_a_fall_gets_no_remark(value: float) -> None:
     """Such a loss raises no error either."""
     assert remarked(np.full(40, value), val=[value] * 40) == ()
-
-
-def test_a_validation_loss_is_remarked_beside_too_few_points_of_training() -> None:
-    """The log has one evaluation per epoch and fewer than twenty epochs. A policy gets no
-    remarks."""
-    val = [
-        0.46,
-        0.42,
-        0.34,
-        0.32,
-        0.29,
-        0.32,
-        0.23,
-        0.3,
-        0.36,
-        0.39,
-        0.39,
-        0.39,
-        0.39,
-        0.53,
-        0.33,
-        0.44,
-        0.61,
-        0.4,
-        0.69,
-    ]
-    record = hand_made({"loss": list(resting(19)), "val_loss": val})
-    diagnosis = diagnose(record)
-    assert not diagnosis.core
-    assert [remark[:14] for remark in diagnosis.remarks] == ["which checkpoi", "val_loss ends "]
-    assert diagnose(replace(record, facts={"objective": "reinforcement learning"})).remarks == ()
-
-
-def test_a_loss_without_a_floor_is_remarked() -> None:
-    """The loss falls ever faster below 0. The loss of a density estimate levels off instead."""
-    (remark,) = remarked(-1000 * np.exp(8 * time(60)))
-    assert remark.startswith("the loss falls below 0 without end: from -1")
-    assert not any(
-        "without end" in remark
-        for remark in remarked(2 - 6 * (1 - np.exp(-8 * time(60))) + 0.05 * noise(60))
-    )
-
-
-@pytest.mark.parametrize(
-    ("val", "said"), [([0.5, 0.7, 0.9], True), ([0.5, 0.55, 0.9], False), ([0.9, 0.5], False)]
-)
-def test_with_few_evaluations_the_last_two_must_lie_far_above_the_lowest(
-    val: list[float], said: bool
-) -> None:
-    """They must lie above it by a fifth, and there must be at least three evaluations."""
-    notes = remarked(resting(len(val)), val=val)
-    assert notes == (
-        ("val_loss ends 80 % above its lowest: at 0.9, after 0.5 around step 0",) if said else ()
-    )
 
 
 def test_a_rise_is_compared_with_the_highest_of_the_first_points() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from probes.diagnosis.detectors.overfitting import DETECTOR, DETECTOR_FOR_FEW_EVALUATIONS
+from probes.diagnosis.detectors.overfitting import DETECTOR, DETECTOR_OF_END
 from probes.diagnosis.diagnose import diagnose
 from probes.diagnosis.val_trend import stop_of
 from probes.record import Record
@@ -122,8 +122,8 @@ def test_a_large_rise_shows_in_few_evaluations(scale: float) -> None:
     """It fires when the last quarter lies a fifth above the lowest evaluation. The onset is the
     step of that evaluation, at which the run should have stopped."""
     record = few([scale * loss for loss in FEW], lambda step: scale * 2 * 0.995**step)
-    ((symptom, _, step),) = symptoms(DETECTOR_FOR_FEW_EVALUATIONS, record)
-    assert (symptom, step, found(DETECTOR_FOR_FEW_EVALUATIONS, record)[0].onset) == (
+    ((symptom, _, step),) = symptoms(DETECTOR_OF_END, record)
+    assert (symptom, step, found(DETECTOR_OF_END, record)[0].onset) == (
         "val-loss-rising",
         999,
         399,
@@ -136,22 +136,30 @@ def test_it_stays_quiet_on_a_rise_that_more_evaluations_take_back(later: list[fl
     it."""
     assert diagnose(few(FEW)).cause == "overfit"
     record = few(FEW + later)
-    assert found(DETECTOR_FOR_FEW_EVALUATIONS, record) == found(DETECTOR, record) == []
+    assert found(DETECTOR_OF_END, record) == found(DETECTOR, record) == []
 
 
 def test_few_evaluations_may_vary_while_they_rise() -> None:
     """The rise of the lowest of the last evaluations is within their noise, but the rise of their
     median is not."""
     rising = [1.0, 0.8, 0.7, 0.5, 0.62, 0.7, 0.74, 0.82, 0.86, 0.88]
-    (finding,) = found(DETECTOR_FOR_FEW_EVALUATIONS, few([*rising, 0.7, 1.0, 0.95, 1.1]))
+    (finding,) = found(DETECTOR_OF_END, few([*rising, 0.7, 1.0, 0.95, 1.1]))
     assert (finding.onset, finding.observed) == (399, pytest.approx(0.7 / 0.5))
 
 
-def test_forty_evaluations_are_not_few() -> None:
-    """Forty evaluations are judged by their trend."""
-    val = [2.0, 1.4, 1.1, *[1.0] * 26, *[1.5] * 10]
-    assert found(DETECTOR_FOR_FEW_EVALUATIONS, few(val)) != []
-    assert found(DETECTOR_FOR_FEW_EVALUATIONS, few([*val, 1.5])) == []
+def test_the_end_is_not_reported_beside_a_trend() -> None:
+    """One finding per fault: the trend already says that validation loss rose."""
+    record = run(curve(70, 0.6))
+    assert len(found(DETECTOR, record)) == 1
+    assert found(DETECTOR_OF_END, record) == []
+
+
+def test_a_step_up_that_no_trend_fits_is_found_at_the_end() -> None:
+    """However many evaluations there are, and although the training loss rests."""
+    val = [2.0, 1.4, 1.1, *[1.0] * 30, *[1.5] * 15]
+    record = few(val, lambda step: 2.0)
+    assert found(DETECTOR, record) == []
+    assert [f.onset for f in found(DETECTOR_OF_END, record)] == [399]
 
 
 def test_a_run_that_goes_on_is_not_judged_by_few_evaluations() -> None:
@@ -169,13 +177,14 @@ def test_the_training_loss_around_the_lowest_excludes_its_steep_start(later: flo
     def train(step: int) -> float:
         return 30.0 * 0.97**step + 1.0 if step < 230 else later
 
-    assert bool(found(DETECTOR_FOR_FEW_EVALUATIONS, few(val, train))) is (later < 1.0)
+    assert bool(found(DETECTOR_OF_END, few(val, train))) is (later < 1.0)
 
 
 @pytest.mark.parametrize(
     "val",
     [
-        [2.0, 1.4, 1.1, 1.0, 1.04, 1.08, 1.12, 1.15, 1.18, 1.19],
+        [2.0, 1.4, 1.1, 1.0, 1.08, 1.04, 1.12, 1.15, 1.18, 1.19],
+        [2.0, 1.4, 1.1, 1.0, 1.01, 1.02, 1.05, 1.07, 1.08, 1.09],
         [2.0, 1.4, 1.1, 1.0, 1.0, 1.0, 1.0, 1.9],
         [2.0, 1.4, 1.1, 1.0, 1.5, 1.0, 1.0, 0.95],
         [1.0, 1.3, 1.0, 1.3, 1.0, 1.3, 1.3],
@@ -185,6 +194,7 @@ def test_the_training_loss_around_the_lowest_excludes_its_steep_start(later: flo
     ],
     ids=[
         "19 %",
+        "9 % in six rises",
         "a jump at the last",
         "a bump",
         "waves as high",
@@ -195,43 +205,76 @@ def test_the_training_loss_around_the_lowest_excludes_its_steep_start(later: flo
 )
 def test_few_evaluations_need_a_large_rise_that_lasts(val: list[float]) -> None:
     """The losses must also be above 0, since only such losses have a relative rise."""
-    assert found(DETECTOR_FOR_FEW_EVALUATIONS, few(val)) == []
+    assert found(DETECTOR_OF_END, few(val)) == []
+
+
+def test_six_rises_in_a_row_need_no_fifth() -> None:
+    """The last of ten evaluations is 15 % above the lowest, and each since then is above the one
+    before."""
+    val = [2.0, 1.4, 1.1, 1.0, 1.02, 1.04, 1.06, 1.09, 1.12, 1.15]
+    (finding,) = found(DETECTOR_OF_END, few(val))
+    assert (finding.onset, finding.observed, finding.limit) == (399, pytest.approx(1.15), 1.1)
 
 
 @pytest.mark.parametrize(
-    "train",
-    [lambda step: 2.0, lambda step: 2 * 0.9999**step, lambda step: 1 + step / 1000],
-    ids=["level", "falls by less than a twentieth", "rises"],
+    ("train", "cause"),
+    [
+        (lambda step: 2.0, "overfit"),
+        (lambda step: 2 * 0.999**step, "overfit"),
+        (lambda step: 1 + step / 1000, "diverged"),
+    ],
+    ids=["level", "falls", "rises"],
 )
-def test_with_few_evaluations_the_training_loss_must_fall_clearly(train: Any) -> None:
-    """A rise beside a training loss that rests is not overfitting."""
-    assert found(DETECTOR_FOR_FEW_EVALUATIONS, few(FEW, train)) == []
+def test_the_training_loss_tells_overfitting_from_divergence(train: Any, cause: str) -> None:
+    """Something is wrong in each case, because the validation loss ends far above its lowest."""
+    assert diagnose(few(FEW, train)).cause == cause
 
 
-def test_a_training_loss_that_falls_by_less_than_its_noise_has_not_fallen() -> None:
-    """It has not fallen even if its mean is lower by more than 5 %."""
+def test_a_training_loss_that_rises_by_less_than_its_noise_has_not_risen() -> None:
+    """The mean is higher by more than 5 % in both runs."""
     noise = np.random.default_rng(0).exponential(1, 1000).tolist()
-    assert (
-        found(DETECTOR_FOR_FEW_EVALUATIONS, few(FEW, lambda step: (2 - step / 2500) * noise[step]))
-        == []
-    )
-    assert (
-        found(
-            DETECTOR_FOR_FEW_EVALUATIONS,
-            few(FEW, lambda step: (2 - step / 2500) * (1 + noise[step] / 20)),
-        )
-        != []
-    )
+    noisy = few(FEW, lambda step: (1 + step / 2500) * noise[step])
+    calm = few(FEW, lambda step: (1 + step / 2500) * (1 + noise[step] / 20))
+    assert found(DETECTOR_OF_END, noisy) != []
+    assert found(DETECTOR_OF_END, calm) == []
+
+
+def test_a_metric_that_still_improves_changes_the_advice() -> None:
+    """The loss is lowest at the fourth evaluation, the accuracy is best at the ninth."""
+
+    def judged(accuracy: list[float]) -> Any:
+        train = [3 * 0.8**i for i in range(10)]
+        signals = {"loss": train, "val_loss": FEW, "metric": {"val_accuracy": accuracy}}
+        return diagnose(hand_made(signals)).causes[0]
+
+    improves = judged([0.3, 0.4, 0.5, 0.55, 0.6, 0.63, 0.66, 0.68, 0.7, 0.69])
+    assert improves.name == "overfit"
+    assert "val_accuracy still improves and is best at step 8" in improves.meaning
+    assert "step 3 by loss, step 8 by val_accuracy" in improves.remedy
+    falls = judged([0.3, 0.4, 0.5, 0.7, 0.69, 0.68, 0.66, 0.66, 0.65, 0.64])
+    assert falls.remedy.startswith("stop at step 3,")
+
+
+def test_a_log_of_validation_loss_alone_is_judged_by_it() -> None:
+    """Without a training loss, the run may have diverged as well."""
+    diagnosis = diagnose(hand_made({"val_loss": FEW}))
+    assert diagnosis.title == "overfit or diverged"
 
 
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (run(np.ones(4)), "4 evaluations of val_loss; 5 are needed"),
-        (run(np.ones(50), None), "loss was not recorded"),
+        (run(np.ones(2)), "2 evaluations of val_loss; 3 are needed"),
         (hand_made({"loss": [1.0] * 30}), "val_loss was not recorded"),
     ],
 )
 def test_it_says_why_it_cannot_judge(record: Record, reason: str) -> None:
-    """There are too few evaluations, or one of the two losses is missing."""
-    assert why_not(DETECTOR, record) == why_not(DETECTOR_FOR_FEW_EVALUATIONS, record) == reason
+    """There are too few evaluations, or none."""
+    assert why_not(DETECTOR, record) == why_not(DETECTOR_OF_END, record) == reason
+
+
+def test_a_trend_cannot_be_judged_without_a_training_loss() -> None:
+    """The end of the validation loss can."""
+    record = run(np.ones(50), None)
+    assert why_not(DETECTOR, record) == "loss was not recorded"
+    assert found(DETECTOR_OF_END, record) == []

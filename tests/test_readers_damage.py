@@ -90,7 +90,7 @@ def test_what_cannot_be_read_is_refused_with_path_place_and_reason(
         ("step,loss\n", "no loss was recorded"),
         ('{"log_history": []}', "no loss was recorded"),
         (csv_of(step=[0] * 40, loss=[4.0] * 40), "1 points of loss; 20 are needed"),
-        (lines_of(*({"loss": 4.0} for _ in range(40))), "the loss never fell"),
+        (lines_of(*({"loss": 4.0 + i % 2} for i in range(40))), "the loss never fell"),
     ],
 )
 def test_a_log_that_says_too_little_is_not_judged(tmp_path: Path, text: str, reason: str) -> None:

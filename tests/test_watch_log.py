@@ -48,8 +48,8 @@ def test_a_line_is_said_when_the_verdict_changes(log: Path) -> None:
     (line,) = watcher.look()
     assert line.startswith(f"waiting for {log}: ")
     assert list(watcher.look()) == []
-    log.write_text(rows(HEALTHY[:5]))
-    assert said(watcher) == [["step 4", "undetermined"]]
+    log.write_text(rows(HEALTHY[:2]))
+    assert said(watcher) == [["step 1", "undetermined"]]
     assert said(watcher) == []
     log.write_text(rows(HEALTHY[:60]))
     assert said(watcher) == [["step 59", "healthy"]]

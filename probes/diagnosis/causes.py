@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 
 from probes.diagnosis.base import Symptom
 from probes.diagnosis.detectors import (
+    at_chance,
     at_ln_k,
     dead_neurons,
     divergence,
     exploding_gradients,
     first_update,
     floor,
+    frozen,
     initial_activation,
     initial_gradient,
     initial_loss,
@@ -28,7 +30,7 @@ from probes.diagnosis.detectors import (
     vanishing_gradients,
 )
 from probes.diagnosis.evidence import Evidence
-from probes.diagnosis.notices import val_loss_never_fell
+from probes.diagnosis.health import val_loss_never_fell
 from probes.record.signals import signal_named
 
 
@@ -69,9 +71,12 @@ class Cause:
     needs        symptom -> minimum strength of its strongest finding, in decades beyond the limit.
                  All these symptoms must be found. The first one is decisive: its strength is the
                  strength of the cause
+    instead      symptoms of which each can take the place of the decisive one
     excluded     symptoms that exclude this cause: if one of them is found, the cause is not named
     explains     further symptoms that follow from this cause and need no separate cause
     remedy       what to do; {onset} stands for the step at which the decisive finding began
+    reworded     returns another meaning and remedy for a run that shows more than the findings of
+                 the cause; None for other runs
     may_also_be  name of another fault that looks the same -> clues that rule it out. The diagnosis
                  names the other fault as well unless one of the clues is present; if there are no
                  clues, it always does
@@ -79,26 +84,37 @@ class Cause:
 
     name: str
     meaning: str
-    needs: Mapping[Symptom, float]
+    needs: dict[Symptom, float]
     remedy: str
+    instead: tuple[Symptom, ...] = ()
     excluded: tuple[Symptom, ...] = ()
     explains: tuple[Symptom, ...] = ()
+    reworded: Callable[[Evidence], tuple[str, str] | None] = lambda _: None
     may_also_be: Mapping[str, tuple[Clue, ...]] = field(default_factory=dict)
 
     @property
     def decisive(self) -> Symptom:
         return next(iter(self.needs))
 
+    @property
+    def deciding(self) -> tuple[Symptom, ...]:
+        """The decisive symptom and those that can take its place."""
+        return (self.decisive, *self.instead)
+
     def accounts_for(self, symptom: str) -> bool:
         """Whether the cause needs or explains the symptom of this name."""
-        return any(one.name == symptom for one in (*self.needs, *self.explains))
+        own = (*self.needs, *self.instead, *self.explains)
+        return any(one.name == symptom for one in own)
 
     def follows_from(self, other: Cause) -> bool:
         """Whether another cause explains all symptoms that this one needs."""
         return set(self.needs) <= set(other.explains)
 
 
-LOSS_AT_REST = (stalled.AT_UNIFORM, stalled.AT_UNIGRAM, stalled.AT_BIGRAM, at_ln_k.AT_LN_K)
+LOSS_AT_REST = (
+    stalled.AT_UNIFORM, stalled.AT_UNIGRAM, stalled.AT_BIGRAM, at_ln_k.AT_LN_K,
+    at_chance.AT_CHANCE, frozen.FROZEN,
+)  # fmt: skip
 """Symptoms of a loss that stays at a level which takes little or no learning."""
 
 CAUSES: tuple[Cause, ...] = (
@@ -165,7 +181,7 @@ CAUSES: tuple[Cause, ...] = (
             "truncation) or a value is NaN"
         ),
         excluded=(nonfinite.NON_FINITE,),
-        explains=(vanishing_gradients.VANISHED, initial_gradient.SMALL),
+        explains=(vanishing_gradients.VANISHED, initial_gradient.SMALL, frozen.FROZEN),
         may_also_be={"non-finite": (recorded("grad_norm"), recorded("val_loss"))},
     ),
     Cause(
@@ -338,7 +354,7 @@ CAUSES: tuple[Cause, ...] = (
             "use; raise the learning rate"
         ),
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE, schedule.ZERO, initial_gradient.SMALL),
-        explains=(at_ln_k.AT_LN_K,),
+        explains=(at_ln_k.AT_LN_K, at_chance.AT_CHANCE, frozen.FROZEN),
     ),
     Cause(
         "blind-to-input",
@@ -349,7 +365,7 @@ CAUSES: tuple[Cause, ...] = (
             "check that the tokens reach the first layer and that the layers after it pass them on"
         ),
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE),
-        explains=(stuck_heads.STUCK, at_ln_k.AT_LN_K),
+        explains=(stuck_heads.STUCK, at_ln_k.AT_LN_K, at_chance.AT_CHANCE),
     ),
     Cause(
         "blind-to-context",
@@ -360,30 +376,38 @@ CAUSES: tuple[Cause, ...] = (
             "attention is added to the residual stream"
         ),
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE),
-        explains=(stuck_heads.STUCK, at_ln_k.AT_LN_K),
+        explains=(stuck_heads.STUCK, at_ln_k.AT_LN_K, at_chance.AT_CHANCE),
     ),
     Cause(
         "plateau",
         "the loss stays at that of a model that knows nothing of its input",
         needs={at_ln_k.AT_LN_K: 0.0},
+        instead=(at_chance.AT_CHANCE, frozen.FROZEN),
         remedy=(
             "check that inputs and gradients arrive and that the learning rate is large enough; "
             "then that labels fit their inputs"
         ),
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE),
-        may_also_be={"shuffled-labels": ()},
+        may_also_be={
+            "shuffled-labels": (found(frozen.FROZEN),),
+            "lr-zero": (recorded("lr"), found(at_ln_k.AT_LN_K), found(at_chance.AT_CHANCE)),
+        },
     ),
     Cause(
         "overfit",
-        "validation loss has risen for good while the training loss goes on falling: rows are "
-        "learned by heart",
+        "validation loss has risen for good although the training loss has not: rows are learned "
+        "by heart",
         needs={overfitting.VAL_RISING: 0.0},
         remedy=(
             "stop at step {onset}, where smoothed validation loss was lowest; or regularise, or "
             "train on more data"
         ),
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE, floor.BELOW_FLOOR, first_update.AT_PEAK),
-        may_also_be={"shuffled-labels": (VAL_LOSS_FELL,)},
+        reworded=overfitting.metric_still_improves,
+        may_also_be={
+            "shuffled-labels": (VAL_LOSS_FELL,),
+            "diverged": (recorded("loss"), recorded("train_loss")),
+        },
     ),
 )  # fmt: skip
 

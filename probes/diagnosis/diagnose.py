@@ -10,17 +10,15 @@ from typing import Any, Literal
 import numpy as np
 
 from probes.common.text import printable
-from probes.diagnosis.base import Finding
+from probes.diagnosis.base import Finding, Symptom
 from probes.diagnosis.causes import CAUSES, Cause
-from probes.diagnosis.curves import MIN_POINTS
 from probes.diagnosis.detectors import DETECTORS
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
+from probes.diagnosis.health import doubts_on, has_judged_loss
 from probes.diagnosis.notices import notices_on
 from probes.record import Record
 
 Verdict = Literal["healthy", "unhealthy", "undetermined"]
-JUDGED_LOSSES = ("loss", "train_loss")
-"""At least one of these losses must have MIN_POINTS points for a run to be judged healthy."""
 SUMMARY_FIELDS = ("symptom", "site", "limit", "source")
 """Fields of a Finding that `Diagnosis.summary` contains."""
 
@@ -83,6 +81,7 @@ class Diagnosis:
     reason       why the verdict is undetermined; "" for other verdicts
     core         whether a loss has enough points to judge the run
     remarks      facts worth knowing that are not faults
+    doubt        why a run without findings is undetermined, without what was observed; else ""
     """
 
     verdict: Verdict
@@ -94,6 +93,7 @@ class Diagnosis:
     reason: str
     core: bool
     remarks: tuple[str, ...] = ()
+    doubt: str = ""
 
     @property
     def cause(self) -> str | None:
@@ -165,7 +165,7 @@ class Diagnosis:
             "findings": [dict(zip(SUMMARY_FIELDS, values, strict=True)) for values in findings],
             "judged": list(self.judged),
             "not_judged": dict(self.not_judged),
-            "reason": self.reason,
+            "reason": f"cannot judge: {self.doubt}" if self.doubt else self.reason,
         }
 
     def __str__(self) -> str:
@@ -230,8 +230,8 @@ def diagnose(record: Record, ended: bool = True) -> Diagnosis:
         if cause is not causes[0] and not cause.follows_from(causes[0])
     )
     rival = next(rivals, None)
-    missing, fell = _loss_status(evidence)
-    verdict, reason = _verdict(causes, findings, missing, fell)
+    doubt = None if findings else next(doubts_on(evidence), None)
+    verdict, reason = _verdict(causes, findings, doubt.sentence if doubt else "")
     return Diagnosis(
         verdict=verdict,
         causes=suspects,
@@ -240,7 +240,8 @@ def diagnose(record: Record, ended: bool = True) -> Diagnosis:
         not_judged=not_judged,
         margin=None if rival is None else suspects[0].strength - rival.strength,
         reason=reason,
-        core=not missing,
+        doubt=doubt.kind if doubt else "",
+        core=has_judged_loss(evidence),
         remarks=notices_on(evidence, findings) if ended else (),
     )
 
@@ -254,7 +255,11 @@ def rank(findings: Sequence[Finding]) -> list[Cause]:
     possible = [
         cause
         for cause in CAUSES
-        if all(_strength(symptom.name, findings) >= least for symptom, least in cause.needs.items())
+        if all(
+            _strength(cause.deciding if symptom is cause.decisive else (symptom,), findings)
+            >= least
+            for symptom, least in cause.needs.items()
+        )
         and not any(symptom.name in names for symptom in cause.excluded)
     ]
     follows = {
@@ -262,19 +267,24 @@ def rank(findings: Sequence[Finding]) -> list[Cause]:
         for cause in possible
     }
     return sorted(
-        possible, key=lambda cause: (follows[cause.name], -_strength(cause.decisive.name, findings))
+        possible, key=lambda cause: (follows[cause.name], -_strength(cause.deciding, findings))
     )
 
 
 def _suspect(cause: Cause, findings: Sequence[Finding], evidence: Evidence) -> Suspect:
     own = [f for f in findings if cause.accounts_for(f.symptom)]
-    own.sort(key=lambda f: f.symptom != cause.decisive.name)
+    deciding = {symptom.name for symptom in cause.deciding}
+    own.sort(key=lambda f: f.symptom not in deciding)
     names = {f.symptom for f in findings}
+    meaning, remedy = cause.reworded(evidence) or (
+        cause.meaning,
+        cause.remedy.format(onset=own[0].onset),
+    )
     return Suspect(
         name=cause.name,
-        meaning=cause.meaning,
-        remedy=cause.remedy.format(onset=own[0].onset),
-        strength=_strength(cause.decisive.name, findings),
+        meaning=meaning,
+        remedy=remedy,
+        strength=_strength(cause.deciding, findings),
         evidence=tuple(own),
         certain_since=_certain_since(cause, findings),
         or_else=tuple(
@@ -301,29 +311,14 @@ def _certain_since(cause: Cause, findings: Sequence[Finding]) -> int | None:
     return since
 
 
-def _strength(symptom: str, findings: Sequence[Finding]) -> float:
-    """Strength of the strongest finding of a symptom; minus infinity if it was not found."""
-    return max((f.strength for f in findings if f.symptom == symptom), default=float("-inf"))
-
-
-def _loss_status(evidence: Evidence) -> tuple[str, bool]:
-    """Why no loss can be used to judge the run ("" if one can be used), and whether the loss
-    fell."""
-    recorded = [name for name in JUDGED_LOSSES if evidence.sites(name)]
-    if not recorded:
-        return "no loss was recorded", False
-    try:
-        points = {name: len(evidence.series(name)[1]) for name in recorded}
-    except CannotJudgeError as why:
-        return str(why), False
-    name = max(recorded, key=lambda name: min(MIN_POINTS, points[name]))
-    if points[name] < MIN_POINTS:
-        return f"{points[name]} points of {name}; {MIN_POINTS} are needed", False
-    return "", evidence.curve(name).fell
+def _strength(symptoms: Sequence[Symptom], findings: Sequence[Finding]) -> float:
+    """Strength of the strongest finding of some symptoms; minus infinity if none was found."""
+    names = {symptom.name for symptom in symptoms}
+    return max((f.strength for f in findings if f.symptom in names), default=float("-inf"))
 
 
 def _verdict(
-    causes: Sequence[Cause], findings: Sequence[Finding], missing: str, fell: bool
+    causes: Sequence[Cause], findings: Sequence[Finding], doubt: str
 ) -> tuple[Verdict, str]:
     """The verdict, and the reason why it is undetermined ("" for other verdicts)."""
     if causes:
@@ -333,6 +328,4 @@ def _verdict(
         return "undetermined", f"no cause explains {first.symptom}" + (
             f" at {printable(first.site)}" if first.site else ""
         )
-    if missing or not fell:
-        return "undetermined", f"cannot judge: {missing or 'the loss never fell'}"
-    return "healthy", ""
+    return ("undetermined", f"cannot judge: {doubt}") if doubt else ("healthy", "")

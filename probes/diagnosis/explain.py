@@ -13,11 +13,12 @@ def explanation(cause: Cause) -> list[str]:
     """The cause in lines of text: its meaning, the symptoms it needs, its relation to other
     symptoms and causes, and its remedy."""
     lines = [f"{cause.name}: {cause.meaning}"]
-    for symptom, least in cause.needs.items():
+    needs = cause.needs | dict.fromkeys(cause.instead, 0.0)
+    for symptom, least in needs.items():
         beyond = f", by a factor of {10**least:g} at least" if least else ""
         where = f"the panel {symptom.view.panel}" if symptom.view else "the panel of its signal"
         lines += [
-            f"needs {symptom.name}{beyond}",
+            f"{'or instead' if symptom in cause.instead else 'needs'} {symptom.name}{beyond}",
             f"  says: {symptom.sentence['en'].format(**UNKNOWN)}",
             f"  limit: {symptom.criterion}",
             f"  source: {symptom.source}",

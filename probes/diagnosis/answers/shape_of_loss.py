@@ -10,7 +10,6 @@ import numpy as np
 from probes.common.arrays import median
 from probes.diagnosis.curves import (
     MAD_TO_SIGMA,
-    MIN_POINTS_FOR_CORRELATION,
     MIN_SEGMENT_POINTS,
     Curve,
 )
@@ -43,8 +42,7 @@ START_OUTLIER_SIGMAS = 2.0
 of noise."""
 MIN_SHARE_GIVEN_BACK = 0.25
 """A rise is remarked on only if it undoes more than this share of the fall before it. The detector
-of loss spikes uses the same share. If the loss is still high at the end of the log, it is enough
-that the rise exceeds this share of the lowest level."""
+of loss spikes uses the same share."""
 MIN_SEGMENTS_HIGH = 3
 """A temporary rise is remarked on only if it lasts for this many segments. A shorter rise is a
 spike."""
@@ -90,22 +88,16 @@ class Rise(NamedTuple):
 
     height            difference of the two levels
     learned           fall from the start of the log to the level of `bottom`
-    lowest            level of `bottom`
     is_clear          whether `height` exceeds the noise and the usual drift
     learned_is_clear  whether `learned` does as well
-    is_sustained      whether `height` also exceeds noise that is correlated
-    ends_high         whether the loss ends above the middle of the rise
     came_back         whether it ends below the middle after several segments above it
     text              the two levels and the last one, with their steps
     """
 
     height: float
     learned: float
-    lowest: float
     is_clear: bool
     learned_is_clear: bool
-    is_sustained: bool
-    ends_high: bool
     came_back: bool
     text: str
 
@@ -114,7 +106,6 @@ def largest_rise(loss: Curve) -> Rise:
     """The largest rise of a loss that has segments."""
     segments, first_points = loss.segments, loss.values[:MIN_SEGMENT_POINTS]
     level, error = segments.level, segments.error
-    correlated_error = loss.level_error if len(loss) >= MIN_POINTS_FOR_CORRELATION else error
     # A loss may fall far within its first segment, or even within its first points. Its start is
     # therefore the median of the first points, or the highest of them minus a bound on the noise.
     start = max(
@@ -133,12 +124,8 @@ def largest_rise(loss: Curve) -> Rise:
     return Rise(
         height,
         learned,
-        float(level[bottom]),
         is_clear=height > least_change,
         learned_is_clear=learned > least_change,
-        is_sustained=height
-        > MIN_RISE_ERRORS * float(np.hypot(correlated_error[top], correlated_error[bottom])),
-        ends_high=bool(is_high[-1]),
         came_back=not is_high[-1] and int(is_high.sum()) >= MIN_SEGMENTS_HIGH,
         text=f"from {level[bottom]:.4g} around step {segments.first_step[bottom]} to "
         f"{level[top]:.4g} around step {segments.first_step[top]}, and {level[-1]:.4g} at its end",

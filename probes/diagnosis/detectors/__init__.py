@@ -17,6 +17,8 @@ MODULES = (
     "floor",
     "stalled",
     "at_ln_k",
+    "at_chance",
+    "frozen",
     "loss_spike",
     "divergence",
     "vanishing_gradients",

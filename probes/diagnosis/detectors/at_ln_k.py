@@ -8,6 +8,7 @@ fell and then levelled off."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import log, sqrt
 
 import numpy as np
@@ -40,6 +41,20 @@ MIN_BATCH_ROWS = 8
 standard deviation of s, the mean loss is s^2 / 2 above ln K, and the loss of one row has a standard
 deviation of about s. MAX_MEAN_ABOVE therefore limits the noise of a batch of this many rows to
 sqrt(2 * MAX_MEAN_ABOVE / (K * MIN_BATCH_ROWS)). A model that uses its input is much noisier."""
+MIN_FEW_POINTS = 5
+MAX_FEW_DISTANCE = 0.003
+"""Largest distance of each point from ln K, in units of 1 / K, in a curve that is too short for
+segments. Of all levels from 0.1 to 3, 0.5 % lie so near to some ln K."""
+VOCABULARIES = (
+    28_996, 30_522, 32_000, 32_064, 32_100, 32_128, 32_768, 49_152, 50_257, 50_265, 50_304, 50_432,
+    65_536, 100_277, 128_256, 151_936, 152_064, 256_000,
+)  # fmt: skip
+"""Sizes of well-known vocabularies, some of them padded: BERT, T5, Llama, Mistral, GPT-2, GPT-NeoX,
+RWKV, Llama 3, Qwen, Gemma."""
+MAX_VOCABULARY_DISTANCE = 0.0005
+"""Largest distance of each point from ln V for a well-known vocabulary. Of all levels from 0.1 to
+13, 0.1 % lie so near to one of them."""
+SOURCE_OF_FEW = "a level is so near to some ln K by chance in one of 200 logs"
 AT_LN_K = Symptom(
     name="loss-at-ln-k",
     quantity="loss at rest",
@@ -70,15 +85,12 @@ SOURCE_OF_VALIDATION = (
 
 
 def judge(evidence: Evidence) -> list[Finding]:
+    if few := _few_points(evidence):
+        return few
     loss, val = evidence.training_loss(), evidence.curve_or_empty("val_loss")
     signal, end, rounding = evidence.loss_signal, evidence.last_step, rounding_step(loss.values)
     late_level = _late_level(loss)
-    class_counts = CLASS_COUNTS
-    if evidence.facts.get("vocab_size") is not None:
-        evidence.uniform_loss()  # raises when the vocabulary is unusable
-        k = int(evidence.number("vocab_size"))
-        class_counts = range(k, k + 1)
-    for k in class_counts:
+    for k in _class_counts(evidence):
         limit = log(k) - MAX_MEAN_BELOW / k
         if _is_throughout(loss, k, rounding):
             return [AT_LN_K.found(end, float(loss.values.mean()), site=signal, limit=limit)]
@@ -102,6 +114,47 @@ def judge(evidence: Evidence) -> list[Finding]:
             return [
                 AT_LN_K.found(end, mean, site="val_loss", limit=limit, source=SOURCE_OF_VALIDATION)
             ]
+    return []
+
+
+def _class_counts(evidence: Evidence) -> Iterable[int]:
+    """The values of K to try: the stated vocabulary, or CLASS_COUNTS and well-known ones."""
+    if evidence.facts.get("vocab_size") is None:
+        return CLASS_COUNTS
+    evidence.uniform_loss()  # raises when the vocabulary is unusable
+    return (int(evidence.number("vocab_size")),)
+
+
+def _few_points(evidence: Evidence) -> list[Finding]:
+    """A finding when a curve that is too short for segments lies at ln K with all its points, or
+    when a curve of any length lies at ln V with all its points, for a well-known vocabulary."""
+    train = evidence.curve_or_empty(evidence.loss_signal)
+    val = evidence.curve_or_empty("val_loss")
+    stated = evidence.facts.get("vocab_size") is not None
+    for curve, other, site in ((val, train, "val_loss"), (train, val, evidence.loss_signal)):
+        if len(curve) < MIN_FEW_POINTS:
+            continue
+        few = () if curve.has_segments else _class_counts(evidence)
+        large = () if stated else VOCABULARIES
+        for k, distance in (
+            *((k, MAX_FEW_DISTANCE / k) for k in few),
+            *((k, MAX_VOCABULARY_DISTANCE) for k in large),
+        ):
+            at_level = float(np.abs(curve.values - log(k)).max()) <= distance
+            agrees = not len(other) or abs(_late_level(other) - log(k)) <= max(
+                MAX_TRAIN_DISTANCE / k, MAX_VOCABULARY_DISTANCE
+            )
+            if at_level and agrees:
+                mean = float(curve.values.mean())
+                return [
+                    AT_LN_K.found(
+                        evidence.last_step,
+                        mean,
+                        site=site,
+                        limit=log(k) - distance,
+                        source=SOURCE_OF_FEW,
+                    )
+                ]
     return []
 
 

@@ -9,6 +9,7 @@ little influence."""
 
 from __future__ import annotations
 
+from math import exp, log
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,9 @@ import numpy as np
 from probes.common.arrays import median
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.curves import MIN_SEGMENT_POINTS, Curve, Segments, fall_z
-from probes.diagnosis.evidence import Evidence
+from probes.diagnosis.detectors.overfitting import MIN_EVALUATIONS, validation_end
+from probes.diagnosis.evidence import CannotJudgeError, Evidence
+from probes.diagnosis.levels import levels_of
 from probes.record import Column
 
 MIN_RELATIVE_RISE = 0.5
@@ -63,6 +66,20 @@ them. Neither outliers nor data raise a loss so far."""
 MIN_EXPLODED_POINTS = 3
 """An explosion has at least this many points. It covers at most a quarter of the log; a longer one
 raises the segment medians that the other rules judge."""
+MIN_TIMES_START = 1.5
+"""A loss ends above its start if its end is above this many times its first value."""
+MIN_TIMES_LOWEST = 2.0
+"""A loss has lost what it learned if every level of its last quarter is above this many times its
+lowest level. Harder data and a restart of the learning rate raise a loss by less."""
+MIN_NOISES = 4.0
+"""Both rises must exceed this many standard deviations of a level, on a ratio scale."""
+MIN_FEW_POINTS, MIN_POINTS_FOR_NOISE, MIN_TIMES_WITHOUT_NOISE = 3, 6, 10.0
+"""A loss with fewer than three points is not judged. With fewer than twenty, only the two rules on
+a ratio scale apply. With fewer than six, the noise is not known, and the loss must rise to ten
+times its first or lowest value."""
+MAX_GOOD_VALIDATION = 1.05
+"""If the last evaluation is within this factor of the lowest, a training loss that ends high shows
+harder batches and not a worse model."""
 # Criteria for a training loss that ends high. The source of a finding is the criterion it meets.
 ABOVE_START = "ends above where it began by half of that level, and has not turned down"
 BACK_AT_START = (
@@ -75,6 +92,14 @@ CLIMB_AT_END = (
 THROWN_AT_START = (
     "is thrown to three times its first value by the first updates, and stays above that value"
 )
+FAR_ABOVE_START = (
+    "ends more than 50 % above its first value, by more than its noise on a ratio scale"
+)
+FAR_ABOVE_LOWEST = (
+    "stays at more than twice its lowest level for the last quarter of the run, by more than its "
+    "noise on a ratio scale"
+)
+BOTH_ROSE = "has risen since the lowest evaluation, and validation loss ends 20 % above its lowest"
 ENDS_HIGH = Symptom(
     name="loss-ends-high",
     quantity="how high the training loss ends; the criterion met says in which unit",
@@ -82,7 +107,18 @@ ENDS_HIGH = Symptom(
     view=ViewKey.LOSS,
     worse="above",
     criterion="training loss "
-    + "; or ".join((ABOVE_START, THROWN_AT_START, EXPLOSION, BACK_AT_START, CLIMB_AT_END)),
+    + "; or ".join(
+        (
+            ABOVE_START,
+            THROWN_AT_START,
+            EXPLOSION,
+            BACK_AT_START,
+            CLIMB_AT_END,
+            FAR_ABOVE_START,
+            FAR_ABOVE_LOWEST,
+            BOTH_ROSE,
+        )
+    ),
     source="after a warmup the loss comes down again, and harder data raise it by less",
     sentence={"en": "The loss rises from step {onset} on and ends high: what was learned is lost."},
 )
@@ -92,7 +128,8 @@ ENDS_ABOVE_START = Symptom(
     unit="ratio",
     view=ViewKey.LOSS,
     worse="above",
-    criterion="training loss " + "; or ".join((ABOVE_START, THROWN_AT_START, EXPLOSION)),
+    criterion="training loss "
+    + "; or ".join((ABOVE_START, THROWN_AT_START, EXPLOSION, FAR_ABOVE_START)),
     source="without gradients a loss can return to its start level, but not exceed it",
     sentence={"en": "The loss ends above where it began: training made the model worse."},
 )
@@ -130,10 +167,66 @@ def judge(evidence: Evidence) -> list[Finding]:
 def high_end(evidence: Evidence) -> HighEnd | None:
     """How high the training loss ends; None when it does not end high. Raises CannotJudgeError when
     there are too few points."""
-    loss = evidence.training_loss()
-    for rule in (_above_start, _thrown_up_at_start, _explodes, _loses_what_it_learned):
+    loss = evidence.curve(evidence.loss_signal)
+    if len(loss) < MIN_FEW_POINTS:
+        raise CannotJudgeError(
+            f"{len(loss)} finite points of {evidence.loss_signal}; {MIN_FEW_POINTS} are needed"
+        )
+    rules = (_above_start, _thrown_up_at_start, _explodes, _loses_what_it_learned)
+    for rule in rules if loss.has_segments else ():
         if end := rule(loss):
             return end
+    far = None if _validation_ends_well(evidence) else _far_above(loss)
+    return far or _both_losses_rose(evidence)
+
+
+def _both_losses_rose(evidence: Evidence) -> HighEnd | None:
+    """The end of a run whose validation loss ends well above its lowest value, and whose training
+    loss has risen since then as well; None for other runs."""
+    if len(evidence.curve_or_empty("val_loss")) < MIN_EVALUATIONS:
+        return None
+    end = evidence.cached(validation_end)
+    if end is None or end.train != "rose":
+        return None
+    return HighEnd(False, end.rise, end.limit, BOTH_ROSE, end.onset)
+
+
+def _validation_ends_well(evidence: Evidence) -> bool:
+    """Whether the last evaluation is near the lowest and was made in the last part of the run."""
+    val = evidence.curve_or_empty("val_loss")
+    return bool(
+        len(val) >= MIN_EVALUATIONS
+        and 0 < val.values[-1] <= MAX_GOOD_VALIDATION * val.values.min()
+        and val.steps[-1] >= evidence.last_step * (1 - END_SHARE)
+    )
+
+
+def _far_above(loss: Curve) -> HighEnd | None:
+    """The end of a loss that lies far above its first value, or far above its lowest level, by more
+    than its noise on a ratio scale; None for other losses. The observed value is a ratio."""
+    levels = levels_of(loss)
+    if levels is None:
+        return None
+    noise = MIN_NOISES * levels.noise
+    if len(loss) < MIN_POINTS_FOR_NOISE:
+        noise = log(MIN_TIMES_WITHOUT_NOISE)
+    above_start = levels.end_level - levels.start
+    if levels.end_above_start > 0 and above_start > max(log(MIN_TIMES_START), noise):
+        return HighEnd(
+            True,
+            exp(above_start),
+            MIN_TIMES_START,
+            FAR_ABOVE_START,
+            int(levels.first_step[-levels.end]),
+        )
+    if levels.end_above_lowest > max(log(MIN_TIMES_LOWEST), noise):
+        return HighEnd(
+            False,
+            exp(levels.end_above_lowest),
+            MIN_TIMES_LOWEST,
+            FAR_ABOVE_LOWEST,
+            int(levels.first_step[levels.lowest]),
+        )
     return None
 
 

@@ -22,6 +22,12 @@ from probes.record import Column
 MIN_ZEROS = 5
 """At least this many successive points must be 0. A log of twenty points has room for this many,
 and one or two batches without a target give fewer."""
+MIN_PROVEN_ZEROS = 3
+"""This many first points are enough if the gradient norm is exactly 0 at all of them as well. A
+policy that starts as a copy of its reference has a loss of 0, but a gradient."""
+MIN_SHARE_BEFORE_ZERO = 0.01
+"""The last value before zeros of both losses must be at least this share of the largest. An easy
+task comes to 0 through smaller values."""
 MIN_SHARE_OF_ZEROS = 0.1
 """At least this share of the points so far must be these zeros. In a long log several batches in a
 row may have no target."""
@@ -75,6 +81,8 @@ class Zeros(NamedTuple):
 
 
 def judge(evidence: Evidence) -> list[Finding]:
+    if proven := _zeros_without_gradient(evidence) or _zeros_of_both_losses(evidence):
+        return proven
     zeros = first_zeros(evidence)
     if zeros is None:
         return []
@@ -93,10 +101,12 @@ def judge(evidence: Evidence) -> list[Finding]:
         if decades_at_once <= max(log10(MIN_FALL_FACTOR), MIN_STEEPENING * decades_before):
             return []
     if evidence.sites("grad_norm"):
-        # A gradient that is not 0 shows that some target contributes to the loss.
+        # A gradient that is not 0, and changes, shows that some target contributes to the loss. A
+        # norm that is the same at every step was not measured, or was clipped.
         steps, norms = evidence.series("grad_norm")
         during = norms[(steps >= zeros.onset) & (steps <= zeros.known)]
-        if (np.isfinite(during) & (during != 0)).any():
+        during = during[np.isfinite(during) & (during != 0)]
+        if during.size and (during.size == 1 or np.ptp(during)):
             return []
     smallest = float(zeros.before.min()) if zeros.before.size else 0.0
     return [
@@ -104,6 +114,51 @@ def judge(evidence: Evidence) -> list[Finding]:
             zeros.known, 0.0, site=evidence.loss_signal, limit=smallest, onset=zeros.onset
         )
     ]
+
+
+def _zeros_without_gradient(evidence: Evidence) -> list[Finding]:
+    """A finding when the loss and the gradient norm are exactly 0 at the first MIN_PROVEN_ZEROS
+    points, while the learning rate is not known to be 0."""
+    if not evidence.sites("grad_norm"):
+        return []
+    steps, losses = evidence.series(evidence.loss_signal)
+    if len(losses) < MIN_PROVEN_ZEROS or losses[:MIN_PROVEN_ZEROS].any():
+        return []
+    first = steps[:MIN_PROVEN_ZEROS]
+    at, norms = evidence.series("grad_norm")
+    if not np.isin(first, at).all() or norms[np.isin(at, first)].any():
+        return []
+    known = int(first[-1])
+    return [ZERO_LOSS.found(known, 0.0, site=evidence.loss_signal, limit=0.0, onset=int(first[0]))]
+
+
+def _zeros_of_both_losses(evidence: Evidence) -> list[Finding]:
+    """A finding when training and validation loss are both exactly 0 at their last
+    MIN_PROVEN_ZEROS points, and neither came there through small values."""
+    train, val = evidence.curve(evidence.loss_signal), evidence.curve_or_empty("val_loss")
+    known = 0
+    for curve in (train, val):
+        above = np.flatnonzero(curve.values)
+        onset = int(above[-1]) + 1 if len(above) else 0
+        if len(curve) - onset < MIN_PROVEN_ZEROS:
+            return []
+        known = max(known, int(curve.steps[onset + MIN_PROVEN_ZEROS - 1]))
+        before = np.abs(curve.values[:onset])
+        before = before[before > 0]
+        if not len(before):
+            continue
+        fall = log10(before[-1] / smallest_shown_by(before))
+        usual = log10(before[0] / before[-1]) / max(1, len(before) - 1)
+        # Two points do not show how fast the loss fell before.
+        few = len(before) < MIN_PROVEN_ZEROS
+        if before[-1] < MIN_SHARE_BEFORE_ZERO * before.max() or fall <= (
+            log10(MIN_FALL_FACTOR) if few else max(1.0, MIN_STEEPENING * usual)
+        ):
+            return []
+    first = np.flatnonzero(train.values)
+    onset = int(train.steps[first[-1] + 1 if len(first) else 0])
+    smallest = float(np.abs(train.values[train.values != 0]).min()) if len(first) else 0.0
+    return [ZERO_LOSS.found(known, 0.0, site=evidence.loss_signal, limit=smallest, onset=onset)]
 
 
 def first_zeros(evidence: Evidence, from_first: int = MIN_ZEROS_FROM_FIRST) -> Zeros | None:

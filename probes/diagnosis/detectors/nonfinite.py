@@ -21,17 +21,20 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from probes.common.arrays import distinct
 from probes.diagnosis.base import Detector, Finding, Symptom
-from probes.diagnosis.curves import MIN_POINTS, Curve, fall_z
+from probes.diagnosis.curves import MIN_POINTS, Curve, fall_z, fell
 from probes.diagnosis.detectors.loss_zero import MIN_ZEROS, first_zeros
-from probes.diagnosis.evidence import CannotJudgeError, Evidence
+from probes.diagnosis.evidence import CannotJudgeError, Evidence, finite_number
 from probes.record import Column, Steps
 from probes.record.signals import BY_NAME
 
 COUNT = "nonfinite_count"
 GRADIENTS = ("grad_norm", "grad_norm_by_layer", "grad_activation_ratio")
+MIN_PROVEN_ZEROS = 3
+"""This many successive points at which the loss is 0 and the gradient not finite are a proof."""
 MAX_SCALE_SEARCH_STEPS = 35
 """A search for the loss scale may take this many steps in a row. The largest scale that trainers
 begin with, 2^32, is 1 after 32 halvings, and some trainers wait for an overflow or two before the
@@ -56,6 +59,7 @@ NON_FINITE = Symptom(
     source="one such value is one too many: IEEE 754 arithmetic never makes it finite again",
     sentence={"en": "From step {onset} on, values at {site} are NaN or infinite."},
 )
+SOURCE_OF_WORDS = "the log says itself that it ended because of NaN, infinity or overflow"
 Counts = Mapping[str, tuple[Steps, Column]]
 """Site -> the steps at which its values were counted, and how many were not finite: [n], [n]."""
 
@@ -101,7 +105,7 @@ def judge(evidence: Evidence) -> list[Finding]:
     proofs += _lost_with_loss_of_zero(evidence, gradients)
     proofs += _lost_for_good(evidence, gradients)
     if not proofs:
-        return []
+        return _said_by_the_log(evidence)
     step = min(proofs)
     onset = min([step, *gradients.unbroken_run(step)[:1].tolist()])
     # At the onset some site has such values, since each proof and each bad step was counted.
@@ -115,9 +119,28 @@ def judge(evidence: Evidence) -> list[Finding]:
     ]
 
 
+def _said_by_the_log(evidence: Evidence) -> list[Finding]:
+    """A finding when the log itself says that training ended because of a value that was not
+    finite (the fact `ended`)."""
+    ended = evidence.facts.get("ended")
+    if not isinstance(ended, Mapping) or ended.get("reason") != "non-finite":
+        return []
+    step = finite_number(ended.get("step"))
+    at = evidence.last_step if step is None else int(step)
+    return [NON_FINITE.found(at, 1.0, site="the log's own words", source=SOURCE_OF_WORDS)]
+
+
 def _lost_with_loss_of_zero(evidence: Evidence, gradients: Gradients) -> list[int]:
-    """The step, if any, at which the loss had been 0 for long and the gradient was not finite."""
+    """The steps at which the loss had been 0 for long and the gradient was not finite."""
+    proofs: list[int] = []
     with suppress(CannotJudgeError):
+        steps, losses = evidence.series(evidence.loss_signal)
+        lost = (losses == 0) & np.isin(steps, gradients.bad)
+        proofs += [
+            int(steps[last])
+            for last in _successive(lost, MIN_PROVEN_ZEROS)
+            if losses[: last + 1 - MIN_PROVEN_ZEROS].any()
+        ]
         # A policy's loss is 0 at first as well, while mixed precision searches for its scale. So
         # zeros from the first point on count only once they last longer than the search.
         few = first_zeros(evidence, MIN_ZEROS)
@@ -127,13 +150,20 @@ def _lost_with_loss_of_zero(evidence: Evidence, gradients: Gradients) -> list[in
             and few.known - few.onset > MAX_SCALE_SEARCH_STEPS
         )
         if few and lasts and (gradients.unbroken_run(few.known) >= few.onset).sum() >= MIN_ZEROS:
-            return [few.known]
+            proofs.append(few.known)
         if zeros := first_zeros(evidence):
             if (gradients.unbroken_run(zeros.known) >= zeros.onset).any():
-                return [zeros.known]
+                proofs.append(zeros.known)
             later = gradients.bad[(gradients.bad > zeros.known) & (gradients.bad <= zeros.end)]
-            return [int(step) for step in later[:1]]
-    return []
+            proofs += later[:1].tolist()
+    return proofs
+
+
+def _successive(is_met: npt.NDArray[np.bool_], count: int) -> list[int]:
+    """The indices at which a condition [n] has been met for the `count`-th time in a row."""
+    places = np.arange(len(is_met))
+    since = places - np.maximum.accumulate(np.where(is_met, -1, places))
+    return np.flatnonzero(since == count).tolist()
 
 
 def _lost_for_good(evidence: Evidence, gradients: Gradients) -> list[int]:
@@ -166,4 +196,24 @@ def _lost_for_good(evidence: Evidence, gradients: Gradients) -> list[int]:
     return []
 
 
+def judge_whole_log(evidence: Evidence) -> list[Finding]:
+    """A finding when no gradient was finite in a whole log. During a run that may be the search for
+    a loss scale; once the run has ended, it made no update."""
+    if "grad_norm" not in evidence.sites(COUNT) or evidence.sites("grad_norm"):
+        return []
+    steps, bad = evidence.series(COUNT, "grad_norm")
+    if not bad.all():
+        return []
+    loss = evidence.curve_or_empty(evidence.loss_signal)
+    is_zero = len(loss) >= MIN_PROVEN_ZEROS and not loss.values.any()
+    if is_zero or (len(loss) >= MIN_POINTS and len(steps) >= MIN_POINTS and not fell(loss.values)):
+        return [
+            NON_FINITE.found(
+                evidence.last_step, float(bad[0]), site="grad_norm", onset=int(steps[0])
+            )
+        ]
+    return []
+
+
 DETECTOR = Detector("non-finite", judge, (NON_FINITE,))
+DETECTOR_OF_WHOLE_LOG = Detector("no-finite-gradient", judge_whole_log, (NON_FINITE,), at_end=True)

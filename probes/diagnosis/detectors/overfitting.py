@@ -6,23 +6,27 @@ to the next, and may stay up for dozens of evaluations before it falls again. So
 point nor a mean of a few points shows a rise. The trend through all evaluations shows it, once its
 rise exceeds its own error (`docs/why.md` says what earlier methods cost).
 
-With few evaluations, such as one an epoch, no trend is known and only the end of the run is judged.
-Each of the last evaluations must exceed the lowest one by more than the usual variation of a
-validation loss. The training loss must be clearly lower than at the lowest evaluation."""
+With few evaluations, such as one an epoch, no trend is known. Once a run has ended, its last
+evaluations are compared with the lowest one, which they must exceed by more than the usual
+variation of a validation loss. If the training loss has risen since then as well, the run has not
+overfitted but diverged (`divergence`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from math import ceil, sqrt
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from probes.common.arrays import median
+from probes.common.text import printable
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.curves import MIN_SEGMENT_POINTS, Curve, noise_around_trend
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.diagnosis.val_trend import stop_of, trend_of
 from probes.record import Column
+from probes.record.metrics import direction_of, is_held_out
 
 MIN_TREND_RISE = 1.03
 """The trend must end above this many times its lowest point. A run that ends within 3 % of its
@@ -35,24 +39,28 @@ limits, no run counts as risen before its minimum."""
 MIN_EVALUATIONS_OF_TREND = 40
 """A trend needs this many evaluations, ten for each of its terms. With fewer, the error of the
 trend is not known well enough."""
-MIN_EVALUATIONS = 5
-"""Fewer evaluations are not judged, and noise is not estimated from fewer values."""
+MIN_EVALUATIONS = 3
+"""The end is judged from this many evaluations on: one that is lowest and two that are higher."""
+MIN_EVALUATIONS_FOR_NOISE = 5
 MIN_END_RISE = 1.2
-"""With fewer than MIN_EVALUATIONS_OF_TREND evaluations, each of the last ones must be above this
-many times the lowest. A curve that ends well varies by a tenth, even on fifty held-out rows
-(`studies/few_evaluations.py`)."""
+"""Each of the last evaluations must be above this many times the lowest. A curve that ends well
+varies by a tenth, even on fifty held-out rows (`studies/few_evaluations.py`)."""
 MIN_LAST_EVALUATIONS, LAST_SHARE = 2, 0.25
 """The last evaluations are this share of all evaluations (LAST_SHARE), but at least
 MIN_LAST_EVALUATIONS."""
 MIN_END_RISE_SIGMAS = 4.0
 """The median of the last evaluations must exceed the lowest by more than this many standard
 deviations of a single evaluation."""
-MAX_END_TRAIN_LEVEL = 0.95
-"""With few evaluations, the training loss must end below this share of its level at the lowest
-evaluation."""
-MIN_TRAIN_FALL_ERRORS = 3.0
-"""The training loss must have fallen by more than this many standard errors since validation loss
-was lowest."""
+MIN_RISE_OVER_LEARNED = 0.01
+"""The rise must exceed this share of what was learned: a loss that came down from 2 to 0.00001 has
+lost nothing at 0.00002."""
+MIN_RISES_IN_A_ROW, MIN_RISE_IN_A_ROW = 5, 1.1
+"""If all evaluations since the lowest one rise, and these are more than five, it is enough that the
+last is above 1.1 times the lowest. Six values in random order are in increasing order once in
+720."""
+MIN_TRAIN_CHANGE_ERRORS = 3.0
+"""The training loss has fallen, or risen, since the turn if it changed by more than this many
+standard errors."""
 REFIT_GROWTH = 1.02
 """The trend is fitted again each time the number of evaluations has grown by this factor. The total
 cost is then linear in that number."""
@@ -64,9 +72,10 @@ VAL_RISING = Symptom(
     worse="above",
     limit=MIN_TREND_RISE,
     criterion=(
-        "the trend of validation loss ends 3 % and 6 standard errors above its lowest point; or, "
-        "with fewer than 40 evaluations, every evaluation in the last quarter is 20 % above the "
-        "lowest one; in both cases the training loss has fallen since the lowest point"
+        "the trend of validation loss ends 3 % and 6 standard errors above its lowest point, and "
+        "the training loss has fallen since then; or, once the run has ended, every evaluation in "
+        "the last quarter is 20 % above the lowest one and the training loss has not risen since "
+        "then; or six evaluations in a row rise to 10 % above the lowest one"
     ),
     source=(
         "a run within 3 % of its lowest validation loss counts as having ended there; with 6 "
@@ -75,16 +84,19 @@ VAL_RISING = Symptom(
     sentence={
         "en": (
             "Validation loss is lowest at step {onset} and has risen to {observed} times that, "
-            "while the training loss goes on falling."
+            "while the training loss does not rise."
         )
     },
 )
-SOURCE_WITH_FEW_EVALUATIONS = (
-    "fewer than 40 evaluations show no trend; a validation loss that ends well varies by a tenth"
-)
+SOURCE_OF_END = "a validation loss that ends well varies by a tenth"
+SOURCE_OF_RISES = "more than five evaluations rise one after the other; by chance once in 720"
 
 
 def judge(evidence: Evidence) -> list[Finding]:
+    return list(evidence.cached(_risen_trend))
+
+
+def _risen_trend(evidence: Evidence) -> list[Finding]:
     """Judge by the trend, from MIN_EVALUATIONS_OF_TREND evaluations on."""
     val, train, floor = _losses(evidence)
     for count in fit_counts(len(val)):
@@ -96,35 +108,106 @@ def judge(evidence: Evidence) -> list[Finding]:
             trend
             and trend.rise > MIN_TREND_RISE
             and trend.rise_errors > MIN_TREND_RISE_ERRORS
-            and _train_falls(train, trend.turn, int(steps[-1]))
+            and _is_worth_the_name(losses[-1] - losses.min(), losses, train)
+            and _train_since(train, trend.turn, int(steps[-1])) == "fell"
         ):
             stop = stop_of(steps, losses).step
             return [VAL_RISING.found(steps[-1], trend.rise, onset=stop)]
     return []
 
 
-def judge_few_evaluations(evidence: Evidence) -> list[Finding]:
-    """Judge the end of a run with fewer evaluations than a trend needs."""
-    val, train, floor = _losses(evidence)
-    losses, lowest = val.values, int(val.values.argmin())
-    last = max(MIN_LAST_EVALUATIONS, ceil(LAST_SHARE * len(val)))
-    if len(val) >= MIN_EVALUATIONS_OF_TREND or losses[lowest] <= floor or len(val) - last <= lowest:
+def judge_end(evidence: Evidence) -> list[Finding]:
+    """Judge the end of a run, however many evaluations there are."""
+    end = evidence.cached(validation_end)
+    if end is None or end.train == "rose":
         return []
-    rise, median_rise = losses[-last:].min(), median(losses[-last:]) - losses[lowest]
-    if rise <= MIN_END_RISE * losses[lowest] or median_rise <= MIN_END_RISE_SIGMAS * _noise(losses):
-        return []
-    turn = int(val.steps[lowest])
-    if not _train_falls(train, turn, int(val.steps[-1]), MAX_END_TRAIN_LEVEL):
-        return []
+    if end.train != "unknown" and evidence.cached(_risen_trend):
+        return []  # already found by its trend
     return [
         VAL_RISING.found(
-            evidence.last_step,
-            float(rise / losses[lowest]),
-            limit=MIN_END_RISE,
-            source=SOURCE_WITH_FEW_EVALUATIONS,
-            onset=turn,
+            evidence.last_step, end.rise, limit=end.limit, source=end.source, onset=end.onset
         )
     ]
+
+
+class ValidationEnd(NamedTuple):
+    """The end of a validation loss that lies well above its lowest value.
+
+    rise     how many times the lowest value it is
+    limit    what the rise must exceed
+    source   the criterion it meets
+    onset    step of the lowest value
+    train    what the training loss has done since then; "unknown" where none was recorded
+    """
+
+    rise: float
+    limit: float
+    source: str
+    onset: int
+    train: Literal["fell", "stood", "rose", "unknown"]
+
+
+def validation_end(evidence: Evidence) -> ValidationEnd | None:
+    """The end of the validation loss if it lies well above its lowest value, else None. Raises
+    CannotJudgeError with fewer than MIN_EVALUATIONS evaluations."""
+    val = evidence.curve("val_loss")
+    if len(val) < MIN_EVALUATIONS:
+        raise CannotJudgeError(f"{len(val)} evaluations of val_loss; {MIN_EVALUATIONS} are needed")
+    losses, lowest = val.values, int(val.values.argmin())
+    if losses[lowest] <= (evidence.rung("val", "floor") or 0.0):
+        return None
+    last = max(MIN_LAST_EVALUATIONS, ceil(LAST_SHARE * len(val)))
+    least = losses[-last:].min() / losses[lowest]
+    higher = median(losses[-last:]) - losses[lowest]
+    since = losses[lowest:]
+    onset, train = int(val.steps[lowest]), evidence.curve_or_empty(evidence.evaluated_loss_signal)
+    course = _train_since(train, onset, int(val.steps[-1]))
+    if not _is_worth_the_name(higher, losses, train):
+        return None
+    if (
+        len(val) - last > lowest
+        and least > MIN_END_RISE
+        and higher > MIN_END_RISE_SIGMAS * _noise(losses)
+    ):
+        rise, limit, source = float(least), MIN_END_RISE, SOURCE_OF_END
+    elif (
+        course == "fell"
+        and len(since) > MIN_RISES_IN_A_ROW
+        and (np.diff(since) > 0).all()
+        and since[-1] > MIN_RISE_IN_A_ROW * since[0]
+    ):
+        rise, limit, source = float(since[-1] / since[0]), MIN_RISE_IN_A_ROW, SOURCE_OF_RISES
+    else:
+        return None
+    return ValidationEnd(rise, limit, source, onset, course)
+
+
+def metric_still_improves(evidence: Evidence) -> tuple[str, str] | None:
+    """Meaning and remedy of overfitting in a run whose held-out metric, such as accuracy, is best
+    after the step of the lowest validation loss; None for other runs.
+
+    A classifier that becomes too confident raises its loss on the rows that it gets wrong, and may
+    still get more rows right."""
+    val = evidence.curve_or_empty("val_loss")
+    for name in evidence.sites("metric"):
+        metric = Curve(*evidence.series("metric", name))
+        direction = direction_of(name, evidence.facts.get("metric_direction"))
+        if direction is None or not is_held_out(name) or len(metric) < MIN_EVALUATIONS:
+            continue
+        scores = metric.values if direction == "up" else -metric.values
+        stop = int(val.steps[val.values.argmin()])
+        best = int(scores.argmax())
+        until_stop = scores[metric.steps <= stop]
+        # The noise of a metric is that between neighbouring evaluations.
+        if len(until_stop) and scores[best] - until_stop.max() > noise_around_trend(scores):
+            return (
+                f"overfit by loss: validation loss is lowest at step {stop} and has risen since, "
+                f"but {printable(name)} still improves and is best at step {metric.steps[best]}",
+                f"choose the checkpoint by the measure that counts for you: step {stop} by loss, "
+                f"step {metric.steps[best]} by {printable(name)}; regularise, or train on more "
+                "data, to lower the loss as well",
+            )
+    return None
 
 
 def fit_counts(available: int) -> Iterator[int]:
@@ -143,34 +226,40 @@ def _losses(evidence: Evidence) -> tuple[Curve, Curve, float]:
     return val, train, evidence.rung("val", "floor") or 0.0
 
 
-def _train_falls(train: Curve, turn: int, now: int, max_level: float = 1.0) -> bool:
-    """Whether the training loss has fallen since `turn`, the step of the lowest validation loss.
+def _train_since(train: Curve, turn: int, now: int) -> Literal["fell", "stood", "rose", "unknown"]:
+    """What the training loss has done since `turn`, the step of the lowest validation loss.
 
     The loss is averaged over two windows: around the turn, and over the later half of the time
-    since then. The later mean must be below `max_level` times the earlier one, by more than the
-    noise. The earlier window excludes the first steps, where the loss is high because nothing was
-    learned yet."""
+    since then. A change counts if it exceeds the noise. The earlier window excludes the first
+    steps, where the loss is high because nothing was learned yet."""
     steps, losses = train.steps, train.values
     half = (now - turn) / 2
     if not len(steps):
-        return False
+        return "unknown"
     distance = np.abs(steps - turn)
     near = distance <= min(half, turn - steps[0]) / 2
     around = losses[near if near.sum() >= MIN_SEGMENT_POINTS else distance <= half / 2]
     since = losses[(steps >= now - half) & (steps <= now)]
     if not len(around) or not len(since):
-        return False
+        return "unknown"
     error = _noise(losses[steps <= now]) * sqrt(1 / len(around) + 1 / len(since))
-    fall = around.mean() - since.mean()
-    return bool(since.mean() < max_level * around.mean() and fall > MIN_TRAIN_FALL_ERRORS * error)
+    change = float(since.mean() - around.mean())
+    if abs(change) <= MIN_TRAIN_CHANGE_ERRORS * error or change == 0:
+        return "stood"
+    return "fell" if change < 0 else "rose"
+
+
+def _is_worth_the_name(rise: float, val: Column, train: Curve) -> bool:
+    """Whether a rise of validation loss is more than a trifle of what was learned."""
+    start = max(float(val[0]), *train.values[:1].tolist(), 0.0)
+    return bool(rise > MIN_RISE_OVER_LEARNED * (start - val.min()))
 
 
 def _noise(values: Column) -> float:
     """Standard deviation of a single value; 0 if there are too few values to estimate it."""
-    return noise_around_trend(values) if len(values) >= MIN_EVALUATIONS else 0.0
+    enough = len(values) >= MIN_EVALUATIONS_FOR_NOISE
+    return noise_around_trend(values) if enough else 0.0
 
 
 DETECTOR = Detector("overfitting", judge, (VAL_RISING,))
-DETECTOR_FOR_FEW_EVALUATIONS = Detector(
-    "overfitting-of-few", judge_few_evaluations, (VAL_RISING,), at_end=True
-)
+DETECTOR_OF_END = Detector("validation-end", judge_end, (VAL_RISING,), at_end=True)

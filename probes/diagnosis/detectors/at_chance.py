@@ -1,0 +1,109 @@
+"""Finds an accuracy that stays at chance while the loss is no better than that of a model that
+knows nothing.
+
+A model of K balanced classes that knows nothing of its input has an accuracy of 1 / K and a loss of
+ln K at least. Each of the two alone proves little: a hard task may have an accuracy of 0.2, and a
+regression may have a loss of 1.6. Together they say that nothing about the input is known: a model
+that knows something and is right in one of K cases has to choose between more than K classes, and
+its loss is then far above ln K."""
+
+from __future__ import annotations
+
+from math import log
+
+from probes.common.arrays import median
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
+from probes.diagnosis.curves import Curve
+from probes.diagnosis.evidence import CannotJudgeError, Evidence
+from probes.record.metrics import is_accuracy, is_held_out
+
+MIN_POINTS = 5
+CLASS_COUNTS = range(2, 21)
+"""The numbers of classes that are tried when no vocabulary is stated."""
+MAX_RELATIVE_DISTANCE, MAX_DISTANCE_ERRORS = 0.04, 2.0
+"""Largest distance of the mean accuracy from 1 / K: this share of 1 / K, because classes are never
+exactly balanced, plus this many standard errors of the mean."""
+MAX_GAIN, MAX_GAIN_ERRORS = 0.02, 6.0
+"""Largest gain of the accuracy from the first half of the log to the second: this much, plus this
+many standard errors of the mean. A model that learns slowly gains more."""
+MIN_LOSS_BELOW_LN_K = 0.02
+"""A loss lower than ln K by more than this share of it shows that the model knows something."""
+MAX_LOSS_OVER_LN_K = 1.15
+"""A loss above this many times ln K belongs to a task with more classes than K, unless training has
+raised it."""
+MAX_RAISED_LOSS_OVER_LN_K, MIN_RAISE = 1.6, 1.1
+"""The same factor for a loss that ends above MIN_RAISE times its first value. Updates that are too
+large keep a loss above ln K."""
+AT_CHANCE = Symptom(
+    name="accuracy-at-chance",
+    quantity="accuracy in the second half of the log",
+    unit="share of right answers",
+    view=ViewKey.LOSS,
+    worse="below",
+    criterion=(
+        "accuracy at 1 / K for a K from 2 to 20 without any gain from the first half of the log to "
+        "the second, and a loss that rests at ln K or above it"
+    ),
+    source=(
+        "1 / K and the distance that chance and unbalanced classes explain; a model that knows "
+        "something of its input has a loss below ln K"
+    ),
+    sentence={
+        "en": (
+            "The accuracy {site} stays at {observed}, which is chance, and the loss is no better "
+            "than that of a model that knows nothing of its input."
+        )
+    },
+)
+
+
+def judge(evidence: Evidence) -> list[Finding]:
+    names = [name for name in evidence.sites("metric") if is_accuracy(name)]
+    if not names and evidence.rung("train", "unigram") is not None:
+        return []  # the ladder says more than an accuracy would: see `stalled`
+    if not names:
+        raise CannotJudgeError("no accuracy was recorded")
+    if evidence.no_loss_rules:
+        raise CannotJudgeError(evidence.no_loss_rules)
+    for name in sorted(names, key=lambda name: not is_held_out(name)):
+        accuracy = Curve(*evidence.series("metric", name))
+        signal = "val_loss" if is_held_out(name) else evidence.loss_signal
+        loss = evidence.curve_or_empty(signal)
+        enough = min(len(accuracy), len(loss)) >= MIN_POINTS
+        if enough and (finding := _at_chance(evidence, name, accuracy, loss)):
+            return [finding]
+    return []
+
+
+def _at_chance(evidence: Evidence, name: str, accuracy: Curve, loss: Curve) -> Finding | None:
+    """The finding for one accuracy and the loss that was measured on the same rows."""
+    values = accuracy.values / (100 if accuracy.values.max() > 1 else 1)
+    half = len(values) // 2
+    early, late = values[:half], values[half:]
+    error = float(values.std()) / len(values) ** 0.5
+    if late.mean() - early.mean() > MAX_GAIN + MAX_GAIN_ERRORS * error:
+        return None
+    level = float(median(loss.values[len(loss) // 2 :]))
+    raised = MIN_RAISE * loss.values[0] < level
+    for k in _class_counts(evidence):
+        distance = MAX_RELATIVE_DISTANCE / k + MAX_DISTANCE_ERRORS * error
+        highest = MAX_RAISED_LOSS_OVER_LN_K if raised else MAX_LOSS_OVER_LN_K
+        if (
+            abs(float(late.mean()) - 1 / k) <= distance
+            and 1 - MIN_LOSS_BELOW_LN_K <= level / log(k) <= highest
+        ):
+            return AT_CHANCE.found(
+                evidence.last_step, float(late.mean()), site=name, limit=1 / k + distance
+            )
+    return None
+
+
+def _class_counts(evidence: Evidence) -> range:
+    """The numbers of classes to try: the stated one, or all of CLASS_COUNTS."""
+    if evidence.facts.get("vocab_size") is None:
+        return CLASS_COUNTS
+    k = int(evidence.number("vocab_size"))
+    return range(max(2, k), max(2, k) + 1)
+
+
+DETECTOR = Detector("at-chance", judge, (AT_CHANCE,), at_end=True)

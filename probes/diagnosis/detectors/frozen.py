@@ -1,0 +1,79 @@
+"""Finds a loss that does not move at all: all its points are equal to within rounding of single
+precision.
+
+Batches differ, so the loss of a model that is trained on batches varies from point to point even
+after it has converged. A loss that is equal from first to last shows that the weights do not
+change, or that the loss does not depend on them. The same holds for a validation loss that stays
+equal while the training loss changes: the model that is evaluated is not the one that is trained.
+
+A log that rounds its losses can show equal values for a converged model. Only values with at least
+MIN_DIGITS digits count. A loss that is exactly 0 is left to the detector `loss_zero`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
+from probes.diagnosis.curves import Curve
+from probes.diagnosis.evidence import CannotJudgeError, Evidence
+
+MAX_RELATIVE_VARIATION = 1e-9
+"""Largest variation of a frozen loss, relative to its size. A double carries 16 digits, and a mean
+over batches in a different order changes the eighth digit of a single-precision loss."""
+MIN_POINTS = 10
+"""Smallest number of equal points of a training loss."""
+MIN_EVALUATIONS = 5
+"""Smallest number of equal evaluations while the training loss changes."""
+MIN_DIGITS = 6
+"""Smallest number of significant digits of a value. Fewer may be the rounded loss of a converged
+model."""
+MIN_DIGITS_OF_MANY, MANY_POINTS = 3, 20
+"""Three digits are enough for a loss that is equal at twenty points: batches differ by more."""
+FROZEN = Symptom(
+    name="loss-frozen",
+    quantity="variation of the loss from first to last, relative to its size",
+    unit="ratio",
+    view=ViewKey.LOSS,
+    worse="below",
+    limit=MAX_RELATIVE_VARIATION,
+    criterion=(
+        f"training loss equal within 1e-9 at all of {MIN_POINTS} points or more; or validation "
+        f"loss equal at all of {MIN_EVALUATIONS} evaluations or more while the training loss "
+        "changes"
+    ),
+    source="batches differ, so the loss of a model that is trained varies even after it converged",
+    sentence={"en": "The loss at {site} is the same from first to last: no weight changes it."},
+)
+
+
+def judge(evidence: Evidence) -> list[Finding]:
+    train = evidence.curve_or_empty(evidence.loss_signal)
+    val = evidence.curve_or_empty("val_loss")
+    if len(train) < MIN_POINTS and len(val) < MIN_EVALUATIONS:
+        raise CannotJudgeError(
+            f"{len(train)} points of loss and {len(val)} evaluations; {MIN_POINTS} points or "
+            f"{MIN_EVALUATIONS} evaluations are needed"
+        )
+    if len(train) >= MIN_POINTS and is_frozen(train):
+        return [FROZEN.found(evidence.last_step, variation_of(train), site=evidence.loss_signal)]
+    moves = len(train) >= MIN_EVALUATIONS and not is_frozen(train)
+    if len(val) >= (MIN_EVALUATIONS if moves else MIN_POINTS) and is_frozen(val):
+        return [FROZEN.found(evidence.last_step, variation_of(val), site="val_loss")]
+    return []
+
+
+def is_frozen(curve: Curve) -> bool:
+    """Whether all points are equal, not 0, and have enough digits to tell."""
+    first = float(curve.values[0])
+    digits = len(f"{abs(first):.15g}".replace(".", "").strip("0").partition("e")[0])
+    enough = MIN_DIGITS_OF_MANY if len(curve) >= MANY_POINTS else MIN_DIGITS
+    return first != 0 and digits >= enough and variation_of(curve) <= MAX_RELATIVE_VARIATION
+
+
+def variation_of(curve: Curve) -> float:
+    """The range of the values, relative to the largest of them. 0 for a curve of zeros."""
+    largest = float(np.abs(curve.values).max())
+    return float(np.ptp(curve.values)) / largest if largest else 0.0
+
+
+DETECTOR = Detector("frozen", judge, (FROZEN,), at_end=True)
