@@ -70,14 +70,26 @@ def test_it_stays_quiet_on_a_loss_that_left_0_before():
         [1.4, 0.6, 0.12, 0.031, 0.009, 0.0021, 0.0007, 0.0002, 0.0001],
         [2.31, 2.29, 2.35, 2.28, 2.33, 2.27],
         [5.12, 5.07, 5.21, 0.52, 5.11, 5.19],
-        [2.3101, 2.2993, 2.3044, 2.2871],
+        [2.3101, 2.2993, 2.3044, 0.2871],
+        [2.3101],
     ],
-    ids=["small numbers", "near the last digit", "one of them near it", "too few to see the way"],
+    ids=[
+        "small numbers",
+        "near the last digit",
+        "one of them near it",
+        "too few to see the way",
+        "a single one",
+    ],
 )
 def test_it_stays_quiet_on_a_loss_that_comes_to_0_through_small_values(way):
     """It also stays quiet when a log has too few decimals or points to show how the loss came to
     0."""
     assert steps_and_onsets(*way, *[0.0] * 30) == []
+
+
+def test_two_points_are_enough_if_the_loss_had_hardly_fallen():
+    """No task becomes easy within one more point."""
+    assert steps_and_onsets(2.3101, 2.2993, *[0.0] * 30) == [(6, 2)]
 
 
 def test_it_fires_when_decimals_and_points_show_no_way_to_0():

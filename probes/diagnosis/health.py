@@ -19,7 +19,8 @@ from probes.diagnosis.levels import chance_of_fall, levels_of
 
 MAX_CHANCE_OF_FALL = 0.01
 """A curve with fewer than MIN_POINTS points fell if values in random order would fall as often with
-at most this probability. Five points are enough if each is lower than the one before."""
+at most this probability. Five points are enough if each is lower than the one before. For a
+longer curve it is enough if the curve ends at least 10 % lower as well."""
 MAX_CHANCE_OF_CLEAR_FALL, MIN_CLEAR_FALL = 0.05, log(1.1)
 """This probability is enough for a curve that ends at least 10 % lower. Four points that fall one
 after the other are then enough."""
@@ -51,9 +52,11 @@ CLASS_COUNTS = range(2, 11)
 MIN_STILL_POINTS, MAX_STILL_RANGE = 5, 1e-3
 """Nothing moved if at least five points of each loss lie within this share of their level."""
 MIN_FEW_EVALUATIONS = 3
-MAX_TRAIN_LEFT = 0.5
-"""What is learned by heart does not show in validation: a training loss that has fallen below this
-share of its level at the first evaluation, beside a validation loss that has not fallen at all."""
+MAX_TRAIN_LEFT, MIN_VAL_LEFT, MAX_TRAIN_OVER_VAL = 0.5, 0.99, 0.1
+"""What is learned by heart does not show in validation: a training loss that has fallen below the
+first share of its level at the first evaluation, beside a validation loss that never fell below the
+second share of its first value. A training loss below the third share of the validation loss was
+learned by heart before the first evaluation."""
 MIN_TIMES_BELOW_ZERO = 100
 """A loss counts as having no lower bound if it ends below 0 by more than this many times its start
 level. The negative log-likelihood of a continuous density may also be below 0, but keeps its order
@@ -137,7 +140,9 @@ def has_judged_loss(evidence: Evidence) -> bool:
 def fell(curve: Curve) -> bool:
     """Whether a curve fell by more than its noise, however short it is."""
     if curve.has_segments:
-        return curve.fell
+        return curve.fell or (
+            _chance(curve) <= MAX_CHANCE_OF_FALL and _fall_of(curve) >= MIN_CLEAR_FALL
+        )
     if len(curve) < 2:
         return False
     chance, rest = chance_of_fall(curve.values), curve.values[1:]
@@ -209,8 +214,8 @@ def _nothing_moved(curves: dict[str, Curve]) -> Iterator[Doubt]:
 
 
 def _not_carried_over(curves: dict[str, Curve]) -> Iterator[Doubt]:
-    """The reason why a training loss that has halved since the first evaluation is no sign of
-    health if the validation loss has not fallen since then."""
+    """The reason why a training loss that fell since the first evaluation, or is far below the
+    validation loss, is no sign of health if the validation loss has not fallen since then."""
     train, val = curves.get("train_loss") or curves.get("loss"), curves.get("val_loss")
     if not train or not val or len(val) < MIN_FEW_EVALUATIONS or train.values.min() <= 0:
         return
@@ -219,12 +224,13 @@ def _not_carried_over(curves: dict[str, Curve]) -> Iterator[Doubt]:
     if not len(at_first):
         return
     start, end = float(median(at_first[:count])), float(median(at_first[-count:]))
-    later = val.values[1:]
-    if end < MAX_TRAIN_LEFT * start and later.min() >= val.values[0] > 0:
+    first, last = float(val.values[0]), float(val.values[-1])
+    is_gap = end < MAX_TRAIN_OVER_VAL * last
+    if (end < MAX_TRAIN_LEFT * start or is_gap) and val.values.min() >= MIN_VAL_LEFT * first > 0:
         yield Doubt(
-            "val_loss has not fallen while loss halved",
-            f"since the first evaluation, the training loss fell from {start:.4g} to {end:.4g} and "
-            f"val_loss did not: {val.values[0]:.4g} at first, {val.values[-1]:.4g} at the end",
+            "val_loss has not fallen",
+            f"since the first evaluation, the training loss went from {start:.4g} to {end:.4g} and "
+            f"val_loss did not fall: {first:.4g} at first, {last:.4g} at the end",
         )
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from probes.common.arrays import median
-from probes.diagnosis.curves import Curve, noise_at_lag
+from probes.diagnosis.curves import Curve, noise_around_trend, noise_at_lag
 from probes.record import Column, Steps
 
 MAX_LEVELS = 20
@@ -79,9 +79,12 @@ def levels_of(curve: Curve) -> Levels | None:
     edges = np.linspace(0, count, min(MAX_LEVELS, count) + 1).round().astype(int)
     level = np.array([median(logs[i:j]) for i, j in pairwise(edges)])
     # The steep fall at the start is no noise, so only the levels around and after the lowest count.
-    # A jump among them is one difference of many, which the median ignores.
+    # A jump among them is one difference of many, which the median ignores. A steady climb has
+    # differences but no second differences, a jump the other way round.
     since = level[max(0, min(int(level.argmin()) - 1, len(level) - MIN_LEVELS_FOR_NOISE)) :]
-    noise = noise_at_lag(since) if len(since) >= MIN_LEVELS_FOR_NOISE else 0.0
+    noise = 0.0
+    if len(since) >= MIN_LEVELS_FOR_NOISE:
+        noise = min(noise_at_lag(since), noise_around_trend(since))
     return Levels(
         first_step=curve.steps[edges[:-1]],
         level=level,

@@ -25,6 +25,10 @@ and one or two batches without a target give fewer."""
 MIN_PROVEN_ZEROS = 3
 """This many first points are enough if the gradient norm is exactly 0 at all of them as well. A
 policy that starts as a copy of its reference has a loss of 0, but a gradient."""
+MIN_FEW_BEFORE, MIN_SHARE_OF_FEW = 2, 0.5
+"""Fewer than POINTS_BEFORE points before the first 0 are enough if there are at least two and the
+last of them is at least half of the largest. A loss that had hardly fallen does not become exactly
+0 within one more point."""
 MIN_SHARE_BEFORE_ZERO = 0.01
 """The last value before zeros of both losses must be at least this share of the largest. An easy
 task comes to 0 through smaller values."""
@@ -89,11 +93,11 @@ def judge(evidence: Evidence) -> list[Finding]:
     if zeros.before.size:
         around = zeros.before[-2 * POINTS_BEFORE :]
         last, smallest_shown = around[-POINTS_BEFORE:], smallest_shown_by(zeros.before)
-        if (
-            len(last) < POINTS_BEFORE
-            or not np.isfinite(around).all()
-            or last.min() <= MIN_SMALLEST_FACTOR * smallest_shown
-        ):
+        if len(last) < POINTS_BEFORE:
+            # Too few points to show how the loss got there, unless it had hardly fallen at all.
+            if len(last) < MIN_FEW_BEFORE or not last[-1] >= MIN_SHARE_OF_FEW * last.max():
+                return []
+        elif not np.isfinite(around).all() or last.min() <= MIN_SMALLEST_FACTOR * smallest_shown:
             return []
         early, late = np.array_split(around, 2)
         decades_before = log10(median(early) / median(late))

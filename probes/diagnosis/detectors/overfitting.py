@@ -171,7 +171,7 @@ def validation_end(evidence: Evidence) -> ValidationEnd | None:
     ):
         rise, limit, source = float(least), MIN_END_RISE, SOURCE_OF_END
     elif (
-        course == "fell"
+        course in ("fell", "stood")
         and len(since) > MIN_RISES_IN_A_ROW
         and (np.diff(since) > 0).all()
         and since[-1] > MIN_RISE_IN_A_ROW * since[0]
