@@ -227,6 +227,7 @@ def _report(run: JudgedRun, columns: bool) -> Iterator[str]:
     details = how_it_was_read(run.reader, columns)
     details += [str(run.record.stopped)] if run.record.stopped else []
     details += [f"at {run.where}"] if run.where else []
+    details += [f"to log more often: {run.advice}"] if run.advice else []
     if diagnosis.verdict == "healthy":
         details += [f"remark: {remark}" for remark in diagnosis.remarks]
     else:

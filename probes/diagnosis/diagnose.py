@@ -14,7 +14,7 @@ from probes.diagnosis.base import Finding, Symptom
 from probes.diagnosis.causes import CAUSES, Cause
 from probes.diagnosis.detectors import DETECTORS
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
-from probes.diagnosis.health import doubts_on, has_judged_loss
+from probes.diagnosis.health import TOO_FEW_POINTS, doubts_on, has_judged_loss
 from probes.diagnosis.notices import notices_on
 from probes.record import Record
 
@@ -137,6 +137,11 @@ class Diagnosis:
     def headline(self) -> str:
         """The gist. If a cause is named, its title comes first."""
         return f"{self.title}: {self.gist}" if self.causes else self.gist
+
+    @property
+    def is_too_short(self) -> bool:
+        """Whether the run is undetermined because its losses have too few points."""
+        return self.doubt.startswith(TOO_FEW_POINTS)
 
     @property
     def why_not_judged(self) -> dict[str, list[str]]:

@@ -70,6 +70,9 @@ its first value, by more than this many standard errors (`fall_z`). As for overf
 within 3 % of its minimum counts as equal to it."""
 
 
+TOO_FEW_POINTS = "too few points of"
+
+
 class Doubt(NamedTuple):
     """A reason why a run cannot be called healthy.
 
@@ -191,7 +194,7 @@ def _no_fall(curves: dict[str, Curve]) -> Iterator[Doubt]:
     name, curve = max(curves.items(), key=lambda item: min(MIN_POINTS, len(item[1])))
     if len(curve) < MIN_POINTS:
         yield Doubt(
-            f"too few points of {name}",
+            f"{TOO_FEW_POINTS} {name}",
             f"{len(curve)} points of {name}; {MIN_POINTS} are needed, or five that fall one after "
             "the other: log more often",
         )

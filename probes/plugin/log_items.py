@@ -200,6 +200,7 @@ def _message(run: JudgedRun, path: str, outcome: Outcome, reason: str, rules: Lo
     lines = [summary, *how_it_was_read(run.reader, columns=False)]
     lines += [str(run.record.stopped)] if run.record.stopped else []
     lines += [f"at {run.where}"] if run.where else []
+    lines += [f"to log more often: {run.advice}"] if run.advice else []
     lines += str(diagnosis).split("\n")
     lines += [f"record: {path}", f"draw it: {shlex.join(command)}"]
     return "\n".join(map(printable, lines))

@@ -82,6 +82,14 @@ class JudgedRun:
         return self.record.provenance.get("reader")
 
     @property
+    def advice(self) -> str:
+        """What to set in the trainer so that its next log can be judged; "" if the log is long
+        enough or the trainer is not known."""
+        from probes.readers.log_more import how_to_log_more
+
+        return how_to_log_more(self.reader) if self.diagnosis.is_too_short else ""
+
+    @property
     def first_step(self) -> int | None:
         """The step of the first cause's first evidence. If no cause is named, the step of the first
         finding; None if there is no finding either."""
