@@ -36,7 +36,7 @@ CORRELATION = 0.62
 prints."""
 DRAWS = 100
 LEVEL_CURVES = 60
-"""Number of level curves of each length in CURVE_LENGTHS."""
+"""Number of flat curves of each length in CURVE_LENGTHS."""
 CURVE_LENGTHS = (60, 200, 640)
 LEVEL_SIGMA = 0.04
 """Level curves have the noise of peak learning rates throughout."""
@@ -126,7 +126,7 @@ def print_level_curves_called_risen() -> None:
     rng = np.random.default_rng(3)
     curves = [level(rng, length) for length in CURVE_LENGTHS for _ in range(LEVEL_CURVES)]
     errors = np.array([largest_error_count(losses) for losses in curves])
-    print(f"\nof {len(curves)} level curves, called risen at a limit of n standard errors")
+    print(f"\nof {len(curves)} flat curves, called risen at a limit of n standard errors")
     print(", ".join(f"{limit}: {np.sum(errors > limit)}" for limit in (3, 4, 5, 6, 7)))
     print(f"by thirds of the run: {sum(map(rises_by_thirds, curves))}")
 

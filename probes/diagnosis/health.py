@@ -1,8 +1,8 @@
 """What a run must show to be called healthy: its loss fell by more than a triviality, it ended near
 its best, and nothing that was logged contradicts it.
 
-Each function here gives the reason why a run does not show it. A reason is no finding: a careful
-reader would say "I cannot tell", and why."""
+Each private function here yields a `Doubt`: a reason why a run does not show one of these things. A
+doubt is not a finding. It says that the run may be healthy or not, and why that is not known."""
 
 from __future__ import annotations
 
@@ -15,55 +15,62 @@ import numpy as np
 from probes.common.arrays import median
 from probes.diagnosis.curves import MAD_TO_SIGMA, MIN_POINTS, Curve, noise_at_lag
 from probes.diagnosis.evidence import Evidence
-from probes.diagnosis.levels import chance_of_fall, levels_of
+from probes.diagnosis.levels import MIN_RISE_OVER_NOISE, chance_of_fall, levels_of
 
 MAX_CHANCE_OF_FALL = 0.01
-"""A curve with fewer than MIN_POINTS points fell if values in random order would fall as often with
-at most this probability. Five points are enough if each is lower than the one before. For a
-longer curve it is enough if the curve ends at least 10 % lower as well."""
+"""A curve with fewer than MIN_POINTS points fell if the probability of its fall (`chance_of_fall`)
+is at most this. Five points are enough if each is lower than the one before. A longer curve must
+also start at least 10 % above its end (MIN_CLEAR_FALL), or pass the tests of `Curve.fell`."""
 MAX_CHANCE_OF_CLEAR_FALL, MIN_CLEAR_FALL = 0.05, log(1.1)
-"""This probability is enough for a curve that ends at least 10 % lower. Four points that fall one
-after the other are then enough."""
+"""A larger probability of the fall, MAX_CHANCE_OF_CLEAR_FALL, is allowed if the start is at least
+10 % above the end (MIN_CLEAR_FALL, a logarithm). Four points are then enough if each is lower than
+the one before."""
 MAX_CHANCE_OF_HALVING, MIN_HALVING = 0.17, log(2)
-"""This probability is enough for a curve that ends at half its start: noise does not halve a loss.
-Three points that fall one after the other are then enough."""
+"""A still larger probability, MAX_CHANCE_OF_HALVING, is allowed if the curve ends at half its start
+or lower, because noise does not halve a loss. Three points are then enough if each is lower than
+the one before."""
 MAX_CHANCE_OF_BOTH = 0.03
-"""Training and validation loss fell together if the product of their probabilities is at most this.
-Three points of each are enough if both fall from point to point."""
+"""Training and validation loss fell together if the product of the probabilities of both falls is
+at most this. Three points of each are enough if each is lower than the one before."""
 MIN_DROP_SIGMAS, MIN_POINTS_OF_DROP = 6.0, 6
-"""A curve with at least six points also fell if its first value lies this many standard deviations
-above the median of the others: all was learned between two points."""
+"""A curve with at least MIN_POINTS_OF_DROP points also fell if its first value lies more than
+MIN_DROP_SIGMAS standard deviations above the median of the others. A model may learn all it can
+before the second point."""
 MIN_FALL = log(1.05)
-"""A loss must fall by at least this much, as a logarithm, to have learned something worth the
-name."""
-FIRST_POINT_SIGMAS = 3.0
-"""The start is at least the first point minus this many standard deviations of a point."""
+"""The smallest fall that shows learning, as a logarithm: the start is 5 % above the end."""
+FALL_START_SIGMAS = 3.0
+"""A fall begins at the first level, or at the first point minus this many standard deviations of a
+point, whichever is higher. A model may learn all it can before the second point, and the first
+point may be high only by its noise."""
 MAX_END_ABOVE_LOWEST = log(1.25)
-"""The training loss ends near its best if its end is at most this much above its lowest level."""
+"""The training loss ends near its best if its end is at most 25 % above its lowest level. The limit
+is a logarithm."""
 MAX_END_OF_VALIDATION = log(1.1)
-"""The same for the validation loss, which is measured on the same rows each time. Ordinary
-fluctuations stay below it."""
-MIN_NOISES = 4.0
-"""A rise counts only if it exceeds the noise of a level by this factor."""
+"""The validation loss ends near its best if its end is at most 10 % above its lowest level. The
+limit is a logarithm. It is smaller than that of the training loss, because every evaluation uses
+the same rows."""
 MAX_DISTANCE_FROM_LN_K = 0.05
 """A loss that begins and ends within this share of ln K has learned hardly anything about K
 classes."""
 CLASS_COUNTS = range(2, 11)
+"""The values of K to try."""
 MIN_STILL_POINTS, MAX_STILL_RANGE = 5, 1e-3
-"""Nothing moved if at least five points of each loss lie within this share of their level."""
+"""Nothing moved if each loss has at least MIN_STILL_POINTS points, and if all of them lie within a
+range of MAX_STILL_RANGE, relative to the largest."""
 MIN_FEW_EVALUATIONS = 3
+"""Minimum number of evaluations for saying that validation loss has not fallen."""
 MAX_TRAIN_LEFT, MIN_VAL_LEFT, MAX_TRAIN_OVER_VAL = 0.5, 0.99, 0.1
-"""What is learned by heart does not show in validation: a training loss that has fallen below the
-first share of its level at the first evaluation, beside a validation loss that never fell below the
-second share of its first value. A training loss below the third share of the validation loss was
-learned by heart before the first evaluation."""
+"""Validation loss has not fallen if it stays above MIN_VAL_LEFT times its first value. Rows may
+then have been learned by heart in two cases: the training loss has fallen below MAX_TRAIN_LEFT
+times its level at the first evaluation, or it ends below MAX_TRAIN_OVER_VAL times the validation
+loss, which means that it fell before the first evaluation."""
 MIN_TIMES_BELOW_ZERO = 100
-"""A loss counts as having no lower bound if it ends below 0 by more than this many times its start
-level. The negative log-likelihood of a continuous density may also be below 0, but keeps its order
-of magnitude."""
+"""A loss has no lower bound if it ends below minus this many times the size of its first level. The
+negative log-likelihood of a continuous density may also be below 0, but keeps its order of
+magnitude."""
 MIN_SHARE_GIVEN_BACK, MIN_RISE_ERRORS = 0.25, 6.0
-"""A loss of both signs has no ratio scale. It ends above its lowest level if it has given back this
-share of what was learned, and more than this many standard errors."""
+"""A loss with values below 0 has no ratio scale. It ends above its lowest level if its rise from
+there exceeds this share of what was learned, and this many standard errors."""
 MIN_RISE_FROM_FIRST, MIN_RISE_FROM_FIRST_Z = 1.03, 3.0
 """Validation loss has risen from its first evaluation on if its last level is above this many times
 its first value, by more than this many standard errors (`fall_z`). As for overfitting, a loss
@@ -101,7 +108,13 @@ def doubts_on(evidence: Evidence) -> Iterator[Doubt]:
     yield from _no_fall(curves)
     yield from _not_carried_over(curves)
     if evidence.cached(val_loss_never_fell):
-        yield _rose_from_first(curves["val_loss"])
+        val = curves["val_loss"]
+        yield Doubt(
+            "val_loss rose from its first evaluation on",
+            f"val_loss rose from its first evaluation on: from {val.values[0]:.4g} at step "
+            f"{val.steps[0]} to {val.values[-1]:.4g}; either the labels are unrelated to the "
+            "inputs, or val_loss was lowest before its first evaluation",
+        )
     yield from _near_ln_k(curves)
     for name, curve in curves.items():
         yield from _high_end(name, curve)
@@ -120,15 +133,6 @@ def val_loss_never_fell(evidence: Evidence) -> bool:
         and -val.fall_z > MIN_RISE_FROM_FIRST_Z
     )
     return bool(rose and 0 < val.values[0] <= val.values.min())
-
-
-def _rose_from_first(val: Curve) -> Doubt:
-    return Doubt(
-        "val_loss rose from its first evaluation on",
-        f"val_loss rose from its first evaluation on: from {val.values[0]:.4g} at step "
-        f"{val.steps[0]} to {val.values[-1]:.4g}; either the labels are unrelated to the inputs, "
-        "or the first evaluation came too late",
-    )
 
 
 def has_judged_loss(evidence: Evidence) -> bool:
@@ -171,8 +175,8 @@ def _fell_together(curves: dict[str, Curve]) -> bool:
 
 
 def _chance(curve: Curve) -> float:
-    """The probability that a curve which does not fall would fall as much as this one. For a long
-    curve, the tail of the normal distribution at its rank test."""
+    """The probability that a curve without a trend falls as much as this one. For a curve with
+    segments, it is the upper tail of a normal distribution at `fall_z`."""
     if not curve.has_segments:
         return chance_of_fall(curve.values)
     return erfc(curve.fall_z / sqrt(2 * curve.correlation_length)) / 2
@@ -222,11 +226,11 @@ def _not_carried_over(curves: dict[str, Curve]) -> Iterator[Doubt]:
     train, val = curves.get("train_loss") or curves.get("loss"), curves.get("val_loss")
     if not train or not val or len(val) < MIN_FEW_EVALUATIONS or train.values.min() <= 0:
         return
-    at_first = train.values[train.steps >= val.steps[0]]
-    count = max(1, len(at_first) // 5)
-    if not len(at_first):
+    since_first = train.values[train.steps >= val.steps[0]]
+    count = max(1, len(since_first) // 5)
+    if not len(since_first):
         return
-    start, end = float(median(at_first[:count])), float(median(at_first[-count:]))
+    start, end = float(median(since_first[:count])), float(median(since_first[-count:]))
     first, last = float(val.values[0]), float(val.values[-1])
     is_gap = end < MAX_TRAIN_OVER_VAL * last
     if (end < MAX_TRAIN_LEFT * start or is_gap) and val.values.min() >= MIN_VAL_LEFT * first > 0:
@@ -266,10 +270,9 @@ def _fall_of(curve: Curve) -> float:
         return inf
     start = float(levels.level[0])
     if curve.values[0] > 0:
-        # All may be learned between the first point and the second. A first point that is high by
-        # its noise alone is no start.
+        # FALL_START_SIGMAS says why the fall may begin near the first point.
         logs = np.log(np.maximum(curve.values, exp(float(levels.level.min()))))
-        start = max(start, float(logs[0]) - FIRST_POINT_SIGMAS * noise_at_lag(logs))
+        start = max(start, float(logs[0]) - FALL_START_SIGMAS * noise_at_lag(logs))
     return start - levels.end_level
 
 
@@ -282,7 +285,7 @@ def _high_end(name: str, curve: Curve) -> Iterator[Doubt]:
         return
     most = MAX_END_OF_VALIDATION if name == "val_loss" else MAX_END_ABOVE_LOWEST
     rise = levels.end_above_lowest
-    if rise > max(most, MIN_NOISES * levels.noise):
+    if rise > max(most, MIN_RISE_OVER_NOISE * levels.noise):
         yield Doubt(
             f"{name} ends above its lowest",
             f"{name} ends {100 * (exp(levels.end_level - levels.level.min()) - 1):.0f} % above its "

@@ -8,7 +8,6 @@ doubling, whatever the unit of the loss."""
 from __future__ import annotations
 
 from itertools import pairwise
-from math import exp
 from typing import NamedTuple
 
 import numpy as np
@@ -18,14 +17,20 @@ from probes.diagnosis.curves import Curve, noise_around_trend, noise_at_lag
 from probes.record import Column, Steps
 
 MAX_LEVELS = 20
+"""A curve has at most this many levels."""
 END_SHARE = 0.25
 """The end of a log is this last share of its levels."""
 MIN_POINTS = 3
+"""Minimum number of points of a curve that has levels."""
 MIN_LEVELS_FOR_NOISE = 4
+"""Minimum number of levels for estimating their noise, from three differences."""
+MIN_RISE_OVER_NOISE = 4.0
+"""A rise from one level to another counts only if it exceeds this many standard deviations of a
+level (`Levels.noise`)."""
 FIRST_POINTS, FIRST_POINT_SIGMAS = 5, 2.0
-"""A loss begins at the median of this many first points, or near its first point if that is lower:
-at most this many standard deviations of a point above it. An explosion within the first few steps
-then does not count as the start, and neither does a first point that is low by its noise."""
+"""A curve starts at the median of its first FIRST_POINTS points, but at most FIRST_POINT_SIGMAS
+standard deviations of a point above its first point. So an explosion within the first few steps
+does not raise the start, and a first point that is low only by its noise does not lower it."""
 
 
 class Levels(NamedTuple):
@@ -34,7 +39,7 @@ class Levels(NamedTuple):
     first_step  step of the first point of each level, [B]
     level       median of the points of each level, [B]
     start       where the curve begins
-    noise       standard deviation of a level around the course of the curve
+    noise       standard deviation of a level around a smooth curve
     end         number of levels that belong to the end of the log
     """
 
@@ -78,9 +83,9 @@ def levels_of(curve: Curve) -> Levels | None:
     logs = np.log(np.maximum(values, values[values > 0].min()))
     edges = np.linspace(0, count, min(MAX_LEVELS, count) + 1).round().astype(int)
     level = np.array([median(logs[i:j]) for i, j in pairwise(edges)])
-    # The steep fall at the start is no noise, so only the levels around and after the lowest count.
-    # A jump among them is one difference of many, which the median ignores. A steady climb has
-    # differences but no second differences, a jump the other way round.
+    # The noise is estimated from the levels around and after the lowest one, because the steep fall
+    # before them is no noise. A single jump hardly changes the median of the first differences, and
+    # a steady climb hardly changes that of the second differences, so the smaller estimate is used.
     since = level[max(0, min(int(level.argmin()) - 1, len(level) - MIN_LEVELS_FOR_NOISE)) :]
     noise = 0.0
     if len(since) >= MIN_LEVELS_FOR_NOISE:
@@ -98,11 +103,11 @@ def levels_of(curve: Curve) -> Levels | None:
 
 
 def chance_of_fall(values: Column) -> float:
-    """The probability that values in random order would fall as often as these [n]: the share of
-    all orders with at least as many pairs of which the later value is lower (Mann 1945). Equal
-    values count half. It is exact for distinct values.
+    """The probability that a curve without a trend falls at least as often as the values [n]. It is
+    the share of all orders of n values in which the later value of a pair is lower in at least as
+    many pairs (Mann 1945). A pair of equal values counts half. Exact if all values differ.
 
-    1 / 120 for five values of which each is lower than the one before."""
+    If each of five values is lower than the one before, the probability is 1 / 120."""
     later_lower = sum(
         float((values[i + 1 :] < value).sum() + (values[i + 1 :] == value).sum() / 2)
         for i, value in enumerate(values)
@@ -112,8 +117,3 @@ def chance_of_fall(values: Column) -> float:
     for n in range(2, len(values) + 1):
         orders = np.convolve(orders, np.full(n, 1 / n))
     return float(orders[int(np.ceil(later_lower)) :].sum())
-
-
-def percent(ratio: float) -> str:
-    """A distance on the ratio scale as a percentage above 1: ln 1.5 -> "50 %"."""
-    return f"{100 * (exp(ratio) - 1):.0f} %"

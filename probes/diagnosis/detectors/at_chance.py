@@ -1,11 +1,11 @@
 """Finds an accuracy that stays at chance while the loss is no better than that of a model that
 knows nothing.
 
-A model of K balanced classes that knows nothing of its input has an accuracy of 1 / K and a loss of
-ln K at least. Each of the two alone proves little: a hard task may have an accuracy of 0.2, and a
-regression may have a loss of 1.6. Together they say that nothing about the input is known: a model
-that knows something and is right in one of K cases has to choose between more than K classes, and
-its loss is then far above ln K."""
+A model that knows nothing of its input is right in 1 of K cases, if K classes are balanced, and its
+loss is at least ln K. Each of the two alone proves little: a hard task may have an accuracy of 0.2,
+and a regression may have a loss of 1.6. Together they show that the model knows nothing of its
+input. If a model is right in 1 of K cases because its task is hard, it chooses between more than K
+classes, and its loss is far above ln K."""
 
 from __future__ import annotations
 
@@ -18,22 +18,26 @@ from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.record.metrics import is_accuracy, is_held_out
 
 MIN_POINTS = 5
+"""Minimum number of points of the accuracy and of the loss."""
 CLASS_COUNTS = range(2, 21)
-"""The numbers of classes that are tried when no vocabulary is stated."""
+"""The values of K to try when no vocabulary is stated."""
 MAX_RELATIVE_DISTANCE, MAX_DISTANCE_ERRORS = 0.04, 2.0
 """Largest distance of the mean accuracy from 1 / K: this share of 1 / K, because classes are never
 exactly balanced, plus this many standard errors of the mean."""
 MAX_GAIN, MAX_GAIN_ERRORS = 0.02, 6.0
-"""Largest gain of the accuracy from the first half of the log to the second: this much, plus this
-many standard errors of the mean. A model that learns slowly gains more."""
-MIN_LOSS_BELOW_LN_K = 0.02
-"""A loss lower than ln K by more than this share of it shows that the model knows something."""
+"""Largest rise of the mean accuracy, as a share of right answers, from the first half of the log to
+the second: MAX_GAIN plus MAX_GAIN_ERRORS standard errors of the mean. A model that learns slowly
+gains more."""
+MAX_SHARE_BELOW_LN_K = 0.02
+"""The loss may be below ln K by at most this share of ln K, because classes are never exactly
+balanced. A lower loss shows that the model knows something of its input."""
 MAX_LOSS_OVER_LN_K = 1.15
-"""A loss above this many times ln K belongs to a task with more classes than K, unless training has
-raised it."""
+"""The loss may be at most this many times ln K. A higher loss belongs to a task with more than K
+classes, unless the loss has risen during training."""
 MAX_RAISED_LOSS_OVER_LN_K, MIN_RAISE = 1.6, 1.1
-"""The same factor for a loss that ends above MIN_RAISE times its first value. Updates that are too
-large keep a loss above ln K."""
+"""If the second half of the loss lies above MIN_RAISE times the first value, it may be at most
+MAX_RAISED_LOSS_OVER_LN_K times ln K. Updates that are too large raise a loss above ln K and keep it
+there."""
 AT_CHANCE = Symptom(
     name="accuracy-at-chance",
     quantity="accuracy in the second half of the log",
@@ -90,7 +94,7 @@ def _at_chance(evidence: Evidence, name: str, accuracy: Curve, loss: Curve) -> F
         highest = MAX_RAISED_LOSS_OVER_LN_K if raised else MAX_LOSS_OVER_LN_K
         if (
             abs(float(late.mean()) - 1 / k) <= distance
-            and 1 - MIN_LOSS_BELOW_LN_K <= level / log(k) <= highest
+            and 1 - MAX_SHARE_BELOW_LN_K <= level / log(k) <= highest
         ):
             return AT_CHANCE.found(
                 evidence.last_step, float(late.mean()), site=name, limit=1 / k + distance
@@ -99,7 +103,7 @@ def _at_chance(evidence: Evidence, name: str, accuracy: Curve, loss: Curve) -> F
 
 
 def _class_counts(evidence: Evidence) -> range:
-    """The numbers of classes to try: the stated one, or all of CLASS_COUNTS."""
+    """The values of K to try: the size of the stated vocabulary, or else CLASS_COUNTS."""
     if evidence.facts.get("vocab_size") is None:
         return CLASS_COUNTS
     k = int(evidence.number("vocab_size"))

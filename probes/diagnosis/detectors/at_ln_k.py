@@ -2,9 +2,9 @@
 knows nothing of its input.
 
 Either the model does not learn, or there is nothing to learn. If a vocabulary is stated, K is its
-size. Otherwise all K up to 10 are tried, and some losses are close enough to one of these levels by
-chance: one or two of a hundred losses that are flat throughout, and one of two hundred losses that
-fell and then levelled off."""
+size. Otherwise all K up to 10 and the sizes of well-known vocabularies are tried, and some losses
+are close enough to one of these levels by chance: one or two of a hundred losses that are flat
+throughout, and one of two hundred losses that fell and then levelled off."""
 
 from __future__ import annotations
 
@@ -19,32 +19,34 @@ from probes.diagnosis.curves import MIN_SEGMENT_POINTS, Curve, rounding_step
 from probes.diagnosis.evidence import Evidence
 
 CLASS_COUNTS = range(2, 11)
-"""The values of K to try when no vocabulary is stated. The limits that follow are in units of
-1 / K, which is about ln(K + 1) - ln K."""
+"""The values of K to try when no vocabulary is stated."""
 MAX_MEAN_ABOVE, MAX_MEAN_BELOW = 0.015, 0.01
-"""Largest distance of the mean loss above and below ln K. A mean above ln K is allowed because
-the noise of the updates keeps the model from scoring exactly ln K. A mean below is allowed because
-classes are never exactly balanced. Of all levels from 0.1 to 3, 1.7 % lie within these limits of
-some ln K."""
+"""Largest distance of the mean loss above and below ln K, in units of 1 / K, which is about
+ln(K + 1) - ln K. A mean above ln K is allowed because the noise of the updates keeps the model from
+scoring exactly ln K. A mean below is allowed because classes are never exactly balanced. Of all
+levels from 0.1 to 3, 1.7 % lie within these limits of some ln K."""
 MAX_REST_ABOVE, MAX_REST_BELOW = 0.002, 0.005
 """Largest distance of the mean above and below ln K in the second half of a loss that came down to
-ln K. Of all levels from 0.1 to 3, 0.5 % lie within these limits of some ln K. The loss of a model
-that knows something of its input is hardly ever so flat."""
+ln K, in units of 1 / K. Of all levels from 0.1 to 3, 0.5 % lie within these limits of some ln K.
+The loss of a model that knows something of its input is hardly ever so flat."""
 MAX_TRAIN_DISTANCE = 0.05
-"""Largest distance of the training loss from ln K when the validation loss is at ln K throughout.
-This limit is wider because the training loss is measured on fewer rows and under dropout."""
+"""Largest distance of the training loss from ln K when the validation loss is at ln K throughout,
+in units of 1 / K. This limit is wider because the training loss is measured on fewer rows and under
+dropout."""
 MAX_SEGMENT_ERRORS = 4.0
 """A segment may deviate from ln K by the limit for the mean plus this many of its standard errors.
 Of 16,000 segments, one exceeds that by chance, and a loss has 20 segments."""
 MIN_BATCH_ROWS = 8
-"""Each point of the loss is taken to be a mean over at least this many rows. If the logits have a
-standard deviation of s, the mean loss is s^2 / 2 above ln K, and the loss of one row has a standard
-deviation of about s. MAX_MEAN_ABOVE therefore limits the noise of a batch of this many rows to
-sqrt(2 * MAX_MEAN_ABOVE / (K * MIN_BATCH_ROWS)). A model that uses its input is much noisier."""
+"""The loss of a model that knows nothing has little noise. Its logits have some standard deviation
+s. This raises the mean loss by s^2 / 2 above ln K, and the loss of one row varies by about s.
+MAX_MEAN_ABOVE therefore limits s. A point of the loss is a mean over at least MIN_BATCH_ROWS rows,
+so its standard deviation is at most sqrt(2 * MAX_MEAN_ABOVE / (K * MIN_BATCH_ROWS)). A model that
+uses its input is much noisier."""
 MIN_FEW_POINTS = 5
+"""Minimum number of points of a curve that is too short for segments, or that lies at ln V."""
 MAX_FEW_DISTANCE = 0.003
 """Largest distance of each point from ln K, in units of 1 / K, in a curve that is too short for
-segments. Of all levels from 0.1 to 3, 0.5 % lie so near to some ln K."""
+segments. Of all levels from 0.1 to 3, 0.4 % lie so near to some ln K."""
 VOCABULARIES = (
     28_996, 30_522, 32_000, 32_064, 32_100, 32_128, 32_768, 49_152, 50_257, 50_265, 50_304, 50_432,
     65_536, 100_277, 128_256, 151_936, 152_064, 256_000,
@@ -52,8 +54,8 @@ VOCABULARIES = (
 """Sizes of well-known vocabularies, some of them padded: BERT, T5, Llama, Mistral, GPT-2, GPT-NeoX,
 RWKV, Llama 3, Qwen, Gemma."""
 MAX_VOCABULARY_DISTANCE = 0.0005
-"""Largest distance of each point from ln V for a well-known vocabulary. Of all levels from 0.1 to
-13, 0.1 % lie so near to one of them."""
+"""Largest distance of each point from ln V for a well-known vocabulary, in nats. Of all levels from
+0.1 to 13, 0.1 % lie so near to one of them."""
 SOURCE_OF_FEW = "a level is so near to some ln K by chance in one of 200 logs"
 AT_LN_K = Symptom(
     name="loss-at-ln-k",
@@ -79,8 +81,8 @@ SOURCE_OF_SECOND_HALF = (
     "comes to rest so close"
 )
 SOURCE_OF_VALIDATION = (
-    "at most 1.5 % of the gap between ln K and ln(K + 1) away from ln K, and the training loss at "
-    "most 5 %"
+    "validation loss at most 1.5 % of the gap between ln K and ln(K + 1) away from ln K, and "
+    "training loss at most 5 % of it"
 )
 
 
@@ -118,7 +120,7 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 
 def _class_counts(evidence: Evidence) -> Iterable[int]:
-    """The values of K to try: the stated vocabulary, or CLASS_COUNTS and well-known ones."""
+    """The values of K to try: the size of the stated vocabulary, or else CLASS_COUNTS."""
     if evidence.facts.get("vocab_size") is None:
         return CLASS_COUNTS
     evidence.uniform_loss()  # raises when the vocabulary is unusable
@@ -126,8 +128,8 @@ def _class_counts(evidence: Evidence) -> Iterable[int]:
 
 
 def _few_points(evidence: Evidence) -> list[Finding]:
-    """A finding when a curve that is too short for segments lies at ln K with all its points, or
-    when a curve of any length lies at ln V with all its points, for a well-known vocabulary."""
+    """A finding when all points of a curve lie at one level: at ln K, if the curve is too short for
+    segments, or at ln V of a well-known vocabulary, if no vocabulary is stated."""
     train = evidence.curve_or_empty(evidence.loss_signal)
     val = evidence.curve_or_empty("val_loss")
     stated = evidence.facts.get("vocab_size") is not None

@@ -19,7 +19,7 @@ from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.curves import MIN_SEGMENT_POINTS, Curve, Segments, fall_z
 from probes.diagnosis.detectors.overfitting import MIN_EVALUATIONS, validation_end
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
-from probes.diagnosis.levels import levels_of
+from probes.diagnosis.levels import MIN_RISE_OVER_NOISE, levels_of
 from probes.record import Column
 
 MIN_RELATIVE_RISE = 0.5
@@ -55,28 +55,28 @@ MIN_CLIMB_Z = 6.0
 """That climb must be at least this many standard errors (`fall_z`). Harder data make the loss step
 up, not climb."""
 MIN_THROWN_FACTOR = 3.0
-"""The first updates must raise a loss to more than this many times its first value. The loss must
-then stay above that first value."""
+"""The first updates have raised a loss if the median of the points after the first one is more than
+this many times the first value. The loss must then stay above its first value."""
 MAX_RELATIVE_NOISE = 0.1
-"""Largest noise in the second half of such a loss, relative to its last level. If the noise is
-larger, the first value alone is not a reliable start level."""
+"""A loss that the first updates raised is judged only if its noise in the second half is at most
+this share of its last level. With more noise, the first value alone is not a reliable start
+level."""
 MIN_EXPLOSION_FACTOR = 10.0
 """Each of the last points of an explosion must be more than this many times the largest loss before
-them. Neither outliers nor data raise a loss so far."""
+them. Neither outliers nor harder data raise a loss by so much."""
 MIN_EXPLODED_POINTS = 3
 """An explosion has at least this many points. It covers at most a quarter of the log; a longer one
 raises the segment medians that the other rules judge."""
 MIN_TIMES_START = 1.5
-"""A loss ends above its start if its end is above this many times its first value."""
+"""A loss ends far above its start if its end is above this many times the start (`Levels.start`).
+This is the rise of MIN_RELATIVE_RISE on a ratio scale."""
 MIN_TIMES_LOWEST = 2.0
 """A loss has lost what it learned if every level of its last quarter is above this many times its
 lowest level. Harder data and a restart of the learning rate raise a loss by less."""
-MIN_NOISES = 4.0
-"""Both rises must exceed this many standard deviations of a level, on a ratio scale."""
 MIN_FEW_POINTS, MIN_POINTS_FOR_NOISE, MIN_TIMES_WITHOUT_NOISE = 3, 6, 10.0
-"""A loss with fewer than three points is not judged. With fewer than twenty, only the two rules on
-a ratio scale apply. With fewer than six, the noise is not known, and the loss must rise to ten
-times its first or lowest value."""
+"""A loss with fewer than MIN_FEW_POINTS points is not judged. With fewer than MIN_POINTS_FOR_NOISE
+points, its noise is not known, so the loss must rise to MIN_TIMES_WITHOUT_NOISE times its start or
+its lowest level."""
 MAX_GOOD_VALIDATION = 1.05
 """If the last evaluation is within this factor of the lowest, a training loss that ends high shows
 harder batches and not a worse model."""
@@ -102,7 +102,7 @@ FAR_ABOVE_LOWEST = (
 BOTH_ROSE = "has risen since the lowest evaluation, and validation loss ends 20 % above its lowest"
 ENDS_HIGH = Symptom(
     name="loss-ends-high",
-    quantity="how high the training loss ends; the criterion met says in which unit",
+    quantity="how high the training loss ends, in the unit of the criterion that it meets",
     unit="ratio",
     view=ViewKey.LOSS,
     worse="above",
@@ -124,7 +124,7 @@ ENDS_HIGH = Symptom(
 )
 ENDS_ABOVE_START = Symptom(
     name="loss-ends-above-start",
-    quantity="how high the training loss ends; the criterion met says in which unit",
+    quantity="how high the training loss ends, in the unit of the criterion that it meets",
     unit="ratio",
     view=ViewKey.LOSS,
     worse="above",
@@ -207,7 +207,7 @@ def _far_above(loss: Curve) -> HighEnd | None:
     levels = levels_of(loss)
     if levels is None:
         return None
-    noise = MIN_NOISES * levels.noise
+    noise = MIN_RISE_OVER_NOISE * levels.noise
     if len(loss) < MIN_POINTS_FOR_NOISE:
         noise = log(MIN_TIMES_WITHOUT_NOISE)
     above_start = levels.end_level - levels.start
@@ -232,7 +232,7 @@ def _far_above(loss: Curve) -> HighEnd | None:
 
 def _above_start(loss: Curve) -> HighEnd | None:
     """The end of a loss that is above its start; None for other losses. The observed value is the
-    rise over the rise that is needed."""
+    rise divided by the smallest rise that is a finding."""
     segments, start = loss.segments, loss.start_level
     lowest = float(segments.level.min())
     needed = max(
@@ -246,7 +246,7 @@ def _above_start(loss: Curve) -> HighEnd | None:
         return None
     if loss.fall_z > -MIN_RISE_Z or _turned_down(loss.values):
         return None
-    # A loss that is 0 and free of noise at its start needs no rise; any rise is then infinite.
+    # If the loss starts at 0 without noise, `needed` is 0, and any rise is infinitely large.
     observed = float(rises[-1] / needed) if needed else np.inf
     onset = _first_step_of_high_end(segments, rises > needed)
     return HighEnd(True, observed, 1.0, ABOVE_START, onset)

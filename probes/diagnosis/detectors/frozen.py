@@ -1,5 +1,4 @@
-"""Finds a loss that does not move at all: all its points are equal to within rounding of single
-precision.
+"""Finds a loss that does not move at all: all its points are equal.
 
 Batches differ, so the loss of a model that is trained on batches varies from point to point even
 after it has converged. A loss that is equal from first to last shows that the weights do not
@@ -18,17 +17,19 @@ from probes.diagnosis.curves import Curve
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
 MAX_RELATIVE_VARIATION = 1e-9
-"""Largest variation of a frozen loss, relative to its size. A double carries 16 digits, and a mean
-over batches in a different order changes the eighth digit of a single-precision loss."""
+"""Points count as equal if they vary by at most this share of their size. Neighbouring
+single-precision numbers differ by 6e-8 or more of their size, so a smaller difference can only come
+from converting numbers to text and back."""
 MIN_POINTS = 10
 """Smallest number of equal points of a training loss."""
 MIN_EVALUATIONS = 5
 """Smallest number of equal evaluations while the training loss changes."""
 MIN_DIGITS = 6
-"""Smallest number of significant digits of a value. Fewer may be the rounded loss of a converged
-model."""
+"""Smallest number of significant digits of the first value. Equal values with fewer digits may be
+the rounded loss of a converged model."""
 MIN_DIGITS_OF_MANY, MANY_POINTS = 3, 20
-"""Three digits are enough for a loss that is equal at twenty points: batches differ by more."""
+"""A curve with at least MANY_POINTS points needs only MIN_DIGITS_OF_MANY digits: over so many
+batches, even a loss that is rounded to three digits varies."""
 FROZEN = Symptom(
     name="loss-frozen",
     quantity="variation of the loss from first to last, relative to its size",
@@ -42,7 +43,7 @@ FROZEN = Symptom(
         "changes"
     ),
     source="batches differ, so the loss of a model that is trained varies even after it converged",
-    sentence={"en": "The loss at {site} is the same from first to last: no weight changes it."},
+    sentence={"en": "{site} is the same from first to last: no update changes it."},
 )
 
 

@@ -23,17 +23,20 @@ MIN_ZEROS = 5
 """At least this many successive points must be 0. A log of twenty points has room for this many,
 and one or two batches without a target give fewer."""
 MIN_PROVEN_ZEROS = 3
-"""This many first points are enough if the gradient norm is exactly 0 at all of them as well. A
-policy that starts as a copy of its reference has a loss of 0, but a gradient."""
+"""This many zeros are enough in two cases. In the first, they are the first points of the log, and
+the gradient norm is exactly 0 at all of them as well. (A policy that starts as a copy of its
+reference has a loss of 0, but a gradient.) In the second, training and validation loss both end
+with zeros."""
 MIN_FEW_BEFORE, MIN_SHARE_OF_FEW = 2, 0.5
-"""Fewer than POINTS_BEFORE points before the first 0 are enough if there are at least two and the
-last of them is at least half of the largest. A loss that had hardly fallen does not become exactly
-0 within one more point."""
+"""If there are fewer than POINTS_BEFORE points before the first 0, at least MIN_FEW_BEFORE are
+needed, and the last of them must be at least MIN_SHARE_OF_FEW of the largest. A loss that has
+hardly fallen does not become exactly 0 within one more point by learning."""
 MIN_SHARE_BEFORE_ZERO = 0.01
-"""The last value before zeros of both losses must be at least this share of the largest. An easy
-task comes to 0 through smaller values."""
+"""If training and validation loss both end with zeros, the last value of each before its zeros must
+be at least this share of its largest value. The loss of an easy task comes to 0 through smaller
+values."""
 MIN_SHARE_OF_ZEROS = 0.1
-"""At least this share of the points so far must be these zeros. In a long log several batches in a
+"""The zeros must be at least this share of the points so far. In a long log several batches in a
 row may have no target."""
 MIN_ZEROS_FROM_FIRST = 20
 """At least this many zeros are needed when no point came before them. The loss of a policy that
@@ -59,7 +62,9 @@ ZERO_LOSS = Symptom(
     criterion=(
         f"training loss exactly 0 for {MIN_ZEROS} points and a tenth of the log, right after "
         f"values {MIN_FALL_FACTOR:g} times the smallest one that a log can show; or for the first "
-        f"{MIN_ZEROS_FROM_FIRST} points"
+        f"{MIN_ZEROS_FROM_FIRST} points; or for the first {MIN_PROVEN_ZEROS}, beside a gradient "
+        f"norm of 0; or both losses exactly 0 for their last {MIN_PROVEN_ZEROS} points, after no "
+        "small values"
     ),
     source=(
         "a loss that learning brings to 0 passes through small values and keeps a gradient; "
@@ -122,7 +127,7 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 def _zeros_without_gradient(evidence: Evidence) -> list[Finding]:
     """A finding when the loss and the gradient norm are exactly 0 at the first MIN_PROVEN_ZEROS
-    points, while the learning rate is not known to be 0."""
+    points."""
     if not evidence.sites("grad_norm"):
         return []
     steps, losses = evidence.series(evidence.loss_signal)

@@ -10,8 +10,8 @@ is raised too far. It skips those updates. So a gradient that is not finite coun
 - when no gradient is finite any more and the loss stands still.
 
 The finding then names the first site in the uninterrupted sequence of such gradients. All these
-rules also apply to gradients of single parameters, because they may have been recorded before they
-were unscaled."""
+rules also apply to the gradients of single parameters, because a log may hold such gradients as
+they were before they were divided by the loss scale."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ MAX_SCALE_SEARCH_STEPS = 35
 begin with, 2^32, is 1 after 32 halvings, and some trainers wait for an overflow or two before the
 first halving."""
 MIN_SHARE_OF_GRADIENTS = 0.1
-"""The uninterrupted sequence must be at least this share of all gradients so far."""
+"""A sequence of steps without a finite gradient counts only if it is at least this share of all
+gradients so far."""
 MAX_FALL_Z = 1.0
 """A loss that falls by at most this many standard errors (`fall_z`) stands still. A loss that falls
 more shows that updates are made."""
@@ -56,10 +57,10 @@ NON_FINITE = Symptom(
         "was finite for longer than mixed precision searches for a loss scale, and the loss stood "
         "still"
     ),
-    source="one such value is one too many: IEEE 754 arithmetic never makes it finite again",
+    source="one such value is one too many: what is computed from NaN is NaN (IEEE 754)",
     sentence={"en": "From step {onset} on, values at {site} are NaN or infinite."},
 )
-SOURCE_OF_WORDS = "the log says itself that it ended because of NaN, infinity or overflow"
+SOURCE_OF_WORDS = "the log says that training ended because of NaN, infinity or overflow"
 Counts = Mapping[str, tuple[Steps, Column]]
 """Site -> the steps at which its values were counted, and how many were not finite: [n], [n]."""
 
@@ -127,7 +128,9 @@ def _said_by_the_log(evidence: Evidence) -> list[Finding]:
         return []
     step = finite_number(ended.get("step"))
     at = evidence.last_step if step is None else int(step)
-    return [NON_FINITE.found(at, 1.0, site="the log's own words", source=SOURCE_OF_WORDS)]
+    return [
+        NON_FINITE.found(at, 1.0, site="a place that the log does not name", source=SOURCE_OF_WORDS)
+    ]
 
 
 def _lost_with_loss_of_zero(evidence: Evidence, gradients: Gradients) -> list[int]:
@@ -197,8 +200,8 @@ def _lost_for_good(evidence: Evidence, gradients: Gradients) -> list[int]:
 
 
 def judge_whole_log(evidence: Evidence) -> list[Finding]:
-    """A finding when no gradient was finite in a whole log. During a run that may be the search for
-    a loss scale; once the run has ended, it made no update."""
+    """A finding when no gradient was finite in a whole log. While a run goes on, this may be the
+    search for a loss scale. A run that has ended without a finite gradient has made no update."""
     if "grad_norm" not in evidence.sites(COUNT) or evidence.sites("grad_norm"):
         return []
     steps, bad = evidence.series(COUNT, "grad_norm")

@@ -33,18 +33,20 @@ MIN_TREND_RISE = 1.03
 minimum counts as having ended there."""
 MIN_TREND_RISE_ERRORS = 6.0
 """The rise of the trend must exceed this many standard errors. The limit is high because the test
-is repeated as evaluations are added (REFIT_GROWTH), on noisy curves. With 6, one of 180 level
+is repeated as evaluations are added (REFIT_GROWTH), on noisy curves. With 6, one of 180 flat
 curves counts as risen; with 4, twelve do (`studies/val_trend.py`). On the seeds used to choose
 limits, no run counts as risen before its minimum."""
 MIN_EVALUATIONS_OF_TREND = 40
 """A trend needs this many evaluations, ten for each of its terms. With fewer, the error of the
 trend is not known well enough."""
 MIN_EVALUATIONS = 3
-"""The end is judged from this many evaluations on: one that is lowest and two that are higher."""
+"""Minimum number of evaluations for judging the end: the lowest one and two higher ones after
+it."""
 MIN_EVALUATIONS_FOR_NOISE = 5
+"""Minimum number of values for estimating their noise, from three second differences."""
 MIN_END_RISE = 1.2
-"""Each of the last evaluations must be above this many times the lowest. A curve that ends well
-varies by a tenth, even on fifty held-out rows (`studies/few_evaluations.py`)."""
+"""Each of the last evaluations must be above this many times the lowest. In a run that does not
+overfit, they vary by a tenth, even on fifty held-out rows (`studies/few_evaluations.py`)."""
 MIN_LAST_EVALUATIONS, LAST_SHARE = 2, 0.25
 """The last evaluations are this share of all evaluations (LAST_SHARE), but at least
 MIN_LAST_EVALUATIONS."""
@@ -55,9 +57,9 @@ MIN_RISE_OVER_LEARNED = 0.01
 """The rise must exceed this share of what was learned: a loss that came down from 2 to 0.00001 has
 lost nothing at 0.00002."""
 MIN_RISES_IN_A_ROW, MIN_RISE_IN_A_ROW = 5, 1.1
-"""If all evaluations since the lowest one rise, and these are more than five, it is enough that the
-last is above 1.1 times the lowest. Six values in random order are in increasing order once in
-720."""
+"""It is also enough if the loss rises at each evaluation since the lowest one, MIN_RISES_IN_A_ROW
+times or more, and ends above MIN_RISE_IN_A_ROW times the lowest. Six values in random order are in
+increasing order once in 720."""
 MIN_TRAIN_CHANGE_ERRORS = 3.0
 """The training loss has fallen, or risen, since the turn if it changed by more than this many
 standard errors."""
@@ -75,11 +77,12 @@ VAL_RISING = Symptom(
         "the trend of validation loss ends 3 % and 6 standard errors above its lowest point, and "
         "the training loss has fallen since then; or, once the run has ended, every evaluation in "
         "the last quarter is 20 % above the lowest one and the training loss has not risen since "
-        "then; or six evaluations in a row rise to 10 % above the lowest one"
+        "then; or it rises at each of five or more evaluations since the lowest one, to 10 % above "
+        "it, while the training loss does not rise"
     ),
     source=(
         "a run within 3 % of its lowest validation loss counts as having ended there; with 6 "
-        "standard errors one of 180 level curves counts as risen"
+        "standard errors one of 180 flat curves counts as risen"
     ),
     sentence={
         "en": (
@@ -88,8 +91,8 @@ VAL_RISING = Symptom(
         )
     },
 )
-SOURCE_OF_END = "a validation loss that ends well varies by a tenth"
-SOURCE_OF_RISES = "more than five evaluations rise one after the other; by chance once in 720"
+SOURCE_OF_END = "the last evaluations of a run that does not overfit vary by a tenth"
+SOURCE_OF_RISES = "the loss rises at five evaluations in a row or more; by chance once in 720"
 
 
 def judge(evidence: Evidence) -> list[Finding]:
@@ -98,7 +101,10 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 def _risen_trend(evidence: Evidence) -> list[Finding]:
     """Judge by the trend, from MIN_EVALUATIONS_OF_TREND evaluations on."""
-    val, train, floor = _losses(evidence)
+    val, train = evidence.curve("val_loss"), evidence.curve(evidence.evaluated_loss_signal)
+    if len(val) < MIN_EVALUATIONS:
+        raise CannotJudgeError(f"{len(val)} evaluations of val_loss; {MIN_EVALUATIONS} are needed")
+    floor = evidence.rung("val", "floor") or 0.0
     for count in fit_counts(len(val)):
         steps, losses = val.steps[:count], val.values[:count]
         # A loss that is not above 0 has no relative rise, and a loss below its floor got there by a
@@ -108,7 +114,7 @@ def _risen_trend(evidence: Evidence) -> list[Finding]:
             trend
             and trend.rise > MIN_TREND_RISE
             and trend.rise_errors > MIN_TREND_RISE_ERRORS
-            and _is_worth_the_name(losses[-1] - losses.min(), losses, train)
+            and _is_substantial(losses[-1] - losses.min(), losses, train)
             and _train_since(train, trend.turn, int(steps[-1])) == "fell"
         ):
             stop = stop_of(steps, losses).step
@@ -133,11 +139,11 @@ def judge_end(evidence: Evidence) -> list[Finding]:
 class ValidationEnd(NamedTuple):
     """The end of a validation loss that lies well above its lowest value.
 
-    rise     how many times the lowest value it is
-    limit    what the rise must exceed
-    source   the criterion it meets
+    rise     the end divided by the lowest value
+    limit    the value that the rise exceeds
+    source   where the limit comes from
     onset    step of the lowest value
-    train    what the training loss has done since then; "unknown" where none was recorded
+    train    what the training loss has done since then; "unknown" if too little was recorded
     """
 
     rise: float
@@ -162,7 +168,7 @@ def validation_end(evidence: Evidence) -> ValidationEnd | None:
     since = losses[lowest:]
     onset, train = int(val.steps[lowest]), evidence.curve_or_empty(evidence.evaluated_loss_signal)
     course = _train_since(train, onset, int(val.steps[-1]))
-    if not _is_worth_the_name(higher, losses, train):
+    if not _is_substantial(higher, losses, train):
         return None
     if (
         len(val) - last > lowest
@@ -198,7 +204,7 @@ def metric_still_improves(evidence: Evidence) -> tuple[str, str] | None:
         stop = int(val.steps[val.values.argmin()])
         best = int(scores.argmax())
         until_stop = scores[metric.steps <= stop]
-        # The noise of a metric is that between neighbouring evaluations.
+        # The noise of a metric is estimated from neighbouring evaluations.
         if len(until_stop) and scores[best] - until_stop.max() > noise_around_trend(scores):
             return (
                 f"overfit by loss: validation loss is lowest at step {stop} and has risen since, "
@@ -216,14 +222,6 @@ def fit_counts(available: int) -> Iterator[int]:
     while count <= available:
         yield count
         count = max(count + 1, int(count * REFIT_GROWTH))
-
-
-def _losses(evidence: Evidence) -> tuple[Curve, Curve, float]:
-    """Validation loss, training loss, and the floor of validation loss (0 where none is known)."""
-    val, train = evidence.curve("val_loss"), evidence.curve(evidence.evaluated_loss_signal)
-    if len(val) < MIN_EVALUATIONS:
-        raise CannotJudgeError(f"{len(val)} evaluations of val_loss; {MIN_EVALUATIONS} are needed")
-    return val, train, evidence.rung("val", "floor") or 0.0
 
 
 def _train_since(train: Curve, turn: int, now: int) -> Literal["fell", "stood", "rose", "unknown"]:
@@ -249,8 +247,8 @@ def _train_since(train: Curve, turn: int, now: int) -> Literal["fell", "stood", 
     return "fell" if change < 0 else "rose"
 
 
-def _is_worth_the_name(rise: float, val: Column, train: Curve) -> bool:
-    """Whether a rise of validation loss is more than a trifle of what was learned."""
+def _is_substantial(rise: float, val: Column, train: Curve) -> bool:
+    """Whether a rise of validation loss exceeds MIN_RISE_OVER_LEARNED of what was learned."""
     start = max(float(val[0]), *train.values[:1].tolist(), 0.0)
     return bool(rise > MIN_RISE_OVER_LEARNED * (start - val.min()))
 
