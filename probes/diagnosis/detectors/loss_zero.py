@@ -99,7 +99,7 @@ def judge(evidence: Evidence) -> list[Finding]:
         around = zeros.before[-2 * POINTS_BEFORE :]
         last, smallest_shown = around[-POINTS_BEFORE:], smallest_shown_by(zeros.before)
         if len(last) < POINTS_BEFORE:
-            # Too few points to show how the loss got there, unless it had hardly fallen at all.
+            # So few points do not show how the loss got there, unless it had hardly fallen.
             if len(last) < MIN_FEW_BEFORE or not last[-1] >= MIN_SHARE_OF_FEW * last.max():
                 return []
         elif not np.isfinite(around).all() or last.min() <= MIN_SMALLEST_FACTOR * smallest_shown:
