@@ -171,30 +171,46 @@ def _add_columns(command: argparse.ArgumentParser) -> None:
 def _diagnose(arguments: argparse.Namespace) -> int:
     mapping, metrics = _mapping(arguments.map), _metrics(arguments.metric)
     codes: list[int] = []
-    sarif = None
+    sarif, entries = None, list[dict[str, Any]]()
     if arguments.sarif is not None:
         from probes.report.sarif import SarifDocument
 
         sarif = SarifDocument()
 
-    def runs() -> Iterator[AnyRun]:
-        """Yield one run at a time, so that the records of a large folder are not all in memory."""
-        for path in _log_paths(arguments.paths):
-            for run in _judge(path, mapping, metrics):
-                codes.append(_code_of(run))
-                if sarif:
-                    sarif.add(run)
-                yield run
+    def show(run: AnyRun) -> None:
+        """Print a run, or add it to the documents."""
+        lines: list[str] = []
+        if arguments.json:
+            from probes.report.json_report import plain_entry
 
+            entries.append(plain_entry(run))
+        elif isinstance(run, JudgedRun):
+            lines = list(_report(run, arguments.columns))
+        if sarif:
+            sarif.add(run)
+        for line in lines:
+            _print(line, sys.stdout)
+
+    # One run at a time, so that the records of a large folder are not all in memory.
+    for path in _log_paths(arguments.paths):
+        for run in _judge(path, mapping, metrics):
+            shown = len(entries)
+            try:
+                show(run)
+            except OSError:  # stdout cannot be written, which concerns all runs
+                raise
+            except Exception as error:
+                if isinstance(run, UnreadRun):
+                    raise
+                del entries[shown:]
+                run = run.not_shown("reported", error)
+                _print(f"probes: {run.error}", sys.stderr)
+                show(run)
+            codes.append(_code_of(run))
     if arguments.json:
-        from probes.report.json_report import document
+        from probes.report.json_report import document_of
 
-        print(document(runs()), end="")
-    else:
-        for run in runs():
-            if isinstance(run, JudgedRun):
-                for line in _report(run, arguments.columns):
-                    _print(line, sys.stdout)
+        print(document_of(entries), end="")
     if sarif:
         from probes.common.files import write_atomically
 
@@ -209,7 +225,9 @@ def _diagnose(arguments: argparse.Namespace) -> int:
 
 
 def _code_of(run: AnyRun) -> int:
-    return UNREADABLE if isinstance(run, UnreadRun) else EXIT_CODES[run.diagnosis.verdict]
+    if isinstance(run, UnreadRun) or run.failure:
+        return UNREADABLE
+    return EXIT_CODES[run.diagnosis.verdict]
 
 
 def _exit_code(codes: Iterable[int]) -> int:
@@ -243,10 +261,13 @@ def _render(arguments: argparse.Namespace) -> int:
         raise _UsageError(f"{page} is one of the records to draw; give another page with -o")
     runs = [run for path in dict.fromkeys(paths) for run in _judge(path, mapping, metrics)]
     judged = {run.name: run for run in runs if isinstance(run, JudgedRun)}
-    if any(isinstance(run, UnreadRun) for run in runs):
+    unread = [run for run in runs if isinstance(run, UnreadRun)]
+    if not judged:
         _print(f"probes: {page} was not drawn", sys.stderr)
         return UNREADABLE
     reference = arguments.reference
+    if reference in [run.name for run in unread]:
+        reference = None  # the other runs are drawn without a reference
     inner = [name for name in judged if reference and name.startswith(f"{reference}[")]
     if reference not in (None, *judged) and inner:
         raise _UsageError(
@@ -263,13 +284,23 @@ def _render(arguments: argparse.Namespace) -> int:
     uses = Counter(stated.values())
     names = {name: title if uses[title] == 1 else name for name, title in stated.items()}
     named = [replace(run, name=names[name]) for name, run in judged.items()]
+    notes = [run.error for run in unread]
+    not_drawn: list[UnreadRun] = []
     try:
-        render(named, page, reference=names.get(reference))
+        render(named, page, names.get(reference), notes, not_drawn.append)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise _UsageError(f"cannot write {page}: {reason}; give another page with -o") from error
-    _print(f"{page}", sys.stdout)
-    return HEALTHY
+        if len(not_drawn) < len(named):
+            reason = error.strerror if isinstance(error, OSError) else error
+            message = f"cannot write {page}: {reason}; give another page with -o"
+            raise _UsageError(message) from error
+    for run in not_drawn:
+        _print(f"probes: {run.error}", sys.stderr)
+    if len(not_drawn) == len(named):
+        _print(f"probes: {page} was not drawn", sys.stderr)
+    else:
+        _print(f"{page}", sys.stdout)
+    failed = unread or not_drawn or any(run.failure for run in judged.values())
+    return UNREADABLE if failed else HEALTHY
 
 
 def _watch(arguments: argparse.Namespace) -> int:
@@ -361,11 +392,12 @@ def _log_paths(paths: Sequence[str]) -> Iterator[str]:
 def _judge(
     path: str, mapping: Mapping[str, str], metrics: Mapping[str, Direction]
 ) -> Iterator[AnyRun]:
-    """Read and diagnose the runs in a log. If one cannot be read, print the reason on stderr."""
+    """Read and diagnose the runs in a log. If one cannot be read, or a part of its diagnosis
+    failed, print the reason on stderr."""
     where, stream = (STDIN, sys.stdin.buffer) if path == "-" else (path, None)
     for run in judge_runs(where, path, mapping, metrics, stream):
-        if isinstance(run, UnreadRun):
-            _print(f"probes: {run.error}", sys.stderr)
+        if error := run.error if isinstance(run, UnreadRun) else run.failure:
+            _print(f"probes: {error}", sys.stderr)
         yield run
 
 

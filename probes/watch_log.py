@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from probes.common.text import described
 from probes.diagnosis.diagnose import diagnose
 from probes.readers import read_all
 from probes.record import Record, RecordError
 from probes.record.metrics import Direction
 from probes.record.signals import UnknownSignalError
-from probes.report.judged_run import AnyRun, JudgedRun, UnreadRun
+from probes.report.judged_run import FAULT, AnyRun, JudgedRun, UnreadRun
 
 SMALL_LOG_BYTES = 8 * 2**20
 """A log up to this size is read again whenever it has changed."""
@@ -68,13 +69,15 @@ class LogWatcher:
                 state, line = (run.error,), run.error
             else:
                 diagnosis = run.diagnosis
-                state = (diagnosis.verdict, diagnosis.cause or "")
+                state = (diagnosis.verdict, diagnosis.cause or "", run.failure)
                 steps = run.record.steps
                 step = f"step {steps[-1]}: " if len(steps) else ""
                 line = f"{run.name}: {step}{diagnosis.verdict}: {diagnosis.headline}"
             before, self._said[run.name] = self._said.get(run.name), state
             if state != before:
                 yield line
+                if isinstance(run, JudgedRun) and run.failure:
+                    yield run.failure
             if isinstance(run, JudgedRun) and (before is None or state[0] != before[0]):
                 yield from self._run_commands(run)
 
@@ -106,6 +109,10 @@ class LogWatcher:
         except (RecordError, UnknownSignalError) as error:
             self.ended = False
             return [UnreadRun(name, name, f"{error}")]
+        except Exception as error:
+            self.ended = False
+            reason = f"{name} could not be read, {FAULT}: {described(error)}"
+            return [UnreadRun(name, name, reason)]
         self.ended = all(has_ended(record) for _, record in records)
         return [
             JudgedRun(

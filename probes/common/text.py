@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 MAX_NAME_LENGTH = 120
@@ -30,6 +31,19 @@ def one_line(value: object, max_length: int = MAX_NAME_LENGTH) -> str:
     """
     line = " ".join(str(value).split())
     return printable(line if len(line) <= max_length else line[: max_length - 1] + "…")
+
+
+def described(error: BaseException) -> str:
+    """An unexpected exception as one line: its type, its message, and the place that raised it.
+
+    It is for an exception that is a fault of this package. The file and the line let a developer
+    find that fault without a traceback.
+    """
+    import traceback  # imported here because only errors need it
+
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {one_line(error)}{where}"
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "", most: int = 2) -> str:

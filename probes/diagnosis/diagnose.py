@@ -3,21 +3,22 @@ verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from probes.common.text import printable
+from probes.common.text import described, printable
 from probes.diagnosis.base import Finding, Symptom
 from probes.diagnosis.causes import CAUSES, Cause
 from probes.diagnosis.detectors import DETECTORS
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
-from probes.diagnosis.health import TOO_FEW_POINTS, doubts_on, has_judged_loss
+from probes.diagnosis.health import TOO_FEW_POINTS, Doubt, doubts_on, has_judged_loss
 from probes.diagnosis.notices import notices_on
 from probes.record import Record
 
+T = TypeVar("T")
 Verdict = Literal["healthy", "unhealthy", "undetermined"]
 SUMMARY_FIELDS = ("symptom", "site", "limit", "source")
 """Fields of a Finding that `Diagnosis.summary` contains."""
@@ -71,7 +72,8 @@ class Diagnosis:
     """The diagnosis of one record. Its `str()` lists everything, for the message of an assertion.
 
     verdict      "unhealthy" if a cause is named; "undetermined" if a loss has too few points, the
-                 loss never fell, or no cause explains a finding; otherwise "healthy"
+                 loss never fell, no cause explains a finding, or a part of the diagnosis failed;
+                 otherwise "healthy"
     causes       the suspected causes, ranked; the name of the first one is `cause`
     findings     the findings of all detectors
     judged       names of the detectors that could judge
@@ -82,6 +84,8 @@ class Diagnosis:
     core         whether a loss has enough points to judge the run
     remarks      facts worth knowing that are not faults
     doubt        why a run without findings is undetermined, without what was observed; else ""
+    errors       part of the diagnosis that failed, such as a detector -> its exception, as text.
+                 It is empty unless this package has a fault
     """
 
     verdict: Verdict
@@ -94,6 +98,7 @@ class Diagnosis:
     core: bool
     remarks: tuple[str, ...] = ()
     doubt: str = ""
+    errors: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def cause(self) -> str | None:
@@ -121,10 +126,13 @@ class Diagnosis:
 
     @property
     def gist(self) -> str:
-        """One line: the evidence of the first cause, or the finding that no cause explains, or why
-        the run could not be judged, or how many detectors judged it."""
+        """One line: the evidence of the first cause, or which part of the diagnosis failed, or the
+        finding that no cause explains, or why the run could not be judged, or how many detectors
+        judged it."""
         if self.causes:
             return self.causes[0].gist
+        if self.errors:
+            return self.failure
         if self.findings:
             return f"no cause explains {self.findings[0]}"
         detectors = len(self.judged) + len(self.not_judged)
@@ -144,6 +152,11 @@ class Diagnosis:
         return self.doubt.startswith(TOO_FEW_POINTS)
 
     @property
+    def failure(self) -> str:
+        """Which parts of the diagnosis failed and how, in one line; "" if none failed."""
+        return "; ".join(f"{part} failed: {error}" for part, error in self.errors.items())
+
+    @property
     def why_not_judged(self) -> dict[str, list[str]]:
         """Reason -> names of the detectors that could not judge for this reason."""
         detectors: dict[str, list[str]] = {}
@@ -159,8 +172,8 @@ class Diagnosis:
 
     def summary(self) -> dict[str, Any]:
         """The parts of the diagnosis that are the same on every machine, as built-in types:
-        verdict, causes, which detectors could judge, and the symptom, site, limit and source of the
-        findings. A repeated finding is listed once."""
+        verdict, causes, which detectors could judge, which failed, and the symptom, site, limit and
+        source of the findings. A repeated finding is listed once."""
         findings = dict.fromkeys(
             tuple(getattr(f, name) for name in SUMMARY_FIELDS) for f in self.findings
         )
@@ -170,6 +183,7 @@ class Diagnosis:
             "findings": [dict(zip(SUMMARY_FIELDS, values, strict=True)) for values in findings],
             "judged": list(self.judged),
             "not_judged": dict(self.not_judged),
+            "errors": dict(self.errors),
             "reason": f"cannot judge: {self.doubt}" if self.doubt else self.reason,
         }
 
@@ -201,6 +215,7 @@ class Diagnosis:
                 f"{f.worse} is worse",
                 f"  limit from: {f.source}",
             ]
+        lines += [f"error: {name} failed: {error}" for name, error in self.errors.items()]
         lines += [f"remark: {remark}" for remark in self.remarks]
         lines += [f"judged: {', '.join(self.judged)}"] if self.judged else []
         lines += [
@@ -214,29 +229,42 @@ def diagnose(record: Record, ended: bool = True) -> Diagnosis:
     """Diagnose a record from its facts and signals. Its provenance is not used.
 
     Set `ended` to False while the run goes on. Detectors that judge how a run ended, and remarks,
-    are then left out."""
+    are then left out.
+
+    If a detector or another part raises an exception that is not a CannotJudgeError, `errors` holds
+    it, and the other parts still run. The verdict is then not "healthy"."""
     evidence = Evidence(record)
     findings: list[Finding] = []
     judged: list[str] = []
     not_judged: dict[str, str] = {}
+    errors: dict[str, str] = {}
     for detector in DETECTORS:
         if detector.at_end and not ended:
             continue
         try:
-            findings += detector.judge(evidence)
+            findings += list(detector.judge(evidence))
             judged.append(detector.name)
         except CannotJudgeError as why:
             not_judged[detector.name] = str(why)
+        except Exception as error:
+            errors[detector.name] = described(error)
+    attempt = _Attempt(errors)
     causes = rank(findings)
-    suspects = tuple(_suspect(cause, findings, evidence) for cause in causes)
+    suspects = tuple(_suspect(cause, findings, evidence, attempt) for cause in causes)
     rivals = (
         suspect
         for cause, suspect in zip(causes, suspects, strict=True)
         if cause is not causes[0] and not cause.follows_from(causes[0])
     )
     rival = next(rivals, None)
-    doubt = None if findings else next(doubts_on(evidence), None)
-    verdict, reason = _verdict(causes, findings, doubt.sentence if doubt else "")
+    doubt = None if findings or errors else attempt("health", lambda: _first_doubt(evidence), None)
+    core = attempt("core", lambda: has_judged_loss(evidence), False)
+    remarks = (
+        attempt("notices", lambda: notices_on(evidence, findings), tuple[str, ...]())
+        if ended
+        else ()
+    )
+    verdict, reason = _verdict(causes, findings, doubt.sentence if doubt else "", errors)
     return Diagnosis(
         verdict=verdict,
         causes=suspects,
@@ -246,9 +274,38 @@ def diagnose(record: Record, ended: bool = True) -> Diagnosis:
         margin=None if rival is None else suspects[0].strength - rival.strength,
         reason=reason,
         doubt=doubt.kind if doubt else "",
-        core=has_judged_loss(evidence),
-        remarks=notices_on(evidence, findings) if ended else (),
+        core=core,
+        remarks=remarks,
+        errors=errors,
     )
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """Calls parts of the diagnosis that use the evidence of the run.
+
+    errors   collects the exception of each part that fails, as text
+    """
+
+    errors: dict[str, str]
+
+    def __call__(self, part: str, compute: Callable[[], T], otherwise: T) -> T:
+        """The result of a part; `otherwise` if it fails or the evidence lacks what it needs."""
+        try:
+            return compute()
+        except CannotJudgeError:
+            return otherwise
+        except Exception as error:
+            self.errors[part] = described(error)
+            return otherwise
+
+
+def _first_doubt(evidence: Evidence) -> Doubt | None:
+    """The weightiest reason why a run without findings cannot be called healthy."""
+    try:
+        return next(doubts_on(evidence), None)
+    except CannotJudgeError as why:
+        return Doubt(str(why), str(why))
 
 
 def rank(findings: Sequence[Finding]) -> list[Cause]:
@@ -276,15 +333,16 @@ def rank(findings: Sequence[Finding]) -> list[Cause]:
     )
 
 
-def _suspect(cause: Cause, findings: Sequence[Finding], evidence: Evidence) -> Suspect:
+def _suspect(
+    cause: Cause, findings: Sequence[Finding], evidence: Evidence, attempt: _Attempt
+) -> Suspect:
     own = [f for f in findings if cause.accounts_for(f.symptom)]
     deciding = {symptom.name for symptom in cause.deciding}
     own.sort(key=lambda f: f.symptom not in deciding)
     names = {f.symptom for f in findings}
-    meaning, remedy = cause.reworded(evidence) or (
-        cause.meaning,
-        cause.remedy.format(onset=own[0].onset),
-    )
+    meaning, remedy = attempt(
+        f"wording of {cause.name}", lambda: cause.reworded(evidence), None
+    ) or (cause.meaning, cause.remedy.format(onset=own[0].onset))
     return Suspect(
         name=cause.name,
         meaning=meaning,
@@ -292,11 +350,20 @@ def _suspect(cause: Cause, findings: Sequence[Finding], evidence: Evidence) -> S
         strength=_strength(cause.deciding, findings),
         evidence=tuple(own),
         certain_since=_certain_since(cause, findings),
-        or_else=tuple(
-            other
-            for other, clues in cause.may_also_be.items()
-            if not any(clue.present(evidence, names) for clue in clues)
+        or_else=attempt(
+            f"rivals of {cause.name}",
+            lambda: _not_ruled_out(cause, evidence, names),
+            tuple[str, ...](),
         ),
+    )
+
+
+def _not_ruled_out(cause: Cause, evidence: Evidence, names: Set[str]) -> tuple[str, ...]:
+    """The other faults that neither the evidence nor a found symptom (`names`) rules out."""
+    return tuple(
+        other
+        for other, clues in cause.may_also_be.items()
+        if not any(clue.present(evidence, names) for clue in clues)
     )
 
 
@@ -323,11 +390,13 @@ def _strength(symptoms: Sequence[Symptom], findings: Sequence[Finding]) -> float
 
 
 def _verdict(
-    causes: Sequence[Cause], findings: Sequence[Finding], doubt: str
+    causes: Sequence[Cause], findings: Sequence[Finding], doubt: str, errors: Mapping[str, str]
 ) -> tuple[Verdict, str]:
     """The verdict, and the reason why it is undetermined ("" for other verdicts)."""
     if causes:
         return "unhealthy", ""
+    if errors:
+        return "undetermined", f"{', '.join(errors)} failed"
     if findings:
         first = findings[0]
         return "undetermined", f"no cause explains {first.symptom}" + (

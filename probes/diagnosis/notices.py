@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from probes.common.text import described
 from probes.diagnosis.answers.checkpoint import checkpoint_to_keep
 from probes.diagnosis.answers.learning_rate import (
     constant_rate,
@@ -27,7 +28,7 @@ from probes.diagnosis.answers.training_and_validation import (
     val_below_train,
 )
 from probes.diagnosis.base import Finding
-from probes.diagnosis.evidence import Evidence
+from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +53,31 @@ class Notice:
     source: str = ""
 
 
+FAILED = "this question could not be answered, because of an error in probes: "
+"""The beginning of the remark that replaces the answer of a notice that failed."""
+
+
 def notices_on(evidence: Evidence, findings: Sequence[Finding] = ()) -> tuple[str, ...]:
     """The answers to all questions that arise for a run, in the order of NOTICES; () if the rules
-    for a loss do not apply (`Evidence.no_loss_rules`)."""
+    for a loss do not apply (`Evidence.no_loss_rules`).
+
+    If a notice raises an exception, its answer says so. No verdict depends on a notice, so the
+    exception changes no verdict."""
     if evidence.no_loss_rules:
         return ()
-    answers = (notice.answer(evidence) for notice in NOTICES if not (findings and notice.reassures))
+    answers = (
+        _answer(notice, evidence) for notice in NOTICES if not (findings and notice.reassures)
+    )
     return tuple(filter(None, answers))
+
+
+def _answer(notice: Notice, evidence: Evidence) -> str | None:
+    try:
+        return notice.answer(evidence)
+    except CannotJudgeError:
+        return None
+    except Exception as error:
+        return f"{FAILED}{notice.question} {described(error)}"
 
 
 NOTICES: tuple[Notice, ...] = (

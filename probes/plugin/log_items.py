@@ -135,10 +135,20 @@ def judge_log(
     run_name  the name of the run in a file with several runs
     """
     run = judge_file(path, name, rules.mapping, rules.metrics, run_name)
-    if isinstance(run, UnreadRun):
-        reason = printable(run.error)
-        run = replace(run, allowed=False, tests={nodeid: "error"})
-        return Judgement("error", run, reason, f"{UNREADABLE_VERDICT}: {reason}")
+    if isinstance(run, JudgedRun):
+        try:
+            return _judgement(run, path, nodeid, rules, run_name)
+        except Exception as error:
+            run = run.not_shown("reported", error)
+    reason = printable(run.error)
+    run = replace(run, allowed=False, tests={nodeid: "error"})
+    return Judgement("error", run, reason, f"{UNREADABLE_VERDICT}: {reason}")
+
+
+def _judgement(
+    run: JudgedRun, path: Path, nodeid: str, rules: LogRules, run_name: str | None
+) -> Judgement:
+    """The judgement of a log that was diagnosed. The arguments are those of `judge_log`."""
     outcome, reason = decide(run.diagnosis, rules)
     run = replace(run, allowed=reason.startswith(ALLOWED_PREFIX), tests={nodeid: outcome})
     record = str(path) if run_name is None else f"{path}[{run_name}]"
@@ -147,8 +157,12 @@ def judge_log(
 
 
 def decide(diagnosis: Diagnosis, rules: LogRules) -> tuple[Outcome, str]:
-    """The outcome of a log's test and the reason, which does not repeat verdict and first cause."""
+    """The outcome of a log's test and the reason, which does not repeat verdict and first cause.
+
+    A log of which a part of the diagnosis failed is an error, whatever its verdict."""
     gist = diagnosis.gist
+    if diagnosis.errors:
+        return "error", diagnosis.failure
     if diagnosis.verdict == "healthy":
         return "passed", gist
     if diagnosis.verdict == "undetermined":

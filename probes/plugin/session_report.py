@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -60,6 +61,7 @@ class SessionReport:
             unused = [name for name in self._session.experiments if name not in used]
             self.partial += [f"no test used {', '.join(unused)}"] if unused else []
         self._runs = self._ordered_runs(train)
+        self.errors += [run.judged.failure for run in self._runs if run.judged.failure]
         unfinished = [self._unfinished_run(failure) for failure in self._failures.values()]
         self._draw(unfinished)
         # The outputs show each run with its tests and with a path relative to the root.
@@ -118,11 +120,9 @@ class SessionReport:
 
         error = f"{failure.state} in training" + (f": {failure.reason}" if failure.reason else "")
         if failure.partial:
-            try:
+            # The record is a help beside the error of the training. It must not hide that error.
+            with suppress(Exception):
                 record = Record.load(failure.partial)
-            except (OSError, ValueError):
-                pass
-            else:
                 if len(record.steps):
                     judged = judge(record, failure.name, failure.partial, "experiment")
                     return replace(judged, error=error)
@@ -167,10 +167,13 @@ class SessionReport:
         reference = experiments.reference(self._session.experiments)
         reference = reference if reference in [run.name for run in drawable] else None
 
+        def not_drawn(run: UnreadRun) -> None:
+            self.errors.append(run.error)
+
         def draw() -> Path:
             from probes.report.html import render
 
-            return render(drawable, page, reference=reference, notes=notes)
+            return render(drawable, page, reference, notes, not_drawn)
 
         if self._attempt(f"cannot write the dashboard {page}", draw):
             self._written["dashboard"] = page

@@ -90,7 +90,7 @@ def runs_in(path: str | Path) -> tuple[str, ...]:
     try:
         form = _format(Path(path))
         return run_names(form, Path(path)) if form else ()
-    except (OSError, RecordError):
+    except Exception:  # `read` fails in the same way, and its caller can report the error
         return ()
 
 

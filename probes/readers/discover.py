@@ -16,7 +16,6 @@ from probes.readers.column_names import LOSSES, loss_parts, role
 from probes.readers.json_document import keys_in
 from probes.readers.line_batches import HEAD_BYTES, utf8_chunks
 from probes.readers.mlflow_files import METRICS, is_run
-from probes.record import RecordError
 from probes.record.jsonl import MAGIC
 
 FORMATS = (
@@ -127,8 +126,9 @@ def _is_log(path: Path) -> bool:
         return with_loss >= form.min_loss_rows
     except PackageMissingError:
         return True  # it cannot be checked without the package; reading it says what to install
-    except (RecordError, OSError):
-        # A damaged file with the word "loss" is listed, so that reading it reports the damage.
+    except Exception:
+        # A damaged file with the word "loss" is listed, so that reading it reports the damage. Any
+        # other exception must not end the search, and reading the file reports it as well.
         return b"loss" in head.lower()
 
 

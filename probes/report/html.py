@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from probes.common.files import write_atomically
 from probes.record import Record
 from probes.report.document import fill
-from probes.report.judged_run import JudgedRun, judge
-from probes.report.run_section import run_section
+from probes.report.judged_run import JudgedRun, UnreadRun, judge
+from probes.report.run_section import RunSection, run_section
 
 NamedRecord = tuple[str, Record]
 VERDICT_ORDER = ("unhealthy", "undetermined", "healthy")
@@ -22,16 +22,19 @@ def render(
     path: str | Path,
     reference: JudgedRun | Record | NamedRecord | str | None = None,
     notes: Sequence[str] = (),
+    not_drawn: Callable[[UnreadRun], None] | None = None,
 ) -> Path:
     """Draw runs on one page, unhealthy ones first, and return its path.
 
     runs       judged runs, records, or (name, record) pairs; this function diagnoses the records
     reference  the run that is drawn faintly behind all others, or the name of one of `runs`
     notes      sentences for the top of the page
+    not_drawn  called for each run whose drawing raised an exception. The page then says so and
+               shows the other runs. Without this function, the exception ends the drawing.
 
     The same arguments give the same bytes. The file is written atomically. Raises ValueError when
-    `runs` is empty, or when `reference` is a name that no run has; OSError when the file cannot be
-    written.
+    `runs` is empty, when no run can be drawn, or when `reference` is a name that no run has;
+    OSError when the file cannot be written.
     """
     judged: list[JudgedRun] = []
     for run in runs:
@@ -42,11 +45,17 @@ def render(
             judged.append(judge(record, name))
     if not judged:
         raise ValueError("there is no run to draw; render() needs at least one")
-    return write_atomically(Path(path), page(judged, _reference(judged, reference), notes))
+    text = page(judged, _reference(judged, reference), notes, not_drawn)
+    return write_atomically(Path(path), text)
 
 
-def page(runs: Sequence[JudgedRun], reference: NamedRecord | None, notes: Sequence[str]) -> str:
-    """The HTML of a page with these runs."""
+def page(
+    runs: Sequence[JudgedRun],
+    reference: NamedRecord | None,
+    notes: Sequence[str],
+    not_drawn: Callable[[UnreadRun], None] | None = None,
+) -> str:
+    """The HTML of a page with these runs. The arguments are those of `render`."""
     reference_name, reference_record = reference or ("", None)
     taken: Counter[str] = Counter()
     anchors = []
@@ -60,18 +69,27 @@ def page(runs: Sequence[JudgedRun], reference: NamedRecord | None, notes: Sequen
         zip(runs, anchors, strict=True),
         key=lambda entry: VERDICT_ORDER.index(entry[0].diagnosis.verdict),
     )
-    counts = Counter[str](run.diagnosis.verdict for run in runs)
+    sections, left_out = list[RunSection](), list[UnreadRun]()
+    for run, anchor in ordered:
+        behind = None if run.record is reference_record else reference_record
+        try:
+            sections.append(run_section(run, anchor, behind))
+        except Exception as error:
+            if not_drawn is None:
+                raise
+            left_out.append(run.not_shown("drawn", error))
+            not_drawn(left_out[-1])
+    if not sections:
+        raise ValueError("no run could be drawn")
+    counts = Counter[str](section.diagnosis.verdict for section in sections)
     return fill(
         "dashboard.html.j2",
-        runs=[
-            run_section(run, anchor, None if run.record is reference_record else reference_record)
-            for run, anchor in ordered
-        ],
+        runs=sections,
         tally=", ".join(
             f"{counts[verdict]} {verdict}" for verdict in VERDICT_ORDER if counts[verdict]
         ),
         reference=reference_name if any(run.record is not reference_record for run in runs) else "",
-        notes=notes,
+        notes=[*(run.error for run in left_out), *notes],
     )
 
 

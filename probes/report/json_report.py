@@ -7,7 +7,7 @@ writes them as the strings "NaN", "Infinity" and "-Infinity", as a record does.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ def entry(run: AnyRun) -> dict[str, Any]:
         "name": run.name, "kind": run.kind, "path": run.path,
         "verdict": None, "cause": None, "headline": "", "reason": "", "alarm": False,
         "margin": None, "first_step": None, "remedy": "", "remarks": [],
-        "causes": [], "findings": [], "judged": [], "not_judged": {},
+        "causes": [], "findings": [], "judged": [], "not_judged": {}, "errors": {},
         "complete": None, "stopped": None, "reader": None,
         "error": run.error, "allowed": run.allowed, "outcome": run.outcome,
         "tests": dict(run.tests),
@@ -52,6 +52,7 @@ def entry(run: AnyRun) -> dict[str, Any]:
         "findings": [_finding(one) for one in diagnosis.findings],
         "judged": list(diagnosis.judged),
         "not_judged": dict(diagnosis.not_judged),
+        "errors": dict(diagnosis.errors),
         "complete": record.complete,
         "stopped": asdict(record.stopped) if record.stopped else None,
         "reader": run.reader,
@@ -76,18 +77,45 @@ def document(
     notes    sentences that tests recorded with the `note` fixture
     page     path of the dashboard that shows the runs; None if there is none
 
-    The text is ASCII, so that a name from a log cannot send control characters to a terminal.
+    A run that cannot be written becomes an entry without a diagnosis, whose `error` says why.
     """
+    entries = []
+    for run in runs:
+        try:
+            entries.append(plain_entry(run))
+        except Exception as error:
+            if isinstance(run, UnreadRun):
+                raise
+            entries.append(plain_entry(run.not_shown("written", error)))
+    return document_of(entries, partial, notes, page)
+
+
+def plain_entry(run: AnyRun) -> dict[str, Any]:
+    """The entry of a run, of the types that JSON has: NaN and infinities are strings."""
     from probes.record.jsonl import encode
 
+    plain: dict[str, Any] = json.loads(encode(entry(run)))
+    return plain
+
+
+def document_of(
+    entries: Sequence[Mapping[str, Any]],
+    partial: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    page: str | None = None,
+) -> str:
+    """The whole document as JSON text, from the entries of its runs (`plain_entry`).
+
+    The text is ASCII, so that a name from a log cannot send control characters to a terminal.
+    """
     content = {
         "probes_diagnosis": VERSION,
         "partial": list(partial),
         "notes": list(notes),
         "page": page,
-        "runs": list(map(entry, runs)),
+        "runs": list(entries),
     }
-    return json.dumps(json.loads(encode(content)), indent=1) + "\n"
+    return json.dumps(content, indent=1) + "\n"
 
 
 def schema() -> dict[str, Any]:

@@ -12,11 +12,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
+from probes.common.text import described
+
 if TYPE_CHECKING:
     from probes.diagnosis.diagnose import Diagnosis
     from probes.record import Record
     from probes.record.metrics import Direction
 
+FAULT = "because of an error in probes, which you can report"
+"""Said in the message of every exception that this package did not expect."""
 Kind = Literal["experiment", "file"]
 Outcome = Literal["error", "failed", "skipped", "passed"]
 OUTCOMES_WORST_FIRST: tuple[Outcome, ...] = ("error", "failed", "skipped", "passed")
@@ -75,6 +79,20 @@ class JudgedRun:
     def outcome(self) -> Outcome | None:
         """The worst outcome of its tests; None when no test used the run."""
         return worst(self.tests.values())
+
+    @property
+    def failure(self) -> str:
+        """Which parts of the diagnosis failed, in one sentence; "" if none failed."""
+        failure = self.diagnosis.failure
+        return f"{self.name} was not fully diagnosed, {FAULT}: {failure}" if failure else ""
+
+    def not_shown(self, what: str, error: Exception) -> UnreadRun:
+        """What an output shows instead of this run if it could not show the run.
+
+        what   what could not be done, such as "drawn"
+        """
+        message = f"{self.name} could not be {what}, {FAULT}: {described(error)}"
+        return UnreadRun(self.name, self.path, message, self.kind, self.allowed, self.tests)
 
     @property
     def reader(self) -> Any:
@@ -140,7 +158,8 @@ def judge_file(
     run      if given, the name of the run to read in a file with several runs; outputs show it in
              brackets behind `name`
 
-    A log that cannot be read becomes an UnreadRun whose error names the file and the reason.
+    A log that cannot be read becomes an UnreadRun whose error names the file and the reason. So
+    does a log at which this package fails, whatever the exception.
     """
     from probes.readers import read
 
@@ -156,7 +175,14 @@ def judge_file(
         reason = str(error) if str(path) in str(error) else f"{path}: {error}"
         advice = "`python -m probes explain logs` says what can be read"
         return UnreadRun(f"{name}{suffix}", name, f"{reason}; {advice}")
-    return judge(record, f"{name}{suffix}", name)
+    except Exception as error:
+        message = f"{path} could not be read, {FAULT}: {described(error)}"
+        return UnreadRun(f"{name}{suffix}", name, message)
+    try:
+        return judge(record, f"{name}{suffix}", name)
+    except Exception as error:
+        message = f"{path} could not be diagnosed, {FAULT}: {described(error)}"
+        return UnreadRun(f"{name}{suffix}", name, message)
 
 
 def judge_runs(

@@ -4,8 +4,8 @@ Specification: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 
 A run that is unhealthy is an error, and a run that cannot be judged is a note. Healthy runs have no
 result, because readers of the format show every result as something to look at. Nor has an
-experiment whose tests passed: its fault is expected. A log that cannot be read is a notification of
-the invocation.
+experiment whose tests passed: its fault is expected. A log that cannot be read, and a diagnosis of
+which a part failed, is a notification of the invocation.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class SarifDocument:
     """The document, built run by run, so that the records need not be kept.
 
     results        one entry for each run that is not healthy
-    notifications  one entry for each run without a diagnosis
+    notifications  one entry for each run without a diagnosis, or with an incomplete one
     """
 
     results: list[dict[str, Any]] = field(default_factory=list)
@@ -52,11 +52,16 @@ class SarifDocument:
         if run.kind == "experiment" and run.outcome not in FAILED_OUTCOMES:
             return
         if isinstance(run, UnreadRun):
-            message = {"text": printable(f"{run.name}: {run.error}")}
-            location = _location(run.path, None)
-            self.notifications.append({"level": "error", "message": message, **location})
-        elif run.diagnosis.verdict != "healthy":
+            self._notify(run, f"{run.name}: {run.error}")
+            return
+        if run.failure:
+            self._notify(run, run.failure)
+        if run.diagnosis.verdict != "healthy":
             self.results.append(_result(run))
+
+    def _notify(self, run: AnyRun, error: str) -> None:
+        message, location = {"text": printable(error)}, _location(run.path, None)
+        self.notifications.append({"level": "error", "message": message, **location})
 
     def text(self) -> str:
         """The document as JSON text in ASCII."""
