@@ -13,6 +13,8 @@ import pytest
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
+from probes.common.text import described
+from probes.diagnosis import diagnose, notices
 from tests import installed, tiny_specimen
 
 # The time that an example takes depends on the machine, and is no property of the code.
@@ -96,6 +98,24 @@ def one_blas_thread() -> Iterator[None]:
     """Use one thread in BLAS, because a second one only costs time with matrices this small."""
     with threadpool_limits(limits=1, user_api="blas"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_diagnosis_fails() -> Iterator[None]:
+    """No part of any diagnosis raises an unexpected exception, whatever a test diagnoses.
+
+    A test module that makes a part fail overrides this fixture."""
+    errors: list[str] = []
+
+    def recorded(error: BaseException) -> str:
+        errors.append(described(error))
+        return errors[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diagnose, "described", recorded)
+        patch.setattr(notices, "described", recorded)
+        yield
+    assert errors == []
 
 
 @pytest.fixture(scope="session")

@@ -147,7 +147,38 @@ def test_a_cut_record_is_trained_again(folder: Path) -> None:
     assert (builds(folder), kept.record.complete) == (2, True)
 
 
-def test_a_damaged_record_is_removed_even_if_warnings_are_errors(
+def test_a_damaged_record_is_set_aside(folder: Path) -> None:
+    """The file may show what damaged it, and the warning says where it is."""
+    path = RunCache(folder, "today").fetch("tiny", offer(folder)).path
+    cut = path.read_bytes()[:-40]
+    path.write_bytes(cut)
+    aside = path.with_suffix(".damaged.jsonl")
+    with pytest.warns(UserWarning, match=f"it was moved to {aside}: RecordError: "):
+        RunCache(folder, "tomorrow").fetch("tiny", offer(folder))
+    assert aside.read_bytes() == cut
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RecursionError("too deep"), OverflowError("too large"), MemoryError(), AssertionError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_record_is_trained_again_whatever_its_reading_raises(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """An exception that no reader expects must not fail every session until the cache is cleared."""
+    RunCache(folder, "today").fetch("tiny", offer(folder))
+
+    def fail(_: Path) -> Record:
+        raise error
+
+    monkeypatch.setattr(Record, "load", fail)
+    with pytest.warns(UserWarning, match=type(error).__name__):
+        kept = RunCache(folder, "tomorrow").fetch("tiny", offer(folder))
+    assert (builds(folder), kept.record.complete) == (2, True)
+
+
+def test_a_damaged_record_is_set_aside_even_if_warnings_are_errors(
     folder: Path,
 ) -> None:
     path = RunCache(folder, "today").fetch("tiny", offer(folder)).path

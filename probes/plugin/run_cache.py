@@ -9,6 +9,7 @@ used. For an experiment `healthy` the folder may hold:
     healthy-<key>.partial.jsonl   the record of a training that is running or has failed
     healthy-<key>.failure.json    the error with which training failed, and the session in which it
                                   failed; that session does not train the experiment again
+    healthy-<key>.damaged.jsonl   a record that could not be read; the experiment was trained again
     healthy.lock                  locked while a process looks up, trains or removes a record
 
 Whenever an experiment is looked up, its old records are removed. `MIN_KEPT_KEYS` and
@@ -28,6 +29,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probes.common.text import described
 from probes.plugin import cache_key
 
 if TYPE_CHECKING:
@@ -44,8 +46,6 @@ MIN_UNUSED_SECONDS = 24 * 60 * 60
 """A record that was used within this time is kept, because a session may still be using it."""
 LAST_LINE = b'{"end":{"complete":true}}\n'
 """The last line of the file of a complete record. `probes.recording.recorder` writes it."""
-DAMAGED_RECORD_ERRORS = (OSError, ValueError, KeyError, TypeError)
-"""The errors that reading a damaged record or a damaged sidecar may raise."""
 
 
 class TrainingError(RuntimeError):
@@ -151,7 +151,8 @@ class RunCache:
 
     def _load(self, path: Path) -> CachedRun | None:
         """The finished record from the folder, or else from the read-only folder; None if it must
-        be trained. A damaged record in the folder is removed, with a warning."""
+        be trained. A record in the folder that cannot be read, whatever the exception, is set
+        aside under another name, with a warning."""
         from probes.record import Record, RecordError
 
         for place in self._places(path):
@@ -161,12 +162,13 @@ class RunCache:
                 record = Record.load(place)
                 if not record.complete:
                     raise RecordError("its end is missing")
-            except DAMAGED_RECORD_ERRORS as error:
+            except Exception as error:
                 if place == path and path.exists():
-                    path.unlink()
+                    aside = path.with_suffix(".damaged.jsonl")
+                    os.replace(path, aside)
                     warnings.warn(
-                        f"the record kept at {path} is damaged and will be trained again: "
-                        f"{error!r}",
+                        f"the record kept at {path} is damaged and will be trained again; it was "
+                        f"moved to {aside}: {described(error)}",
                         stacklevel=2,
                     )
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 from probes.record.builder import Builder, site_names
@@ -14,6 +15,10 @@ from probes.record.record import NONFINITE_STRINGS, Json, Record, RecordError, S
 SCHEMA = 1
 """The version of the format that is written. Earlier versions can be read as well."""
 
+MAX_DEPTH = 64
+"""Maximum depth of objects and lists within facts and provenance. Several functions call themselves
+for each level, so without a limit the result would depend on how deep the caller's own calls
+are."""
 MAGIC = b'{"probes_record":'
 """The first bytes of every record. A file that was cut off in its first line is recognised by
 them."""
@@ -59,6 +64,28 @@ def numbers_for_strings(value: Json) -> Json:
     if isinstance(value, list):
         return [numbers_for_strings(inner) for inner in value]
     return float(value) if isinstance(value, str) and value in NONFINITE_STRINGS else value
+
+
+def check_depth(part: str, value: Json) -> None:
+    """Raise RecordError if objects and lists within facts or provenance are nested too deep.
+
+    part   "facts" or "provenance", for the message
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        held = (each.values() if isinstance(each, Mapping) else each for each in level)
+        # By identity, so that an object which holds itself twice does not double the level.
+        level = list(
+            {
+                id(inner): inner
+                for inner in chain.from_iterable(held)
+                if isinstance(inner, Mapping | list | tuple)
+            }.values()
+        )
+    if level:
+        raise RecordError(
+            f"{part} holds objects or lists more than {MAX_DEPTH} levels deep; make it flatter"
+        )
 
 
 def load(path: str | Path) -> Record:
@@ -122,6 +149,10 @@ def _header(line: bytes, where: str) -> dict[str, Json]:
             raise RecordError(
                 f"{where}, line 1: {part} is {header[part]!r:.60}; it must be an object"
             )
+        try:
+            check_depth(part, header[part])
+        except RecordError as error:
+            raise RecordError(f"{where}, line 1: {error}") from error
     return {**header, "facts": numbers_for_strings(header["facts"])}
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from probes.record import Builder, Json, Record, RecordError, Stop
 from probes.record.builder import RUN_SITES, Cells, positions
-from probes.record.jsonl import SCHEMA, encode, numbers_for_strings
+from probes.record.jsonl import SCHEMA, check_depth, encode, numbers_for_strings
 from probes.record.signals import SIGNALS, Reading
 from probes.recording.arrays import ArrayLike, detached, real_array, real_matrix, visible_keys
 from probes.recording.reducers import Reducer, norm
@@ -48,7 +48,8 @@ class Recorder:
 
     At the end of the context, the file is closed and the record is marked complete; after an
     exception it stays marked incomplete. Raises FileExistsError when the path exists and
-    `overwrite` is not set."""
+    `overwrite` is not set, RecordError when facts or provenance are nested too deep
+    (`probes.record.jsonl.MAX_DEPTH`)."""
 
     def __init__(
         self,
@@ -63,6 +64,8 @@ class Recorder:
             for s in SIGNALS
         }
         parts = {"facts": facts, "provenance": provenance or {}, "signals": signals}
+        for part in ("facts", "provenance"):
+            check_depth(part, parts[part])
         header = encode({"probes_record": SCHEMA, **parts})
         # Decode the header again: memory then holds exactly what the file holds, in a copy that
         # does not change if the caller changes the facts later.
