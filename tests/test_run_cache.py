@@ -166,7 +166,7 @@ def test_a_damaged_record_is_set_aside(folder: Path) -> None:
 def test_a_record_is_trained_again_whatever_its_reading_raises(
     folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """An exception that no reader expects must not fail every session until the cache is cleared."""
+    """An exception that no reader expects must not fail every later session."""
     RunCache(folder, "today").fetch("tiny", offer(folder))
 
     def fail(_: Path) -> Record:
