@@ -249,10 +249,10 @@ def _compare_speed(
 ) -> Iterator[Difference]:
     """Yield a difference if the run reaches a fraction of the baseline's fall later than tolerated.
 
-    Only a level above `base_end * (1 + tolerance)**2` is compared; `base_end` is the final loss of
-    the baseline. If the loss of a run is within the tolerance everywhere, it reaches such a level.
-    Lower levels are not compared: there the curve is flat, so a small difference in loss means a
-    long delay.
+    The fraction is compared only if the baseline's loss is then above `base_end * (1 +
+    tolerance)**2`, where `base_end` is its final loss. A run whose loss is within the tolerance
+    everywhere reaches such a level. At a lower level the curve is flat, so a small difference in
+    loss would mean a long delay.
     """
     ours, theirs = _smooth(grid.observed), _smooth(grid.baseline)
     target = theirs[0] - fraction * (theirs[0] - base_end)

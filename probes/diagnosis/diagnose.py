@@ -83,7 +83,7 @@ class Diagnosis:
     reason       why the verdict is undetermined; "" for other verdicts
     core         whether a loss has enough points to judge the run
     remarks      facts worth knowing that are not faults
-    doubt        why a run without findings is undetermined, without what was observed; else ""
+    doubt        why a run without findings is undetermined, without numbers; else ""
     errors       part of the diagnosis that failed, such as a detector -> its exception, as text.
                  It is empty unless this package has a fault
     """
@@ -368,8 +368,8 @@ def _not_ruled_out(cause: Cause, evidence: Evidence, names: Set[str]) -> tuple[s
 
 
 def _certain_since(cause: Cause, findings: Sequence[Finding]) -> int | None:
-    """The first step S such that `cause` ranks first when only the findings up to any step >= S are
-    used; None if it does not rank first with all findings.
+    """The first step from which `cause` stays first, if only the findings up to that step, or up to
+    any later step, are ranked; None if it does not rank first with all findings.
 
     Findings are never withdrawn, so the ranking changes only at steps that have a finding. It is
     therefore enough to rank the findings up to each of these steps."""

@@ -19,8 +19,9 @@ from probes.diagnosis.levels import MIN_RISE_OVER_NOISE, chance_of_fall, levels_
 
 MAX_CHANCE_OF_FALL = 0.01
 """A curve with fewer than MIN_POINTS points fell if the probability of its fall (`chance_of_fall`)
-is at most this. Five points are enough if each is lower than the one before. A longer curve must
-also start at least 10 % above its end (MIN_CLEAR_FALL), or pass the tests of `Curve.fell`."""
+is at most this. Five points are enough if each is lower than the one before. A longer curve fell if
+`Curve.fell` says so, or if its probability is at most this and its start is at least 10 % above its
+end (MIN_CLEAR_FALL)."""
 MAX_CHANCE_OF_CLEAR_FALL, MIN_CLEAR_FALL = 0.05, log(1.1)
 """A larger probability of the fall, MAX_CHANCE_OF_CLEAR_FALL, is allowed if the start is at least
 10 % above the end (MIN_CLEAR_FALL, a logarithm). Four points are then enough if each is lower than
@@ -75,15 +76,14 @@ MIN_RISE_FROM_FIRST, MIN_RISE_FROM_FIRST_Z = 1.03, 3.0
 """Validation loss has risen from its first evaluation on if its last level is above this many times
 its first value, by more than this many standard errors (`fall_z`). As for overfitting, a loss
 within 3 % of its minimum counts as equal to it."""
-
-
 TOO_FEW_POINTS = "too few points of"
+"""The beginning of the kind of a doubt about a log that is too short."""
 
 
 class Doubt(NamedTuple):
     """A reason why a run cannot be called healthy.
 
-    kind      the reason in words, without what was observed: the same on every machine
+    kind      the reason without numbers, so that it is the same on every machine
     sentence  the reason with its numbers
     """
 

@@ -93,8 +93,9 @@ NOTICES: tuple[Notice, ...] = (
         name="spike",
         question="Is a spike of the loss normal?",
         arises=(
-            "a point or a few rise by eight standard deviations and a fifth of what was learned, "
-            "and come back within ten points; several, if they are at most one in a hundred points"
+            "one or a few points rise by eight standard deviations and by a fifth of what was "
+            "learned, and the loss comes back within ten points; if this happens more than once, "
+            "it happens at most once in a hundred points"
         ),
         answer=spike,
     ),
@@ -109,8 +110,8 @@ NOTICES: tuple[Notice, ...] = (
         name="times-validation",
         question="Why is training loss many times validation loss?",
         arises=(
-            "the ratio does not change, and it is 4, 8, 16, ... within 7 %, or another whole "
-            "number within 3 % although both losses fell by a third"
+            "the ratio of the two losses stays the same, and it is within 7 % of 4, 8, 16, ..., or "
+            "within 3 % of another whole number while validation loss changes by a third"
         ),
         answer=times_val,
         reassures=False,
@@ -122,14 +123,14 @@ NOTICES: tuple[Notice, ...] = (
     Notice(
         name="validation-below-training",
         question="Why is validation loss below training loss?",
-        arises="it is at three of four evaluations, by 3 % to 45 % in the median",
+        arises="it is lower at three of four evaluations, by 3 % to 45 % in the median",
         answer=val_below_train,
         source="the FAQ of Keras: why is my training loss much higher than my testing loss",
     ),
     Notice(
         name="step-at-epoch",
         question="Why does training loss fall in steps?",
-        arises="it falls more at the evaluations, which have a constant distance, than beside them",
+        arises="it falls more at the evaluations, which are evenly spaced, than beside them",
         answer=step_at_epochs,
         source="huggingface/transformers #18730, hiyouga/LlamaFactory #7485",
     ),

@@ -61,11 +61,11 @@ def legend_groups(names: Sequence[str]) -> list[tuple[str, str]]:
     shared = dict.fromkeys(members, "")
     for layer, kinds in members.items():
         if layer and len(kinds) > 1:
-            # Each rank holds the dotted parts of all kinds at one position. The last part of a kind
-            # is not used, because it must remain as its name.
-            ranks = zip(*(kind.split(".")[:-1] for kind in kinds), strict=False)
-            common = takewhile(lambda rank: len(set(rank)) == 1, ranks)
-            shared[layer] = "".join(f"{rank[0]}." for rank in common)
+            # Compare the first dotted parts of all kinds, then the second ones, and so on. The last
+            # part of a kind is not compared, because it must remain as its name.
+            columns = zip(*(kind.split(".")[:-1] for kind in kinds), strict=False)
+            common = takewhile(lambda parts: len(set(parts)) == 1, columns)
+            shared[layer] = "".join(f"{parts[0]}." for parts in common)
     return [
         (f"{layer}.{shared[layer]}".strip("."), kind.removeprefix(shared[layer]))
         for layer, kind in map(_layer_and_kind, names)

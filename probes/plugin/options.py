@@ -266,7 +266,7 @@ def log_rules(config: Config, found: Sequence[str] | None = None) -> LogRules:
 
 
 def _logs_at(given: str, start: Path) -> list[Path]:
-    """The file at a path, or all logs in it, and all files that look like logs, if it is a folder.
+    """The file at a path. For a folder: all logs in it, and all files that look like logs.
 
     Raises SettingError if the path does not exist or the folder holds no such file."""
     path = Path(os.path.abspath(start / given))

@@ -49,8 +49,8 @@ METRIC_PREFIX = f"{METRIC}."
 MAX_DAMAGED_SHARE = 0.05
 """Up to this share of damaged rows is left out with a note. More of them are an error."""
 MIN_LOST_LOSSES = 2
-"""A loss counts as left out because it was not finite if it is missing in at least this many rows
-at the end."""
+"""If the loss is missing in at least this many rows at the end, where the gradient norm is NaN, the
+program has left it out because it was not finite."""
 MAX_SUMMARY_NOTES = 10
 """Number of notes after which no further summary row is noted."""
 
@@ -381,9 +381,9 @@ class _SecondPass:
             )
 
     def _add_lost_losses(self, series: dict[str, tuple[Steps, Column]]) -> None:
-        """Read the training loss as NaN where it is left out beside gradients that are NaN.
+        """Read the training loss as NaN in rows that have no loss and a gradient norm of NaN.
 
-        Megatron-LM prints no loss that is not finite, but the other columns of the row.
+        Megatron-LM does not print a loss that is not finite, but prints the rest of the row.
         """
         if not {"loss", "grad_norm"} <= series.keys() or not len(series["loss"][0]):
             return

@@ -198,8 +198,8 @@ def map_columns(
 def _step_column(free: list[str], scan: ColumnScan) -> tuple[str | None, str]:
     """The column that counts the steps, and what it counts.
 
-    Of the columns named like a step, those that do not stay the same in many rows come first, and
-    then the one with the most values is taken. Without one, the epochs are taken if they can count
+    If several columns are named like a step, those that change in most rows are preferred, and then
+    the column with the most values. Without such a column, the epochs are taken if they can count
     the steps, then the batches that a progress bar counts through the whole run, and otherwise the
     positions of the rows.
     """

@@ -210,7 +210,7 @@ def loss_parts(columns: Iterable[str], split: str) -> list[str]:
 
     The parts of YOLO's loss, such as `train/box_loss` and `train/cls_loss`, if the split has at
     least two of them and no other partial loss; the losses of a spaCy pipeline; and the losses of
-    a GAN, whose sum tells nothing but whether they are finite. Empty for any other log.
+    a GAN, whose sum only tells whether all of them are finite. Empty for any other log.
     """
     columns = list(columns)
     found = [column for column in columns if matches(normalized(column), f"{split}_*_loss")]

@@ -73,9 +73,9 @@ class StepColumn:
         return self.falls_with_epoch or self.falls_otherwise
 
     @property
-    def counts_other_things(self) -> bool:
-        """Whether the value stays the same in many rows, as the count of updates does in rows of
-        single batches if several batches make an update."""
+    def repeats_often(self) -> bool:
+        """Whether the value stays the same in many rows. A count of updates does so in a log with a
+        row for each batch, if gradients are accumulated over several batches."""
         return self.repeats > MAX_REPEATS * self.rows
 
     @property
@@ -141,7 +141,7 @@ class ColumnScan:
     def repeats_often(self, column: str) -> bool:
         """Whether a column that is named like a step stays the same in many rows."""
         found = self.step_columns.get(column)
-        return found is not None and found.counts_other_things
+        return found is not None and found.repeats_often
 
     def why_not_steps(self, column: str) -> str | None:
         """The reason why a column that is named like a step does not count the steps of the run.

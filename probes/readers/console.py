@@ -89,8 +89,7 @@ _OVERWRITTEN = re.compile(r"[\r\b]+")
 _STEP_AND_RATE = re.compile(r"\[(\d{1,15}), (\d\.\d+(?:e-\d+)?)\]\s*$")
 """A line of VITS and RVC, which ends with the step and the learning rate without their names."""
 _DARKNET = re.compile(r"\s*(\d{1,15}): (-?[\w.]+), (-?[\w.]+) avg(?: loss)?, (\d[\w.+-]*) rate, ")
-"""A line of darknet, which has the step, the loss, its mean and the learning rate in front of their
-names."""
+"""A line of darknet: step, loss, mean loss and learning rate. Each name follows its number."""
 _CODE = re.compile(
     r"\s*(?:(?:def|class|if|elif|for|while|return|import|from|print|assert|with|self|parser)\b"
     r"|[@#]|[A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_][\w.]*)*\s*[-+*/]?=\s)"
@@ -218,7 +217,7 @@ def _rows(path: Path, mapped: frozenset[str]) -> Iterator[_Line | Row | Note | E
     - A step on a line of its own counts for the rows below it if no row has a step and the steps of
       such lines increase.
     - The redraws of a progress bar are rows if the log has few lines with a loss and the bar does
-      not begin again in each.
+      not begin again in each of these lines.
     """
     parser = _Parser(mapped)
     found = (
@@ -411,10 +410,10 @@ class _Parser:
         yield _Line(number, cells, counts, redraws, bool(_CODE.match(line)))
 
     def _is_whole(self, line: str, cells: dict[str, float]) -> bool:
-        """Whether a last line without a newline has the form of an earlier line or is closed.
+        """Whether a last line without a newline is complete.
 
-        Its last number must have as many digits behind the point as in the earlier line. NaN is
-        never a number that was cut.
+        It is if it ends with one of _CLOSED, with NaN or an infinity, or with a number that has as
+        many digits behind the point as in an earlier line of the same form.
         """
         if line.rstrip().endswith(_CLOSED):
             return True
@@ -423,7 +422,7 @@ class _Parser:
 
 
 def _last_form(line: str) -> str:
-    """The last word of a line, with the digits before a point as one 0 and each other digit as 0.
+    """The last word of a line. Digits in a row before a point become one 0, each digit behind it 0.
 
     "nan" if the word is a number that is not finite.
     """

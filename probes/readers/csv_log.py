@@ -41,7 +41,7 @@ def recognises(head: bytes) -> bool:
     if len(lines) == 1:
         return known and delimiter != BLANK
     if delimiter == BLANK and len(names) > 1 and not known:
-        return False  # prose, two lines of which happen to have as many words
+        return False  # prose: two lines may happen to have the same number of words
     texts = _split(lines[1], delimiter)
     if to_gap := _up_to_gap(texts, len(names)):
         return known and any(is_number(_cell(text)) for text in to_gap)

@@ -1,7 +1,7 @@
 """Remembers on which line of a log each step is, in little memory.
 
-In most logs the line numbers rise evenly with the steps. So only the beginnings of even stretches
-are kept.
+In most logs, each row is the same number of steps and lines after the row before. Such a sequence
+of rows is a stretch, and only its beginning and the two differences are kept.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 from probes.record import Steps
 
 MAX_STRETCHES = 500
-"""A log with more even stretches is too irregular: its lines are not remembered."""
+"""A log with more stretches is too irregular: its lines are not remembered."""
 Stretch = list[int]
-"""The step and the line at which a stretch begins, and the differences of step and line between
-each row of the stretch and the next; 0 and 0 if it has one row."""
+"""Four numbers: the step and the line at which a stretch begins, and the differences of step and
+line from each of its rows to the next. The differences of a single row are 0."""
 
 
 class LineMarks:
@@ -30,8 +30,8 @@ class LineMarks:
         self._is_irregular = False
 
     def add(self, step: int, line: int) -> None:
-        """Add a row. A step that is not after all earlier ones is left out: of several rows of a
-        step, the first counts."""
+        """Add a row. It is left out unless its step is after all earlier ones, so the first of
+        several rows of the same step is kept."""
         if self._is_irregular or (self._last_step is not None and step <= self._last_step):
             return
         self._last_step = step

@@ -1,8 +1,8 @@
 """A table in Markdown, as in a model card: `| Training Loss | Epoch | Step | Validation Loss |`.
 
-Of a file, the first table with a column of losses is read. Such tables are written for people, so a
-number may be in bold, and a cell that is not a number, such as `No log`, means "not measured".
-Tables drawn with `+---+` or with box-drawing lines are read as well.
+Only the first table of a file that has a column of losses is read. Such tables are written for
+people, so a number may be in bold, and a cell that is not a number, such as `No log`, means "not
+measured". Tables drawn with `+---+` or with box-drawing lines are read as well.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Decides which columns of a log are read as metrics, such as accuracy, and which way each is
-better.
+"""Decides which columns of a log are read as metrics, such as accuracy, and whether higher or lower
+values of each are better.
 
-A column is a metric if the words of its name say which way it is better (`probes.record.metrics`),
+A column is a metric if the words of its name say which values are better (`probes.record.metrics`),
 or if the user says so. Each metric is one site of the signal `metric`.
 """
 

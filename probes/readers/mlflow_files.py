@@ -34,8 +34,8 @@ def is_run(folder: Path) -> bool:
 
 
 def pieces(path: Path) -> Iterator[Piece]:
-    """One row per line, with the metric and the step. The name of the metric is the name of the
-    file, or the longest part at its end that is a known name."""
+    """One row per line, with the metric and the step. The name of the metric is the longest end of
+    the file name that is a known name, or the whole file name if no end is."""
     ends = (path.name[word.start() :] for word in _WORD.finditer(path.name))
     yield from blocks_from_rows(_rows(path, next(filter(role, ends), path.name)))
 

@@ -26,7 +26,8 @@ RUN = "MLflow run"
 MAX_VALUE = 1.7976931348623157e308
 """MLflow stores an infinite value as this number, with the sign of the value."""
 ID_LETTERS = 8
-"""Of runs with the same name, so many letters of the identifier are added to the name."""
+"""If several runs have the same name, this many letters of its identifier are added to each
+name."""
 _RUNS = """
 SELECT run_uuid, name FROM runs WHERE lifecycle_stage IS NOT 'deleted'
 ORDER BY start_time, run_uuid
@@ -53,7 +54,8 @@ def pieces(path: Path) -> Iterator[Piece]:
 def _all_rows(path: Path) -> Iterator[Row]:
     try:
         with closing(sqlite3.connect(f"file:{pathname2url(str(path))}?mode=ro", uri=True)) as store:
-            store.text_factory = _text
+            # A damaged text is still a name.
+            store.text_factory = lambda content: content.decode(errors="replace")
             runs = store.execute(_RUNS).fetchall()
             uses = Counter(name for _, name in runs)
             numbers = count(1)
@@ -67,11 +69,6 @@ def _all_rows(path: Path) -> Iterator[Row]:
             f"{path} cannot be read as a database of MLflow: {error}; it must have the tables "
             "`runs` and `metrics`"
         ) from error
-
-
-def _text(content: bytes) -> str:
-    """A text of the database. A damaged text is still a name."""
-    return content.decode(errors="replace")
 
 
 def _rows(store: sqlite3.Connection, identifier: str) -> Iterator[dict[str, Cell]]:

@@ -73,12 +73,12 @@ _SPLIT = re.compile(
 class _Form(NamedTuple):
     """Which numbers of a line of some form are read.
 
-    cells    name of a cell, place of its number among the numbers of the line, and place of the
-             total if the number is given out of a total
-    steps    the same for steps, the best name first
+    cells    for each cell: its name, the place of its number among the numbers of the line, and the
+             place of the total in a fraction such as `9850/10000`; None if there is no total
+    steps    the same for each step, the best name first
     batches  the places of the batch and of the number of batches; None if the line has none
     total    the place of the number of steps in an epoch; None if the line has none
-    comma    whether a comma and a digit follow a step
+    comma    whether a comma and a digit follow a step, which may then be a number such as 2,800
     """
 
     cells: tuple[tuple[str, int, int | None], ...]
@@ -179,11 +179,11 @@ def _named_numbers(
     """The numbers in a text that have a name: the name, the place among the numbers, and the end.
 
     mapped    names that count although no colon or equals sign follows them
-    any_name  whether each name counts in this way
+    any_name  whether all names count without a colon or equals sign
 
     A `loss` after a word for an evaluation, such as `val` or `test`, gets the prefix `val_`, and so
-    does a metric. A number whose only name is such a word is another value of the loss in front of
-    it, as in `loss train: 2.3, val: 2.1`.
+    does a metric. If the name of a number is only such a word, the number is a loss like the number
+    in front of it: `loss train: 2.3, val: 2.1`.
     """
     end, is_after_loss = 0, False
     splits = [(word.start(), word[0].lower().startswith("train")) for word in _SPLIT.finditer(text)]

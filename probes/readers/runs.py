@@ -72,7 +72,7 @@ def run_names(form: Format, path: Path) -> tuple[str, ...]:
 
 
 def only_run(form: Format, run: str) -> Format:
-    """The format of which only one run of a file is read.
+    """A format that reads a single run of a file.
 
     run  one of `run_names`
     """

@@ -33,7 +33,8 @@ MIN_THINNED = 4096
 yet. The number changes the speed, not the result."""
 MIN_POINTS_LOST = 5
 """If a row at an earlier step would drop at least this many points, the run counts as resumed only
-if the next row follows it. A single such row may be a glitch or an evaluation after the end."""
+if the next row goes on from that step. A single row at an earlier step may be a glitch or an
+evaluation after the end."""
 MAX_RESUME_NOTES = 10
 """Number of resumed runs that get a note each. Further ones are only counted."""
 
@@ -181,7 +182,7 @@ class SeriesMerger:
             self._add(step, values, where, hold=True)
             return
         is_held_step = step == self._held[0][0]
-        # Only a row with a signal of the held rows shows whether the run goes on from them.
+        # Only a row that shares a signal with the held rows shows whether the run goes on there.
         if not is_held_step and values.keys() & self._held[0][1].keys():
             if step >= self._step_before_held:
                 self._drop_held()

@@ -3,9 +3,9 @@
 Specification: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 
 A run that is unhealthy is an error, and a run that cannot be judged is a note. Healthy runs have no
-result, because readers of the format show every result as something to look at. Nor has an
-experiment whose tests passed: its fault is expected. A log that cannot be read, and a diagnosis of
-which a part failed, is a notification of the invocation.
+result, because readers of the format show every result as something to look at. An experiment whose
+tests passed has no result either, because its fault is expected. A log that cannot be read, and a
+diagnosis of which a part failed, are notifications of the invocation.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ GRAD_NORM_GROWTH = (1.5, 5.0)
 """A gradient norm that ends at this many times its lowest level has grown as it does in healthy
 runs. Measured on levels that are medians of a twentieth of the log: in the 298 healthy trainings of
 `studies.innocent_runs` whose logs hold gradient norms, the norm ended at most 3.7 times above its
-lowest level (2.5 times in 98 % of them), and in six healthy public logs at most 1.9 times. Within
-one of these public logs it rose to 5.0 times its lowest level before."""
+lowest level (2.5 times in 98 % of them), and in six healthy public logs at most 1.9 times. Before
+its end, the norm of one of these public logs was 5.0 times its lowest level."""
 MIN_GROWTH_ERRORS = 6.0
 """The growth must exceed this many standard errors of the two levels."""
 RELATIVE_NOISE = (0.15, 1.0)

@@ -90,7 +90,8 @@ class Rise(NamedTuple):
     learned           fall from the start of the log to the level of `bottom`
     is_clear          whether `height` exceeds the noise and the usual drift
     learned_is_clear  whether `learned` does as well
-    came_back         whether it ends below the middle after several segments above it
+    came_back         whether the loss ends below the middle of the two levels, after several
+                      segments above that middle
     text              the two levels and the last one, with their steps
     """
 

@@ -13,11 +13,13 @@ from probes.record import Column
 MIN_EVALUATIONS = 3
 """Minimum number of evaluations for comparing the two losses."""
 MIN_SHARE_BELOW = 0.75
-"""Validation loss counts as below training loss if it is at this share of the evaluations."""
+"""Validation loss counts as lower if it is lower at this share of the evaluations."""
 MIN_GAP_BELOW = 0.03
-"""The median gap is at least this share of the training loss."""
+"""Validation loss counts as lower only if the median gap is at least this share of training
+loss."""
 MAX_GAP_BELOW = 0.45
-"""A larger gap, a ratio of training loss to validation loss of 1.8, has other reasons."""
+"""A larger gap has other reasons. Training loss is then more than 1 / (1 - 0.45) = 1.8 times
+validation loss."""
 MAX_FINAL_VAL = 1.2
 """A validation loss that ends above this many times its lowest is not called normal. The detector
 of overfitting uses the same factor for few evaluations."""
@@ -28,20 +30,22 @@ MAX_LOG_RATIO_DEVIATION = 0.15
 from its median by more than this much. A sum instead of a mean multiplies the loss by the same
 number throughout the run."""
 MAX_DEVIATION_FROM_POWER = 0.07
-"""A constant ratio of 4, 8, 16, ... within this share is taken for a count of accumulated batches
-or devices, which is a power of 2 as a rule. Training loss itself may be a little lower than
-validation loss."""
+"""If a constant ratio is within this share of 4, 8, 16, ..., training loss is taken for a sum over
+accumulated batches or devices, whose number is usually a power of 2. The ratio need not be exact,
+because the mean training loss may be a little lower than validation loss."""
 MAX_DEVIATION_FROM_INTEGER, MIN_RANGE_OF_VAL = 0.03, 1.5
-"""Any other whole number must be met within this share, and the highest validation loss must be at
-least this many times the lowest, so that the ratio stayed constant while both fell."""
+"""If a constant ratio is within MAX_DEVIATION_FROM_INTEGER of another whole number, the highest
+validation loss must also be at least MIN_RANGE_OF_VAL times the lowest. This shows that the ratio
+stayed constant while both losses fell."""
 MIN_EPOCH_ENDS = 2
-"""Minimum number of evaluations with training loss before and after them, for finding steps. Three
-epochs have two."""
+"""Minimum number of evaluations, for finding steps, that have training loss before and after them.
+A run of three epochs has two of them."""
 MIN_POINTS_PER_EPOCH = 8
 """Minimum number of points of training loss between two of these evaluations."""
 MIN_STEP_SIGMAS = 3.0
-"""The median fall at the end of an epoch exceeds the falls over as many points on both of its sides
-by this many standard deviations of such a fall."""
+"""The fall at the end of an epoch is compared with the larger of the two falls beside it, over the
+same number of points. In the median, it must exceed that fall by this many standard deviations of a
+fall."""
 MIN_STEP_SHARE = 0.02
 """The median fall at the end of an epoch is at least this share of the level of the loss."""
 

@@ -59,7 +59,7 @@ def judge(evidence: Evidence) -> list[Finding]:
     level, noise, error = loss.segments.level, loss.segments.noise, loss.level_error
     ends = np.searchsorted(loss.steps, loss.segments.last_step)
     rates, highest = rates[ends], np.maximum.accumulate(rates)[ends]  # per segment, [B]
-    # The last rise counts that starts at the lowest level and the highest rate so far.
+    # Take the last rise that starts at a segment with the lowest level and the highest rate so far.
     rise = None
     for low in range(len(level) - 1):
         if level[low] > level[: low + 1].min() or rates[low] < highest[low]:
@@ -82,8 +82,8 @@ def judge(evidence: Evidence) -> list[Finding]:
     if rise is None:
         return []
     low, learned, given_back = rise
-    # Below its level before the rise a loss has recovered. Where the rate is still higher than it
-    # was there, the loss may yet fall.
+    # A loss that ends below its level before the rise has recovered. If the rate ends higher than
+    # before the rise, the loss may yet fall, so a small remaining rise is no finding.
     is_rate_higher = rates[-1] > rates[low]
     if level[-1] - level[low] <= (MIN_SHARE_STILL_HIGH * learned if is_rate_higher else 0.0):
         return []

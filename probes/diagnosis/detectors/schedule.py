@@ -29,9 +29,9 @@ DECIMALS = range(4, 16)
 has no more."""
 MAX_UNITS_BEFORE_ROUNDED_ZERO = 20
 """Rounding may explain a 0 if the last rate before it is at most this many units of the last
-decimal. If the rate is divided by ten each time, the last rate before a rounded 0 is at most five
-units. If it falls linearly, the last rate is at most about as large as the fall between two
-points."""
+decimal. If the rate is divided by ten at each change, the last rate before a rounded 0 is at most
+five units. If the rate falls linearly to 0, the last rate before a rounded 0 is about the fall
+between two points, or less."""
 SMALLEST_RATE = float(np.finfo(np.float64).tiny)
 CONSTANT = Symptom(
     name="lr-constant",

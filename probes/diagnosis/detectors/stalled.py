@@ -79,7 +79,7 @@ def judge(evidence: Evidence) -> list[Finding]:
         if rung is None:
             continue
         low = rung * (1 - MAX_DISTANCE_FROM_RUNG)
-        # Near ln V a loss is at rest up to the highest first loss of a sound start.
+        # A loss counts as resting at ln V up to the highest value at which a sound run may start.
         high = (
             rung + MAX_ABOVE_LN_V if symptom is AT_UNIFORM else rung * (1 + MAX_DISTANCE_FROM_RUNG)
         )

@@ -23,9 +23,10 @@ MIN_ZERO_NORMS = 5
 """At least this many of the last norms must be 0. A batch in which no target contributes to the
 loss gives a single 0."""
 MIN_LOSS_CHANGE_ERRORS = 3.0
-"""A loss that ends this many standard errors below its last points before the zeros goes on
-falling. If norms are rounded, a 0 may be a small norm. The finding is then made only if the loss
-ends this many standard errors above those points, because a converging loss does not rise."""
+"""The loss after the norm became 0 is compared with the loss just before. If it is this many
+standard errors lower, the loss goes on falling, and there is no finding. If norms are rounded, a 0
+may stand for a small norm; there is then a finding only if the loss is this many standard errors
+higher, because a converging loss does not rise."""
 MAX_CONSTANT_VARIATION = 1e-6
 """A loss whose relative variation is at most this counts as constant. A sum over a batch in single
 precision has an error of that size."""
