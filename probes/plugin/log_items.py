@@ -159,7 +159,7 @@ def _judgement(
 def decide(diagnosis: Diagnosis, rules: LogRules) -> tuple[Outcome, str]:
     """The outcome of a log's test and the reason, which does not repeat verdict and first cause.
 
-    A log of which a part of the diagnosis failed is an error, whatever its verdict."""
+    If a part of the diagnosis failed, the outcome is "error", whatever the verdict."""
     gist = diagnosis.gist
     if diagnosis.errors:
         return "error", diagnosis.failure

@@ -120,7 +120,8 @@ class SessionReport:
 
         error = f"{failure.state} in training" + (f": {failure.reason}" if failure.reason else "")
         if failure.partial:
-            # The record is a help beside the error of the training. It must not hide that error.
+            # The record only helps to explain why training failed. A failure to read or diagnose it
+            # must not hide the error of the training.
             with suppress(Exception):
                 record = Record.load(failure.partial)
                 if len(record.steps):

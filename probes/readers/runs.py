@@ -116,6 +116,8 @@ def _name_of(cell: Cell) -> str:
 
 
 def _rows_of(run: str, column: str) -> Callable[[Piece], Piece]:
+    """Return a function that keeps the rows of one run. `column` names the run of each row."""
+
     def select(piece: Piece) -> Piece:
         if isinstance(piece, Block):
             names = piece.columns.get(column, [None] * len(piece.numbers))
@@ -128,8 +130,8 @@ def _rows_of(run: str, column: str) -> Callable[[Piece], Piece]:
 
 
 def _columns_of(run: str) -> Callable[[Piece], Piece]:
-    """Selects the columns of a run, under their names without the run, and the columns of all runs.
-    Rows in which the run has no value are left out."""
+    """Return a function that keeps the columns of one run, without the name of the run in front,
+    and the columns that belong to no single run. Rows in which the run has no value are left out."""
     prefix = f"{run}{RUN_SEPARATOR}"
 
     def select(piece: Piece) -> Piece:

@@ -9,9 +9,10 @@ is raised too far. It skips those updates. So a gradient that is not finite coun
 - together with a loss that is 0 from there on, which is how some trainers write NaN, or
 - when no gradient is finite any more and the loss stands still.
 
-The finding then names the first site in the uninterrupted sequence of such gradients. All these
-rules also apply to the gradients of single parameters, because a log may hold such gradients as
-they were before they were divided by the loss scale."""
+The finding then names the first site in the uninterrupted sequence of such gradients. If a log has
+none of these proofs but says that training ended because of such a value, that is a finding as
+well. All these rules also apply to the gradients of single parameters, because a log may hold such
+gradients as they were before they were divided by the loss scale."""
 
 from __future__ import annotations
 
