@@ -131,7 +131,7 @@ def _rows_of(run: str, column: str) -> Callable[[Piece], Piece]:
 
 def _columns_of(run: str) -> Callable[[Piece], Piece]:
     """Return a function that keeps the columns of one run, without the name of the run in front,
-    and the columns that belong to no single run. Rows in which the run has no value are left out."""
+    and the columns that belong to no single run. Leave out rows in which the run has no value."""
     prefix = f"{run}{RUN_SEPARATOR}"
 
     def select(piece: Piece) -> Piece:

@@ -16,9 +16,9 @@ SCHEMA = 1
 """The version of the format that is written. Earlier versions can be read as well."""
 
 MAX_DEPTH = 64
-"""Maximum depth of objects and lists within facts and provenance. Several functions that handle them
-are recursive. Without this limit, whether they fail would depend on how many calls are already on
-the stack."""
+"""Maximum depth of objects and lists within facts and provenance. Several functions that handle
+them are recursive. Without this limit, whether they fail would depend on how many calls are already
+on the stack."""
 MAGIC = b'{"probes_record":'
 """The first bytes of every record. A file that was cut off in its first line is recognised by
 them."""
