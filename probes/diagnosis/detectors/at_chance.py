@@ -45,8 +45,9 @@ AT_CHANCE = Symptom(
     view=ViewKey.LOSS,
     worse="below",
     criterion=(
-        "accuracy at 1 / K for a K from 2 to 20 without any gain from the first half of the log to "
-        "the second, and a loss that rests at ln K or above it"
+        "accuracy at 1 / K, where K is the size of the stated vocabulary, or else from 2 to 20, "
+        "without any gain from the first half of the log to the second, and a loss that rests at "
+        "ln K or above it"
     ),
     source=(
         "1 / K and the distance that chance and unbalanced classes explain; a model that knows "

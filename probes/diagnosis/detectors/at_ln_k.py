@@ -64,9 +64,10 @@ AT_LN_K = Symptom(
     view=ViewKey.LOSS,
     worse="above",
     criterion=(
-        "loss at ln K, for a K from 2 to 10 or for the stated vocabulary: the training loss from "
-        "first to last; or its second half, after it came down to that level; or the validation "
-        "loss from first to last, with the training loss near that level"
+        "loss at ln K, where K is the size of the stated vocabulary, or else from 2 to 10 or the "
+        "size of a well-known vocabulary: the training loss from first to last; or its second "
+        "half, after it came down to that level; or the validation loss from first to last, with "
+        "the training loss near that level"
     ),
     source=(
         "at most 1.5 % of the gap between ln K and ln(K + 1) away from ln K; by chance, one flat "

@@ -52,8 +52,8 @@ MIN_SHARE_CLIMBED_THROUGHOUT, MIN_SHARE_CLIMBED = 0.25, 0.5
 MIN_SHARE_CLIMBED_THROUGHOUT of what was learned, and the last segment more than
 MIN_SHARE_CLIMBED."""
 MIN_CLIMB_Z = 6.0
-"""That climb must be at least this many standard errors (`fall_z`). Harder data make the loss step
-up, not climb."""
+"""A climb to the end must be at least this many standard errors (`fall_z`). Harder data make the
+loss step up, not climb."""
 MIN_THROWN_FACTOR = 3.0
 """The first updates have raised a loss if the median of the points after the first one is more than
 this many times the first value. The loss must then stay above its first value."""
