@@ -13,7 +13,10 @@ FALLS = np.geomspace(4, 1, 60)
 
 def verdict(**signals: Any) -> tuple[str, str]:
     """Verdict, and the doubt."""
-    diagnosis = diagnose(hand_made({name: np.asarray(v).tolist() for name, v in signals.items()}))
+    rows = {
+        name: v if isinstance(v, dict) else np.asarray(v).tolist() for name, v in signals.items()
+    }
+    diagnosis = diagnose(hand_made(rows))
     return diagnosis.verdict, diagnosis.doubt
 
 
@@ -59,6 +62,7 @@ def test_a_loss_that_fell_and_ended_near_its_best_is_healthy(signals: Any) -> No
             "val_loss ends above its lowest",
         ),
         ({"loss": np.linspace(0.71, 0.67, 60)}, "loss is hardly below ln 2"),
+        ({"loss": FALLS, "metric": {"val_f1": [0.0] * 60}}, "val_f1 is always 0"),
         ({"loss": [1.62, 1.62, 1.621, 1.62, 1.62, 1.62]}, "nothing moved"),
         (
             {"loss": FALLS, "val_loss": np.linspace(3.9, 3.95, 60)},
@@ -74,6 +78,7 @@ def test_a_loss_that_fell_and_ended_near_its_best_is_healthy(signals: Any) -> No
         "40 % above",
         "validation 15 % above",
         "near ln 2",
+        "F1 of 0",
         "constant",
         "not carried over",
     ],

@@ -13,9 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from probes.common.arrays import median
+from probes.common.text import printable
 from probes.diagnosis.curves import MAD_TO_SIGMA, MIN_POINTS, Curve, noise_at_lag
 from probes.diagnosis.evidence import Evidence
 from probes.diagnosis.levels import MIN_RISE_OVER_NOISE, chance_of_fall, levels_of
+from probes.record.metrics import direction_of, is_held_out
 
 MAX_CHANCE_OF_FALL = 0.01
 """A curve with fewer than MIN_POINTS points fell if the probability of its fall (`chance_of_fall`)
@@ -115,6 +117,7 @@ def doubts_on(evidence: Evidence) -> Iterator[Doubt]:
             f"{val.steps[0]} to {val.values[-1]:.4g}; either the labels are unrelated to the "
             "inputs, or val_loss was lowest before its first evaluation",
         )
+    yield from _metric_at_zero(evidence)
     yield from _near_ln_k(curves)
     for name, curve in curves.items():
         yield from _high_end(name, curve)
@@ -239,6 +242,24 @@ def _not_carried_over(curves: dict[str, Curve]) -> Iterator[Doubt]:
             f"since the first evaluation, the training loss went from {start:.4g} to {end:.4g} and "
             f"val_loss did not fall: {first:.4g} at first, {last:.4g} at the end",
         )
+
+
+def _metric_at_zero(evidence: Evidence) -> Iterator[Doubt]:
+    """The reason why a run whose held-out metric is always 0 has learned nothing that counts."""
+    for name in evidence.sites("metric"):
+        _, values = evidence.series("metric", name)
+        stated = evidence.facts.get("metric_direction")
+        if (
+            len(values) >= MIN_FEW_EVALUATIONS
+            and not values.any()
+            and is_held_out(name)
+            and direction_of(name, stated) == "up"
+        ):
+            name = printable(name)
+            yield Doubt(
+                f"{name} is always 0",
+                f"{name} is 0 at all {len(values)} evaluations, although higher is better",
+            )
 
 
 def _near_ln_k(curves: dict[str, Curve]) -> Iterator[Doubt]:
