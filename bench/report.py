@@ -11,7 +11,7 @@ from textwrap import wrap
 
 from bench.figures import Figure
 from bench.step import NOTE
-from probes.common.files import write_atomically
+from probes.common.files import write_output
 from testing.marker_blocks import write_block
 from testing.tables import Table
 
@@ -54,7 +54,7 @@ def save(report: Report, root: Path = ROOT) -> None:
         "  " + json.dumps(figure.as_json(), ensure_ascii=False, allow_nan=False)
         for figure in report.figures
     )
-    write_atomically(root / FILE, f'{opening},\n "figures": [\n{figures}\n ]\n}}\n')
+    write_output(root / FILE, f'{opening},\n "figures": [\n{figures}\n ]\n}}\n')
 
 
 def load(root: Path = ROOT) -> Report | None:

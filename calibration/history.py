@@ -11,7 +11,7 @@ from typing import Any
 
 from calibration.outcome import Outcome
 from calibration.tally import summary
-from probes.common.files import write_atomically
+from probes.common.files import write_output
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = Path("reports", "calibration.json")
@@ -82,7 +82,7 @@ def with_entry(entries: Sequence[Entry], new: Entry) -> tuple[Entry, ...]:
 
 def save(entries: Sequence[Entry], root: Path = ROOT) -> None:
     """Write the entries, one line per run."""
-    write_atomically(root / FILE, '{"judged": [\n' + ",\n".join(map(_text, entries)) + "\n]}\n")
+    write_output(root / FILE, '{"judged": [\n' + ",\n".join(map(_text, entries)) + "\n]}\n")
 
 
 def _text(entry: Entry) -> str:

@@ -17,7 +17,7 @@ from calibration.history import Entry
 from calibration.outcome import Outcome
 from calibration.tables import accuracy, sampled_rate, tables
 from calibration.tally import HEALTHY_RUN, LABELLED, UNLABELLED, alarms, grouped, tally
-from probes.common.files import write_atomically
+from probes.common.files import write_output
 from probes.report.document import fill
 from testing.marker_blocks import write_block
 from testing.tables import Table
@@ -35,7 +35,7 @@ def write(root: Path = history.ROOT) -> None:
     entries, present = history.load(root), digest()
     write_block(root / README, BLOCK, readme_block(entries, present))
     if entries:
-        write_atomically(root / PAGE, html(entries, present))
+        write_output(root / PAGE, html(entries, present))
 
 
 def mark_of_older_version(entry: Entry, present: str) -> str:

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from exercise.paths import DRAW, RoundError, sha256_of
-from probes.common.files import write_atomically
+from probes.common.files import write_output
 
 SALT_BYTES = 32
 ABOUT = (
@@ -118,7 +118,7 @@ def read(path: Path) -> Seal:
 
 def write(seal: Seal, path: Path) -> None:
     """Write the seal atomically, because a partly written seal would make the round unusable."""
-    write_atomically(path, json.dumps({"about": ABOUT, **asdict(seal)}, indent=1) + "\n")
+    write_output(path, json.dumps({"about": ABOUT, **asdict(seal)}, indent=1) + "\n")
 
 
 def _mask(content: bytes, salt: bytes) -> bytes:

@@ -212,10 +212,10 @@ def _diagnose(arguments: argparse.Namespace) -> int:
 
         print(document_of(entries), end="")
     if sarif:
-        from probes.common.files import write_atomically
+        from probes.common.files import write_output
 
         try:
-            write_atomically(Path(arguments.sarif), sarif.text())
+            write_output(arguments.sarif, sarif.text())
         except OSError as error:
             raise _UsageError(
                 f"cannot write {arguments.sarif}: {error.strerror or error}; "

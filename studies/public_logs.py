@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from probes.common.files import write_atomically
+from probes.common.files import write_output
 from probes.common.text import did_you_mean, printable
 from probes.diagnosis.causes import BY_NAME, CAUSES
 from probes.readers.discover import format_of, head_of, is_record
@@ -368,7 +368,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(printable(note), file=sys.stderr)
         outcomes = judge_folder(arguments.folder, labels, tools)
         if arguments.json:
-            write_atomically(arguments.json, document(outcomes))
+            write_output(arguments.json, document(outcomes))
     except OSError as error:
         reason = f"{error.filename} cannot be used: {error.strerror}"
         print(f"studies.public_logs: {printable(reason)}", file=sys.stderr)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from probes.common.files import write_atomically
+from probes.common.files import write_output
 
 
 class MissingBlockError(ValueError):
@@ -34,7 +34,7 @@ def replace_block(page: str, name: str, content: str) -> str:
 def write_block(path: Path, name: str, content: str) -> None:
     """Replace a block in the file of a page. Raises MissingBlockError and OSError."""
     page = path.read_text(encoding="utf-8")
-    write_atomically(path, replace_block(page, name, content))
+    write_output(path, replace_block(page, name, content))
 
 
 def _pattern(name: str) -> re.Pattern[str]:

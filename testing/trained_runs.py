@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from model import Config, build, fingerprint
 from probes import Experiment, Record
-from probes.common.files import write_atomically
+from probes.common.files import write_output
 from probes.plugin.run_cache import RunCache
 from testing.small_net import Row
 
@@ -44,6 +44,6 @@ def load_or_make_log(name: str, key: str, make: Callable[[], list[Row]], folder:
         kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         if kept.get("key") != key:
             kept = {"key": key, "rows": make()}
-            write_atomically(path, json.dumps(kept))
+            write_output(path, json.dumps(kept))
     rows: list[Row] = kept["rows"]
     return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from probes.common.arrays import distinct, median
-from probes.common.files import write_atomically
 from probes.common.markdown import markdown_table
 from probes.common.text import did_you_mean, printable
 
@@ -62,35 +60,3 @@ def test_a_markdown_table_has_one_line_for_each_row() -> None:
         r"| a\|b | first second |",
         "| c |  |",
     ]
-
-
-def test_a_file_is_replaced_in_one_step(tmp_path: Path) -> None:
-    """Folders are made, and no draft stays."""
-    path = tmp_path / "new" / "page.html"
-    assert write_atomically(path, "old") == path
-    write_atomically(path, "ñ")
-    assert path.read_bytes() == "ñ".encode()
-    assert os.listdir(path.parent) == ["page.html"]
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_draft(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A full disk or an interrupt may come at any moment."""
-    path = write_atomically(tmp_path / "page.html", "old")
-
-    def fail(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, "new")
-    assert (path.read_text(encoding="utf-8"), os.listdir(tmp_path)) == ("old", ["page.html"])
-
-
-def test_a_written_file_has_the_permissions_of_a_new_file(tmp_path: Path) -> None:
-    """Drafts are private, results are not."""
-    plain = tmp_path / "plain"
-    plain.touch()
-    path = write_atomically(tmp_path / "page.html", "x")
-    assert path.stat().st_mode == plain.stat().st_mode

@@ -185,11 +185,11 @@ class SessionReport:
             return
 
         def write() -> Path:
-            from probes.common.files import write_atomically
+            from probes.common.files import write_output
             from probes.report.json_report import document
 
             text = document(self._judged, self.partial, list(self._reports.notes), self._page())
-            return write_atomically(path, text)
+            return write_output(path, text)
 
         if self._attempt(f"cannot write the diagnoses {path}", write):
             self._written["diagnosis"] = path
@@ -200,10 +200,10 @@ class SessionReport:
             return
 
         def write() -> Path:
-            from probes.common.files import write_atomically
+            from probes.common.files import write_output
             from probes.report.sarif import document
 
-            return write_atomically(path, document(self._judged))
+            return write_output(path, document(self._judged))
 
         if self._attempt(f"cannot write the verdicts {path}", write):
             self._written["sarif"] = path
@@ -213,12 +213,12 @@ class SessionReport:
         because GitHub, not the project, provides the file."""
         if not (target := self._environment.get("GITHUB_STEP_SUMMARY")):
             return
+        from probes.common.files import append_output
         from probes.report.markdown import summary
 
         text = summary(self._judged, self.partial, list(self._reports.notes), self._page())
         try:
-            with open(target, "a", encoding="utf-8") as file:
-                file.write(text)
+            append_output(target, text)
         except OSError as error:
             self._reports.notes[f"cannot write the summary {target}: {error.strerror or error}"] = (
                 None

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from probes.common.files import write_atomically
+from probes.common.files import write_output
 from probes.record import Record
 from probes.report.document import fill
 from probes.report.judged_run import JudgedRun, UnreadRun, judge
@@ -32,9 +32,9 @@ def render(
     not_drawn  called for each run whose drawing raised an exception. The page then says so and
                shows the other runs. Without this function, the exception ends the drawing.
 
-    The same arguments give the same bytes. The file is written atomically. Raises ValueError when
-    `runs` is empty, when no run can be drawn, or when `reference` is a name that no run has;
-    OSError when the file cannot be written.
+    The same arguments give the same bytes. A regular file is replaced in one step. Raises
+    ValueError when `runs` is empty, when no run can be drawn, or when `reference` is a name that no
+    run has; OSError when the file cannot be written.
     """
     judged: list[JudgedRun] = []
     for run in runs:
@@ -46,7 +46,7 @@ def render(
     if not judged:
         raise ValueError("there is no run to draw; render() needs at least one")
     text = page(judged, _reference(judged, reference), notes, not_drawn)
-    return write_atomically(Path(path), text)
+    return write_output(path, text)
 
 
 def page(
