@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from probes.common.text import described
+from probes.common.text import described, printable
 from probes.diagnosis.diagnose import diagnose
 from probes.readers import read_all
 from probes.record import Record, RecordError
@@ -133,12 +133,12 @@ class LogWatcher:
         diagnosis = run.diagnosis
         step = "" if run.first_step is None else str(run.first_step)
         environment = os.environ | {
-            "PROBES_RUN": run.name,
+            "PROBES_RUN": printable(run.name),
             "PROBES_PATH": run.path or "",
             "PROBES_VERDICT": diagnosis.verdict,
             "PROBES_CAUSE": diagnosis.cause or "",
             "PROBES_STEP": step,
-            "PROBES_HEADLINE": diagnosis.headline,
+            "PROBES_HEADLINE": printable(diagnosis.headline),
         }
         for verdict, command in self.commands:
             if verdict == diagnosis.verdict:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,12 +10,53 @@ from hypothesis.extra import numpy as npst
 
 from probes.common.arrays import distinct, median
 from probes.common.markdown import markdown_table
-from probes.common.text import did_you_mean, printable
+from probes.common.text import (
+    MAX_NODE_ID_LENGTH,
+    did_you_mean,
+    node_id_part,
+    one_line,
+    printable,
+)
 
 
-def test_control_characters_are_replaced() -> None:
-    """Escape sequences, newlines and bidirectional overrides do not reach a terminal."""
-    assert printable("a\x1b[31m\n\u202eb ñ") == "a�[31m��b ñ"
+def test_control_characters_are_escaped() -> None:
+    """Escape sequences, newlines and bidirectional overrides do not reach a terminal. A byte of a
+    path that is not UTF-8 is a lone surrogate."""
+    assert printable("a\x1b[31m\n\u202eb ñ\udcff") == r"a\x1b[31m\n\u202eb ñ\udcff"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("::error::x", r"\x3a:error::x"),
+        ("  ::error::x", r"  \x3a:error::x"),
+        ("a ##[error]x", r"a ##\x5berror]x"),
+        ("a: b::c", "a: b::c"),
+    ],
+)
+def test_a_text_is_no_workflow_command(text: str, shown: str) -> None:
+    """GitHub Actions looks for "::" at the beginning of a line and for "##[" anywhere."""
+    assert printable(text) == shown
+
+
+def test_a_line_is_cut_after_its_escapes() -> None:
+    """An escape is longer than the character it stands for."""
+    assert one_line("\x00" * 50, 10) == r"\x00\x00\…"
+
+
+@given(st.text(), st.text())
+def test_a_node_id_part_holds_no_separator(first: str, second: str) -> None:
+    """Two parts that are joined can be split again."""
+    parts = [node_id_part(first), node_id_part(second)]
+    assert "::".join(parts).split("::") == parts
+    assert all(part.isprintable() for part in parts)
+
+
+def test_long_node_ids_stay_different() -> None:
+    """They are cut, because the terminal and JUnit XML repeat them."""
+    parts = [node_id_part("x" * 10**6 + last) for last in "ab"]
+    assert [len(part) for part in parts] == [MAX_NODE_ID_LENGTH] * 2
+    assert parts[0] != parts[1]
 
 
 def test_the_nearest_names_are_offered() -> None:

@@ -43,8 +43,8 @@ def test_every_value_is_escaped(shell: str) -> None:
 
 
 def test_every_value_is_one_line_of_printable_text(shell: str) -> None:
-    """Control characters and lone surrogates are replaced: UTF-8 cannot encode the latter."""
-    assert shown(shell, "a\nb  c\x00\u202e\ud800") == "a b c���"
+    """Control characters and lone surrogates are escaped: UTF-8 cannot encode the latter."""
+    assert shown(shell, "a\nb  c\x00\u202e\ud800") == r"a b c\x00\u202e\ud800"
 
 
 def test_every_value_is_cut(shell: str) -> None:

@@ -184,7 +184,7 @@ def test_an_answer_cannot_leave_its_cell_of_the_table(folder: Folder) -> None:
     write(folder, truth(folder), evidence="a | b\n## 9/9\n<img> \u001b[1m")
     reveal(folder.path, CAUSES)
     text = folder.score.read_text(encoding="utf-8")
-    assert "| a \\| b ## 9/9 &lt;img> \N{REPLACEMENT CHARACTER}[1m |" in text
+    assert "| a \\| b ## 9/9 &lt;img> \\\\x1b[1m |" in text
     assert re.findall(r"^## .*$", text, re.MULTILINE) == ["## 3/3"]
 
 

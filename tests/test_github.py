@@ -67,11 +67,11 @@ def test_other_runs_have_no_annotation(run: AnyRun) -> None:
 
 
 def test_no_name_ends_a_command_or_begins_another() -> None:
-    """The title shows the name without the characters that could control a terminal."""
+    """The title shows escapes for the characters that could control a terminal."""
     (command,) = commands(judged(SICK, HOSTILE, "failed"))
     assert not re.search("[\r\n\x1b]", command)
     _, properties, _ = parsed_command(command)
-    shown = re.sub("[\x1b\r\n]", "\N{REPLACEMENT CHARACTER}", HOSTILE)
+    shown = re.sub("[\x1b\r\n]", lambda found: repr(found[0])[1:-1], HOSTILE)
     assert properties["title"] == f"{shown}: bad-init"
     assert len(properties) == 2
 

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import pytest
 
+from probes.common.text import printable, printable_lines
 from probes.plugin import experiments, log_items, options, terminal
 from probes.plugin.controller import WORKER_LOGS, WORKER_SESSION, Controller
 from probes.plugin.experiments import Experiment
@@ -143,6 +144,9 @@ def pytest_runtest_makereport(
     for run in runs:
         remedy = config.stash[SESSION].remedy(run)
         report.sections.append(terminal.failure_section(run, remedy))
+    if usage.failures and (shown := printable_lines(report.longreprtext)) != report.longreprtext:
+        # The message of the error that training raised may hold text from anywhere.
+        report.longrepr = shown
     if isinstance(item, LogItem) and item.judgement:
         usage.log = item.judgement.result
         if report.when == "call" and isinstance(item.judgement.run, JudgedRun):
@@ -182,7 +186,8 @@ def _embed(config: pytest.Config, report: Any, runs: Sequence[JudgedRun]) -> Non
         try:
             pieces.append(pytest_html.panels(run, f"{report.nodeid} {report.when}"))
         except Exception as error:
-            pieces.append(escape(f"{run.name} cannot be drawn: {type(error).__name__}: {error}"))
+            reason = f"{run.name} cannot be drawn: {type(error).__name__}: {error}"
+            pieces.append(escape(printable(reason)))
     report.extras = [*getattr(report, "extras", []), *map(html.extras.html, pieces)]
 
 
@@ -216,4 +221,4 @@ def _as_usage_errors() -> Iterator[None]:
     try:
         yield
     except (options.SettingError, experiments.OfferError) as error:
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.UsageError(printable_lines(str(error))) from error

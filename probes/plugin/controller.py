@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,7 +51,13 @@ class Controller:
         self.last_failures: frozenset[str] = frozenset()
         self.only_last_failures = False
 
+    @pytest.hookimpl(tryfirst=True)  # before xdist starts the workers
     def pytest_sessionstart(self) -> None:
+        if self.config.getoption("dist", "no") != "no":
+            # xdist sends the arguments to the workers, which get the logs by `WORKER_LOGS` instead.
+            given = self.config.invocation_params
+            arguments = [_valid_unicode(str(argument)) for argument in given.args]
+            self.config.invocation_params = replace(given, args=tuple(arguments))
         if self.config.getoption("lf", False) and self.config.cache:
             self.last_failures = frozenset(self.config.cache.get("cache/lastfailed", {}))
 
@@ -117,7 +124,9 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput[WORKER_SESSION] = self.identifier
-        node.workerinput[WORKER_LOGS] = list(map(str, self.config.stash[RULES].paths))
+        # A text that is sent must be valid Unicode, but a path may hold any bytes.
+        node.workerinput[WORKER_LOGS] = [*map(os.fsencode, self.config.stash[RULES].paths)]
+        node.workerinput["mainargv"] = [*map(_valid_unicode, node.workerinput["mainargv"])]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
@@ -132,3 +141,8 @@ class Controller:
     def _kind(self, node: Any) -> object:
         """The kind of a worker, for `ExpectedTests`."""
         return id(node.gateway.spec) if self.config.getoption("dist") == "each" else None
+
+
+def _valid_unicode(text: str) -> str:
+    """The text with an escape for each byte of a path that is not UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from probes.common.text import printable
+from probes.common.text import node_id_part, one_line, printable
 from probes.plugin.options import LogRules, path_from
 from probes.plugin.worker_reports import LogResult
 from probes.report.judged_run import AnyRun, JudgedRun, Outcome, UnreadRun, judge_file
@@ -25,25 +25,35 @@ ALLOWED_PREFIX = "allowed: "
 """If a log passes because its cause is allowed, its reason begins with this prefix."""
 UNREADABLE_VERDICT = "unreadable"
 """Shown instead of a verdict for a log that cannot be read."""
+MAX_CELL_LENGTH = 1000
+"""Longest cell of the table at the end of the session. A name from a log may have any length."""
 
 
 def log_file(parent: pytest.Collector, path: Path) -> LogFile:
     """The node of a log. Its node id is the path of the log, which is relative to pytest's root
-    folder if the log is inside that folder."""
-    name = path_from(parent.config.rootpath, path)
-    return LogFile.from_parent(parent, path=path, name=name, nodeid=name)
+    folder if the log is inside that folder. Characters that a node id cannot hold are escaped."""
+    shown_path = path_from(parent.config.rootpath, path)
+    name = node_id_part(shown_path)
+    return LogFile.from_parent(parent, path=path, name=name, nodeid=name, shown_path=shown_path)
 
 
 class LogFile(pytest.File):
     """A log. Its test is `diagnosis`; in a file with several runs, each run has a test of its own,
-    such as `diagnosis[clear-sun-3]`."""
+    such as `diagnosis[clear-sun-3]`.
+
+    shown_path  what outputs call the log
+    """
+
+    def __init__(self, *, shown_path: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.shown_path = shown_path
 
     def collect(self) -> Iterator[pytest.Item]:
         from probes.readers import runs_in
 
         names = runs_in(self.path)
         for run in names:
-            yield LogItem.from_parent(self, name=f"diagnosis[{printable(run)}]", run_name=run)
+            yield LogItem.from_parent(self, name=f"diagnosis[{node_id_part(run)}]", run_name=run)
         if not names:
             yield LogItem.from_parent(self, name="diagnosis")
 
@@ -61,8 +71,8 @@ class LogItem(pytest.Item):
         self.run_name = run_name
 
     def setup(self) -> None:
-        name = self.nodeid.removesuffix(f"::{self.name}")
         rules = self.config.stash[RULES]
+        name = self._file.shown_path
         self.judgement = judge_log(self.path, name, self.nodeid, rules, self.run_name)
         self.user_properties += self.judgement.properties()
         if self.judgement.outcome == "error":
@@ -76,7 +86,14 @@ class LogItem(pytest.Item):
             pytest.skip(self.judgement.message)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        return self.path, None, self.nodeid.rpartition("::")[0]
+        # Reports show this path, so it has the escapes of the node id.
+        name = self._file.name
+        return self.config.rootpath / name, None, name
+
+    @property
+    def _file(self) -> LogFile:
+        assert isinstance(self.parent, LogFile)
+        return self.parent
 
 
 @dataclass(frozen=True)
@@ -102,15 +119,16 @@ class Judgement:
         if isinstance(self.run, JudgedRun):
             verdict, cause = self.run.diagnosis.verdict, self.run.diagnosis.title
         row = (self.run.name, verdict, cause or "-", self.reason)
-        return LogResult(tuple(map(printable, row)), self.run)
+        return LogResult(tuple(one_line(cell, MAX_CELL_LENGTH) for cell in row), self.run)
 
     def properties(self) -> Iterator[tuple[str, object]]:
-        """Verdict, cause, first_step and evidence for JUnit XML, as builtin types. If a detector
-        reported the same place again because the value became worse, only the first report is
-        listed."""
+        """Verdict, cause, first_step and evidence for JUnit XML, as numbers and printable texts.
+
+        If a detector reported the same place again because the value became worse, only the first
+        report is listed."""
         if isinstance(self.run, UnreadRun):
             yield "verdict", UNREADABLE_VERDICT
-            yield "evidence", self.reason
+            yield "evidence", printable(self.reason)
             return
         diagnosis = self.run.diagnosis
         yield "verdict", diagnosis.verdict
@@ -121,9 +139,9 @@ class Judgement:
             evidence.setdefault(finding.place, finding)
         if evidence:
             yield "first_step", self.run.first_step
-            yield "evidence", "; ".join(map(str, evidence.values()))
+            yield "evidence", printable("; ".join(map(str, evidence.values())))
         elif diagnosis.reason:
-            yield "evidence", diagnosis.reason
+            yield "evidence", printable(diagnosis.reason)
 
 
 def judge_log(

@@ -214,7 +214,7 @@ class LogRules:
         return any(map(path.match, self.patterns)) and path not in self.paths
 
 
-def log_rules(config: Config, found: Sequence[str] | None = None) -> LogRules:
+def log_rules(config: Config, found: Sequence[bytes] | None = None) -> LogRules:
     """The rules that options and settings state.
 
     Raises SettingError for an empty pattern, for a path without logs, for a name that is not the
@@ -231,7 +231,9 @@ def log_rules(config: Config, found: Sequence[str] | None = None) -> LogRules:
         )
     if found is None:
         start = config.invocation_params.dir
-        found = [str(log) for path in option.diagnose for log in _logs_at(path, start)]
+        paths = [log for given in option.diagnose for log in _logs_at(given, start)]
+    else:
+        paths = [Path(os.fsdecode(path)) for path in found]
     allowed = frozenset([*option.allow, *config.getini("diagnose_allow")])
     if allowed:
         from probes.diagnosis.causes import BY_NAME
@@ -261,7 +263,7 @@ def log_rules(config: Config, found: Sequence[str] | None = None) -> LogRules:
             metrics = directions_of(option.diagnose_metric)
         except RecordError as error:
             raise SettingError(f"--diagnose-metric: {error}") from error
-    logs = tuple(sorted(set(map(Path, found))))
+    logs = tuple(sorted(set(paths)))
     return LogRules(logs, patterns, allowed, option.diagnose_strict, mapping, metrics)
 
 

@@ -29,7 +29,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probes.common.text import described
+from probes.common.text import described, printable_lines
 from probes.plugin import cache_key
 
 if TYPE_CHECKING:
@@ -51,18 +51,19 @@ LAST_LINE = b'{"end":{"complete":true}}\n'
 class TrainingError(RuntimeError):
     """The training of an experiment failed.
 
-    reason   type and message of the error
+    reason   type and message of the error, as printable lines
     partial  path of the record of the steps before the error; None if there is no such record
     """
 
     def __init__(self, name: str, reason: str, partial: Path, note: str = "") -> None:
-        self.reason, self.partial = reason, partial if partial.exists() else None
+        self.reason = printable_lines(reason)
+        self.partial = partial if partial.exists() else None
         kept = (
             f"the record of the steps before the error is kept at {partial}"
             if self.partial
             else "nothing was recorded"
         )
-        super().__init__(f"experiment {name!r} failed in training: {reason}; {kept}{note}")
+        super().__init__(f"experiment {name!r} failed in training: {self.reason}; {kept}{note}")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from probes.common.text import printable
+from probes.common.text import one_line, printable, printable_lines
 
 if TYPE_CHECKING:
     from probes.plugin.experiments import Experiment
@@ -19,6 +19,10 @@ Line = list[tuple[str, Mapping[str, bool]]]
 """The pieces of a line: the text of each piece, and its markup, such as {} or {"green": True}."""
 COLOURS = {"healthy": "green", "undetermined": "yellow"}
 """Verdict -> colour. Every other verdict is red."""
+MAX_REASON_LENGTH = 600
+"""Longest reason of a failed training, which holds the message of any exception."""
+MAX_ALIGNED = 120
+"""The widest column of a table, unless a single cell is wider."""
 UPDATES_PER_SECOND = 5
 """More updates cannot be read, and on a slow terminal they would slow the training down."""
 
@@ -41,16 +45,19 @@ def failure_section(run: Run, remedy: Sequence[str]) -> tuple[str, str]:
     """
     command = f"python -m probes render {shlex.quote(str(run.path))} -o page.html"
     lines = [str(run.diagnosis), *remedy, f"record: {run.path}", f"draw it: {command}"]
-    return f"probes: {run.name}", "\n".join(lines)
+    return f"probes: {run.name}", printable_lines("\n".join(lines))
 
 
 # The end of a session
 
 
 def table(rows: Iterable[Sequence[str]]) -> Iterator[Line]:
-    """Rows as lines with aligned columns. The second cell of a row is a verdict, in colour."""
+    """Rows as lines with aligned columns. The second cell of a row is a verdict, in colour.
+
+    A cell that is longer than MAX_ALIGNED does not widen its column."""
     rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lengths = [map(len, column) for column in zip(*rows, strict=True)]
+    widths = [max((one for one in each if one <= MAX_ALIGNED), default=0) for each in lengths]
     for row in rows:
         name, verdict, *rest = map(str.ljust, row, widths)
         markup = {COLOURS.get(row[1], "red"): True}
@@ -60,21 +67,21 @@ def table(rows: Iterable[Sequence[str]]) -> Iterator[Line]:
 def run_row(run: Run) -> tuple[str, ...]:
     """The row of an experiment: name, verdict, cause, seconds, cached or trained, evidence."""
     return (
-        run.name,
+        printable(run.name),
         run.diagnosis.verdict,
-        run.diagnosis.title or "-",
+        printable(run.diagnosis.title or "-"),
         f"{run.seconds:5.1f} s",
         "cached" if run.cached else "trained",
-        run.diagnosis.gist,
+        printable(run.diagnosis.gist),
     )
 
 
 def unfinished_training(failure: Failure) -> Iterator[Line]:
     """The lines about a training that did not finish, with the path of the record of its steps."""
-    reason = f"  {' '.join(failure.reason.split())}" if failure.reason else ""
+    reason = f"  {one_line(failure.reason, MAX_REASON_LENGTH)}" if failure.reason else ""
     yield [(f"{failure.name}  ", {}), (failure.state, {"red": True}), (reason, {})]
     if failure.partial:
-        yield [(f"  the record of its steps is kept at {failure.partial}", {})]
+        yield [(f"  the record of its steps is kept at {printable(failure.partial)}", {})]
 
 
 def outputs(written: Mapping[str, str], partial: Sequence[str]) -> Iterator[Line]:
@@ -91,7 +98,7 @@ def outputs(written: Mapping[str, str], partial: Sequence[str]) -> Iterator[Line
     elif reasons:
         lines = [reasons]
     for line in lines:
-        yield [(line, {})]
+        yield [(printable(line), {})]
 
 
 def note(sentence: str) -> Line:
@@ -100,7 +107,7 @@ def note(sentence: str) -> Line:
 
 
 def red_line(text: str) -> Line:
-    return [(text, {"red": True})]
+    return [(printable(text), {"red": True})]
 
 
 def crashes_and_missing_tests(missing: Sequence[str], crashed: Sequence[str]) -> Iterator[Line]:

@@ -7,6 +7,7 @@ writes them as the strings "NaN", "Infinity" and "-Infinity", as a record does.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 VERSION = 1
 """Version of the document. It is increased when a program written for the earlier version would
 misread the new one."""
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Stands in a path for a byte that is not UTF-8. Strict readers of JSON refuse its escape, so the
+document holds a backslash and the escape as text."""
 
 
 def entry(run: AnyRun) -> dict[str, Any]:
@@ -106,7 +110,8 @@ def document_of(
 ) -> str:
     """The whole document as JSON text, from the entries of its runs (`plain_entry`).
 
-    The text is ASCII, so that a name from a log cannot send control characters to a terminal.
+    The text is ASCII, so that a name from a log cannot send control characters to a terminal. It
+    holds no "##[", which GitHub Actions would take for the beginning of a command.
     """
     content = {
         "probes_diagnosis": VERSION,
@@ -115,7 +120,9 @@ def document_of(
         "page": page,
         "runs": list(entries),
     }
-    return json.dumps(content, indent=1) + "\n"
+    text = json.dumps(content, ensure_ascii=False)
+    text = LONE_SURROGATE.sub(lambda found: rf"\\u{ord(found[0]):x}", text)
+    return json.dumps(json.loads(text), indent=1).replace("##[", r"##\u005b") + "\n"
 
 
 def schema() -> dict[str, Any]:

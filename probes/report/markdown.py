@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from probes.common.markdown import markdown_table
-from probes.common.text import printable
+from probes.common.text import one_line
 from probes.report.judged_run import AnyRun, UnreadRun
 
 MAX_TABLE_BYTES = 500_000
@@ -55,9 +55,7 @@ def summary(
 
 def text(value: object) -> str:
     """Convert any value to one line of Markdown in which all markup is escaped."""
-    line = printable(" ".join(str(value).split()))
-    if len(line) > MAX_CELL_CHARACTERS:
-        line = line[: MAX_CELL_CHARACTERS - 1] + "…"
+    line = one_line(value, MAX_CELL_CHARACTERS)
     escaped = MARKUP.sub(lambda found: f"&#{ord(found[0])};", line)
     # GitHub decodes the character references first and then looks for e-mail addresses. With an
     # element around each "@", it finds none.

@@ -11,6 +11,7 @@ diagnosis of which a part failed, are notifications of the invocation.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,7 +123,7 @@ def _location(path: str | None, line: int | None) -> dict[str, Any]:
     if path is None:
         return {}
     file = Path(path)
-    uri = file.as_uri() if file.is_absolute() else quote(file.as_posix())
+    uri = file.as_uri() if file.is_absolute() else quote(os.fsencode(file.as_posix()))
     place: dict[str, Any] = {"artifactLocation": {"uri": uri}}
     if line is not None:
         place["region"] = {"startLine": line}
