@@ -217,6 +217,16 @@ def test_six_rises_in_a_row_need_no_fifth() -> None:
 
 
 @pytest.mark.parametrize(
+    ("val", "expected"),
+    [([0.35, 0.30, 0.33, 0.41], [1.3]), ([0.35, 0.30, 0.33, 0.38], []), ([0.35, 0.30, 0.41], [])],
+    ids=["37 %", "27 %", "one rise"],
+)
+def test_two_rises_need_a_third(val: list[float], expected: list[float]) -> None:
+    """Fine-tuning of four epochs, of which the second is the best."""
+    assert [f.limit for f in found(DETECTOR_OF_END, few(val))] == expected
+
+
+@pytest.mark.parametrize(
     ("train", "cause"),
     [
         (lambda step: 2.0, "overfit"),

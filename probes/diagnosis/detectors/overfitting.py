@@ -60,6 +60,9 @@ MIN_RISES_IN_A_ROW, MIN_RISE_IN_A_ROW = 5, 1.1
 """It is also enough if the loss rises at each evaluation since the lowest one, MIN_RISES_IN_A_ROW
 times or more, and ends above MIN_RISE_IN_A_ROW times the lowest. Six values in random order are in
 increasing order once in 720."""
+MIN_FEW_RISES, MIN_FEW_RISE = 2, 1.3
+"""Two rises are enough if the loss ends above 1.3 times the lowest and the training loss has fallen
+since then: fine-tuning often has three epochs, and the second is the best."""
 MIN_TRAIN_CHANGE_ERRORS = 3.0
 """The training loss has fallen, or risen, since the turn if it changed by more than this many
 standard errors."""
@@ -78,7 +81,8 @@ VAL_RISING = Symptom(
         "the training loss has fallen since then; or, once the run has ended, every evaluation in "
         "the last quarter is 20 % above the lowest one and the training loss has not risen since "
         "then; or it rises at each of five or more evaluations since the lowest one, to 10 % above "
-        "it, while the training loss does not rise"
+        "it, while the training loss does not rise; or at two or more, to 30 % above it, while the "
+        "training loss falls"
     ),
     source=(
         "a run within 3 % of its lowest validation loss counts as having ended there; with 6 "
@@ -176,13 +180,14 @@ def validation_end(evidence: Evidence) -> ValidationEnd | None:
         and higher > MIN_END_RISE_SIGMAS * _noise(losses)
     ):
         rise, limit, source = float(least), MIN_END_RISE, SOURCE_OF_END
-    elif (
-        course in ("fell", "stood")
-        and len(since) > MIN_RISES_IN_A_ROW
-        and (np.diff(since) > 0).all()
-        and since[-1] > MIN_RISE_IN_A_ROW * since[0]
-    ):
-        rise, limit, source = float(since[-1] / since[0]), MIN_RISE_IN_A_ROW, SOURCE_OF_RISES
+    elif course in ("fell", "stood") and (np.diff(since) > 0).all():
+        rise, source = float(since[-1] / since[0]), SOURCE_OF_RISES
+        if len(since) > MIN_RISES_IN_A_ROW and rise > MIN_RISE_IN_A_ROW:
+            limit = MIN_RISE_IN_A_ROW
+        elif course == "fell" and len(since) > MIN_FEW_RISES and rise > MIN_FEW_RISE:
+            limit = MIN_FEW_RISE
+        else:
+            return None
     else:
         return None
     return ValidationEnd(rise, limit, source, onset, course)
