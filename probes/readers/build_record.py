@@ -47,7 +47,8 @@ METRIC = "metric"
 METRIC_PREFIX = f"{METRIC}."
 """Stands before the site of a metric in the name of its series: `metric.accuracy`."""
 MAX_DAMAGED_SHARE = 0.05
-"""Up to this share of damaged rows is left out with a note. More of them are an error."""
+"""If at most this share of the rows is damaged, these rows are left out with a note. A larger share
+is an error."""
 MIN_LOST_LOSSES = 2
 """If the loss is missing in at least this many rows at the end, where the gradient norm is NaN, the
 program has left it out because it was not finite."""

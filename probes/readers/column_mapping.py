@@ -198,10 +198,12 @@ def map_columns(
 def _step_column(free: list[str], scan: ColumnScan) -> tuple[str | None, str]:
     """The column that counts the steps, and what it counts.
 
-    If several columns are named like a step, those that change in most rows are preferred, and then
-    the column with the most values. Without such a column, the epochs are taken if they can count
-    the steps, then the batches that a progress bar counts through the whole run, and otherwise the
-    positions of the rows.
+    The first of these that the log has counts the steps:
+    - a column that is named like a step. Of several, those that change in most rows are preferred,
+      and of these the one with the most values
+    - a column of epochs, if they can count the steps
+    - the batch of a progress bar, if it rises through the whole run
+    - the positions of the rows
     """
     candidates = [column for column in free if scan.why_not_steps(column) is None]
     ranked = [

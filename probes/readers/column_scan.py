@@ -28,8 +28,9 @@ class StepColumn:
     last_value        the value in the last row so far
     last_epoch        the epoch in the last row so far
     rises             whether the value has risen between two rows
-    falls_with_epoch  whether the value has fallen between two rows between which the epoch rose
-    falls_otherwise   whether the value has fallen between other rows, as it does in a resumed run
+    falls_with_epoch  whether the value has ever fallen from a row to the next while the epoch rose
+    falls_otherwise   whether the value has ever fallen while the epoch did not rise, as it does in
+                      a resumed run
     epoch_rises       whether the epoch has risen between two rows
     excess_fractions  number of fractional values minus number of whole values
     rows              number of rows so far
@@ -74,8 +75,10 @@ class StepColumn:
 
     @property
     def repeats_often(self) -> bool:
-        """Whether the value stays the same in many rows. A count of updates does so in a log with a
-        row for each batch, if gradients are accumulated over several batches."""
+        """Whether the value stays the same in many rows.
+
+        If gradients are accumulated over several batches and the log has a row for each batch, a
+        count of updates stays the same in the rows of one update."""
         return self.repeats > MAX_REPEATS * self.rows
 
     @property
@@ -163,9 +166,10 @@ class ColumnScan:
         return "holds fractions" if found.is_fractional else None
 
     def _add_step_columns(self, block: Block) -> None:
-        """Add the rows with a loss to the columns that are named like a step.
+        """Extend `step_columns` and `val_step_columns` by the rows of a block that have a loss.
 
-        In rows without a training loss the same column may count something else.
+        The rows with a training loss are kept apart from the others, in which the same column may
+        count something else.
         """
         epochs = np.full(len(block.numbers), np.nan)
         has_loss = np.zeros(len(block.numbers), dtype=bool)

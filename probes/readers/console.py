@@ -1,7 +1,7 @@
 r"""The printed output of a training run: the lines that name a loss are read.
 
-Every program prints in its own form. What the forms have in common is a name in front of each
-number, so a line is read by that:
+Every program prints in its own form. All forms have a name in front of each number, so the numbers
+of a line are found by these names:
 
     {'loss': 2.3, 'epoch': 0.1}
     iter 100: loss 2.3, time 12ms
@@ -63,13 +63,13 @@ losses and numbers as well."""
 ROW_SIGNALS = LOSSES | {"lr", "grad_norm"}
 """A line with a number for one of these signals is a row."""
 MIN_STEP_LINES = 3
-"""Steps on lines of their own count if there are at least this many different ones."""
+"""Steps that are printed on lines of their own are used if at least this many of them differ."""
 SURVEYED_ROWS = 200
 """This many rows at the beginning of a log decide how its rows are read."""
 MAX_BAR_LINES = 10
 """The redraws of a progress bar are points if the log has at most this many lines with a loss."""
 SEARCHED_BYTES = 33_554_432
-"""The first line with a loss is searched in this many bytes at the beginning of a file."""
+"""The first line with a loss must begin within this many bytes from the beginning of a file."""
 MAX_FORMS = 100
 """Number of different forms of lines that are kept to tell whether a last line is cut."""
 MAX_LISTED_NAMES = 30
@@ -82,7 +82,7 @@ ROW_HINTS = (
     "acc", "top1", "f1", "auc", "map", "recall", "precision", "bleu", "rouge", "wer", "cer", "ppl",
     "perplexity", "iou", "dice", "psnr", "ssim", "mae", "rmse",
 )  # fmt: skip
-"""A line that is read has one of these words, in lower case. Searching them is faster than a
+"""A line that is read has one of these words, in lower case. Looking for them is faster than a
 regular expression."""
 _OVERWRITTEN = re.compile(r"[\r\b]+")
 """Control characters with which a progress bar goes back in its line to overwrite it."""
@@ -145,8 +145,8 @@ def printed_format(path: Path, mapped: Collection[str] = ()) -> Format | None:
 
     mapped  names of numbers that the user wants to be read
 
-    The first line with a loss, or with a mapped name, is searched in the first SEARCHED_BYTES.
-    None if there is no such line or the file is not text.
+    None if the first SEARCHED_BYTES hold no line with a loss or with a mapped name, or if the file
+    is not text.
     """
     read_bytes, rest = 0, b""
     for chunk in utf8_chunks(path):
@@ -422,9 +422,11 @@ class _Parser:
 
 
 def _last_form(line: str) -> str:
-    """The last word of a line. Digits in a row before a point become one 0, each digit behind it 0.
+    """The form of the last word of a line: 12.345 becomes 0.000.
 
-    "nan" if the word is a number that is not finite.
+    Each sequence of digits before the point becomes a single 0. After the point, every digit
+    becomes a 0, so the form tells how many there are. The form of a number that is not finite is
+    "nan".
     """
     word = (line.rstrip().rsplit(maxsplit=1) or [""])[-1]
     digits = re.split(r"[=:]", word)[-1]

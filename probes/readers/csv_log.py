@@ -56,9 +56,9 @@ def pieces(path: Path) -> Iterator[Piece]:
 
     In a last line without its newline, the last cell may be cut. It is read only if its form shows
     that it is whole. A row with more cells than the header is read up to its first empty cell,
-    because which columns the other cells belong to is not known. A line that has fewer cells, or
-    has more cells and no empty one, is a row of kind "damaged". Raises RecordError for a name that
-    appears twice in the header.
+    because it is not known to which columns the cells after that belong. A line that has fewer
+    cells, or has more cells and no empty one, is a row of kind "damaged". Raises RecordError for a
+    name that appears twice in the header.
     """
     header, above, read_to_gap = None, "", 0
     for batch in batches(path):
@@ -101,7 +101,7 @@ class _Header(NamedTuple):
 def _header(batch: Batch, path: Path) -> tuple[_Header | None, Batch]:
     """The header, which is the first line that is not blank, and the lines below it.
 
-    None and the batch if all its lines are blank.
+    If all lines of the batch are blank, returns None instead of the header, and the whole batch.
     """
     for place, line in enumerate(batch.lines):
         if not line.strip():

@@ -70,8 +70,8 @@ def metric_columns(
     used    column -> what else it is read as
     stated  column -> "up" or "down", for the columns that the user calls metrics
 
-    Raises RecordError if the user calls a column a metric that the log does not have, that is read
-    as something else, or that does not hold numbers.
+    Raises RecordError if a column in `stated` is not in the log, is read as something else, or does
+    not hold numbers.
     """
     for column in stated:
         if column not in scan.filled:

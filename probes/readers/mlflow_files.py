@@ -34,8 +34,10 @@ def is_run(folder: Path) -> bool:
 
 
 def pieces(path: Path) -> Iterator[Piece]:
-    """One row per line, with the metric and the step. The name of the metric is the longest end of
-    the file name that is a known name, or the whole file name if no end is."""
+    """One row per line, with the metric and the step.
+
+    The file name may have words in front of a known name. So the name of the metric is the longest
+    known name with which the file name ends, or the whole file name if it ends with none."""
     ends = (path.name[word.start() :] for word in _WORD.finditer(path.name))
     yield from blocks_from_rows(_rows(path, next(filter(role, ends), path.name)))
 

@@ -38,7 +38,8 @@ SELECT key, value, step, is_nan FROM metrics WHERE run_uuid = ? ORDER BY step, t
 
 
 def recognises(head: bytes) -> bool:
-    """Whether the file is an SQLite database. Its tables may lie behind the head."""
+    """Whether the file is an SQLite database. Whether MLflow wrote it is not checked, because the
+    names of its tables may be stored after the head."""
     return head.startswith(MAGIC)
 
 

@@ -1,7 +1,7 @@
 """Reads a printed line as cells: the names in front of its numbers, and the numbers.
 
 Which number has which name depends only on the form of a line, that is, on the line without its
-digits. A log has few forms, so the names are searched once for each form.
+digits. A log has few forms, so the names are looked for only once for each form.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from probes.readers.line_batches import UNDECODABLE
 from probes.record.metrics import direction_of
 
 MAX_NAME_LENGTH = 100
-"""The name of a number is searched in at most this many characters in front of it."""
+"""The name of a number is looked for in at most this many characters in front of the number."""
 _NOISE = re.compile(
     r"\x1b\[[0-9;]*[A-Za-z]|\b(?:tensor|np\.float\d+)\(|(?<=\w)\(train\)|(?<=\w)(?<!poch)\((?:val|test|eval)\)"
 )
 """Text to skip: codes for colours, the type around a number (`tensor(2.5)`), and the mode of a
 program behind a name (`loss(train)`)."""
 NOISE_HINTS = ("\x1b", "tensor(", "np.float", "(train)", "(val)", "(test)", "(eval)")
-"""A text to skip has one of these texts. Searching them is faster than a regular expression."""
+"""A text to skip has one of these texts. Looking for them is faster than a regular expression."""
 _NUMBER = re.compile(
     rf"(?<![\w.@{UNDECODABLE}])[-+]?"
     rf"(?:(?:\d++\.?+\d*+|\.\d++)(?:e[-+]?\d++)?|(?:nan|inf(?:inity)?)x*)(?![\w.]*\w|{UNDECODABLE})",
@@ -47,15 +47,15 @@ _DIGITS = re.compile(r"(?<![A-Za-z_\d@])(?<!@\.)(?<!@\d\.)\d+")
 _THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d.,]*\d)")
 """A number such as 2,800. Only steps are read so: another number may have a decimal comma."""
 _OF_TOTAL = re.compile(r"\s*/\s*(\d+)(?![\w.]*\w)")
-"""The number of steps in an epoch behind a step, as in `Step [50/938]`, or the total behind the
-number of right answers, as in `Accuracy: 9850/10000`."""
+"""A slash and a total after a number, as in `Step [50/938]`, where an epoch has 938 steps, or in
+`Accuracy: 9850/10000`, where 9850 of 10000 answers are right."""
 _BATCH = re.compile(
     r"\[\s*(\d+)\s*/\s*(\d+)\s*\]|(?<![\w/.:-])(\d+)/(\d+)[ ](?:\[|[━╸╺─=])"
     r"|[━╸╺─][ ]+(\d+)/(\d+)[ ]"
 )
 """The batch and the number of batches, in brackets or in a progress bar: `[50/938]`, `50/938 [`."""
 _VALUE_AFTER_STEP = re.compile(r":?\s+[-+]?(?:\d+\.\d|nan|inf)", re.IGNORECASE)
-"""The loss behind a step that stands in front of it, as in `Train loss 100 2.345`."""
+"""The loss if a step stands between its name and its value: 2.345 in `Train loss 100 2.345`."""
 _NAMED_EPOCH = re.compile(r"epochs?\W{0,3}$", re.IGNORECASE)
 _BEFORE_NUMBER = re.compile(r"(?: is)?([\s:='\"\[(]*)$")
 _NAME = re.compile(r"[A-Za-z](?:(?! - |  )[^,;|(){}\[\]<>'\"\t])*$")
@@ -63,8 +63,8 @@ _NOT_NAMED = re.compile(
     r"(?:^|[\s,;|(])[-+]?\.?\d[\w.:/%-]*(?=[\s,;|)]|$)|\b(?:INFO|DEBUG|WARNING|ERROR)\b"
     rf"|{UNDECODABLE}"
 )
-"""Text that ends where the name of the next number begins: a number with a unit, such as `0.3s`,
-the level of a message, and bytes that are not text."""
+"""Text that is never part of the name of a number, so the name can begin only after it: a number
+with a unit, such as `0.3s`, the level of a message, and bytes that are not text."""
 _SPLIT = re.compile(
     r"\b(?:train|training|val|valid|validation|eval|evaluation|dev|test)\b", re.IGNORECASE
 )
@@ -122,7 +122,7 @@ def cells_in(text: str, mapped: frozenset[str] = frozenset()) -> dict[str, float
                 cells |= {BATCH: batch, BATCHES: batches}
         elif form.total is not None:
             cells[BATCHES] = float(texts[form.total])
-    except IndexError:  # a number was joined with the digits beside it
+    except IndexError:  # the line has fewer numbers than its form: two are joined
         return {}
     return cells
 

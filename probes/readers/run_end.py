@@ -43,8 +43,8 @@ HINTS = (
     "cuda error", "traceback", "killed", "time limit", "fault", "dumped", "bus error", "interrupt",
     "sigkill", "sigterm", "childfailed", "diverged",
 )  # fmt: skip
-"""A line that says that the run died has one of these words, in lower case. Searching them is
-faster than a regular expression."""
+"""A line that says that the run died has one of these words, in lower case. Looking for them
+is faster than a regular expression."""
 
 
 def run_end(line: str) -> Ended | None:

@@ -65,7 +65,8 @@ def run_names(form: Format, path: Path) -> tuple[str, ...]:
         run, separator, own = name.rpartition(RUN_SEPARATOR)
         if separator and normalized(run) not in SPLITS:
             by_name.setdefault(normalized(own), []).append(run)
-    # A name may be a prefix without being a run, so the runs must have a column in common.
+    # The text before a separator need not be the name of a run. It is one only if at least two such
+    # texts stand before the same column.
     has_several = any(len(set(runs)) > 1 for runs in by_name.values())
     runs = dict.fromkeys(run for runs in by_name.values() for run in runs)
     return tuple(runs) if has_several and len(runs) <= MAX_RUNS else ()

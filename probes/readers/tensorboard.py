@@ -19,7 +19,7 @@ VERSION_MARK = b"brain.Event:"
 """Part of the first event of a file. In front of it are 12 bytes of length and checksum, and a few
 bytes of the protocol."""
 VERSION_SEARCH_BYTES = 64
-"""VERSION_MARK is searched in this many bytes at the beginning of a file."""
+"""VERSION_MARK is in this many bytes at the beginning of a file."""
 FRAME_BYTES = 16
 """Number of bytes around each event in the file: its length and two checksums."""
 NUMBER_TYPES = frozenset({1, 2, 3, 4, 5, 6, 9, 14, 17, 19, 22, 23})
