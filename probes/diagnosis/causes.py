@@ -75,8 +75,8 @@ class Cause:
     excluded     symptoms that exclude this cause: if one of them is found, the cause is not named
     explains     further symptoms that follow from this cause and need no separate cause
     remedy       what to do; {onset} stands for the step at which the decisive finding began
-    reworded     returns another meaning and remedy for a run that shows more than the findings of
-                 the cause; None for other runs
+    reworded     function of the evidence that returns a more precise meaning and remedy, if the
+                 evidence allows one; otherwise None
     may_also_be  name of another fault that looks the same -> clues that rule it out. The diagnosis
                  names the other fault as well unless one of the clues is present; if there are no
                  clues, it always does
@@ -115,7 +115,7 @@ LOSS_AT_REST = (
     stalled.AT_UNIFORM, stalled.AT_UNIGRAM, stalled.AT_BIGRAM, at_ln_k.AT_LN_K,
     at_chance.AT_CHANCE, frozen.FROZEN,
 )  # fmt: skip
-"""Symptoms of a loss that stays at a level which takes little or no learning."""
+"""Symptoms of a loss that stays at a level which a model reaches with little or no learning."""
 
 CAUSES: tuple[Cause, ...] = (
     Cause(

@@ -79,7 +79,7 @@ MIN_RISE_FROM_FIRST, MIN_RISE_FROM_FIRST_Z = 1.03, 3.0
 its first value, by more than this many standard errors (`fall_z`). As for overfitting, a loss
 within 3 % of its minimum counts as equal to it."""
 TOO_FEW_POINTS = "too few points of"
-"""The beginning of the kind of a doubt about a log that is too short."""
+"""`Doubt.kind` begins with this text if the log is too short."""
 
 
 class Doubt(NamedTuple):
@@ -224,8 +224,10 @@ def _nothing_moved(curves: dict[str, Curve]) -> Iterator[Doubt]:
 
 
 def _not_carried_over(curves: dict[str, Curve]) -> Iterator[Doubt]:
-    """The reason why a training loss that fell since the first evaluation, or is far below the
-    validation loss, is no sign of health if the validation loss has not fallen since then."""
+    """The reason why a low training loss is no sign of health: validation loss has not fallen.
+
+    The training loss is low if it fell since the first evaluation, or if it ends far below the
+    validation loss. The rows may then have been learned by heart."""
     train, val = curves.get("train_loss") or curves.get("loss"), curves.get("val_loss")
     if not train or not val or len(val) < MIN_FEW_EVALUATIONS or train.values.min() <= 0:
         return

@@ -56,13 +56,13 @@ class Levels(NamedTuple):
 
     @property
     def end_above_lowest(self) -> float:
-        """How far every level of the end lies above the lowest level before it. Negative when the
-        end is the lowest part."""
+        """How far the lowest level of the end lies above the lowest level before the end. Negative
+        when the lowest level of the curve is in its end."""
         return float(self.level[-self.end :].min() - self.level[: -self.end].min())
 
     @property
     def end_above_start(self) -> float:
-        """How far every level of the end lies above the start."""
+        """How far the lowest level of the end lies above the start."""
         return float(self.level[-self.end :].min()) - self.start
 
     @property
@@ -103,9 +103,11 @@ def levels_of(curve: Curve) -> Levels | None:
 
 
 def chance_of_fall(values: Column) -> float:
-    """The probability that a curve without a trend falls at least as often as the values [n]. It is
-    the share of all orders of n values in which the later value of a pair is lower in at least as
-    many pairs (Mann 1945). A pair of equal values counts half. Exact if all values differ.
+    """The probability that a curve without a trend falls as clearly as the values [n] (Mann 1945).
+
+    The clarity of a fall is the number of pairs of values of which the later one is lower. A pair
+    of equal values counts half. The result is the share of all orders of n values that have at
+    least as many such pairs. It is exact if all values differ.
 
     If each of five values is lower than the one before, the probability is 1 / 120."""
     later_lower = sum(

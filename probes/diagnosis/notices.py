@@ -110,8 +110,9 @@ NOTICES: tuple[Notice, ...] = (
         name="times-validation",
         question="Why is training loss many times validation loss?",
         arises=(
-            "the ratio of the two losses stays the same, and it is within 7 % of 4, 8, 16, ..., or "
-            "within 3 % of another whole number while validation loss changes by a third"
+            "the ratio of the two losses stays the same; it is within 7 % of 4, 8, 16, ..., or it "
+            "is within 3 % of another whole number and the highest validation loss is at least "
+            "1.5 times the lowest"
         ),
         answer=times_val,
         reassures=False,
@@ -123,14 +124,14 @@ NOTICES: tuple[Notice, ...] = (
     Notice(
         name="validation-below-training",
         question="Why is validation loss below training loss?",
-        arises="it is lower at three of four evaluations, by 3 % to 45 % in the median",
+        arises="it is lower at three quarters of the evaluations, by 3 % to 45 % in the median",
         answer=val_below_train,
         source="the FAQ of Keras: why is my training loss much higher than my testing loss",
     ),
     Notice(
         name="step-at-epoch",
         question="Why does training loss fall in steps?",
-        arises="it falls more at the evaluations, which are evenly spaced, than beside them",
+        arises="evaluations are evenly spaced, and it falls more at them than just before or after",
         answer=step_at_epochs,
         source="huggingface/transformers #18730, hiyouga/LlamaFactory #7485",
     ),

@@ -38,14 +38,14 @@ MAX_DEVIATION_FROM_INTEGER, MIN_RANGE_OF_VAL = 0.03, 1.5
 validation loss must also be at least MIN_RANGE_OF_VAL times the lowest. This shows that the ratio
 stayed constant while both losses fell."""
 MIN_EPOCH_ENDS = 2
-"""Minimum number of evaluations, for finding steps, that have training loss before and after them.
-A run of three epochs has two of them."""
+"""Training loss is checked for steps only if at least this many evaluations have training loss both
+before and after them. A run of three epochs has two such evaluations."""
 MIN_POINTS_PER_EPOCH = 8
 """Minimum number of points of training loss between two of these evaluations."""
 MIN_STEP_SIGMAS = 3.0
-"""The fall at the end of an epoch is compared with the larger of the two falls beside it, over the
-same number of points. In the median, it must exceed that fall by this many standard deviations of a
-fall."""
+"""The fall at the end of an epoch is compared with the falls just before and just after it, which
+are measured over as many points. Its excess over the larger of these two must be, in the median, at
+least this many standard deviations of the falls within epochs."""
 MIN_STEP_SHARE = 0.02
 """The median fall at the end of an epoch is at least this share of the level of the loss."""
 
@@ -117,7 +117,8 @@ def step_at_epochs(evidence: Evidence) -> str | None:
         return None
     width = points // 4
     means = sliding_window_view(loss.values, width).mean(axis=1)
-    falls = means[:-width] - means[width:]  # from the `width` points before a point to those after
+    # falls[i]: from the mean of the `width` points from i on to the mean of the next `width` points
+    falls = means[:-width] - means[width:]
     at_ends = ends - width
     # A convex curve falls more before an end than after it, so the fall at an end is compared with
     # the falls on both of its sides.

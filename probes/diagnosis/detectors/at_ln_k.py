@@ -186,7 +186,7 @@ def _came_down(loss: Curve, k: int, rounding: float) -> bool:
         return False
     half = len(segments.level) // 2
     distance = segments.level[half:] - log(k)
-    # A distance below ln K counts less, in the ratio of the two limits.
+    # Distances below ln K have a limit of their own. They are scaled to the limit above ln K.
     weighted = np.maximum(distance, -distance * MAX_REST_ABOVE / MAX_REST_BELOW)
     mean_error = max(float(rest.std()) / sqrt(len(rest)), rounding / 2)
     return bool(

@@ -127,8 +127,8 @@ def judge(evidence: Evidence) -> list[Finding]:
 def _rises(losses: Column) -> Rises:
     """What each of the losses [n] is compared with.
 
-    The median of the points before is NaN for the first START_POINTS points. It is over all earlier
-    points where there are fewer than LEVEL_POINTS."""
+    The median is NaN for the first START_POINTS points. For a point with fewer than LEVEL_POINTS
+    points before it, the median is over all of these."""
     level = np.full(len(losses), np.nan)
     for end in range(START_POINTS, min(LEVEL_POINTS, len(losses))):
         level[end] = median(losses[:end])

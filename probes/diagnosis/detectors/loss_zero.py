@@ -60,11 +60,11 @@ ZERO_LOSS = Symptom(
     view=ViewKey.LOSS,
     worse="below",
     criterion=(
-        f"training loss exactly 0 for {MIN_ZEROS} points and a tenth of the log, right after "
-        f"values {MIN_FALL_FACTOR:g} times the smallest one that a log can show; or for the first "
-        f"{MIN_ZEROS_FROM_FIRST} points; or for the first {MIN_PROVEN_ZEROS}, beside a gradient "
-        f"norm of 0; or both losses exactly 0 for their last {MIN_PROVEN_ZEROS} points, after no "
-        "small values"
+        f"training loss exactly 0 for {MIN_ZEROS} points and a tenth of the log, if the values "
+        f"just before are over {MIN_FALL_FACTOR:g} times the smallest value that a log can show; "
+        f"or for the first {MIN_ZEROS_FROM_FIRST} points; or for the first {MIN_PROVEN_ZEROS} "
+        "points, if the gradient norm is 0 as well; or training and validation loss exactly 0 for "
+        f"their last {MIN_PROVEN_ZEROS} points, if neither came to 0 through small values"
     ),
     source=(
         "a loss that learning brings to 0 passes through small values and keeps a gradient; "
@@ -99,7 +99,8 @@ def judge(evidence: Evidence) -> list[Finding]:
         around = zeros.before[-2 * POINTS_BEFORE :]
         last, smallest_shown = around[-POINTS_BEFORE:], smallest_shown_by(zeros.before)
         if len(last) < POINTS_BEFORE:
-            # So few points do not show how the loss got there, unless it had hardly fallen.
+            # So few points do not show whether the loss came to 0 through small values. Only if it
+            # had hardly fallen is it clear that it did not.
             if len(last) < MIN_FEW_BEFORE or not last[-1] >= MIN_SHARE_OF_FEW * last.max():
                 return []
         elif not np.isfinite(around).all() or last.min() <= MIN_SMALLEST_FACTOR * smallest_shown:

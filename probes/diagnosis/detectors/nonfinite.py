@@ -110,7 +110,7 @@ def judge(evidence: Evidence) -> list[Finding]:
         return _said_by_the_log(evidence)
     step = min(proofs)
     onset = min([step, *gradients.unbroken_run(step)[:1].tolist()])
-    # At the onset some site has such values, since each proof and each bad step was counted.
+    # At least one site has a count at the onset: every proof and every bad step has one.
     site, count_at_onset = next(
         (site, float(count[steps == onset][0]))
         for site, (steps, count) in counts.items()
@@ -174,10 +174,10 @@ def _lost_for_good(evidence: Evidence, gradients: Gradients) -> list[int]:
     """The first step, if any, at which no gradient had been finite for long while the loss did not
     fall.
 
-    A series of bad steps is judged each time its length has doubled, so that later steps never
-    withdraw a finding. A trend of the loss needs at least MIN_POINTS points. A long series of bad
-    steps is no proof by itself: norms may be logged as means over many steps, and one overflow
-    spoils many of these."""
+    A series of bad steps is judged at fixed lengths, each twice the one before. A finding at one
+    length does not depend on later steps, so it is never withdrawn. A trend of the loss needs at
+    least MIN_POINTS points. A long series of bad steps is no proof by itself: norms may be logged
+    as means over many steps, and one overflow spoils many of these."""
     if not evidence.sites(evidence.loss_signal):
         return []
     loss = Curve(*evidence.unchecked_series(evidence.loss_signal))
