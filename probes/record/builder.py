@@ -76,8 +76,8 @@ class Builder:
             if not isfinite(value)
         }
         if broken:
-            # The counts that the caller measured come first. So sites inside the model are listed
-            # before the loss, which became NaN later.
+            # The counts that the caller measured come first. They are of sites inside the model,
+            # and these are computed before the loss. Sites are listed in the order of computation.
             counts = row.get("nonfinite_count", Cells(0, (), ()))
             counted = dict(zip(counts.sites, counts.values, strict=True))
             row["nonfinite_count"] = self._check("nonfinite_count", {**counted, **broken})

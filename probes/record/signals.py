@@ -70,12 +70,14 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "train_loss_by_class", NATS, "class", "evaluation",
-        "train_loss over the rows of one class, on only those tokens by which classes are compared",
+        "train_loss over the rows of one class, counting only the tokens in which classes are "
+        "compared, such as those of the verb",
         "per-class decomposition of the loss",
     ),
     Signal(
         "val_loss_by_class", NATS, "class", "evaluation",
-        "val_loss over the rows of one class, on only those tokens by which classes are compared",
+        "val_loss over the rows of one class, counting only the tokens in which classes are "
+        "compared, such as those of the verb",
         "per-class decomposition of the loss",
     ),
     Signal(

@@ -226,8 +226,8 @@ class Recorder:
             row = {name: detached(reading) for name, reading in readings.items()}
         if self._reducer.empty:
             return row
-        # The value 0 only fixes the position of "loss" among the sites. A loss that is not finite
-        # is counted later, by the builder.
+        # The reducer needs a loss only to list the site "loss" in its place, so any finite value
+        # will do. If the real loss is not finite, the builder counts it.
         reduced = self._reducer.readings(loss=0.0 if "loss" in row else None)
         if twice := [name for name in reduced if name in row]:
             raise RecordError(
