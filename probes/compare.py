@@ -38,8 +38,8 @@ cells."""
 MIN_TAIL_CELLS = 3
 """The final loss is the mean of at least this many cells."""
 RELATIVE_FLOOR = 1e-12
-"""A value below this fraction of a reference level is replaced by that fraction. A signal that is 0
-can then be a divisor, and it has a logarithm."""
+"""Smallest level that is compared, as a fraction of the final loss or of the highest level of a
+signal. Lower levels are raised to it, so that a level of 0 can be a divisor and has a logarithm."""
 
 
 @dataclass(frozen=True)
@@ -249,10 +249,11 @@ def _compare_speed(
 ) -> Iterator[Difference]:
     """Yield a difference if the run reaches a fraction of the baseline's fall later than tolerated.
 
-    The fraction is compared only if the baseline's loss is then above `base_end * (1 +
-    tolerance)**2`, where `base_end` is its final loss. A run whose loss is within the tolerance
-    everywhere reaches such a level. At a lower level the curve is flat, so a small difference in
-    loss would mean a long delay.
+    base_end  the baseline's final loss
+
+    The fraction is compared only if the loss at that fraction of the fall is above `base_end * (1
+    + tolerance)**2`. Every run that is within the tolerance falls to such a level. Below it the
+    curve is flat, so a small difference in loss would mean a long delay.
     """
     ours, theirs = _smooth(grid.observed), _smooth(grid.baseline)
     target = theirs[0] - fraction * (theirs[0] - base_end)

@@ -139,7 +139,8 @@ class Controller:
             self.crashed.append(f"{node.gateway.id} went down: {error}")
 
     def _kind(self, node: Any) -> object:
-        """The kind of a worker, for `ExpectedTests`."""
+        """The kind of a worker (`ExpectedTests`). With `--dist each`, there is a kind for each
+        `--tx` specification, and every kind runs all tests. Otherwise there is only one kind."""
         return id(node.gateway.spec) if self.config.getoption("dist") == "each" else None
 
 

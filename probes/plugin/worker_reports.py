@@ -114,8 +114,8 @@ class TestReports:
     def failures(self) -> dict[str, Failure]:
         """Name -> training that failed or was interrupted, on a worker or in this process.
 
-        This is the dict of the session in this process. An interrupted test sends no report, so
-        only this dict holds its failure."""
+        Failures on workers are added to the dict of this process's session. An interrupted test
+        sends no report, so a training that was interrupted in this process is in that dict only."""
         return self._session.failures
 
     def add(self, report: Any) -> None:

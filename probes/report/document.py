@@ -52,7 +52,8 @@ def _environment(package: str) -> Environment:
         # The content security policy allows a style sheet and a script by their hashes.
         digest = b64encode(sha256(content.encode()).digest()).decode()
         environment.globals.update({name: Markup(content), f"{name}_hash": f"sha256-{digest}"})
-    # In the nested style sheet, `:root` would match nothing. `&` is the element around it.
+    # An embedded page nests this style sheet in the rule of one element. There, `:root` would
+    # match nothing, and `&` matches that element.
     environment.globals["nested_style"] = Markup(style.replace(":root {", "& {"))
     return environment
 

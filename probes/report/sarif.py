@@ -116,7 +116,7 @@ def _result(run: JudgedRun) -> dict[str, Any]:
 
 
 def _location(path: str | None, line: int | None) -> dict[str, Any]:
-    """The entry "locations" of a file: {} without a path.
+    """The entry "locations" of a result, which names a file; {} if `path` is None.
 
     line  the line in the file; None if it is not known
     """
