@@ -32,9 +32,9 @@ class Suspect:
     remedy          what to do
     strength        strength of the strongest decisive finding
     evidence        the findings that the cause explains, the decisive ones first
-    certain_since   the first step from which on this cause ranks first: it does so on the record up
-                    to that step, up to any later step, and on the whole record; None if it does
-                    not rank first on the whole record
+    certain_since   the earliest step for which this holds: the cause ranks first on the record up
+                    to that step, and on the record up to any later step. None if it does not rank
+                    first on the whole record
     or_else         names of other faults that cannot be ruled out with the signals of this run
     """
 

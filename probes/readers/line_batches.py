@@ -21,7 +21,7 @@ small."""
 BOM = b"\xef\xbb\xbf"
 """The byte order mark of UTF-8, which some programs write at the beginning of a file."""
 UNMARKED_BYTES = 64
-"""UTF-16 without a byte order mark is recognised by the first bytes of a file, this many: every
+"""UTF-16 without a byte order mark is recognised by the first UNMARKED_BYTES bytes of a file: every
 second one is 0, and the others are not."""
 UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
 """Stands in the text of a line for bytes that are not UTF-8."""

@@ -102,7 +102,7 @@ FAR_ABOVE_LOWEST = (
 BOTH_ROSE = "has risen since the lowest evaluation, and validation loss ends 20 % above its lowest"
 ENDS_HIGH = Symptom(
     name="loss-ends-high",
-    quantity="how high the training loss ends, measured as the criterion that it meets says",
+    quantity="how high the training loss ends; the criterion that it meets says how it is measured",
     unit="ratio",
     view=ViewKey.LOSS,
     worse="above",
@@ -124,7 +124,7 @@ ENDS_HIGH = Symptom(
 )
 ENDS_ABOVE_START = Symptom(
     name="loss-ends-above-start",
-    quantity="how high the training loss ends, measured as the criterion that it meets says",
+    quantity="how high the training loss ends; the criterion that it meets says how it is measured",
     unit="ratio",
     view=ViewKey.LOSS,
     worse="above",

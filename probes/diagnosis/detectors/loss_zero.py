@@ -99,8 +99,8 @@ def judge(evidence: Evidence) -> list[Finding]:
         around = zeros.before[-2 * POINTS_BEFORE :]
         last, smallest_shown = around[-POINTS_BEFORE:], smallest_shown_by(zeros.before)
         if len(last) < POINTS_BEFORE:
-            # So few points do not show whether the loss came to 0 through small values. Only if it
-            # had hardly fallen is it clear that it did not.
+            # With so few points, a loss that had fallen may have come to 0 through small values
+            # between two of them. A loss that had hardly fallen has not.
             if len(last) < MIN_FEW_BEFORE or not last[-1] >= MIN_SHARE_OF_FEW * last.max():
                 return []
         elif not np.isfinite(around).all() or last.min() <= MIN_SMALLEST_FACTOR * smallest_shown:
