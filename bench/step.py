@@ -30,8 +30,8 @@ NOTE = (
     "A step is a training step of HEALTHY: forward, loss, backward, clip, AdamW. A larger step "
     "trains a model of four times the width (d_model 256, 16 heads, d_ff 1024) and twice the "
     f"depth. Full rows: every row of the batch has {ROW_LENGTHS.max()} tokens, so there is no "
-    "padding to skip. Its matrix products: only the products of such a step are computed, one "
-    "after the other, in the same memory."
+    "padding to skip. `step / its matrix products` compares a step with its matrix products alone, "
+    "which are computed one after the other, in the same memory."
 )
 
 Action = Callable[[int], object]
