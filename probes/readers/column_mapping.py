@@ -217,7 +217,7 @@ def _step_column(free: list[str], scan: ColumnScan) -> tuple[str | None, str]:
     if epochs and scan.epochs_can_count:
         return epochs[0], EPOCH
     batch = scan.step_columns.get(BATCH)
-    if batch and batch.rows == scan.loss_rows and batch.rises and not batch.falls:
+    if batch and batch.rows == scan.loss_rows and batch.counts_the_run:
         return BATCH, STEP
     return None, POSITION
 
@@ -227,7 +227,8 @@ def _batch_steps(free: Iterable[str], scan: ColumnScan) -> BatchSteps | None:
     epochs = [column for column in free if role(column) == EPOCH]
     for column, found in scan.step_columns.items():
         is_complete = found.rows == scan.loss_rows and BATCHES in scan.filled
-        if epochs and is_complete and found.restarts_each_epoch and scan.first_epoch < inf:
+        restarts = found.is_bar_of_epoch if column == BATCH else found.restarts_each_epoch
+        if epochs and is_complete and restarts and scan.first_epoch < inf:
             return BatchSteps(epochs[0], column, 0 if scan.first_epoch <= 0 else 1)
     return None
 

@@ -31,6 +31,8 @@ class StepColumn:
     falls_with_epoch  whether the value has ever fallen from a row to the next while the epoch rose
     falls_otherwise   whether the value has ever fallen while the epoch did not rise, as it does in
                       a resumed run
+    stays_with_epoch  whether the value has ever stayed the same while the epoch rose, both epochs
+                      being whole numbers; epochs in fractions rise from row to row
     epoch_rises       whether the epoch has risen between two rows
     excess_fractions  number of fractional values minus number of whole values
     rows              number of rows so far
@@ -42,6 +44,7 @@ class StepColumn:
     rises: bool = False
     falls_with_epoch: bool = False
     falls_otherwise: bool = False
+    stays_with_epoch: bool = False
     epoch_rises: bool = False
     excess_fractions: int = 0
     rows: int = 0
@@ -58,6 +61,9 @@ class StepColumn:
         new_epoch = epochs[1:] > epochs[:-1]
         self.falls_with_epoch |= bool((fell & new_epoch).any())
         self.falls_otherwise |= bool((fell & ~new_epoch).any())
+        is_whole = epochs == np.trunc(epochs)
+        stayed = (values[1:] == values[:-1]) & is_whole[1:] & is_whole[:-1]
+        self.stays_with_epoch |= bool((stayed & new_epoch).any())
         # In the first row, value and epoch do not rise, although both start at minus infinity.
         self.rises |= bool((rose & np.isfinite(values[:-1])).any())
         self.epoch_rises |= bool((new_epoch & np.isfinite(epochs[:-1])).any())
@@ -67,6 +73,21 @@ class StepColumn:
     def restarts_each_epoch(self) -> bool:
         """Whether the value falls, and only where a new epoch begins."""
         return self.falls_with_epoch and not self.falls_otherwise
+
+    @property
+    def is_bar_of_epoch(self) -> bool:
+        """Whether the batches of a progress bar begin again in every epoch.
+
+        If it was printed more than once in one epoch only, it falls nowhere, but it ends with the
+        same batch in every epoch.
+        """
+        begins_again = self.falls_with_epoch or (self.stays_with_epoch and self.rises)
+        return begins_again and not self.falls_otherwise
+
+    @property
+    def counts_the_run(self) -> bool:
+        """Whether the batches of a progress bar are counted through the whole run."""
+        return self.rises and not self.falls and not self.is_bar_of_epoch
 
     @property
     def falls(self) -> bool:
