@@ -26,7 +26,17 @@ def test_the_words_of_a_name_say_which_way_a_metric_is_better(name, direction):
 
 
 @pytest.mark.parametrize(
-    "name", ["loss", "accuracy_loss", "map_runtime", "mapping", "best_acc", "lr"]
+    "name",
+    [
+        "loss",
+        "accuracy_loss",
+        "map_runtime",
+        "mapping",
+        "best_acc",
+        "val_acc did not improve from",
+        "val_acc improved from",
+        "lr",
+    ],
 )
 def test_other_columns_are_no_metrics(name):
     """Losses, durations and running maxima are none, and a word must match as a whole."""

@@ -25,10 +25,14 @@ DOWN_WORDS = frozenset(
 )
 """Words in the name of a metric for which lower is better."""
 OTHER_WORDS = frozenset(
-    {"loss", "time", "runtime", "second", "seconds", "step", "steps", "std", "best", "max", "min"}
-)
+    {
+        "loss", "time", "runtime", "second", "seconds", "step", "steps", "std", "best", "max",
+        "min", "improve", "improved",
+    }
+)  # fmt: skip
 """A name with one of these words is not the name of a metric. `error_loss` is a loss, `map_time` is
-a duration, and `best_accuracy` is the highest accuracy so far, which never falls."""
+a duration, and `best_accuracy` is the highest accuracy so far, which never falls. So is the number
+in Keras's sentence `val_acc did not improve from 0.9`."""
 ACCURACY_WORDS = frozenset({"acc", "acc1", "accs", "accuracy", "accuracies", "top1"})
 """Words in the name of a metric that is the share of right answers."""
 HELD_OUT_WORDS = frozenset({"val", "valid", "validation", "eval", "dev", "test", "metrics"})
