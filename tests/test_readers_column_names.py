@@ -89,7 +89,8 @@ def test_the_docs_list_the_names_of_the_table() -> None:
 
 BY_WORDS = {
     "loss": ["smoothed train loss", "main/loss", "avr_loss", "Train Cost", "trainLoss", "xent",
-             "train/CrossEntropyLoss", "train-logloss", "reduced_train_loss", "loss/current"],
+             "train/CrossEntropyLoss", "train-logloss", "reduced_train_loss", "loss/current",
+             "Tot Loss"],
     "val_loss": ["validation/main/loss", "Valid Cost", "validation xent", "dev_mean_loss",
                  "testLoss", "val/average loss", "Validation-cross-entropy"],
     "lr": ["Current learning rate", "optimizer/lr", "learning_rate/current"],

@@ -88,9 +88,9 @@ PREFERENCE_NAMES = (
 """Names of preference learning (Rafailov et al. 2023) and of reward models (TRL logs a
 `mean_reward` and a `margin`). Such runs log rewards, but minimise an ordinary loss."""
 NEUTRAL_WORDS = frozenset({
-    "avg", "avr", "ave", "average", "mean", "total", "overall", "running", "smooth", "smoothed",
-    "ema", "current", "curr", "cur", "epoch", "batch", "minibatch", "step", "iter", "iteration",
-    "main", "reduced",
+    "avg", "avr", "ave", "average", "mean", "total", "tot", "overall", "running", "smooth",
+    "smoothed", "ema", "current", "curr", "cur", "epoch", "batch", "minibatch", "step", "iter",
+    "iteration", "main", "reduced",
 })  # fmt: skip
 """Words that may stand in the name of a loss or of a rate and do not change what it is."""
 TRAIN_WORDS = frozenset({"train", "training", "trainer", "trn", "tr"})
