@@ -33,6 +33,11 @@ LINES = {
     "Epoch [3/40], Step [50/500], loss: 1.5": {
         "epoch": 3, "step": 50, "loss": 1.5, BATCH: 50, BATCHES: 500,
     },
+    "Loss [4, 100](epoch, minibatch):  1.5": {"Loss": 1.5},
+    "train_loss[4, 100] = 1.5": {"train_loss": 1.5},
+    "loss: [1.5, 2.5]": {"loss": 1.5},
+    "  120 | loss 1.5 | lr 2.0e-04 | 13.1ms": {"step": 120, "loss": 1.5, "lr": 2e-4},
+    "7 | train loss 1.5 | val loss 2.5": {"step": 7, "train loss": 1.5, "val loss": 2.5},
     "loss 1.5\N{REPLACEMENT CHARACTER} lr 0.1": {"lr": 0.1},
 }  # fmt: skip
 

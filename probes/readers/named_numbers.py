@@ -31,10 +31,14 @@ MAX_NAME_LENGTH = 100
 """The name of a number is looked for in at most this many characters in front of the number."""
 _NOISE = re.compile(
     r"\x1b\[[0-9;]*[A-Za-z]|\b(?:tensor|np\.float\d+)\(|(?<=\w)\(train\)|(?<=\w)(?<!poch)\((?:val|test|eval)\)"
+    r"|(?<=[Ll]oss) ?\[\d+, *\d+\](?:\([\w, ]*\))?(?=\s*[:=])"
 )
-"""Text to skip: codes for colours, the type around a number (`tensor(2.5)`), and the mode of a
-program behind a name (`loss(train)`)."""
-NOISE_HINTS = ("\x1b", "tensor(", "np.float", "(train)", "(val)", "(test)", "(eval)")
+"""Text to skip: codes for colours, the type around a number (`tensor(2.5)`), the mode of a program
+behind a name (`loss(train)`), and the epoch and batch between a loss and its number
+(`Loss [1, 100](epoch, minibatch): 2.5`)."""
+NOISE_HINTS = (
+    "\x1b", "tensor(", "np.float", "(train)", "(val)", "(test)", "(eval)", "oss [", "oss[",
+)  # fmt: skip
 """A text to skip has one of these texts. Looking for them is faster than a regular expression."""
 _NUMBER = re.compile(
     rf"(?<![\w.@{UNDECODABLE}])[-+]?"
@@ -56,6 +60,8 @@ _BATCH = re.compile(
 """The batch and the number of batches, in brackets or in a progress bar: `[50/938]`, `50/938 [`."""
 _VALUE_AFTER_STEP = re.compile(r":?\s+[-+]?(?:\d+\.\d|nan|inf)", re.IGNORECASE)
 """The loss if a step stands between its name and its value: 2.345 in `Train loss 100 2.345`."""
+_STEP_AND_BAR = re.compile(r"\s*(\d+)\s*\|\s*(?:train(?:ing)? )?loss\b", re.IGNORECASE)
+"""A step without a name, in front of a bar and a loss: `120 | loss 2.5 | lr 3e-4`."""
 _NAMED_EPOCH = re.compile(r"epochs?\W{0,3}$", re.IGNORECASE)
 _BEFORE_NUMBER = re.compile(r"(?: is)?([\s:='\"\[(]*)$")
 _NAME = re.compile(r"[A-Za-z](?:(?! - |  )[^,;|(){}\[\]<>'\"\t])*$")
@@ -116,6 +122,8 @@ def cells_in(text: str, mapped: frozenset[str] = frozenset()) -> dict[str, float
             if value.is_integer():
                 cells[STEP if is_first else name] = value
                 is_first = False
+        if is_first and (step := _STEP_AND_BAR.match(text)):
+            cells[STEP] = float(step[1])
         if form.batches:
             batch, batches = (float(texts[place]) for place in form.batches)
             if batch <= batches:
