@@ -227,6 +227,20 @@ def test_a_bar_that_counts_all_steps_gives_the_steps(tmp_path: Path) -> None:
     assert points(read(written(tmp_path, text)), "loss") == {1: 0.5, 2: 0.5, 3: 0.25, 4: 0.25}
 
 
+def test_a_bar_that_ends_at_the_same_batch_in_two_epochs_begins_again_in_each(
+    tmp_path: Path,
+) -> None:
+    """Keras's bar may be in a log once in the middle of an epoch, and else only at its end."""
+    line = "{batch:4d}/500 [=====>....] - 9s 2ms/step - loss: {loss}\n"
+    text = "Epoch 1/3\n" + line.format(batch=100, loss=0.75)
+    for epoch in (1, 2, 3):
+        text += f"Epoch {epoch}/3\n" * (epoch > 1) + line.format(batch=500, loss=0.5 / epoch)
+    record = read(written(tmp_path, text))
+    assert points(record, "loss") == {100: 0.75, 500: 0.5, 1000: 0.25, 1500: 0.5 / 3}
+    only_ends = text.replace(line.format(batch=100, loss=0.75), "")
+    assert points(read(written(tmp_path, only_ends)), "loss") == {1: 0.5, 2: 0.25, 3: 0.5 / 3}
+
+
 def test_of_many_bars_in_lines_of_their_own_the_last_states_are_read(tmp_path: Path) -> None:
     """Each bar begins again, so its loss may be the mean over its epoch so far."""
     text = "".join(
@@ -299,7 +313,8 @@ def test_losses_with_the_names_of_other_programs_are_read(tmp_path: Path, form: 
 def megatron(step: int, loss: str, norm: str) -> str:
     return (
         f" iteration {step:8d}/   20000 | elapsed time per iteration (ms): 512.4 | learning rate: "
-        f"3.1E-05 |{loss} loss scale: 1.0 | grad norm: {norm} | number of nan iterations:   0 |\n"
+        f"3.1E-05 |{loss} loss scale: 1.0 | grad norm: {norm} | "
+        "number of skipped iterations:   0 | number of nan iterations:   0 |\n"
     )
 
 
@@ -318,6 +333,21 @@ def test_a_loss_that_is_left_out_beside_gradients_that_are_nan_is_nan(
     assert any(
         "the loss was read as NaN" in note for note in reader_of(record)["stitched"]
     ) == bool(lost)
+
+
+def test_an_excerpt_without_any_loss_is_read(tmp_path: Path) -> None:
+    """Only gradients that are NaN show that Megatron-LM left out a loss that was not finite. Of
+    another program, it is not known why the loss is missing."""
+    rows = {norm: [megatron(step, "", norm) for step in (1, 2, 3)] for norm in ("nan", "1.5")}
+    died = read(written(tmp_path, "".join(rows["nan"])))
+    assert died.series("nonfinite_count", "loss")[0].tolist() == [1, 2, 3]
+    assert diagnose(died).cause == "non-finite"
+    went_on = read(written(tmp_path, "".join(rows["1.5"])))
+    assert points(went_on, "grad_norm") == {1: 1.5, 2: 1.5, 3: 1.5}
+    other = [row.partition(" number of skipped")[0] + "\n" for row in rows["nan"]]
+    for record in (went_on, read(written(tmp_path, "".join(other)))):
+        assert "loss" not in record.tables
+        assert diagnose(record).verdict == "undetermined"
 
 
 def test_a_step_and_a_rate_without_names_are_read(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from probes.readers.column_mapping import (
     ColumnMapping,
     map_columns,
 )
-from probes.readers.column_names import BATCHES, STEP, TOTAL, objective, role
+from probes.readers.column_names import BATCHES, STEP, TOTAL, normalized, objective, role
 from probes.readers.column_scan import ColumnScan
 from probes.readers.line_marks import LineMarks
 from probes.readers.series import SeriesMerger, bucket_size, metric_bucket_size
@@ -52,6 +52,8 @@ is an error."""
 MIN_LOST_LOSSES = 2
 """If the loss is missing in at least this many rows at the end, where the gradient norm is NaN, the
 program has left it out because it was not finite."""
+MEGATRON_COLUMN = "number_of_skipped_iterations"
+"""The normalized name of a number that Megatron-LM prints in each row."""
 MAX_SUMMARY_NOTES = 10
 """Number of notes after which no further summary row is noted."""
 
@@ -384,13 +386,16 @@ class _SecondPass:
     def _add_lost_losses(self, series: dict[str, tuple[Steps, Column]]) -> None:
         """Read the training loss as NaN in rows that have no loss and a gradient norm of NaN.
 
-        Megatron-LM does not print a loss that is not finite, but prints the rest of the row.
+        Megatron-LM does not print a loss that is not finite, but prints the rest of the row. An
+        excerpt of its log may therefore have no loss at all.
         """
-        if not {"loss", "grad_norm"} <= series.keys() or not len(series["loss"][0]):
+        none = np.empty(0, dtype=np.int64), np.empty(0)
+        steps, losses = series.get("loss", none)
+        norm_steps, norms = series.get("grad_norm", none)
+        is_megatron = any(normalized(name) == MEGATRON_COLUMN for name in self.scan.filled)
+        if not len(steps) and not is_megatron:
             return
-        steps, losses = series["loss"]
-        norm_steps, norms = series["grad_norm"]
-        after = norm_steps > steps[-1]
+        after = norm_steps > (steps[-1] if len(steps) else -1)
         if after.sum() >= MIN_LOST_LOSSES and np.isnan(norms[after]).all():
             lost = norm_steps[after]
             series["loss"] = (

@@ -121,6 +121,11 @@ class _Line(NamedTuple):
     def has_loss(self) -> bool:
         return any(role(name) in LOSSES for name in self.cells)
 
+    @property
+    def may_lack_loss(self) -> bool:
+        """Whether it is a row without its loss: it has a step, a rate and a gradient norm."""
+        return {STEP, "lr", "grad_norm"} <= set(map(role, self.cells))
+
     def metrics_of(self, row: Row) -> dict[str, float]:
         """The metrics in the line if they may belong to the row above it.
 
@@ -136,7 +141,8 @@ class _Line(NamedTuple):
 
 
 def recognises(head: bytes) -> bool:
-    """Whether any line has the name of a loss and its number, or the parts of a loss."""
+    """Whether any line has a loss, the parts of a loss, or the numbers of a row whose loss was left
+    out."""
     return _recognised(head, frozenset())
 
 
@@ -202,7 +208,10 @@ def _recognised(text: bytes, mapped: frozenset[str]) -> bool:
     lines = text.removeprefix(BOM).decode(errors="replace").split("\n")
     found = (line for line in parser.lines(1, lines) if isinstance(line, _Line))
     return any(
-        line.has_loss or mapped & line.cells.keys() or loss_parts(line.cells, "train")
+        line.has_loss
+        or line.may_lack_loss
+        or mapped & line.cells.keys()
+        or loss_parts(line.cells, "train")
         for line in found
     )
 
