@@ -21,8 +21,9 @@ VERSION = 1
 """Version of the document. It is increased when a program written for the earlier version would
 misread the new one."""
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-"""Stands in a path for a byte that is not UTF-8. Strict readers of JSON refuse its escape, so the
-document holds a backslash and the escape as text."""
+"""A character that Python puts into a path for a byte that is not UTF-8. Strict readers of JSON
+refuse the escape of such a character, for example `\\udc80`, so the document holds the text of the
+escape instead of the character."""
 
 
 def entry(run: AnyRun) -> dict[str, Any]:
