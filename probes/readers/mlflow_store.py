@@ -55,7 +55,7 @@ def pieces(path: Path) -> Iterator[Piece]:
 def _all_rows(path: Path) -> Iterator[Row]:
     try:
         with closing(sqlite3.connect(f"file:{pathname2url(str(path))}?mode=ro", uri=True)) as store:
-            # A damaged text is still a name.
+            # A name with damaged bytes is read with replacement characters, not refused.
             store.text_factory = lambda content: content.decode(errors="replace")
             runs = store.execute(_RUNS).fetchall()
             uses = Counter(name for _, name in runs)

@@ -182,7 +182,8 @@ class SeriesMerger:
             self._add(step, values, where, hold=True)
             return
         is_held_step = step == self._held[0][0]
-        # Only a row that shares a signal with the held rows shows whether the run goes on there.
+        # The held rows are at an earlier step. Only a later row that has a signal in common with
+        # them shows whether the run was resumed at that step.
         if not is_held_step and values.keys() & self._held[0][1].keys():
             if step >= self._step_before_held:
                 self._drop_held()
