@@ -74,7 +74,8 @@ def check_depth(part: str, value: Json) -> None:
     level = [value]
     for _ in range(MAX_DEPTH):
         held = (each.values() if isinstance(each, Mapping) else each for each in level)
-        # By identity, so that an object which holds itself twice does not double the level.
+        # An object that occurs several times in a level is kept once. Otherwise an object that
+        # contains itself twice would double the size of every further level.
         level = list(
             {
                 id(inner): inner
