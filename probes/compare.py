@@ -252,8 +252,9 @@ def _compare_speed(
     base_end  the baseline's final loss
 
     The fraction is compared only if the loss at that fraction of the fall is above `base_end * (1
-    + tolerance)**2`. Every run that is within the tolerance falls to such a level. Below it the
-    curve is flat, so a small difference in loss would mean a long delay.
+    + tolerance)**2`. A run whose final loss is tolerated ends at `base_end * (1 + tolerance)` or
+    lower, so it reaches every loss that is compared. Below these losses the curve is flat, so a
+    small difference in loss would mean a long delay.
     """
     ours, theirs = _smooth(grid.observed), _smooth(grid.baseline)
     target = theirs[0] - fraction * (theirs[0] - base_end)

@@ -210,7 +210,7 @@ def _no_fall(curves: dict[str, Curve]) -> Iterator[Doubt]:
 
 
 def _nothing_moved(curves: dict[str, Curve]) -> Iterator[Doubt]:
-    """The reason why losses that are all but constant are no sign of health."""
+    """The reason why losses that hardly change are no sign of health."""
     if all(
         len(curve) >= MIN_STILL_POINTS
         and np.ptp(curve.values) <= MAX_STILL_RANGE * np.abs(curve.values).max()

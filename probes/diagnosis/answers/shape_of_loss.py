@@ -38,8 +38,8 @@ MIN_RISE_DRIFTS = 3.0
 """A rise must also exceed this many standard deviations of the drift from segment to segment,
 because smoothed noise drifts."""
 START_OUTLIER_SIGMAS = 2.0
-"""The start level is at least the highest of the first points minus this many standard deviations
-of noise."""
+"""The start level of a loss is the median of its first points, or the highest of them minus this
+many standard deviations of noise, whichever is higher."""
 MIN_SHARE_GIVEN_BACK = 0.25
 """A rise is remarked on only if it undoes more than this share of the fall before it. The detector
 of loss spikes uses the same share."""

@@ -1,4 +1,5 @@
-"""Training loss beside validation loss: which one is lower, and the steps at epochs."""
+"""Training loss beside validation loss: which one is lower, and whether training
+loss falls suddenly at the end of each epoch."""
 
 from __future__ import annotations
 
@@ -38,8 +39,9 @@ MAX_DEVIATION_FROM_INTEGER, MIN_RANGE_OF_VAL = 0.03, 1.5
 validation loss must also be at least MIN_RANGE_OF_VAL times the lowest. This shows that the ratio
 stayed constant while both losses fell."""
 MIN_EPOCH_ENDS = 2
-"""Training loss is checked for steps only if at least this many evaluations have training loss both
-before and after them. A run of three epochs has two such evaluations."""
+"""Training loss is checked for sudden falls at the ends of epochs only if at least this many
+evaluations have training loss both before and after them. A run of three epochs has two such
+evaluations."""
 MIN_POINTS_PER_EPOCH = 8
 """Minimum number of points of training loss between two of these evaluations."""
 MIN_STEP_SIGMAS = 3.0
@@ -112,7 +114,8 @@ def step_at_epochs(evidence: Evidence) -> str | None:
         return None
     distance = np.diff(loss.steps[ends])
     points = int(np.diff(ends).min())
-    # Where the loss is logged every few steps, an end lies between two of its points.
+    # The distances may differ by one logging interval: if the loss is logged every few steps, an
+    # epoch may end between two of its points.
     if np.ptp(distance) > loss.steps[1] - loss.steps[0] or points < MIN_POINTS_PER_EPOCH:
         return None
     width = points // 4
@@ -120,8 +123,8 @@ def step_at_epochs(evidence: Evidence) -> str | None:
     # falls[i]: from the mean of the `width` points from i on to the mean of the next `width` points
     falls = means[:-width] - means[width:]
     at_ends = ends - width
-    # A convex curve falls more before an end than after it, so the fall at an end is compared with
-    # the falls on both of its sides.
+    # A convex curve falls more before the end of an epoch than after it, so the fall at the end is
+    # compared with the falls on both sides of it.
     left, right = at_ends - 2 * width, at_ends + 2 * width
     whole = (left >= 0) & (right < len(falls))
     if whole.sum() < MIN_EPOCH_ENDS:
@@ -130,7 +133,7 @@ def step_at_epochs(evidence: Evidence) -> str | None:
     inside = np.ones(len(falls), dtype=bool)
     for at in at_ends:
         inside[max(0, at - width) : at + width + 1] = False
-    inside[: at_ends[0]] = False  # before the first end the loss falls for other reasons
+    inside[: at_ends[0]] = False  # in the first epoch the loss falls for other reasons
     sigma = MAD_TO_SIGMA * float(median(np.abs(falls[inside] - median(falls[inside]))))
     steps, excess = falls[at_ends], falls[at_ends] - sides
     size = float(median(steps))

@@ -186,7 +186,8 @@ def _came_down(loss: Curve, k: int, rounding: float) -> bool:
         return False
     half = len(segments.level) // 2
     distance = segments.level[half:] - log(k)
-    # Distances below ln K have a limit of their own. They are scaled to the limit above ln K.
+    # The limits above and below ln K differ. Distances below ln K are multiplied by the ratio of
+    # the two limits, so that all distances can be compared with the limit above ln K.
     weighted = np.maximum(distance, -distance * MAX_REST_ABOVE / MAX_REST_BELOW)
     mean_error = max(float(rest.std()) / sqrt(len(rest)), rounding / 2)
     return bool(

@@ -37,8 +37,8 @@ diverging."""
 END_SHARE = 0.25
 """The loss must be high over this last part of the run, given as a share of the run."""
 MIN_RELATIVE_LEARNED = 0.1
-"""Much was learned if the loss fell by more than this share of its start level. A smoothed loss
-varies by less."""
+"""Much was learned if the loss fell by more than this share of its start level. By its noise
+alone, a smoothed loss falls by less."""
 MIN_LEARNED_ERRORS = 3.0
 """Much was learned only if the loss also fell by more than this many standard errors of its
 levels."""

@@ -17,18 +17,19 @@ from probes.diagnosis.detectors.divergence import high_end
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
 MIN_GROWTH = 10.0
-"""Norm over its lowest level. In healthy runs the norm grows by a factor of about five, because the
-loss surface becomes sharper or because weights decay under a falling learning rate."""
+"""Minimum ratio of the norm to its lowest level. In healthy runs the norm grows by a factor
+of about five, because the loss surface becomes sharper or because weights decay under a falling
+learning rate."""
 MIN_GROWN_SEGMENTS = 3
 """At least this many of the twenty segments must reach MIN_GROWTH. A short log has fewer segments;
 a quarter of them must reach it."""
 MIN_GROWTH_BEFORE_LOSS = 2.0
-"""Norm over its lowest level that must be reached while the loss is no higher than at its start."""
+"""Minimum ratio that the norm must reach while the loss is no higher than at its start."""
 MIN_GROWTH_ERRORS = 4.0
 """Each of the two growths must exceed this many standard errors of the logarithm of the norm."""
 RISING = Symptom(
     name="grad-norm-rising",
-    quantity="gradient norm over its lowest level",
+    quantity="gradient norm divided by its lowest level",
     unit="ratio",
     view=ViewKey.GRADIENT_NORM,
     worse="above",

@@ -110,7 +110,8 @@ def judge(evidence: Evidence) -> list[Finding]:
         return _said_by_the_log(evidence)
     step = min(proofs)
     onset = min([step, *gradients.unbroken_run(step)[:1].tolist()])
-    # At least one site has a count at the onset: every proof and every bad step has one.
+    # At least one site has a count above 0 at the onset, because the onset is a step at which some
+    # value was not finite.
     site, count_at_onset = next(
         (site, float(count[steps == onset][0]))
         for site, (steps, count) in counts.items()

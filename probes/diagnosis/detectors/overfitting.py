@@ -80,9 +80,10 @@ VAL_RISING = Symptom(
         "the trend of validation loss ends 3 % and 6 standard errors above its lowest point, and "
         "the training loss has fallen since then; or, once the run has ended, every evaluation in "
         "the last quarter is 20 % above the lowest one and the training loss has not risen since "
-        "then; or it rises at each of five or more evaluations since the lowest one, to 10 % above "
-        "it, while the training loss does not rise; or at two or more, to 30 % above it, while the "
-        "training loss falls"
+        "then; or validation loss rises at each of five or more evaluations since the lowest one, "
+        "to 10 % above it, while the training loss does not rise; or validation loss rises at each "
+        "of two or more evaluations since the lowest one, to 30 % above it, while the training "
+        "loss falls"
     ),
     source=(
         "a run within 3 % of its lowest validation loss counts as having ended there; with 6 "

@@ -82,8 +82,9 @@ def judge(evidence: Evidence) -> list[Finding]:
     if rise is None:
         return []
     low, learned, given_back = rise
-    # A loss that ends below its level before the rise has recovered. If the rate ends higher than
-    # before the rise, the loss may yet fall, so a small remaining rise is no finding.
+    # A loss that ends no higher than before it rose has recovered. If the learning rate ends higher
+    # than it was before the loss rose, the loss may still fall once the rate falls. Then it is no
+    # finding either if the loss ends only a little higher than before it rose.
     is_rate_higher = rates[-1] > rates[low]
     if level[-1] - level[low] <= (MIN_SHARE_STILL_HIGH * learned if is_rate_higher else 0.0):
         return []

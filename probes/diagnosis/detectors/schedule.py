@@ -30,8 +30,8 @@ has no more."""
 MAX_UNITS_BEFORE_ROUNDED_ZERO = 20
 """Rounding may explain a 0 if the last rate before it is at most this many units of the last
 decimal. If the rate is divided by ten at each change, the last rate before a rounded 0 is at most
-five units. If the rate falls linearly to 0, the last rate before a rounded 0 is about the fall
-between two points, or less."""
+five units. If the rate falls linearly to 0, the last rate before a rounded 0 is at most about the
+amount by which the rate falls from one point to the next."""
 SMALLEST_RATE = float(np.finfo(np.float64).tiny)
 CONSTANT = Symptom(
     name="lr-constant",
@@ -94,7 +94,8 @@ def judge(evidence: Evidence) -> list[Finding]:
     if evidence.facts.get("schedule") is not None and not rates[:points].any():
         findings.insert(0, ZERO.found(steps[points - 1], 0.0))
     if rates[0] != 0 and (rates[:points] == rates[0]).all():
-        # Without any finding, an undeclared schedule means that this detector could not judge.
+        # If nothing was found so far and no schedule is declared, this detector cannot judge:
+        # `evidence.fact` then raises CannotJudgeError.
         declared = evidence.facts.get("schedule") if findings else evidence.fact("schedule")
         if declared not in (None, "constant"):
             found = CONSTANT.found(steps[points - 1], float(points), limit=float(points - 1))
