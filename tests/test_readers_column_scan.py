@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from probes import read
-from probes.readers import column_scan
+from probes.readers import base
 from testing.logs import csv_of, lines_of, points, reader_of, written
 
 
@@ -125,7 +125,9 @@ def test_epochs_in_fractions_do_not_count(tmp_path: Path) -> None:
 def test_new_names_in_every_row_do_not_fill_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond a limit they are not even listed as ignored."""
-    monkeypatch.setattr(column_scan, "MAX_COLUMNS", 3)
+    """Beyond a limit they are not even listed as ignored, and a note says so."""
+    monkeypatch.setattr(base, "MAX_COLUMNS", 3)
     rows = [{"loss": 4.0, f"x{i}": 1.0} for i in range(10)]
-    assert reader_of(read(written(tmp_path, lines_of(*rows))))["ignored"] == ["x0", "x1"]
+    reader = reader_of(read(written(tmp_path, lines_of(*rows))))
+    assert reader["ignored"] == ["x0", "x1"]
+    assert reader["stitched"] == ["the log has more than 3 columns; the others were left out"]

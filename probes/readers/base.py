@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -126,6 +126,30 @@ def is_summary(cells: Mapping[str, Cell]) -> bool:
 def row_of(number: int, cells: Mapping[str, Cell]) -> Row:
     """A row of kind "summary" if `is_summary(cells)`, else a row of kind "point"."""
     return Row(number, cells, "summary" if is_summary(cells) else "point")
+
+
+MAX_COLUMNS = 10_000
+"""Maximum number of columns of a log that are read. Further ones are dropped, so that a log with
+new names in every row does not fill the memory."""
+
+
+def with_fewer_columns(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """The pieces of a log with only its first MAX_COLUMNS columns. At the end, a note says so if
+    columns were dropped."""
+    known: dict[str, None] = {}
+    dropped = False
+    for piece in pieces:
+        if isinstance(piece, Block) and (new := piece.columns.keys() - known.keys()):
+            room = MAX_COLUMNS - len(known)
+            known.update(dict.fromkeys(islice(filter(new.__contains__, piece.columns), room)))
+            if len(new) > room:
+                dropped = True
+        if dropped and isinstance(piece, Block):
+            columns = {name: cells for name, cells in piece.columns.items() if name in known}
+            piece = piece._replace(columns=columns)
+        yield piece
+    if dropped:
+        yield Note(f"the log has more than {MAX_COLUMNS:,} columns; the others were left out")
 
 
 ROWS_PER_BLOCK = 2048

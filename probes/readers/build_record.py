@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from probes.common.arrays import distinct
-from probes.readers.base import Block, Ended, Format, Note, Piece, Row
+from probes.readers.base import Block, Ended, Format, Note, Piece, Row, with_fewer_columns
 from probes.readers.cells import (
     Cell,
     number,
@@ -103,7 +103,7 @@ def build(
 
 def _pieces(form: Format, path: Path) -> Iterator[Piece]:
     """The pieces of a log, with the rows of training and validation in columns of their own."""
-    for piece in form.pieces(path):
+    for piece in with_fewer_columns(form.pieces(path)):
         yield with_splits_apart(piece) if isinstance(piece, Block) else piece
 
 

@@ -183,7 +183,7 @@ def map_columns(
     ]
     notes = (
         *why_rows_are_counted[:1],
-        *_notes_on_runs(signals, [column for column in ignored if column in free]),
+        *_notes_on_runs(signals, [column for column in ignored if column in scan.numeric]),
         *(
             f"{signals[column]} is logged in parts; their sum was read: {', '.join(parts)}"
             for column, parts in sums.items()

@@ -64,6 +64,13 @@ first. `*` stands for zero or more characters.
 A name may be listed for two roles. The first role that has no column yet takes it: `train_loss` is
 the batch loss in a log without a `loss`, and otherwise the loss of the full training split."""
 
+_PLACES = {role: {name: place for place, name in enumerate(names)} for role, names in NAMES.items()}
+_PATTERNS = {
+    role: [(place, name) for place, name in enumerate(names) if "*" in name]
+    for role, names in NAMES.items()
+}
+"""The names of each role with their places, as a table and as a list of those with a `*`: a log may
+have thousands of columns, and each is compared with all roles."""
 POLICY_NAMES = (
     "reward", "rewards", "*_reward", "*_rewards", "rewards_*", "*reward_mean", "*rewards_mean",
     "*reward_std", "*ep_rew_mean", "*episode_return*", "*episodic_return*", "mean_return",
@@ -121,8 +128,10 @@ YOLO_PARTS = ("box", "obj", "cls", "dfl", "seg", "pose", "kobj", "angle")
 """Parts of YOLO's loss. YOLO logs each part multiplied by its weight and minimises their sum."""
 RUN_SEPARATOR = " - "
 """Separates the name of a run from the name of a column."""
-CACHED_NAMES = 10_000
-"""Number of column names for which the results of a function are cached."""
+CACHED_NAMES = 40_000
+"""Number of column names for which the results of a function are cached: more than a log may have
+(`probes.readers.base.MAX_COLUMNS`), because a cache that is too small for a loop over all columns
+saves nothing."""
 
 
 @lru_cache(maxsize=CACHED_NAMES)
@@ -151,11 +160,12 @@ def rank(column: str, role: str) -> int | None:
     None for any other name.
     """
     name = normalized(column)
-    places = (place for place, pattern in enumerate(NAMES[role]) if matches(name, pattern))
-    place = next(places, None)
-    if place is None and _role_by_words(name) == role:
+    places = [place for place, pattern in _PATTERNS[role] if matches(name, pattern)]
+    if name in _PLACES[role]:
+        places.append(_PLACES[role][name])
+    if not places and _role_by_words(name) == role:
         return len(NAMES[role]) + name.count("_")
-    return place
+    return min(places, default=None)
 
 
 @lru_cache(maxsize=CACHED_NAMES)

@@ -16,9 +16,6 @@ MIN_FILLED_SHARE = 0.5
 MAX_REPEATS = 1 / 3
 """A column whose value is repeated in more than this share of the rows counts steps only if no
 other column does."""
-MAX_COLUMNS = 10_000
-"""Maximum number of columns that are read. Further ones are dropped, so that a log with new names
-in every row does not fill the memory."""
 
 
 @dataclass
@@ -231,7 +228,7 @@ class ColumnScan:
             if cell is None:
                 continue
             if column not in self.filled:
-                if len(self.filled) >= MAX_COLUMNS or is_empty(cell):
+                if is_empty(cell):
                     continue
                 self.filled[column] = 0
                 if is_number(cell):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -112,8 +113,8 @@ def _header(batch: Batch, path: Path) -> tuple[_Header | None, Batch]:
         below_it = next(filter(str.strip, batch.lines[place + 1 :]), "")
         if line.lstrip().startswith(COMMENT) and below_it.lstrip().startswith(COMMENT):
             continue  # a comment above the header
-        for title in titles:
-            if title and titles.count(title) > 1:
+        for title, count in Counter(titles).items():
+            if title and count > 1:
                 raise RecordError(
                     f"{path}, line {batch.first + place}: column {title!r:.60} appears twice; "
                     "rename one of the two"

@@ -11,7 +11,13 @@ from importlib import import_module
 from itertools import chain, islice
 from pathlib import Path
 
-from probes.readers.base import Block, Format, PackageMissingError, Row
+from probes.readers.base import (
+    Block,
+    Format,
+    PackageMissingError,
+    Row,
+    with_fewer_columns,
+)
 from probes.readers.column_names import LOSSES, loss_parts, role
 from probes.readers.json_document import keys_in
 from probes.readers.line_batches import HEAD_BYTES, utf8_chunks
@@ -115,7 +121,7 @@ def _is_log(path: Path) -> bool:
     try:
         rows = chain.from_iterable(
             piece.rows() if isinstance(piece, Block) else [piece]
-            for piece in form.pieces(path)
+            for piece in with_fewer_columns(form.pieces(path))
             if isinstance(piece, Block | Row)
         )
         with_loss = sum(

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from probes.readers.base import Block, Format, Piece, Row
+from probes.readers.base import Block, Format, Piece, Row, with_fewer_columns
 from probes.readers.cells import Cell
 from probes.readers.column_names import RUN_SEPARATOR, normalized
 
@@ -55,7 +55,8 @@ def run_names(form: Format, path: Path) -> tuple[str, ...]:
         return _names_in(form, path, form.run_column)
     if not form.holds_runs:
         return ()
-    blocks = (piece for piece in form.pieces(path) if isinstance(piece, Block))
+    pieces = with_fewer_columns(form.pieces(path))
+    blocks = (piece for piece in pieces if isinstance(piece, Block))
     first = next(blocks, None)
     names = list(first.columns) if first else []
     if column := _run_column(names):

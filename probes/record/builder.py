@@ -20,6 +20,7 @@ from probes.record.record import (
     RecordError,
     Stop,
     Table,
+    check_sizes,
     measured_tables,
     read_only,
 )
@@ -87,15 +88,26 @@ class Builder:
         return row
 
     def record(self, complete: bool, stopped: Stop | None = None) -> Record:
-        """The rows so far as a record. Its arrays are read-only."""
+        """The rows so far as a record. Its arrays are read-only.
+
+        Raises RecordError if its tables would be large and all but empty (`check_sizes`)."""
         steps = np.array(self._steps, dtype=np.int64)
         tables: dict[str, Table] = {}
+        sites_of: dict[str, tuple[str, ...]] = {}
         for name in filter(self._cells.__contains__, BY_NAME):  # in the order of the table
+            layouts = dict.fromkeys(cell.sites for cell in self._cells[name])
+            sites_of[name] = tuple(dict.fromkeys(site for layout in layouts for site in layout))
+        check_sizes(
+            len(steps),
+            {
+                name: (len(sites), sum(len(cell.sites) for cell in self._cells[name]))
+                for name, sites in sites_of.items()
+            },
+        )
+        for name, sites in sites_of.items():
             cells = self._cells[name]
-            layouts = dict.fromkeys(cell.sites for cell in cells)
-            sites = tuple(dict.fromkeys(site for layout in layouts for site in layout))
             values = np.full((len(steps), len(sites)), np.nan)
-            if len(layouts) == 1:
+            if all(cell.sites is sites or cell.sites == sites for cell in cells):
                 values[[cell.row for cell in cells]] = [cell.values for cell in cells]
             else:
                 place = {site: index for index, site in enumerate(sites)}
@@ -162,6 +174,8 @@ def _numbers(values: Sequence[Any]) -> tuple[float, ...]:
 
 
 def _number(value: object) -> float:
+    if isinstance(value, bool):
+        raise RecordError(f"{value} is a truth value; it must be a number")
     if type(value) is int and abs(value) <= MAX_EXACT_INT:
         return value
     if isinstance(value, str) and value not in NONFINITE_STRINGS:

@@ -127,7 +127,11 @@ def parse(data: bytes, where: str) -> Record:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RecordError(f"{where}, line {number} is damaged: {error}") from error
     end = end or {}
-    return builder.record(bool(end.get("complete")), _stop(end.get("stopped"), where))
+    stopped = _stop(end.get("stopped"), where)
+    try:
+        return builder.record(bool(end.get("complete")), stopped)
+    except RecordError as error:
+        raise RecordError(f"{where}: {error}") from error
 
 
 def _header(line: bytes, where: str) -> dict[str, Json]:
@@ -199,11 +203,12 @@ def _stop(entry: Json, where: str) -> Stop | None:
         step, total, cause = (entry.get(key) for key in ("step", "total_steps", "cause"))
         if (
             type(step) is int
-            and (total is None or (type(total) is int and total > 0))
+            and -(2**63) <= step < 2**63
+            and (total is None or (type(total) is int and 0 < total < 2**63))
             and isinstance(cause, str)
         ):
             return Stop(step, total, cause)
     raise RecordError(
         f"{where}, end line: stopped is {entry!r:.100}; "
-        "it must be an object of step, total_steps and cause"
+        "it must be an object of step, total_steps and cause, with whole numbers of 64 bits"
     )

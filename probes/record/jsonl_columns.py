@@ -16,7 +16,16 @@ from math import inf
 import numpy as np
 
 from probes.record.builder import RUN_SITES, positions, site_names
-from probes.record.record import MAX_EXACT_INT, Column, Json, Record, Steps, Table, read_only
+from probes.record.record import (
+    MAX_EXACT_INT,
+    Column,
+    Json,
+    Record,
+    Steps,
+    Table,
+    check_sizes,
+    read_only,
+)
 from probes.record.signals import BY_NAME, signal_named
 
 BLOCK_ROWS = 256
@@ -116,6 +125,14 @@ def _read_plain(
     end = end or {}
     if end.get("stopped") is not None:
         raise NotPlainError("a run that was stopped")
+    check_sizes(
+        len(steps),
+        {
+            name: (len(reader.sites or ()), sum(block.size for _, block in reader.blocks))
+            for name, reader in readers.items()
+            if reader.blocks
+        },
+    )
     tables = {
         name: readers[name].table(len(steps))
         for name in BY_NAME

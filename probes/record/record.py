@@ -41,6 +41,14 @@ Steps = npt.NDArray[np.int64]
 Json = Any
 
 
+MAX_EMPTY_CELLS = 2**25
+"""A table has a cell for each row and site. A record may always have this many cells without a
+value (256 MiB), ..."""
+MAX_EMPTY_PER_VALUE = 8
+"""... and this many for each value. With more of them, a small file would fill the memory: 16,000
+rows, each with a site of its own, are 0.6 MB on disk and 2 GB as a table."""
+
+
 class UnknownSiteError(KeyError):
     """Raised when a signal was measured, but not at the given site. The message names the most
     similar sites."""
@@ -68,7 +76,7 @@ class Stop:
     cause: str
 
     def __str__(self) -> str:
-        if self.total_steps is None:
+        if self.total_steps is None or not 0 <= self.step < self.total_steps:
             return f"stopped after step {self.step}, certain of {self.cause}"
         saved = self.total_steps - self.step - 1
         return (
@@ -161,6 +169,23 @@ class Record:
     load: ClassVar[Callable[[str | Path], Record]]
     """Read a record from its file. `probes.record` assigns `probes.record.jsonl.load` to this
     name."""
+
+
+def check_sizes(rows: int, sizes: Mapping[str, tuple[int, int]]) -> None:
+    """Raise RecordError if the tables of a record would be large and all but empty.
+
+    sizes   signal -> number of its sites, and number of its values
+    """
+    empty = {name: rows * sites - values for name, (sites, values) in sizes.items()}
+    allowed = max(MAX_EMPTY_CELLS, MAX_EMPTY_PER_VALUE * sum(count for _, count in sizes.values()))
+    if sum(empty.values()) > allowed:
+        worst = max(empty, key=lambda name: empty[name])
+        sites, values = sizes[worst]
+        raise RecordError(
+            f"signal {worst!r} has {values:,} values in {rows:,} rows of {sites:,} sites; at most "
+            f"{allowed:,} cells of a record may be empty: measure the same sites in every row, or "
+            "write fewer rows"
+        )
 
 
 def measured_tables(tables: Mapping[str, Table]) -> dict[str, Table]:
