@@ -154,8 +154,10 @@ def with_fewer_columns(pieces: Iterable[Piece]) -> Iterator[Piece]:
 
 ROWS_PER_BLOCK = 2048
 MAX_BLOCK_CELLS = 1_048_576
-"""Maximum number of cells in a block. The limit matters if every row has other columns: then most
-cells of a block are empty."""
+"""Maximum number of cells in a block."""
+MAX_CELLS_PER_VALUE = 16
+"""A block has at most this many cells for each value in it. If every row has other columns, most
+cells of a large block would be empty, and reading would take quadratic time."""
 
 
 def blocks_from_rows(pieces: Iterable[Row | Note | Ended]) -> Iterator[Piece]:
@@ -185,7 +187,8 @@ def blocks_from_rows(pieces: Iterable[Row | Note | Ended]) -> Iterator[Piece]:
 def blocks_from_points(
     numbers: Sequence[int], points: Sequence[Mapping[str, Cell]]
 ) -> Iterator[Block]:
-    """The points as one block, or as several if one would have more than MAX_BLOCK_CELLS cells.
+    """The points as one block, or as several if one would have more than MAX_BLOCK_CELLS cells or
+    if most of its cells would be empty.
 
     numbers  the number of each point, as in `Row`: [n]
     points   the cells of each point: [n]
@@ -193,7 +196,9 @@ def blocks_from_points(
     JSON objects within a point become columns, as `flat` describes.
     """
     columns = dict.fromkeys(chain.from_iterable(points))
-    if len(points) > 1 and len(points) * len(columns) > MAX_BLOCK_CELLS:
+    cells = len(points) * len(columns)
+    is_sparse = cells > MAX_CELLS_PER_VALUE * sum(map(len, points))
+    if len(points) > 1 and (cells > MAX_BLOCK_CELLS or is_sparse):
         half = len(points) // 2
         yield from blocks_from_points(numbers[:half], points[:half])
         yield from blocks_from_points(numbers[half:], points[half:])

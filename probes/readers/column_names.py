@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
@@ -65,12 +66,16 @@ A name may be listed for two roles. The first role that has no column yet takes 
 the batch loss in a log without a `loss`, and otherwise the loss of the full training split."""
 
 _PLACES = {role: {name: place for place, name in enumerate(names)} for role, names in NAMES.items()}
+_FIRST_ROLE = {name: role for role, names in reversed([*NAMES.items()]) for name in names}
 _PATTERNS = {
     role: [(place, name) for place, name in enumerate(names) if "*" in name]
     for role, names in NAMES.items()
+    if "*" in "".join(names)
 }
-"""The names of each role with their places, as a table and as a list of those with a `*`: a log may
-have thousands of columns, and each is compared with all roles."""
+"""Tables made from NAMES: the place of each name among those of its role, the first role of each
+name, and the names with a `*`. A log may have thousands of columns, so a look-up must be fast."""
+_NO_LETTERS = re.compile(r"[\W_]+")
+"""Everything but letters and digits."""
 POLICY_NAMES = (
     "reward", "rewards", "*_reward", "*_rewards", "rewards_*", "*reward_mean", "*rewards_mean",
     "*reward_std", "*ep_rew_mean", "*episode_return*", "*episodic_return*", "mean_return",
@@ -128,10 +133,9 @@ YOLO_PARTS = ("box", "obj", "cls", "dfl", "seg", "pose", "kobj", "angle")
 """Parts of YOLO's loss. YOLO logs each part multiplied by its weight and minimises their sum."""
 RUN_SEPARATOR = " - "
 """Separates the name of a run from the name of a column."""
-CACHED_NAMES = 40_000
-"""Number of column names for which the results of a function are cached: more than a log may have
-(`probes.readers.base.MAX_COLUMNS`), because a cache that is too small for a loop over all columns
-saves nothing."""
+CACHED_NAMES = 131_072
+"""Number of column names for which the results of a function are cached: more than a line of a log
+can hold as a rule, because a cache that is too small for a loop over all names saves nothing."""
 
 
 @lru_cache(maxsize=CACHED_NAMES)
@@ -142,14 +146,16 @@ def normalized(column: str) -> str:
     name of the column is dropped: Weights & Biases exports `bright-fog-1 - train/loss`.
     """
     name = column.rpartition(RUN_SEPARATOR)[2]
-    letters = (letter if letter.isalnum() else "_" for letter in name.strip().lower())
-    return "_".join(part for part in "".join(letters).split("_") if part)
+    return "_".join(filter(None, _NO_LETTERS.split(name.lower())))
 
 
 @lru_cache(maxsize=CACHED_NAMES)
 def role(column: str) -> str | None:
     """The first role in NAMES that lists the column's name; None if no role does."""
-    return next((role for role in NAMES if rank(column, role) is not None), None)
+    name = normalized(column)
+    roles = {_role_by_words(name), _FIRST_ROLE.get(name)}
+    roles |= {role for role in _PATTERNS for _, each in _PATTERNS[role] if matches(name, each)}
+    return next(filter(roles.__contains__, NAMES), None) if roles != {None} else None
 
 
 def rank(column: str, role: str) -> int | None:
@@ -160,7 +166,7 @@ def rank(column: str, role: str) -> int | None:
     None for any other name.
     """
     name = normalized(column)
-    places = [place for place, pattern in _PATTERNS[role] if matches(name, pattern)]
+    places = [place for place, pattern in _PATTERNS.get(role, ()) if matches(name, pattern)]
     if name in _PLACES[role]:
         places.append(_PLACES[role][name])
     if not places and _role_by_words(name) == role:

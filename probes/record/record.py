@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -92,6 +93,11 @@ class Table:
     sites: tuple[str, ...]
     values: Column
 
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Site -> the position of its column."""
+        return {site: place for place, site in enumerate(self.sites)}
+
 
 @dataclass(frozen=True, eq=False)
 class Record:
@@ -126,10 +132,11 @@ class Record:
     def column(self, signal: str, site: str = "") -> Column:
         """The values of a signal at a site, one for each of `steps`: [rows], read-only. NaN at
         steps where the signal was not measured."""
-        sites = self.sites(signal)
-        if site not in sites:
+        signal_named(signal)
+        table = self.tables.get(signal)
+        if table is None or site not in table.places:
             return read_only(np.full(len(self.steps), np.nan))
-        return self.tables[signal].values[:, sites.index(site)]
+        return table.values[:, table.places[site]]
 
     def series(self, signal: str, site: str = "") -> tuple[Steps, Column]:
         """The steps at which a signal was measured, and its values at these steps: ([n], [n]).
@@ -137,7 +144,7 @@ class Record:
         Raises UnknownSiteError when the signal was measured only at other sites.
         """
         sites = self.sites(signal)
-        if sites and site not in sites:
+        if sites and site not in self.tables[signal].places:
             hint = did_you_mean(site, sites, f"it was measured at {', '.join(sites)}")
             raise UnknownSiteError(f"{signal} was not measured at {site!r}; {hint}")
         column = self.column(signal, site)
