@@ -7,9 +7,10 @@ docs/logs.md describes the formats.
 from __future__ import annotations
 
 import stat
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +20,7 @@ from probes.readers.build_record import build
 from probes.readers.discover import format_of, formats, head_of, is_record, logs_in
 from probes.readers.mlflow_files import RUN_FORMAT
 from probes.readers.other_stores import export_advice
-from probes.readers.runs import only_run, run_names, split_run
+from probes.readers.runs import only_run, run_names, separated, split_run
 from probes.record import Record, RecordError
 from probes.record.metrics import Direction
 
@@ -76,13 +77,30 @@ def read_all(
     """
     path, run = split_run(path)
     path = _only_log(path)
+    if run:
+        return [(run, read(f"{path}[{run}]", mapping, metrics))]
     with seekable(path) as file, _errors_name(path, file):
-        form = _format(file, (mapping or {}).values())
-        names = run_names(form, file) if form else ()
-        return [
-            (name or "", _read_run(form, file, names, name, mapping, metrics))
-            for name in ((run,) if run else names or (None,))
-        ]
+        runs = runs_to_read(file, mapping, metrics)
+        return [(name, load()) for name, load in runs] or [("", read(file, mapping, metrics))]
+
+
+def runs_to_read(
+    path: Path,
+    mapping: Mapping[str, str] | None = None,
+    metrics: Mapping[str, Direction] | None = None,
+) -> list[tuple[str, Callable[[], Record]]]:
+    """The runs in a file with several: the name of each, and a function that reads it. The file is
+    parsed once for all of them. [] if the file holds a single run.
+
+    The errors are those of `read`."""
+    form = _format(path, (mapping or {}).values())
+    names = run_names(form, path) if form else ()
+    if form is None or not names:
+        return []
+    return [
+        (run, partial(_build_run, own, path, run, mapping, metrics))
+        for run, own in separated(form, path, names).items()
+    ]
 
 
 def runs_in(path: str | Path) -> tuple[str, ...]:
@@ -213,7 +231,18 @@ def _read_run(
     if form is None or run not in names:
         hint = did_you_mean(run, names, f"its runs are {', '.join(names[:20])}" if names else "")
         raise RecordError(f"{path} holds no run {run!r:.60}; {hint or 'it holds a single run'}")
-    record = build(only_run(form, run), path, mapping or {}, metrics or {})
+    return _build_run(only_run(form, run), path, run, mapping, metrics)
+
+
+def _build_run(
+    form: Format,
+    path: Path,
+    run: str,
+    mapping: Mapping[str, str] | None,
+    metrics: Mapping[str, Direction] | None,
+) -> Record:
+    """Read a run whose rows are all that `form` reads, and give the record its name."""
+    record = build(form, path, mapping or {}, metrics or {})
     return replace(record, provenance={"name": run, **record.provenance})
 
 

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeGuard
 
 from probes.readers.base import Block, Format, Piece, Row, with_fewer_columns
-from probes.readers.cells import Cell
+from probes.readers.cells import Cell, packed
 from probes.readers.column_names import RUN_SEPARATOR, normalized
 
 RUN_COLUMNS = frozenset({"run", "run_name", "run_id"})
@@ -92,6 +94,63 @@ def only_run(form: Format, run: str) -> Format:
     return replace(form, pieces=pieces)
 
 
+def separated(form: Format, path: Path, runs: Sequence[str]) -> dict[str, Format]:
+    """The format of each run of a file. The file is read once, and the pieces are kept in memory,
+    so that the time does not grow with the number of runs times the size of the file.
+
+    runs   the names of the runs (`run_names`)
+
+    Raises what reading the file raises."""
+    pieces: dict[str, list[Piece]] = {run: [] for run in runs}
+    parts: Callable[[Block], Iterable[tuple[str, Block]]] | None = None
+    for piece in with_fewer_columns(form.pieces(path)):
+        if isinstance(piece, Block):
+            if parts is None:
+                column = form.run_column or _run_column(list(piece.columns))
+                parts = partial(_by_rows, column) if column else partial(_by_columns, runs)
+            for run, part in parts(piece):
+                if run in pieces:
+                    packed_columns = {name: packed(part.columns[name]) for name in part.columns}
+                    pieces[run].append(part._replace(columns=packed_columns))
+        else:
+            column = form.run_column or (_run_column(list(piece.cells)) if _has(piece) else None)
+            named = _name_of(piece.cells.get(column)) if _has(piece) and column else None
+            for run in runs if named is None else {named} & pieces.keys():
+                pieces[run].append(piece)
+    return {run: replace(form, pieces=partial(_kept, own)) for run, own in pieces.items()}
+
+
+def _has(piece: Piece) -> TypeGuard[Row]:
+    """Whether a piece is a row with cells."""
+    return isinstance(piece, Row) and bool(piece.cells)
+
+
+def _kept(pieces: Iterable[Piece], _: Path) -> Iterator[Piece]:
+    yield from pieces
+
+
+def _by_rows(column: str, block: Block) -> Iterator[tuple[str, Block]]:
+    """The rows of each run in a block, by the column that names the run."""
+    places: dict[str, list[int]] = {}
+    for place, cell in enumerate(block.columns.get(column, ())):
+        places.setdefault(_name_of(cell), []).append(place)
+    for run, own in places.items():
+        yield run, _rows_at(block, own)
+
+
+def _by_columns(runs: Iterable[str], block: Block) -> Iterator[tuple[str, Block]]:
+    """The columns of each run in a block, as `_columns_of` selects them."""
+    shared = {name: cells for name, cells in block.columns.items() if RUN_SEPARATOR not in name}
+    by_run: dict[str, dict[str, Sequence[Cell]]] = {}
+    for name, cells in block.columns.items():
+        run, separator, own = name.rpartition(RUN_SEPARATOR)
+        if separator:
+            by_run.setdefault(run, {})[own] = cells
+    for run in runs:
+        if columns := by_run.get(run):
+            yield run, _measured(block.numbers, shared, columns)
+
+
 def _run_column(names: Sequence[str]) -> str | None:
     return next((name for name in names if normalized(name) in RUN_COLUMNS), None)
 
@@ -149,17 +208,30 @@ def _columns_of(run: str) -> Callable[[Piece], Piece]:
             for name, cells in piece.columns.items()
             if RUN_SEPARATOR not in name and name not in own
         }
-        rows = zip(*own.values(), strict=True)
-        is_measured = [any(cell is not None for cell in cells) for cells in rows]
-        return _with_rows(Block(piece.numbers, shared | own), is_measured)
+        return _measured(piece.numbers, shared, own)
 
     return select
+
+
+def _measured(
+    numbers: Sequence[int],
+    shared: Mapping[str, Sequence[Cell]],
+    own: Mapping[str, Sequence[Cell]],
+) -> Block:
+    """The rows in which a run has a value, with the columns of all runs and its own."""
+    rows = zip(*own.values(), strict=True)
+    is_measured = [any(cell is not None for cell in cells) for cells in rows]
+    return _with_rows(Block(numbers, {**shared, **own}), is_measured)
 
 
 def _with_rows(block: Block, selected: Sequence[bool]) -> Block:
     """The block with the selected rows only: [n] -> [m]."""
     if all(selected):
         return block
-    places = [place for place, is_selected in enumerate(selected) if is_selected]
+    return _rows_at(block, [place for place, is_selected in enumerate(selected) if is_selected])
+
+
+def _rows_at(block: Block, places: Sequence[int]) -> Block:
+    """The block with the rows at these places only: [n] -> [m]."""
     columns = {name: [cells[place] for place in places] for name, cells in block.columns.items()}
     return Block([block.numbers[place] for place in places], columns)

@@ -7,7 +7,8 @@ show a `JudgedRun`. None of them reads a file or diagnoses a record.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -150,6 +151,7 @@ def judge_file(
     mapping: Mapping[str, str],
     metrics: Mapping[str, Direction] | None = None,
     run: str | None = None,
+    load: Callable[[], Record] | None = None,
 ) -> AnyRun:
     """Read a log and diagnose it; outputs show `name` for both the run and its path.
 
@@ -157,6 +159,7 @@ def judge_file(
     metrics  column -> "up" or "down", for metrics whose names the readers do not know
     run      if given, the name of the run to read in a file with several runs; outputs show it in
              brackets behind `name`
+    load     if given, the function that reads the run
 
     A log that cannot be read becomes an UnreadRun whose error names the file and the reason. So
     does a log at which this package fails, whatever the exception.
@@ -165,7 +168,7 @@ def judge_file(
 
     suffix = "" if run is None else f"[{run}]"
     try:
-        record = read(f"{path}{suffix}", mapping, metrics)
+        record = load() if load else read(f"{path}{suffix}", mapping, metrics)
     except OSError as error:
         reason = error.strerror or error
         return UnreadRun(
@@ -201,15 +204,20 @@ def judge_runs(
     The other arguments are those of `judge_file`. Outputs show the name of each run of a file with
     several runs in brackets behind `name`.
     """
-    from probes.readers import runs_in, seekable
+    from probes.readers import runs_to_read, seekable
     from probes.readers.runs import split_run
 
     path, run = split_run(path)
     name = name.removesuffix(f"[{run}]")
     try:
         with seekable(path, stream) as file:
-            for run_name in (run,) if run else runs_in(file) or (None,):
-                judged = judge_file(file, name, mapping, metrics, run_name)
+            runs: list[tuple[str, Callable[[], Record] | None]] = [(run or "", None)]
+            if not run:
+                # If the runs cannot be told apart, reading the file as a whole reports why.
+                with suppress(Exception):
+                    runs = [*runs_to_read(file, mapping, metrics)] or runs
+            for run_name, load in runs:
+                judged = judge_file(file, name, mapping, metrics, run_name or None, load)
                 if isinstance(judged, UnreadRun) and file != path:
                     judged = replace(judged, error=judged.error.replace(str(file), str(path)))
                 yield judged
