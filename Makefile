@@ -2,6 +2,7 @@
 # make test       set up, check style and types, run all tests
 # make parity     compare the specimen with PyTorch and run the PyTorch example, in their own environment
 # make bench      measure what steps, recording and the suite cost; takes minutes on an idle machine
+# make fuzz       give the command line 20,000 logs that no trainer writes; takes minutes
 # make calibrate  train many runs per condition and publish how often the diagnosis is right; takes hours
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ WORKERS     := --dist loadfile --no-loadscope-reorder --benchmark-disable
 OVERHEAD    := $(BIN)/python -m pytest -k "recording_costs or within_its_budget" --dashboard off --diagnosis-json off
 
 .DEFAULT_GOAL := experiments
-.PHONY: experiments test lint types parity bench sweep calibrate clean
+.PHONY: experiments test lint types parity bench sweep calibrate fuzz clean
 
 experiments: $(VENV)/ready
 	$(BIN)/python -m pytest $(EXPERIMENTS) -n 2 $(WORKERS)
@@ -45,6 +46,9 @@ sweep: $(VENV)/ready
 	$(BIN)/python -m studies.sweep --write
 	$(BIN)/python -m studies.overfit --eval-every 3 --write
 	$(BIN)/python -m studies.warmup_figure
+
+fuzz: $(VENV)/ready
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m studies.fuzz --inputs 20000
 
 calibrate: $(VENV)/ready
 	$(BIN)/python -m pytest calibration -n auto --benchmark-disable -q

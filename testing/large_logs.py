@@ -114,7 +114,7 @@ LARGE_LOGS: dict[str, Callable[[int], str]] = {
     "wide.csv": _wide_csv(lambda place: f"c{place}"),
     "metrics.csv": _wide_csv(lambda place: f"accuracy_{place}"),
     "losses.csv": _wide_csv(lambda place: f"loss_{place}"),
-    "runs_as_columns.csv": _wide_csv(lambda place: f"r{place % 900} - loss_{place // 900}"),
+    "runs_as_columns.csv": _wide_csv(lambda place: f"r{place % 100} - loss_{place // 100}"),
     "runs_as_rows.csv": _lines(
         lambda row: f"{row // 900},{row % 900},{_loss(row % 900)}", "run,step,loss"
     ),

@@ -6,7 +6,7 @@ kind, `attn.q`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
 from probes.common.text import one_line
@@ -41,12 +41,17 @@ def line_styles(names: Sequence[str]) -> list[tuple[int, int]]:
     pattern; otherwise it is the other way round.
     """
     parts = [_layer_and_kind(name) for name in names]
-    layers = list(dict.fromkeys(layer for layer, _ in parts if layer)) or [""]
-    kinds = list(dict.fromkeys(kind for _, kind in parts))
-    places = [(kinds.index(kind), layers.index(layer) if layer else 0) for layer, kind in parts]
-    if len(kinds) < len(layers):
+    layers = _places(layer for layer, _ in parts if layer)
+    kinds = _places(kind for _, kind in parts)
+    places = [(kinds[kind], layers.get(layer, 0)) for layer, kind in parts]
+    if len(kinds) < max(1, len(layers)):
         places = [(layer, kind) for kind, layer in places]
     return [(colour % COLOURS, (dash + colour // COLOURS) % DASHES) for colour, dash in places]
+
+
+def _places(names: Iterable[str]) -> dict[str, int]:
+    """Each different name and its place among them."""
+    return {name: place for place, name in enumerate(dict.fromkeys(names))}
 
 
 def legend_groups(names: Sequence[str]) -> list[tuple[str, str]]:
