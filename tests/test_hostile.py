@@ -136,7 +136,7 @@ HOSTILE: dict[str, tuple[str, str]] = {
         record(step=range(16_000), activation=[{f"s{r}": 1.0} for r in range(16_000)]),
         "unreadable"),
     "more sites than rows": (
-        record(step=[0], activation=[{f"s{site}": 1.0 for site in range(20_000)}]),
+        record(step=[0], activation=[{f"s{site}": 1.0 for site in range(5_000)}]),
         "undetermined"),
 }  # fmt: skip
 """What is odd about a log -> its text and its verdict; "unreadable" stands for a clear error."""
