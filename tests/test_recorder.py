@@ -315,6 +315,28 @@ def test_record_whose_facts_are_named_like_options_cannot_be_saved(path: Path) -
         save(type(record)({"overwrite": True}, record.steps, record.tables), path)
 
 
+@pytest.mark.parametrize("overwrite_first", [True, False])
+def test_two_recorders_cannot_write_to_one_file(path: Path, overwrite_first: bool) -> None:
+    """The second one raises an error and leaves the file of the first as it is."""
+    with Recorder(path, overwrite=overwrite_first) as recorder:
+        recorder.log(0, loss=1.0)
+        with pytest.raises(RecordError, match="is being written by another recorder; give each"):
+            Recorder(path, overwrite=True)
+        recorder.log(1, loss=0.5)
+    assert Record.load(path).series("loss")[1].tolist() == [1.0, 0.5]
+    Recorder(path, overwrite=True).close()
+
+
+def test_the_clock_of_the_machine_may_be_set_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seconds of a run come from a clock that never goes back."""
+    recorder = Recorder(path)
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    recorder.close()
+    assert json.loads(sidecar_path(path).read_bytes())["seconds"] >= 0
+
+
 def test_save_does_not_overwrite_a_file(path: Path) -> None:
     """The record that was saved before stays."""
     save(changed(), path)

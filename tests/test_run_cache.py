@@ -3,7 +3,9 @@ is complete, and is used only for the experiment that it was trained for."""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -22,10 +24,11 @@ from probes import Experiment, Record
 from probes.plugin.run_cache import (
     MIN_KEPT_KEYS,
     MIN_UNUSED_SECONDS,
+    CachedRun,
     RunCache,
     TrainingError,
 )
-from probes.recording.recorder import sidecar_path
+from probes.recording.recorder import Recorder, sidecar_path
 from tests.tiny_specimen import STEPS, TinySpecimen, build
 
 
@@ -387,3 +390,97 @@ def test_an_experiment_whose_name_begins_alike_is_left_alone(folder: Path) -> No
     unused_for(other, 2 * MIN_UNUSED_SECONDS)
     train(folder, "2")
     assert other.exists()
+
+
+# A full disk, a second session
+
+
+ODD_FAILURES = ["[]", "null", "1", '{"session": "today"}', "{", "[" * 100_000, "\xff", '{"a": 1}']
+
+
+@pytest.mark.parametrize("content", ODD_FAILURES, ids=range(len(ODD_FAILURES)))
+def test_a_damaged_failure_file_does_not_count(folder: Path, content: str) -> None:
+    cache, experiment = RunCache(folder, "today"), offer(folder)
+    failure = cache.path("tiny", experiment).with_suffix(".failure.json")
+    failure.write_text(content, encoding="latin-1")
+    assert cache.fetch("tiny", experiment).record.complete
+    assert not failure.exists()
+
+
+def full_disk(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_failure_that_cannot_be_written_is_not_tried_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk, each further test would otherwise train the experiment again."""
+    cache, experiment = RunCache(folder, "today"), offer(folder, dies_at=5)
+    monkeypatch.setattr("probes.plugin.run_cache.write_output", full_disk)
+    for note in ("", "not tried again in this session"):
+        with pytest.raises(TrainingError, match=f"told to die at step 5(.|\n)*{note}"):
+            cache.fetch("tiny", experiment)
+    assert builds(folder) == 1
+
+
+def test_a_record_that_cannot_be_written_is_an_error_of_its_training(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full from the first line on."""
+    cache, experiment = RunCache(folder, "today"), offer(folder)
+    monkeypatch.setattr("probes.recording.recorder._open", full_disk)
+    monkeypatch.setattr("probes.plugin.run_cache.write_output", full_disk)
+    for _ in range(2):
+        with pytest.raises(TrainingError, match="No space left on device; nothing was recorded"):
+            cache.fetch("tiny", experiment)
+    assert builds(folder) == 1
+
+
+def test_a_finished_record_that_cannot_be_kept_is_used_in_this_session(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk becomes full after the last step."""
+    monkeypatch.setattr("probes.plugin.run_cache.write_output", full_disk)
+    with pytest.warns(UserWarning, match="tiny cannot be kept .*No space left on device"):
+        run = RunCache(folder, "today").fetch("tiny", offer(folder))
+    assert (run.record.complete, run.seconds > 0) == (True, True)
+
+
+def test_a_cache_that_is_cleared_during_training_is_named_as_the_reason(folder: Path) -> None:
+    """Another session with --cache-clear removes the folder. The next fetch trains again."""
+
+    def clear(step: int, _: int) -> None:
+        if step == 5:
+            shutil.rmtree(folder.parent / "kept")
+
+    with pytest.raises(TrainingError, match="the cache was removed meanwhile, as --cache-clear"):
+        RunCache(folder, "today").fetch("tiny", offer(folder), clear)
+    assert RunCache(folder, "tomorrow").fetch("tiny", offer(folder)).record.complete
+
+
+def test_a_record_of_another_process_is_not_taken(folder: Path) -> None:
+    """After the cache was cleared, a second session may train the same experiment."""
+    cache, experiment = RunCache(folder, "today"), offer(folder)
+    partial_path = cache.path("tiny", experiment).with_suffix(".partial.jsonl")
+    theirs = json.dumps({"session": "other", "process": os.getpid() + 1, "seconds": 1.0})
+
+    def replace_files(step: int, total: int) -> None:
+        if step == total - 1:
+            partial_path.unlink()
+            partial_path.write_text("theirs", encoding="utf-8")
+
+    def fetch() -> CachedRun:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            run = cache.fetch("tiny", experiment, replace_files)
+        assert "trains it as well; the cache was removed meanwhile" in str(caught[0].message)
+        return run
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Recorder, "_write_sidecar", lambda self, **_: write_theirs())
+
+        def write_theirs() -> None:
+            sidecar_path(partial_path).write_text(theirs, encoding="utf-8")
+
+        assert fetch().record.complete
+    assert partial_path.read_text(encoding="utf-8") == "theirs"

@@ -7,6 +7,7 @@ import tempfile
 
 import pytest
 
+from probes import Record
 from tests.conftest import Project
 from tests.test_plugin import BOTH
 
@@ -103,6 +104,40 @@ def test_after_an_interrupt_the_reference_is_not_trained(project: Project) -> No
     result.stdout.fnmatch_lines(["stuck *", "dashboard: *the session stopped early*"])
     result.stdout.no_fnmatch_line("healthy *")
     assert project.builds("healthy") == 0
+
+
+INTERRUPTING = """
+import os
+import signal
+from probes import Experiment
+from tiny_specimen import TinySpecimen
+
+class Interrupting(TinySpecimen):
+    def steps(self):
+        for step in super().steps():
+            yield step
+            if step.index == 5:
+                # A terminal sends Ctrl-C to the controller and to its workers.
+                os.kill(os.getppid(), signal.SIGINT)
+                raise KeyboardInterrupt
+
+def pytest_probes_experiments(config):
+    return {"stopped": Experiment(Interrupting, "1", "rest")}
+"""
+
+
+def test_after_an_interrupt_the_record_of_a_worker_is_named(project: Project) -> None:
+    """A worker that is interrupted sends no report."""
+    project.conftest(INTERRUPTING)
+    project.tests("def test_it(run): run('stopped')")
+    options = ("-p", "probes.plugin", "-p", "xdist", "-n2")
+    result = project.pytester.runpytest_subprocess(*options)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    (kept,) = project.kept("stopped-*.partial.jsonl")
+    result.stdout.fnmatch_lines(
+        ["stopped  interrupted", f"  the record of its steps is kept at {kept}"]
+    )
+    assert len(Record.load(kept).steps) == 6
 
 
 # Where

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from probes.plugin import experiments, terminal
 from probes.plugin.log_items import RULES
 from probes.plugin.options import OutputPaths
 from probes.plugin.run_cache import temporary_folder
-from probes.plugin.session import Run, Session
+from probes.plugin.session import Failure, Run, Session
 from probes.plugin.session_report import SessionReport
 from probes.plugin.worker_reports import ExpectedTests, TestReports
 
@@ -50,6 +51,7 @@ class Controller:
         self.missing: list[str] = []
         self.last_failures: frozenset[str] = frozenset()
         self.only_last_failures = False
+        self.started = time.time()
 
     @pytest.hookimpl(tryfirst=True)  # before xdist starts the workers
     def pytest_sessionstart(self) -> None:
@@ -84,6 +86,8 @@ class Controller:
             return
         stopped = bool(session.shouldstop or session.shouldfail) or status not in ALL_TESTS_RAN
         self.missing = [] if stopped else self.expected.missing()
+        if stopped or self.crashed:
+            self._find_interrupted_trainings()
         if self.reports:
 
             def train(name: str) -> Run | None:
@@ -105,6 +109,15 @@ class Controller:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if session.exitstatus == pytest.ExitCode.OK:
             shutil.rmtree(temporary_folder(self.identifier), ignore_errors=True)
+
+    def _find_interrupted_trainings(self) -> None:
+        """Note the trainings that workers could not finish. Such a worker sends no report."""
+        for name, experiment in self.session.experiments.items():
+            if name in self.reports.runs or name in self.session.failures:
+                continue
+            left = self.session.run_cache.left_by_worker(name, experiment, self.started)
+            if left:
+                self.session.failures[name] = Failure(name, "interrupted", "", str(left))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         lines = [

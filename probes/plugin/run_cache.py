@@ -24,11 +24,13 @@ import re
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probes.common.files import write_output
 from probes.common.text import described, printable_lines
 from probes.plugin import cache_key
 
@@ -44,8 +46,12 @@ MIN_KEPT_KEYS = 8
 branches and seeds stay available."""
 MIN_UNUSED_SECONDS = 24 * 60 * 60
 """A record that was used within this time is kept, because a session may still be using it."""
+CLEARED = "; the cache was removed meanwhile, as --cache-clear in another session does"
+"""Explains an error of a training whose files disappeared."""
 LAST_LINE = b'{"end":{"complete":true}}\n'
 """The last line of the file of a complete record. `probes.recording.recorder` writes it."""
+DAMAGED_FILE_ERRORS = (OSError, ValueError, KeyError, TypeError, RecursionError)
+"""The errors that reading a damaged sidecar or failure file may raise."""
 
 
 class TrainingError(RuntimeError):
@@ -94,6 +100,8 @@ class RunCache:
     ) -> None:
         self.folder, self.session, self.retrain = folder, session, retrain
         self.read_only = read_only
+        self._failed: dict[Path, str] = {}
+        """Path of a record -> reason of its failed training, in case the file cannot be written."""
 
     @cached_property
     def _environment(self) -> str:
@@ -124,6 +132,18 @@ class RunCache:
         path = _partial(self.path(name, experiment))
         return path if path.exists() else None
 
+    def left_by_worker(self, name: str, experiment: Experiment, since: float) -> Path | None:
+        """The path of the record of a training that a worker began after the time `since` and did
+        not finish, if there is one."""
+        partial = self.partial(name, experiment)
+        if partial is None:
+            return None
+        try:
+            sidecar = json.loads(_sidecar(partial).read_bytes())
+            return partial if sidecar["worker"] and sidecar["started"] >= since else None
+        except DAMAGED_FILE_ERRORS:
+            return None
+
     def fetch(self, name: str, experiment: Experiment, on_step: OnStep | None = None) -> CachedRun:
         """Return the experiment's record. Train the experiment if the folder does not hold it.
 
@@ -134,14 +154,15 @@ class RunCache:
         from filelock import FileLock
 
         path = self.path(name, experiment)
-        self.folder.mkdir(mode=0o700, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with FileLock(self.folder / f"{name}.lock"):
             run = self._load(path)
             if run is None:
                 run = self._train(name, experiment, path, on_step)
-            elif run.path == path:
-                os.utime(path)
-            self._remove_old(name)
+            with suppress(OSError):  # another session may remove the files at any moment
+                if run.path == path:
+                    os.utime(path)
+                self._remove_old(name)
         return run
 
     # Finished records
@@ -205,29 +226,62 @@ class RunCache:
         __tracebackhide__ = True  # the traceback need only show the experiment's frames
         from probes.recording.watch import watch
 
-        partial, failure = _partial(path), path.with_suffix(".failure.json")
-        try:
-            earlier = json.loads(failure.read_bytes())
-        except (OSError, ValueError):
-            earlier = {}
-        if earlier.get("session") == self.session:
-            note = "\n(not tried again in this session)"
-            raise TrainingError(name, earlier["reason"], partial, note)
+        partial, failure = _partial(path), _failure(path)
+        if (reason := self._earlier_failure(path)) is not None:
+            raise TrainingError(name, reason, partial, "\n(not tried again in this session)")
         partial.unlink(missing_ok=True)
+        clock = time.monotonic()
         try:
             record = watch(experiment.build(), partial, on_step=on_step)
         except Exception as error:
-            failed = TrainingError(name, f"{type(error).__name__}: {error}", partial)
-            _write(failure, {"session": self.session, "reason": failed.reason})
+            reason = f"{type(error).__name__}: {error}"
+            if isinstance(error, FileNotFoundError) and not self.folder.exists():
+                reason += CLEARED
+            failed = TrainingError(name, reason, partial)
+            self._failed[path] = failed.reason
+            with suppress(OSError):  # on a full disk, only this process knows of the failure
+                _write(failure, {"session": self.session, "reason": failed.reason})
             raise failed from error
-        # The sidecar is written last: a record without a sidecar does not count as finished.
+        try:
+            seconds = self._keep(path)
+        except DAMAGED_FILE_ERRORS as error:
+            warnings.warn(
+                f"the record of {name} cannot be kept at {path}: {error}; "
+                "the next session trains it again",
+                stacklevel=2,
+            )
+            seconds = time.monotonic() - clock
+        return CachedRun(record, path, seconds, cached=False)
+
+    def _earlier_failure(self, path: Path) -> str | None:
+        """The reason why the training of a record failed earlier in this session, if it did.
+
+        A file that does not hold what `_train` writes does not count as a failure.
+        """
+        try:
+            earlier = json.loads(_failure(path).read_bytes())
+            if earlier["session"] == self.session:
+                return str(earlier["reason"])
+        except DAMAGED_FILE_ERRORS:
+            pass
+        return self._failed.get(path)
+
+    def _keep(self, path: Path) -> float:
+        """Move the record of a training that has finished to `path`, and return the seconds that
+        training took. Raises ValueError if the file is the record of another process."""
+        partial = _partial(path)
         sidecar = json.loads(_sidecar(partial).read_bytes())
+        if sidecar["process"] != os.getpid():
+            # This file belongs to a session that started after the cache was cleared.
+            raise ValueError(f"process {sidecar['process']} trains it as well{CLEARED}")
+        seconds = float(sidecar["seconds"])
+        # The sidecar is written last: a record without a sidecar does not count as finished.
         _sidecar(path).unlink(missing_ok=True)
         os.replace(partial, path)
         _write(_sidecar(path), {**sidecar, "record": path.name, "session": self.session})
         _sidecar(partial).unlink()
-        failure.unlink(missing_ok=True)
-        return CachedRun(record, path, float(sidecar["seconds"]), cached=False)
+        _failure(path).unlink(missing_ok=True)
+        return seconds
 
 
 def open_run_cache(
@@ -271,6 +325,10 @@ def temporary_folder(session: str) -> Path:
     return Path(tempfile.gettempdir(), f"probes-{session}")
 
 
+def _failure(path: Path) -> Path:
+    return path.with_suffix(".failure.json")
+
+
 def _partial(path: Path) -> Path:
     return path.with_suffix(".partial.jsonl")
 
@@ -282,4 +340,4 @@ def _sidecar(path: Path) -> Path:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_output(path, json.dumps(content, indent=1) + "\n")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import stat
 import time
 from collections.abc import Mapping
 from math import isnan
@@ -48,8 +49,8 @@ class Recorder:
 
     At the end of the context, the file is closed and the record is marked complete; after an
     exception it stays marked incomplete. Raises FileExistsError when the path exists and
-    `overwrite` is not set, RecordError when facts or provenance are nested too deep
-    (`probes.record.jsonl.MAX_DEPTH`)."""
+    `overwrite` is not set, RecordError when another recorder is writing to the path, or when facts
+    or provenance are nested too deep (`probes.record.jsonl.MAX_DEPTH`)."""
 
     def __init__(
         self,
@@ -83,7 +84,7 @@ class Recorder:
         self._path = Path(path) if path is not None else None
         if self._path is not None:
             self._file = _open(self._path, overwrite)
-            self._started = time.time()
+            self._started, self._clock = time.time(), time.monotonic()
             self._write_sidecar()
             self._file.write(header + "\n")
 
@@ -135,7 +136,7 @@ class Recorder:
                 self._file.write(encode({"end": {"complete": complete, **early}}) + "\n")
             self._file.close()
             self._file = None
-            self._write_sidecar(seconds=time.time() - self._started)
+            self._write_sidecar(seconds=time.monotonic() - self._clock)
 
     def __enter__(self) -> Self:
         return self
@@ -264,19 +265,46 @@ class Recorder:
 
 
 def _open(path: Path, overwrite: bool) -> TextIO:
+    """Open the file of a record, and lock it until it is closed. An existing file is emptied only
+    after it is locked, so that no recorder empties the file of another."""
+    flags = os.O_WRONLY | os.O_CREAT | (0 if overwrite else os.O_EXCL) | getattr(os, "O_BINARY", 0)
     try:
-        # Line buffering passes each line to the system at once. A lone surrogate, which UTF-8
-        # cannot encode, is written as its JSON escape.
-        return open(
-            path,
-            "w" if overwrite else "x",
-            encoding="utf-8",
-            errors="backslashreplace",
-            newline="\n",
-            buffering=1,
-        )
+        descriptor = os.open(path, flags, 0o666)
     except FileExistsError:
         raise FileExistsError(f"{path} exists; give another path, or overwrite=True") from None
+    try:
+        if not _lock(descriptor):
+            raise RecordError(
+                f"{path} is being written by another recorder; give each recorder its own path"
+            )
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.ftruncate(descriptor, 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    # Line buffering passes each line to the system at once. A lone surrogate, which UTF-8 cannot
+    # encode, is written as its JSON escape.
+    return open(
+        descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="\n", buffering=1
+    )
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file for this recorder. Returns False if another recorder has locked it.
+
+    A system or a file system without such locks counts as locked by this recorder.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def sidecar_path(path: Path) -> Path:
