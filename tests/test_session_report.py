@@ -118,6 +118,7 @@ class Interrupting(TinySpecimen):
             yield step
             if step.index == 5:
                 # A terminal sends Ctrl-C to the controller and to its workers.
+                assert os.environ["PYTEST_XDIST_WORKER"], "the parent must be the controller"
                 os.kill(os.getppid(), signal.SIGINT)
                 raise KeyboardInterrupt
 

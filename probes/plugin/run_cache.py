@@ -275,8 +275,8 @@ class RunCache:
             # This file belongs to a session that started after the cache was cleared.
             raise ValueError(f"process {sidecar['process']} trains it as well{CLEARED}")
         seconds = float(sidecar["seconds"])
-        # The sidecar is written last: a record without a sidecar does not count as finished.
-        _sidecar(path).unlink(missing_ok=True)
+        # The sidecar is written last: a record without a sidecar does not count as finished. If
+        # this process is killed in between, an earlier sidecar stays valid, with its seconds.
         os.replace(partial, path)
         _write(_sidecar(path), {**sidecar, "record": path.name, "session": self.session})
         _sidecar(partial).unlink()
