@@ -1,5 +1,7 @@
 # make            set up, run the experiments, print where the dashboard is
 # make test       set up, check style and types, run all tests
+# make lowest     run the tests that use a dependency with the lowest versions that are allowed
+# make newest     run them with another Python, NEWEST=python3.13 by default
 # make parity     compare the specimen with PyTorch and run the PyTorch example, in their own environment
 # make bench      measure what steps, recording and the suite cost; takes minutes on an idle machine
 # make fuzz       give the command line 20,000 logs that no trainer writes; takes minutes
@@ -9,6 +11,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PARITY := .venv-parity
+LOWEST := .venv-lowest
+NEWEST ?= python3.13
+WITH_NEWEST := .venv-newest
 
 # The longest training first, so that the two workers finish together.
 EXPERIMENTS := test_overfit.py test_breaks.py test_healthy.py
@@ -16,8 +21,16 @@ WORKERS     := --dist loadfile --no-loadscope-reorder --benchmark-disable
 # Benchmarks need a process of their own: with workers beside them they are skipped.
 OVERHEAD    := $(BIN)/python -m pytest -k "recording_costs or within_its_budget" --dashboard off --diagnosis-json off
 
+# Each dependency is used by some of these files. They take a small part of the time of all tests.
+QUICK := $(addprefix tests/test_, $(addsuffix .py, \
+	cli common corpus detectors diagnose document files github gpt html json_report log_items panels \
+	plugin plugin_outputs pytest_html readers_console readers_csv_log readers_tensorboard recorder \
+	reducers run_cache sarif session_report spectral svg terminal watch))
+QUICKLY := -m pytest $(QUICK) -n 2 --dist loadfile --benchmark-disable --dashboard off \
+	--diagnosis-json off
+
 .DEFAULT_GOAL := experiments
-.PHONY: experiments test lint types parity bench sweep calibrate fuzz clean
+.PHONY: experiments test lint types lowest newest parity bench sweep calibrate fuzz clean
 
 experiments: $(VENV)/ready
 	$(BIN)/python -m pytest $(EXPERIMENTS) -n 2 $(WORKERS)
@@ -34,6 +47,12 @@ lint: $(VENV)/ready
 
 types: $(VENV)/ready
 	$(BIN)/python -m mypy
+
+lowest: $(LOWEST)/ready
+	$(LOWEST)/bin/python $(QUICKLY)
+
+newest: $(WITH_NEWEST)/ready
+	$(WITH_NEWEST)/bin/python $(QUICKLY)
 
 parity: $(PARITY)/ready
 	$(PARITY)/bin/python -m pytest tests/test_parity.py tests/test_bench_peer.py tests/test_torch_example.py
@@ -64,5 +83,17 @@ $(PARITY)/ready: pyproject.toml constraints.txt
 	$(PARITY)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[test,parity]"
 	touch $@
 
+$(LOWEST)/ready: pyproject.toml
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m testing.lowest_versions > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/constraints.txt \
+		--editable ".[test]"
+	touch $@
+
+$(WITH_NEWEST)/ready: pyproject.toml constraints.txt
+	$(NEWEST) -m venv $(WITH_NEWEST)
+	$(WITH_NEWEST)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(PARITY) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(PARITY) $(LOWEST) $(WITH_NEWEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

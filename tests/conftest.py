@@ -10,15 +10,15 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
 from probes.common.text import described
 from probes.diagnosis import diagnose, notices
 from tests import installed, tiny_specimen
 
-# The time that an example takes depends on the machine, and is no property of the code.
-settings.register_profile("suite", deadline=None)
+# How long it takes to draw and to test an example depends on the load of the machine.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
 ROOT = Path(__file__).parent.parent

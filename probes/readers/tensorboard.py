@@ -7,6 +7,7 @@ package, an optional dependency that is imported when the first event file is re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ def pieces(path: Path) -> Iterator[Piece]:
             f"{path} is a file of TensorBoard events; install the package that reads them: "
             'pip install "probes[tensorboard]"'
         ) from error
-    events = RawEventFileLoader(str(path)).Load()
+    # With TensorFlow installed, the loader ends the process at an event whose stated length fits no
+    # memory, so no event that is longer than the file is loaded.
+    events = islice(RawEventFileLoader(str(path)).Load(), _complete_events(path))
     yield from blocks_from_rows(_rows(path, events, Event.FromString, make_ndarray))
 
 
@@ -59,7 +62,7 @@ def _rows(
 ) -> Iterator[Row]:
     count, bytes_read, size = 0, 0, path.stat().st_size
     row: dict[str, Cell] = {}
-    for count, raw in enumerate(_complete(events), start=1):
+    for count, raw in enumerate(events, start=1):
         bytes_read += len(raw) + FRAME_BYTES
         try:
             event = parse(raw)
@@ -92,15 +95,18 @@ def _rows(
         yield Row(count + 1, {}, "cut")
 
 
-def _complete(events: Iterable[bytes]) -> Iterator[bytes]:
-    """The events before the first one whose stated length does not fit in memory.
-
-    Such an event ends the log in the same way as an incomplete one.
-    """
-    try:
-        yield from events
-    except (MemoryError, OverflowError):
-        return
+def _complete_events(path: Path) -> int:
+    """The number of events at the beginning of a file that end within the file, by their stated
+    lengths."""
+    count, end, size = 0, 0, path.stat().st_size
+    with open(path, "rb") as file:
+        while len(length := file.read(8)) == 8:
+            end += int.from_bytes(length, "little") + FRAME_BYTES
+            if end > size:
+                break
+            count += 1
+            file.seek(end)
+    return count
 
 
 FORMAT = Format("TensorBoard events", recognises, pieces, "event")
