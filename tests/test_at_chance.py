@@ -65,6 +65,24 @@ def test_a_loss_that_training_has_raised_may_lie_further_above_ln_k() -> None:
     assert found(DETECTOR, logged(1 / 8, 1.4 * log(8))) == []
 
 
+def test_an_accuracy_that_improves_at_each_evaluation_is_not_at_chance() -> None:
+    """However slowly."""
+    steps = [0.12, 0.123, 0.126, 0.129, 0.132, 0.135]
+    record = hand_made({"metric": {"accuracy": steps}, "loss": [log(8)] * 6})
+    assert found(DETECTOR, record) == []
+
+
+def test_accuracies_that_are_constant_at_chance_need_no_loss_at_rest() -> None:
+    """The model gives the same answer to all rows, of training and held out. Validation rows alone
+    may be few."""
+    loss = [0.9, 1.4, 0.7, 1.1, 0.8, 1.3]
+    both = {"accuracy": [0.5] * 6, "val_accuracy": [0.5] * 6}
+    record = hand_made({"metric": both, "loss": loss})
+    assert [f.site for f in found(DETECTOR, record)] == ["val_accuracy"]
+    for metric in ({"val_accuracy": [0.5] * 6}, {**both, "accuracy": [0.9] * 6}):
+        assert found(DETECTOR, hand_made({"metric": metric, "loss": loss})) == []
+
+
 def test_percentages_count_as_shares() -> None:
     """50 is 50 %."""
     assert found(DETECTOR, logged(50.0, log(2))) != []

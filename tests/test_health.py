@@ -62,6 +62,18 @@ def test_a_loss_that_fell_and_ended_near_its_best_is_healthy(signals: Any) -> No
             "val_loss ends above its lowest",
         ),
         ({"loss": np.linspace(0.71, 0.67, 60)}, "loss is hardly below ln 2"),
+        (
+            {
+                "loss": [3.0, 1.0, 1.01, 0.99, 1.0, 1.0, 0.99],
+                "val_loss": [1.1, 1.2, 1.15, 1.2, 1.13, 1.15, 1.2],
+            },
+            "val_loss has not fallen",
+        ),
+        ({"loss": np.geomspace(4, 3, 60), "val_loss": np.full(60, 0.2)}, "val_loss has not fallen"),
+        (
+            {"loss": FALLS[::8], "val_loss": [3.0, 2.5, 2.4, 2.3, 2.32, 2.36, 2.4, 2.46]},
+            "val_loss ends above its lowest",
+        ),
         ({"loss": FALLS, "metric": {"val_f1": [0.0] * 60}}, "val_f1 is always 0"),
         ({"loss": [1.62, 1.62, 1.621, 1.62, 1.62, 1.62]}, "nothing moved"),
         (
@@ -78,6 +90,9 @@ def test_a_loss_that_fell_and_ended_near_its_best_is_healthy(signals: Any) -> No
         "40 % above",
         "validation 15 % above",
         "near ln 2",
+        "all before the first evaluation",
+        "validation that does not move",
+        "four rises to 7 %",
         "F1 of 0",
         "constant",
         "not carried over",

@@ -17,7 +17,7 @@ from probes.common.text import printable
 from probes.diagnosis.curves import MAD_TO_SIGMA, MIN_POINTS, Curve, noise_at_lag
 from probes.diagnosis.evidence import Evidence
 from probes.diagnosis.levels import MIN_RISE_OVER_NOISE, chance_of_fall, levels_of
-from probes.record.metrics import direction_of, is_held_out
+from probes.record.metrics import direction_of, is_accuracy, is_held_out
 
 MAX_CHANCE_OF_FALL = 0.01
 """A curve with fewer than MIN_POINTS points fell if the probability of its fall (`chance_of_fall`)
@@ -52,6 +52,12 @@ MAX_END_OF_VALIDATION = log(1.1)
 """The validation loss ends near its best if its end is at most 10 % above its lowest level. The
 limit is a logarithm. It is smaller than that of the training loss, because every evaluation uses
 the same rows."""
+MAX_EXCUSED_BY_NOISE = log(2)
+"""Noise explains a rise of validation loss by at most this much. However noisy it is, a validation
+loss that ends at twice its best does not show that the run ended near its best."""
+MIN_CLIMB_RISES, MIN_CLIMB = 4, 1.05
+"""A validation loss does not end near its best either if it rises at each of four or more
+evaluations since the lowest one, to 5 % above it."""
 MAX_DISTANCE_FROM_LN_K = 0.05
 """A loss that begins and ends within this share of ln K has learned hardly anything about K
 classes."""
@@ -62,6 +68,8 @@ MIN_STILL_POINTS, MAX_STILL_RANGE = 5, 1e-3
 range of MAX_STILL_RANGE, relative to the largest."""
 MIN_FEW_EVALUATIONS = 3
 """Minimum number of evaluations for saying that validation loss has not fallen."""
+MIN_EVALUATIONS_AT_REST = 5
+"""A validation loss that never fell counts as at rest from this many evaluations on."""
 MAX_TRAIN_LEFT, MIN_VAL_LEFT, MAX_TRAIN_OVER_VAL = 0.5, 0.99, 0.1
 """Validation loss has not fallen if it stays above MIN_VAL_LEFT times its first value. Rows may
 then have been learned by heart in two cases: the training loss has fallen below MAX_TRAIN_LEFT
@@ -227,7 +235,8 @@ def _not_carried_over(curves: dict[str, Curve]) -> Iterator[Doubt]:
     """The reason why a low training loss is no sign of health: validation loss has not fallen.
 
     The training loss is low if it fell since the first evaluation, or if it ends far below the
-    validation loss. The rows may then have been learned by heart."""
+    validation loss. The rows may then have been learned by heart. A validation loss that does not
+    move at all, or a training loss that rests as well, is no sign of health either."""
     train, val = curves.get("train_loss") or curves.get("loss"), curves.get("val_loss")
     if not train or not val or len(val) < MIN_FEW_EVALUATIONS or train.values.min() <= 0:
         return
@@ -238,7 +247,13 @@ def _not_carried_over(curves: dict[str, Curve]) -> Iterator[Doubt]:
     start, end = float(median(since_first[:count])), float(median(since_first[-count:]))
     first, last = float(val.values[0]), float(val.values[-1])
     is_gap = end < MAX_TRAIN_OVER_VAL * last
-    if (end < MAX_TRAIN_LEFT * start or is_gap) and val.values.min() >= MIN_VAL_LEFT * first > 0:
+    # Training may have learned all that it learned before the first evaluation.
+    rests = len(val) >= MIN_EVALUATIONS_AT_REST and not (
+        len(train) > 1 and _fall_of(Curve(train.steps[1:], train.values[1:])) >= MIN_FALL
+    )
+    never_fell = val.values.min() >= MIN_VAL_LEFT * first > 0
+    is_still = len(val) >= MIN_EVALUATIONS_AT_REST and np.ptp(val.values) <= MAX_STILL_RANGE * first
+    if never_fell and (end < MAX_TRAIN_LEFT * start or is_gap or rests or is_still):
         yield Doubt(
             "val_loss has not fallen",
             f"since the first evaluation, the training loss went from {start:.4g} to {end:.4g} and "
@@ -248,8 +263,14 @@ def _not_carried_over(curves: dict[str, Curve]) -> Iterator[Doubt]:
 
 def _metric_at_zero(evidence: Evidence) -> Iterator[Doubt]:
     """The reason why a run whose held-out metric is always 0 has learned nothing that counts."""
-    for name in evidence.sites("metric"):
-        _, values = evidence.series("metric", name)
+    values_of = {name: evidence.series("metric", name)[1] for name in evidence.sites("metric")}
+    for name, values in values_of.items():
+        # An accuracy that is 0 on the training rows too does not fit the task: a regression.
+        if is_accuracy(name) and any(
+            is_accuracy(other) and not is_held_out(other) and not values_of[other].any()
+            for other in values_of
+        ):
+            continue
         stated = evidence.facts.get("metric_direction")
         if (
             len(values) >= MIN_FEW_EVALUATIONS
@@ -308,7 +329,17 @@ def _high_end(name: str, curve: Curve) -> Iterator[Doubt]:
         return
     most = MAX_END_OF_VALIDATION if name == "val_loss" else MAX_END_ABOVE_LOWEST
     rise = levels.end_above_lowest
-    if rise > max(most, MIN_RISE_OVER_NOISE * levels.noise):
+    since = curve.values[int(curve.values.argmin()) :]
+    climbs = (
+        name == "val_loss"
+        and len(since) > MIN_CLIMB_RISES
+        and bool((np.diff(since) > 0).all())
+        and since[-1] > MIN_CLIMB * since[0]
+    )
+    excused = MIN_RISE_OVER_NOISE * levels.noise
+    if name == "val_loss":
+        excused = min(excused, MAX_EXCUSED_BY_NOISE)
+    if climbs or rise > max(most, excused):
         yield Doubt(
             f"{name} ends above its lowest",
             f"{name} ends {100 * (exp(levels.end_level - levels.level.min()) - 1):.0f} % above its "

@@ -8,12 +8,13 @@ doubling, whatever the unit of the loss."""
 from __future__ import annotations
 
 from itertools import pairwise
+from math import erfc
 from typing import NamedTuple
 
 import numpy as np
 
 from probes.common.arrays import median
-from probes.diagnosis.curves import Curve, noise_around_trend, noise_at_lag
+from probes.diagnosis.curves import Curve, fall_z, noise_around_trend, noise_at_lag
 from probes.record import Column, Steps
 
 MAX_LEVELS = 20
@@ -27,6 +28,8 @@ MIN_LEVELS_FOR_NOISE = 4
 MIN_RISE_OVER_NOISE = 4.0
 """A rise from one level to another counts only if it exceeds this many standard deviations of a
 level (`Levels.noise`)."""
+MIN_POINTS_FOR_NORMAL = 20
+"""From this many values on, the tail of the normal distribution at a rank test is near enough."""
 FIRST_POINTS, FIRST_POINT_SIGMAS = 5, 2.0
 """A curve starts at the median of its first FIRST_POINTS points, but at most FIRST_POINT_SIGMAS
 standard deviations of a point above its first point. So an explosion within the first few steps
@@ -110,6 +113,8 @@ def chance_of_fall(values: Column) -> float:
     least as many such pairs. It is exact if all values differ.
 
     If each of five values is lower than the one before, the probability is 1 / 120."""
+    if len(values) >= MIN_POINTS_FOR_NORMAL:
+        return erfc(fall_z(values) / 2**0.5) / 2
     later_lower = sum(
         float((values[i + 1 :] < value).sum() + (values[i + 1 :] == value).sum() / 2)
         for i, value in enumerate(values)

@@ -9,12 +9,17 @@ classes, and its loss is far above ln K."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import log
+
+import numpy as np
 
 from probes.common.arrays import median
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.curves import Curve
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
+from probes.diagnosis.levels import chance_of_fall
+from probes.record import Column
 from probes.record.metrics import is_accuracy, is_held_out
 
 MIN_POINTS = 5
@@ -24,6 +29,11 @@ CLASS_COUNTS = range(2, 21)
 MAX_RELATIVE_DISTANCE, MAX_DISTANCE_ERRORS = 0.04, 2.0
 """Largest distance of the mean accuracy from 1 / K: this share of 1 / K, because classes are never
 exactly balanced, plus this many standard errors of the mean."""
+MAX_RANGE_OF_CONSTANT = 1e-3
+"""An accuracy is constant, and at 1 / K, if all its values lie within this distance."""
+MAX_CHANCE_OF_RISE = 0.05
+"""An accuracy improves if values in random order would rise as often with at most this
+probability."""
 MAX_GAIN, MAX_GAIN_ERRORS = 0.02, 6.0
 """Largest rise of the mean accuracy, as a share of right answers, from the first half of the log to
 the second: MAX_GAIN plus MAX_GAIN_ERRORS standard errors of the mean. A model that learns slowly
@@ -70,6 +80,8 @@ def judge(evidence: Evidence) -> list[Finding]:
         raise CannotJudgeError("no accuracy was recorded")
     if evidence.no_loss_rules:
         raise CannotJudgeError(evidence.no_loss_rules)
+    if finding := _constant_at_chance(evidence, names):
+        return [finding]
     for name in sorted(names, key=lambda name: not is_held_out(name)):
         accuracy = Curve(*evidence.series("metric", name))
         signal = "val_loss" if is_held_out(name) else evidence.loss_signal
@@ -82,7 +94,9 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 def _at_chance(evidence: Evidence, name: str, accuracy: Curve, loss: Curve) -> Finding | None:
     """The finding for one accuracy and the loss that was measured on the same rows."""
-    values = accuracy.values / (100 if accuracy.values.max() > 1 else 1)
+    values = _shares(accuracy)
+    if chance_of_fall(-values) <= MAX_CHANCE_OF_RISE:
+        return None  # it improves, however slowly
     half = len(values) // 2
     early, late = values[:half], values[half:]
     error = float(values.std()) / len(values) ** 0.5
@@ -101,6 +115,34 @@ def _at_chance(evidence: Evidence, name: str, accuracy: Curve, loss: Curve) -> F
                 evidence.last_step, float(late.mean()), site=name, limit=1 / k + distance
             )
     return None
+
+
+def _constant_at_chance(evidence: Evidence, names: Sequence[str]) -> Finding | None:
+    """The finding when the accuracies on training rows and on held-out rows are both 1 / K at all
+    points. The model then gives the same answer to all rows, whatever its loss is."""
+    constant = {}
+    for name in names:
+        values = _shares(Curve(*evidence.series("metric", name)))
+        if len(values) >= MIN_POINTS and np.ptp(values) <= MAX_RANGE_OF_CONSTANT:
+            constant[name] = float(values.mean())
+    held_out = [name for name in constant if is_held_out(name)]
+    if not held_out or len(held_out) == len(constant):
+        return None
+    for k in _class_counts(evidence):
+        if all(abs(value - 1 / k) <= MAX_RANGE_OF_CONSTANT for value in constant.values()):
+            return AT_CHANCE.found(
+                evidence.last_step,
+                constant[held_out[0]],
+                site=held_out[0],
+                limit=1 / k + 2 * MAX_RANGE_OF_CONSTANT,
+            )
+    return None
+
+
+def _shares(accuracy: Curve) -> Column:
+    """The values of an accuracy as shares. Values above 1 show that it is a percentage."""
+    largest = float(accuracy.values.max()) if len(accuracy) else 0.0
+    return accuracy.values / (100 if largest > 1 else 1)
 
 
 def _class_counts(evidence: Evidence) -> range:

@@ -66,6 +66,9 @@ since then: fine-tuning often has three epochs, and the second is the best."""
 MIN_TRAIN_CHANGE_ERRORS = 3.0
 """The training loss has fallen, or risen, since the turn if it changed by more than this many
 standard errors."""
+MIN_TRAIN_RISE_OVER_LEARNED = 0.002
+"""A training loss that rises by less than this share of what was learned has not risen. One that
+came down from 2 to 0.001 may be at 0.003."""
 REFIT_GROWTH = 1.02
 """The trend is fitted again each time the number of evaluations has grown by this factor. The total
 cost is then linear in that number."""
@@ -250,7 +253,10 @@ def _train_since(train: Curve, turn: int, now: int) -> Literal["fell", "stood", 
     change = float(since.mean() - around.mean())
     if abs(change) <= MIN_TRAIN_CHANGE_ERRORS * error or change == 0:
         return "stood"
-    return "fell" if change < 0 else "rose"
+    if change < 0:
+        return "fell"
+    learned = float(losses[0] - losses.min())
+    return "rose" if change > MIN_TRAIN_RISE_OVER_LEARNED * learned else "stood"
 
 
 def _is_substantial(rise: float, val: Column, train: Curve) -> bool:
