@@ -93,6 +93,8 @@ HOSTILE: dict[str, tuple[str, str]] = {
     "validation at 1e200": (table(step=ROWS, loss=FALL, val_loss=[f"{v}e200" for v in FALL]),
                             "healthy"),
     "loss near 1e308": (table(step=ROWS, loss=[f"{v / 2}e308" for v in FALL]), "healthy"),
+    "validation of 1e-310": (
+        table(step=ROWS, loss=FALL, val_loss=[f"{v}e-310" for v in FALL]), "healthy"),
     "loss of 1e-310": (table(step=ROWS, loss=[f"{60 - r}e-310" for r in ROWS]), "healthy"),
     "loss of the smallest float": (table(step=ROWS, loss=["5e-324"] * 60), "unhealthy"),
     "loss of 0": (table(step=ROWS, loss=[0] * 60), "unhealthy"),

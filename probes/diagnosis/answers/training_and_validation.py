@@ -3,6 +3,8 @@ loss falls suddenly at the end of each epoch."""
 
 from __future__ import annotations
 
+from math import log
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -76,13 +78,19 @@ def val_below_train(evidence: Evidence) -> str | None:
     )
 
 
+MAX_TIMES = 1e6
+"""No run adds up more losses than this. A larger ratio has another reason, and may be infinite."""
+
+
 def times_val(evidence: Evidence) -> str | None:
     """Say that training loss is a constant multiple of validation loss."""
     train, val = evidence.cached(_at_evaluations)
     if len(val) < MIN_EVALUATIONS_OF_RATIO or min(train.min(), val.min()) <= 0:
         return None
-    logs = np.log(train / val)
+    logs = np.log(train) - np.log(val)
     log_ratio = float(median(logs))
+    if log_ratio > log(MAX_TIMES):
+        return None
     ratio = float(np.exp(log_ratio))
     times = max(1, round(ratio))
     off = abs(ratio / times - 1)
