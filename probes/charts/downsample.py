@@ -32,7 +32,8 @@ def thin(steps: Steps, values: Column, limit: int) -> tuple[Steps, Column]:
     else:
         good = np.flatnonzero(finite)
         kept = good[_extremes(steps[good], values[good], limit // 2)]
-        # Between two kept points, and before and after all of them, the first non-finite value.
+        # Also keep the first non-finite value before the first kept point, between each two kept
+        # points, and after the last one.
         bad = np.flatnonzero(~finite)
         following = np.searchsorted(bad, np.concatenate([[-1], kept]), side="right")
         kept = np.union1d(kept, bad[following[following < len(bad)]])

@@ -369,8 +369,9 @@ def _not_ruled_out(cause: Cause, evidence: Evidence, names: Set[str]) -> tuple[s
 
 
 def _certain_since(cause: Cause, findings: Sequence[Finding]) -> int | None:
-    """The first step from which `cause` stays first, if only the findings up to that step, or up to
-    any later step, are ranked; None if it does not rank first with all findings.
+    """The earliest step for which this holds: `cause` ranks first among the findings up to that
+    step, and among the findings up to any later step. None if it does not rank first among all
+    findings.
 
     Findings are never withdrawn, so the ranking changes only at steps that have a finding. It is
     therefore enough to rank the findings up to each of these steps."""

@@ -20,20 +20,20 @@ from probes.diagnosis.levels import MIN_RISE_OVER_NOISE, chance_of_fall, levels_
 from probes.record.metrics import direction_of, is_accuracy, is_held_out
 
 MAX_CHANCE_OF_FALL = 0.01
-"""A curve with fewer than MIN_POINTS points fell if the probability of its fall (`chance_of_fall`)
-is at most this. Five points are enough if each is lower than the one before. A longer curve fell if
-`Curve.fell` says so, or if its probability is at most this and its start is at least 10 % above its
-end (MIN_CLEAR_FALL)."""
+"""A curve with fewer than MIN_POINTS points fell if the probability that a curve without a trend
+falls as clearly (`chance_of_fall`) is at most this. Five points are enough if each is lower than
+the one before. A longer curve fell if `Curve.fell` says so, or if that probability is at most this
+and its start is at least 10 % above its end (MIN_CLEAR_FALL)."""
 MAX_CHANCE_OF_CLEAR_FALL, MIN_CLEAR_FALL = 0.05, log(1.1)
-"""A larger probability of the fall, MAX_CHANCE_OF_CLEAR_FALL, is allowed if the start is at least
+"""A larger value of `chance_of_fall`, MAX_CHANCE_OF_CLEAR_FALL, is allowed if the start is at least
 10 % above the end (MIN_CLEAR_FALL, a logarithm). Four points are then enough if each is lower than
 the one before."""
 MAX_CHANCE_OF_HALVING, MIN_HALVING = 0.17, log(2)
-"""A still larger probability, MAX_CHANCE_OF_HALVING, is allowed if the curve ends at half its start
+"""A still larger value, MAX_CHANCE_OF_HALVING, is allowed if the curve ends at half its start
 or lower, because noise does not halve a loss. Three points are then enough if each is lower than
 the one before."""
 MAX_CHANCE_OF_BOTH = 0.03
-"""Training and validation loss fell together if the product of the probabilities of both falls is
+"""Training and validation loss fell together if the product of `chance_of_fall` of both losses is
 at most this. Three points of each are enough if each is lower than the one before."""
 MIN_DROP_SIGMAS, MIN_POINTS_OF_DROP = 6.0, 6
 """A curve with at least MIN_POINTS_OF_DROP points also fell if its first value lies more than
@@ -265,7 +265,8 @@ def _metric_at_zero(evidence: Evidence) -> Iterator[Doubt]:
     """The reason why a run whose held-out metric is always 0 has learned nothing that counts."""
     values_of = {name: evidence.series("metric", name)[1] for name in evidence.sites("metric")}
     for name, values in values_of.items():
-        # An accuracy that is 0 on the training rows too does not fit the task: a regression.
+        # An accuracy that is 0 on the training rows as well does not fit the task, which may be a
+        # regression.
         if is_accuracy(name) and any(
             is_accuracy(other) and not is_held_out(other) and not values_of[other].any()
             for other in values_of

@@ -29,7 +29,8 @@ MIN_RISE_OVER_NOISE = 4.0
 """A rise from one level to another counts only if it exceeds this many standard deviations of a
 level (`Levels.noise`)."""
 MIN_POINTS_FOR_NORMAL = 20
-"""From this many values on, the tail of the normal distribution at a rank test is near enough."""
+"""From this many values on, `chance_of_fall` uses the normal approximation of a rank test, which is
+then accurate enough."""
 FIRST_POINTS, FIRST_POINT_SIGMAS = 5, 2.0
 """A curve starts at the median of its first FIRST_POINTS points, but at most FIRST_POINT_SIGMAS
 standard deviations of a point above its first point. So an explosion within the first few steps

@@ -276,7 +276,8 @@ class RunCache:
             raise ValueError(f"process {sidecar['process']} trains it as well{CLEARED}")
         seconds = float(sidecar["seconds"])
         # The sidecar is written last: a record without a sidecar does not count as finished. If
-        # this process is killed in between, an earlier sidecar stays valid, with its seconds.
+        # `path` had a sidecar before and this process is killed before it writes the new one, the
+        # old one stays valid, with its seconds.
         os.replace(partial, path)
         _write(_sidecar(path), {**sidecar, "record": path.name, "session": self.session})
         _sidecar(partial).unlink()

@@ -67,7 +67,7 @@ def whole_number(cell: Cell) -> int | None:
     value = number(cell)
     if value is None:
         return None
-    # An int is compared itself, because its nearest float may be -2**63 although it is smaller.
+    # An int is compared as an int, because an int below -2**63 may become -2**63 as a float.
     exact = cell if isinstance(cell, int) else value
     if not isfinite(value) or value != int(value) or not -(2**63) <= exact < 2**63:
         raise ValueError("it must be a whole number of at most 64 bits")

@@ -134,8 +134,8 @@ YOLO_PARTS = ("box", "obj", "cls", "dfl", "seg", "pose", "kobj", "angle")
 RUN_SEPARATOR = " - "
 """Separates the name of a run from the name of a column."""
 CACHED_NAMES = 131_072
-"""Number of column names for which the results of a function are cached: more than a line of a log
-can hold as a rule, because a cache that is too small for a loop over all names saves nothing."""
+"""Number of column names for which the results of a function are cached. Few lines of a log hold
+more names. In a loop over more names than the cache holds, it would save nothing."""
 
 
 @lru_cache(maxsize=CACHED_NAMES)

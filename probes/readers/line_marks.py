@@ -53,8 +53,9 @@ class LineMarks:
         if self._is_irregular or not len(steps):
             return
         is_even = len(steps) > 2 and not np.diff(steps, 2).any() and not np.diff(lines, 2).any()
-        # The first row may still belong to the stretch before. The second and the third row then
-        # begin a stretch, to which the last row belongs, and so do all rows between.
+        # If the rows are evenly spaced, four of them are enough. The first row may still belong to
+        # the stretch before. The second and the third row then define a new stretch, to which all
+        # later rows belong.
         places = (0, 1, 2, len(steps) - 1) if is_even and steps[1] > steps[0] else range(len(steps))
         for place in places:
             self.add(int(steps[place]), int(lines[place]))

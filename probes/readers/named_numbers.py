@@ -130,7 +130,8 @@ def cells_in(text: str, mapped: frozenset[str] = frozenset()) -> dict[str, float
                 cells |= {BATCH: batch, BATCHES: batches}
         elif form.total is not None:
             cells[BATCHES] = float(texts[form.total])
-    except IndexError:  # the line has fewer numbers than its form: two are joined
+    except IndexError:
+        # Fewer numbers were found in the line than in its form, because two of them are joined.
         return {}
     return cells
 

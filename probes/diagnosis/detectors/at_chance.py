@@ -32,8 +32,8 @@ exactly balanced, plus this many standard errors of the mean."""
 MAX_RANGE_OF_CONSTANT = 1e-3
 """An accuracy is constant, and at 1 / K, if all its values lie within this distance."""
 MAX_CHANCE_OF_RISE = 0.05
-"""An accuracy improves if values in random order would rise as often with at most this
-probability."""
+"""An accuracy improves if the probability that values in random order rise as clearly is at most
+this."""
 MAX_GAIN, MAX_GAIN_ERRORS = 0.02, 6.0
 """Largest rise of the mean accuracy, as a share of right answers, from the first half of the log to
 the second: MAX_GAIN plus MAX_GAIN_ERRORS standard errors of the mean. A model that learns slowly

@@ -20,8 +20,8 @@ from probes.diagnosis.evidence import Evidence
 from probes.record import Column
 
 MIN_ZEROS = 5
-"""At least this many successive points must be 0. A log of twenty points has room for this many,
-and one or two batches without a target give fewer."""
+"""At least this many successive points must be 0. A log of twenty points can hold this many zeros.
+One or two batches without a target give fewer zeros."""
 MIN_PROVEN_ZEROS = 3
 """This many zeros are enough in two cases. In the first, they are the first points of the log, and
 the gradient norm is exactly 0 at all of them as well. (A policy that starts as a copy of its

@@ -83,8 +83,8 @@ def judge(evidence: Evidence) -> list[Finding]:
         return []
     low, learned, given_back = rise
     # A loss that ends no higher than before it rose has recovered. If the learning rate ends higher
-    # than it was before the loss rose, the loss may still fall once the rate falls. Then it is no
-    # finding either if the loss ends only a little higher than before it rose.
+    # than it was before the loss rose, the loss may still fall once the rate falls. In this
+    # case, a loss that ends only a little higher than before it rose is no finding either.
     is_rate_higher = rates[-1] > rates[low]
     if level[-1] - level[low] <= (MIN_SHARE_STILL_HIGH * learned if is_rate_higher else 0.0):
         return []

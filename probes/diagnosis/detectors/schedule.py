@@ -30,8 +30,8 @@ has no more."""
 MAX_UNITS_BEFORE_ROUNDED_ZERO = 20
 """Rounding may explain a 0 if the last rate before it is at most this many units of the last
 decimal. If the rate is divided by ten at each change, the last rate before a rounded 0 is at most
-five units. If the rate falls linearly to 0, the last rate before a rounded 0 is at most about the
-amount by which the rate falls from one point to the next."""
+five units. If the rate falls linearly to 0, the last rate before a rounded 0 is at most about as
+large as the fall from one point of the log to the next, which may be more than five units."""
 SMALLEST_RATE = float(np.finfo(np.float64).tiny)
 CONSTANT = Symptom(
     name="lr-constant",
@@ -132,8 +132,8 @@ def _total_steps(evidence: Evidence) -> float:
 
 
 def _points_needed(steps: Steps, span: float) -> int:
-    """Number of points until at least MIN_RATES of them cover `span` steps; 0 when there are not
-    enough points yet."""
+    """The smallest number of first points that is at least MIN_RATES and that covers `span` steps;
+    0 if all points so far are not enough."""
     enough = steps - steps[:1] + 1 >= span
     enough[: MIN_RATES - 1] = False
     return int(np.argmax(enough)) + 1 if enough.any() else 0
