@@ -58,7 +58,7 @@ def save(report: Report, root: Path = ROOT) -> None:
 
 
 def load(root: Path = ROOT) -> Report | None:
-    """Read reports/bench.json; None when there is no such file."""
+    """Read reports/bench.json. Return None if the file does not exist."""
     if not (root / FILE).exists():
         return None
     content = json.loads((root / FILE).read_text(encoding="utf-8"))

@@ -55,7 +55,7 @@ def test_a_report_is_read_as_it_was_written(tmp_path):
 
 
 def test_the_readme_shows_the_figures_of_the_file():
-    """`python -m bench --readme` writes them; nobody edits them by hand."""
+    """The README holds exactly what `python -m bench --readme` writes."""
     page = (report.ROOT / report.README).read_text(encoding="utf-8")
     assert read_block(page, report.BLOCK) == report.readme_block(report.load())
 

@@ -92,7 +92,7 @@ def test_other_possible_causes_are_named_with_their_strengths() -> None:
 
 
 def test_remarks_are_shown_one_by_one() -> None:
-    """A healthy run has remarks as well. Without remarks there is no such entry."""
+    """The card of a healthy run lists its remarks. Without remarks the list is left out."""
     items = html(changed()).partition('class="remarks">')[2].partition("</ul>")[0]
     assert items.startswith(
         "<li>lr starts at its peak: 0.02 at step 0; this is normal below a certain rate, "

@@ -99,7 +99,7 @@ def test_a_loss_that_fell_and_ended_near_its_best_is_healthy(signals: Any) -> No
     ],
 )
 def test_a_log_that_does_not_show_it_is_undetermined(signals: Any, doubt: str) -> None:
-    """The reason says what is missing or worrying; it is no alarm."""
+    """The reason of the verdict says what is missing or worrying."""
     assert verdict(**signals) == ("undetermined", doubt)
 
 

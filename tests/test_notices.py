@@ -125,7 +125,7 @@ def test_a_loss_that_is_still_falling_is_remarked(points: int, scale: float) -> 
 
 
 def test_more_steps_do_not_help_a_run_whose_validation_loss_has_risen() -> None:
-    """The training loss would fall further, but nobody wants that."""
+    """More steps would lower the training loss and raise the validation loss."""
     val = [2.0 if row == 99 else 1.9 if row % 20 == 9 else None for row in range(100)]
     assert said("still-falling", {"loss": list(line(100)), "val_loss": val}) == ""
     assert said("still-falling", {"loss": list(line(100)), "val_loss": [1.9] * 100}) != ""

@@ -249,20 +249,25 @@ def test_a_training_loss_that_rises_by_less_than_its_noise_has_not_risen() -> No
     assert found(DETECTOR_OF_END, calm) == []
 
 
-def test_a_metric_that_still_improves_changes_the_advice() -> None:
-    """The loss is lowest at the fourth evaluation, the accuracy is best at the ninth."""
+def test_a_metric_that_is_best_later_changes_the_advice() -> None:
+    """The loss is lowest at the fourth evaluation, the accuracy is best at the ninth. A second
+    metric that is best early leaves the usual advice."""
 
-    def judged(accuracy: list[float]) -> Any:
+    def judged(accuracy: list[float], **others: list[float]) -> Any:
         train = [3 * 0.8**i for i in range(10)]
-        signals = {"loss": train, "val_loss": FEW, "metric": {"val_accuracy": accuracy}}
+        metrics = {"val_accuracy": accuracy, **others}
+        signals = {"loss": train, "val_loss": FEW, "metric": metrics}
         return diagnose(hand_made(signals)).causes[0]
 
     improves = judged([0.3, 0.4, 0.5, 0.55, 0.6, 0.63, 0.66, 0.68, 0.7, 0.69])
     assert improves.name == "overfit"
-    assert "val_accuracy still improves and is best at step 8" in improves.meaning
+    assert "val_accuracy is best later, at step 8" in improves.meaning
     assert "step 3 by loss, step 8 by val_accuracy" in improves.remedy
     falls = judged([0.3, 0.4, 0.5, 0.7, 0.69, 0.68, 0.66, 0.66, 0.65, 0.64])
     assert falls.remedy.startswith("stop at step 3,")
+    rising = [0.3, 0.4, 0.5, 0.55, 0.6, 0.63, 0.66, 0.68, 0.7, 0.69]
+    split = judged(rising, val_f1=[0.7, 0.69, 0.68, 0.66, 0.65, 0.64, 0.62, 0.6, 0.58, 0.56])
+    assert split.remedy.startswith("stop at step 3,")
 
 
 def test_a_log_of_validation_loss_alone_is_judged_by_it() -> None:

@@ -92,7 +92,7 @@ def test_every_log_is_in_the_document_with_the_outcome_of_its_test(
 
 @pytest.mark.parametrize("setting", ["option", "ini"])
 def test_the_verdicts_are_written_as_sarif_if_wanted(logs: Project, setting: str) -> None:
-    """By default they are not."""
+    """Without the option or the ini entry, no SARIF file is written."""
     if setting == "ini":
         logs.pytester.makeini("[pytest]\nprobes_diagnosis_sarif = out.sarif")
     options = ["--diagnosis-sarif", "out.sarif"] if setting == "option" else []

@@ -99,7 +99,7 @@ def test_a_log_that_says_too_little_is_not_judged(tmp_path: Path, text: str, rea
 
 
 def test_a_log_of_nans_is_unhealthy(tmp_path: Path) -> None:
-    """Its values are observations, although there is no finite one."""
+    """NaN counts as a measured value, so the log is judged and not refused."""
     text = csv_of(step=range(40), loss=["nan"] * 40)
     assert diagnose(read(written(tmp_path, text))).cause == "non-finite"
 

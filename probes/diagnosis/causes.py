@@ -403,7 +403,7 @@ CAUSES: tuple[Cause, ...] = (
             "train on more data"
         ),
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE, floor.BELOW_FLOOR, first_update.AT_PEAK),
-        reworded=overfitting.metric_still_improves,
+        reworded=overfitting.metric_best_later,
         may_also_be={
             "shuffled-labels": (VAL_LOSS_FELL,),
             "diverged": (recorded("loss"), recorded("train_loss")),

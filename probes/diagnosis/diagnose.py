@@ -113,7 +113,7 @@ class Diagnosis:
 
     @property
     def remedy(self) -> str:
-        """The remedy of the first cause; "" if there is no cause."""
+        """The remedy of the first cause. It is empty if there is no cause."""
         return self.causes[0].remedy if self.causes else ""
 
     @property

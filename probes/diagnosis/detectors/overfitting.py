@@ -197,32 +197,33 @@ def validation_end(evidence: Evidence) -> ValidationEnd | None:
     return ValidationEnd(rise, limit, source, onset, course)
 
 
-def metric_still_improves(evidence: Evidence) -> tuple[str, str] | None:
-    """Meaning and remedy of overfitting in a run whose held-out metric, such as accuracy, is best
-    after the step of the lowest validation loss; None for other runs.
+def metric_best_later(evidence: Evidence) -> tuple[str, str] | None:
+    """Meaning and remedy of overfitting in a run of which every held-out metric, such as accuracy,
+    is best after the step of the lowest validation loss; None for other runs.
 
     A classifier that becomes too confident raises its loss on the rows that it gets wrong, and may
     still get more rows right."""
-    val = evidence.curve_or_empty("val_loss")
+    val, stated = evidence.curve_or_empty("val_loss"), evidence.facts.get("metric_direction")
+    stop, found = int(val.steps[val.values.argmin()]), []
     for name in evidence.sites("metric"):
-        metric = Curve(*evidence.series("metric", name))
-        direction = direction_of(name, evidence.facts.get("metric_direction"))
+        metric, direction = Curve(*evidence.series("metric", name)), direction_of(name, stated)
         if direction is None or not is_held_out(name) or len(metric) < MIN_EVALUATIONS:
             continue
         scores = metric.values if direction == "up" else -metric.values
-        stop = int(val.steps[val.values.argmin()])
-        best = int(scores.argmax())
-        until_stop = scores[metric.steps <= stop]
-        # The noise of a metric is estimated from neighbouring evaluations.
-        if len(until_stop) and scores[best] - until_stop.max() > noise_around_trend(scores):
-            return (
-                f"overfit by loss: validation loss is lowest at step {stop} and has risen since, "
-                f"but {printable(name)} still improves and is best at step {metric.steps[best]}",
-                f"choose the checkpoint by the measure that counts for you: step {stop} by loss, "
-                f"step {metric.steps[best]} by {printable(name)}; regularise, or train on more "
-                "data, to lower the loss as well",
-            )
-    return None
+        best, until_stop = int(scores.argmax()), scores[metric.steps <= stop]
+        # The noise of a metric is that between neighbouring evaluations.
+        if not len(until_stop) or scores[best] - until_stop.max() <= noise_around_trend(scores):
+            return None
+        found.append((printable(name), int(metric.steps[best])))
+    if not found:
+        return None
+    name, best_step = found[0]
+    return (
+        f"overfit by loss: validation loss is lowest at step {stop} and has risen since, but "
+        f"{name} is best later, at step {best_step}",
+        f"choose the checkpoint by the measure that counts for you: step {stop} by loss, step "
+        f"{best_step} by {name}; regularise, or train on more data, to lower the loss as well",
+    )
 
 
 def fit_counts(available: int) -> Iterator[int]:
