@@ -147,6 +147,13 @@ def test_a_validation_loss_that_rose_from_its_first_evaluation_raises_a_doubt() 
         assert diagnose(hand_made(signals)).doubt == doubt
 
 
+def test_noise_does_not_excuse_a_validation_loss_at_many_times_its_best() -> None:
+    """It swings too widely for an alarm, but it does not end near its best."""
+    val = [3.0, 0.4, 2.6, 0.1, 2.2, 0.5, 2.4, 0.6, 2.0, 0.7, 2.3, 0.8]
+    diagnosis = diagnose(hand_made({"loss": np.geomspace(4, 1, 12).tolist(), "val_loss": val}))
+    assert (diagnosis.findings, diagnosis.doubt) == ((), "val_loss ends above its lowest")
+
+
 def test_a_reason_names_its_numbers_and_the_summary_does_not() -> None:
     """Observed values differ between machines."""
     diagnosis = diagnose(hand_made({"loss": np.r_[FALLS, np.full(40, 1.4)].tolist()}))
