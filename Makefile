@@ -4,7 +4,8 @@
 # make newest     run them with another Python, NEWEST=python3.13 by default
 # make parity     compare the specimen with PyTorch and run the PyTorch example, in their own environment
 # make bench      measure what steps, recording and the suite cost; takes minutes on an idle machine
-# make fuzz       give the command line 20,000 logs that no trainer writes; takes minutes
+# make fuzz       give the command line 20,000 logs that no trainer writes, and the property tests
+#                 new examples; takes minutes
 # make calibrate  train many runs per condition and publish how often the diagnosis is right; takes hours
 
 PYTHON ?= python3
@@ -28,6 +29,9 @@ QUICK := $(addprefix tests/test_, $(addsuffix .py, \
 	reducers run_cache sarif session_report spectral svg terminal watch))
 QUICKLY := -m pytest $(QUICK) -n 2 --dist loadfile --benchmark-disable --dashboard off \
 	--diagnosis-json off
+
+# The files with property tests.
+PROPERTIES := $(shell grep -l "^from hypothesis" tests/test_*.py)
 
 .DEFAULT_GOAL := experiments
 .PHONY: experiments test lint types lowest newest parity bench sweep calibrate fuzz clean
@@ -68,6 +72,8 @@ sweep: $(VENV)/ready
 
 fuzz: $(VENV)/ready
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m studies.fuzz --inputs 20000
+	$(BIN)/python -m pytest $(PROPERTIES) --hypothesis-profile search -n auto --dashboard off \
+		--diagnosis-json off
 
 calibrate: $(VENV)/ready
 	$(BIN)/python -m pytest calibration -n auto --benchmark-disable -q

@@ -36,6 +36,8 @@ def test_percentages_have_three_digits() -> None:
 
 @given(values=ANY, include=st.sampled_from([(), (0.0,), (1e-3, 1e3)]))
 @example(values=np.array([1.12e308]), include=())
+@example(values=np.array([1.77827941e308]), include=())
+@example(values=np.array([1.7976931348623157e308]), include=())
 @example(values=np.array([5e-324]), include=())
 @pytest.mark.parametrize("scale_of", [linear_scale, log_scale])
 def test_every_finite_value_has_a_place_on_its_axis(

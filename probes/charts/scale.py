@@ -152,9 +152,10 @@ def _round_step(least: float) -> float:
 def _log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
     """The ticks of a log axis: the densest set in MANTISSAS that gives at most MAX_TICKS ticks. If
     every set gives more, the ticks are evenly spaced powers of ten."""
+    if high < DECADES[0] or low > DECADES[1]:  # pygal needs at least one tick
+        place = high if high < DECADES[0] else low
+        return ((place, number(10**place, 2)),)
     low, high = max(low, DECADES[0]), min(high, DECADES[1])
-    if low > high:  # all values are subnormal, and pygal needs at least one tick
-        return ((high, number(10**high, 2)),)
     for mantissas in MANTISSAS:
         places = [
             decade + log10(mantissa)
