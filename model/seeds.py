@@ -14,7 +14,7 @@ LENGTH_SEEDS = range(20, 40)
 TEST_SEED = 100
 """The seed of the experiments in the test files; it was fixed before HEALTHY was chosen."""
 
-JUDGING_FROM = 2712
+JUDGING_FROM = 3200
 """First seed of the range that judges next. A range is used once: when a threshold, a detector or
 HEALTHY changes after the results were seen, the range becomes choosing seeds and this number moves
 past it."""
