@@ -251,10 +251,11 @@ def _compare_speed(
 
     base_end  the baseline's final loss
 
-    The fraction is compared only if the loss at that fraction of the fall is above `base_end * (1
-    + tolerance)**2`. A run whose final loss is tolerated ends at `base_end * (1 + tolerance)` or
-    lower, so it reaches every loss that is compared. Below these losses the curve is flat, so a
-    small difference in loss would mean a long delay.
+    The loss at the fraction must be well above the baseline's final loss: above
+    `base_end * (1 + tolerance)**2`. Otherwise nothing is compared, for two reasons. A run with a
+    tolerated final loss need only fall to `base_end * (1 + tolerance)`, so it might never reach a
+    lower loss. And near its end the curve is flat, so a small difference in loss would mean a long
+    delay.
     """
     ours, theirs = _smooth(grid.observed), _smooth(grid.baseline)
     target = theirs[0] - fraction * (theirs[0] - base_end)

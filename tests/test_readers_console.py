@@ -549,7 +549,7 @@ def test_a_last_line_without_its_newline_is_left_out(tmp_path: Path) -> None:
     record = read(written(tmp_path, BY_STEP["nanoGPT"] + "iter 40: loss 1.0"))
     assert (points(record, "loss"), record.complete) == (LOSSES, False)
     assert reader_of(record)["stitched"] == [
-        "line 7: the log ends within it; what may be cut was left out"
+        "line 7: the log ends in the middle of it; values that may be cut were left out"
     ]
 
 

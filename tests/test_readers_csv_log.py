@@ -87,7 +87,7 @@ def test_what_may_be_cut_in_a_last_line_is_dropped(
     """Its last number may be cut. The record is then incomplete, and a note says why."""
     record = read(written(tmp_path, text))
     assert (points(record, "val_loss"), record.complete) == (val_losses, False)
-    assert "what may be cut was left out" in reader_of(record)["stitched"][-1]
+    assert "values that may be cut were left out" in reader_of(record)["stitched"][-1]
 
 
 def test_the_other_numbers_of_a_last_line_that_is_cut_are_read(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_cut_last_line_is_dropped(tmp_path: Path) -> None:
     """The record is then incomplete, and a note says why."""
     record = read(written(tmp_path, TRAINER_LOG[:-20]))
     assert (len(record.steps), record.complete) == (2, False)
-    assert "the log ends within it" in reader_of(record)["stitched"][-1]
+    assert "the log ends in the middle of it" in reader_of(record)["stitched"][-1]
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_the_whole_events_of_a_cut_file_are_read(tmp_path: Path, lost: int) -> N
     assert record.series("loss")[1].tolist() == [float(np.float32(v)) for v in LOSSES[:points]]
     assert (
         record.complete,
-        "the log ends within it" in record.provenance["reader"]["stitched"][-1],
+        "the log ends in the middle of it" in record.provenance["reader"]["stitched"][-1],
     ) == (False, True)
 
 

@@ -18,7 +18,7 @@ def from_step(begin: int, before: float, after: float) -> list[float]:
 
 
 def test_it_fires_while_the_loss_is_no_better_than_the_bigrams() -> None:
-    """The head looks at a single key although nothing was learned that needs it."""
+    """The head looks at a single key although the model has not learned to do so."""
     heads = {"a": from_step(5, 0.5, 0.009), "b": [0.5] * STEPS}
     record = thorough(train_loss=HIGH, attention_entropy=heads)
     assert symptoms(DETECTOR, record) == [("head-stuck", "a", 5)]

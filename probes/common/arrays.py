@@ -1,7 +1,8 @@
 """Small functions on arrays.
 
 They return the same values as np.unique and np.median. Those two import numpy.ma when they are
-called. To diagnose a short log on the command line, that import would take a tenth of the time.
+called. When a short log is diagnosed on the command line, that import would take a tenth of the
+time.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ def write_output(path: str | Path, text: str) -> Path:
         mode = None
     draft = target.with_name(f".{_draft_stem(target)}.{os.urandom(8).hex()}.draft")
     try:
-        # The draft of an existing file is private until it has the permissions of that file.
+        # Only the owner may read the draft of an existing file until it has that file's
+        # permissions.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         with open(os.open(draft, flags, 0o666 if mode is None else 0o600), "wb") as file:
             file.write(text.encode())

@@ -24,7 +24,7 @@ def printable(text: str) -> str:
     for a byte that is not UTF-8, is escaped as well, so the text can be encoded and put into XML.
     A text that GitHub Actions would take for a command is changed in the same way.
 
-    Markup is not escaped: each output knows its own.
+    Markup is not escaped here, because each output has a markup of its own.
     """
     if not text.isprintable():
         text = "".join(

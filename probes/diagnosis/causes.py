@@ -232,8 +232,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "saturated-attention",
-        "attention heads attend to a single key although nothing was learned that needs this: a "
-        "saturated softmax passes no gradient",
+        "attention heads attend to a single key although the model has not learned to do so: their "
+        "softmax is saturated and passes no gradient",
         needs={stuck_heads.STUCK: 0.0},
         remedy=(
             "scale scores by 1/sqrt(d_head), check the scale of query and key weights, lower the "

@@ -1,5 +1,5 @@
-"""What a run must show to be called healthy: its loss fell by more than a triviality, it ended near
-its best, and nothing that was logged contradicts it.
+"""What a run must show to be called healthy: its loss fell by about 5 % or more (MIN_FALL), it
+ended near its best, and nothing that was logged contradicts it.
 
 Each private function here yields a `Doubt`: a reason why a run does not show one of these things. A
 doubt is not a finding. It says that the run may be healthy or not, and why that is not known."""
@@ -20,10 +20,11 @@ from probes.diagnosis.levels import MIN_RISE_OVER_NOISE, chance_of_fall, levels_
 from probes.record.metrics import direction_of, is_accuracy, is_held_out
 
 MAX_CHANCE_OF_FALL = 0.01
-"""A curve with fewer than MIN_POINTS points fell if the probability that a curve without a trend
-falls as clearly (`chance_of_fall`) is at most this. Five points are enough if each is lower than
-the one before. A longer curve fell if `Curve.fell` says so, or if that probability is at most this
-and its start is at least 10 % above its end (MIN_CLEAR_FALL)."""
+"""Largest probability at which a curve counts as fallen. It is the probability that a curve without
+a trend falls as clearly (`chance_of_fall`). Five points are enough if each is lower than the one
+before. For a curve with MIN_POINTS points or more, a low probability is enough only if the start is
+also at least 10 % above the end (MIN_CLEAR_FALL). Such a curve also counts as fallen if
+`Curve.fell` says so."""
 MAX_CHANCE_OF_CLEAR_FALL, MIN_CLEAR_FALL = 0.05, log(1.1)
 """A larger value of `chance_of_fall`, MAX_CHANCE_OF_CLEAR_FALL, is allowed if the start is at least
 10 % above the end (MIN_CLEAR_FALL, a logarithm). Four points are then enough if each is lower than
@@ -42,9 +43,10 @@ before the second point."""
 MIN_FALL = log(1.05)
 """The smallest fall that shows learning, as a logarithm: the start is 5 % above the end."""
 FALL_START_SIGMAS = 3.0
-"""A fall begins at the first level, or at the first point minus this many standard deviations of a
-point, whichever is higher. A model may learn all it can before the second point, and the first
-point may be high only by its noise."""
+"""A fall is measured from the first level, or from the first point minus this many standard
+deviations of a point if that is higher. The first level misses the fall of a model that learns all
+it can before the second point. The deviations are subtracted because the first point may be high
+only by its noise."""
 MAX_END_ABOVE_LOWEST = log(1.25)
 """The training loss ends near its best if its end is at most 25 % above its lowest level. The limit
 is a logarithm."""
@@ -56,8 +58,8 @@ MAX_EXCUSED_BY_NOISE = log(2)
 """Noise explains a rise of validation loss by at most this much. However noisy it is, a validation
 loss that ends at twice its best does not show that the run ended near its best."""
 MIN_CLIMB_RISES, MIN_CLIMB = 4, 1.05
-"""A validation loss does not end near its best either if it rises at each of four or more
-evaluations since the lowest one, to 5 % above it."""
+"""Nor does a validation loss end near its best if it rises at each of four or more evaluations
+after the lowest one and ends more than 5 % above it."""
 MAX_DISTANCE_FROM_LN_K = 0.05
 """A loss that begins and ends within this share of ln K has learned hardly anything about K
 classes."""
@@ -74,18 +76,19 @@ MAX_TRAIN_LEFT, MIN_VAL_LEFT, MAX_TRAIN_OVER_VAL = 0.5, 0.99, 0.1
 """Validation loss has not fallen if it stays above MIN_VAL_LEFT times its first value. Rows may
 then have been learned by heart in two cases: the training loss has fallen below MAX_TRAIN_LEFT
 times its level at the first evaluation, or it ends below MAX_TRAIN_OVER_VAL times the validation
-loss, which means that it fell before the first evaluation."""
+loss, which means that the training loss fell before the first evaluation."""
 MIN_TIMES_BELOW_ZERO = 100
 """A loss has no lower bound if it ends below minus this many times the size of its first level. The
 negative log-likelihood of a continuous density may also be below 0, but keeps its order of
 magnitude."""
 MIN_SHARE_GIVEN_BACK, MIN_RISE_ERRORS = 0.25, 6.0
 """A loss with values below 0 has no ratio scale. It ends above its lowest level if its rise from
-there exceeds this share of what was learned, and this many standard errors."""
+there exceeds MIN_SHARE_GIVEN_BACK of what was learned and also MIN_RISE_ERRORS standard errors."""
 MIN_RISE_FROM_FIRST, MIN_RISE_FROM_FIRST_Z = 1.03, 3.0
-"""Validation loss has risen from its first evaluation on if its last level is above this many times
-its first value, by more than this many standard errors (`fall_z`). As for overfitting, a loss
-within 3 % of its minimum counts as equal to it."""
+"""Validation loss has risen from its first evaluation on if its last level is above
+MIN_RISE_FROM_FIRST times its first value, and the rise along the whole curve is more than
+MIN_RISE_FROM_FIRST_Z standard errors (`fall_z`). As for overfitting, a loss within 3 % of its
+minimum counts as equal to it."""
 TOO_FEW_POINTS = "too few points of"
 """`Doubt.kind` begins with this text if the log is too short."""
 
@@ -194,7 +197,7 @@ def _chance(curve: Curve) -> float:
 
 
 def _no_fall(curves: dict[str, Curve]) -> Iterator[Doubt]:
-    """The reason why no loss fell by more than a triviality."""
+    """The reason why no loss fell by about 5 % or more (MIN_FALL)."""
     falls = {name: _fall_of(curve) for name, curve in curves.items() if fell(curve)}
     if any(fall >= MIN_FALL for fall in falls.values()) or _fell_together(curves):
         return
@@ -235,8 +238,9 @@ def _not_carried_over(curves: dict[str, Curve]) -> Iterator[Doubt]:
     """The reason why a low training loss is no sign of health: validation loss has not fallen.
 
     The training loss is low if it fell since the first evaluation, or if it ends far below the
-    validation loss. The rows may then have been learned by heart. A validation loss that does not
-    move at all, or a training loss that rests as well, is no sign of health either."""
+    validation loss. The rows may then have been learned by heart. Two more cases are no sign of
+    health: validation loss does not move at all, or training loss hardly falls after its first
+    point."""
     train, val = curves.get("train_loss") or curves.get("loss"), curves.get("val_loss")
     if not train or not val or len(val) < MIN_FEW_EVALUATIONS or train.values.min() <= 0:
         return

@@ -32,9 +32,10 @@ MIN_POINTS_FOR_NORMAL = 20
 """From this many values on, `chance_of_fall` uses the normal approximation of a rank test, which is
 then accurate enough."""
 FIRST_POINTS, FIRST_POINT_SIGMAS = 5, 2.0
-"""A curve starts at the median of its first FIRST_POINTS points, but at most FIRST_POINT_SIGMAS
-standard deviations of a point above its first point. So an explosion within the first few steps
-does not raise the start, and a first point that is low only by its noise does not lower it."""
+"""The start of a curve is the median of its first FIRST_POINTS points, so that a first point that
+is low only by its noise does not lower it. The start is at most FIRST_POINT_SIGMAS standard
+deviations of a point above the first point, so that an explosion within the first few steps does
+not raise it."""
 
 
 class Levels(NamedTuple):

@@ -50,7 +50,7 @@ def line_styles(names: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _places(names: Iterable[str]) -> dict[str, int]:
-    """Each different name and its place among them."""
+    """Each different name -> its position in the order in which the names first occur."""
     return {name: place for place, name in enumerate(dict.fromkeys(names))}
 
 

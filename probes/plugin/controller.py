@@ -56,7 +56,8 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)  # before xdist starts the workers
     def pytest_sessionstart(self) -> None:
         if self.config.getoption("dist", "no") != "no":
-            # xdist sends the arguments to the workers, which get the logs by `WORKER_LOGS` instead.
+            # xdist can only send arguments that are valid Unicode. Escaped paths do no harm,
+            # because the workers get the logs by `WORKER_LOGS`.
             given = self.config.invocation_params
             arguments = [_valid_unicode(str(argument)) for argument in given.args]
             self.config.invocation_params = replace(given, args=tuple(arguments))

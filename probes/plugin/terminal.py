@@ -22,7 +22,7 @@ COLOURS = {"healthy": "green", "undetermined": "yellow"}
 MAX_REASON_LENGTH = 600
 """Longest reason of a failed training, which holds the message of any exception."""
 MAX_ALIGNED = 120
-"""The widest column of a table, unless a single cell is wider."""
+"""The widest column of a table. A longer cell does not widen its column."""
 UPDATES_PER_SECOND = 5
 """More updates cannot be read, and on a slow terminal they would slow the training down."""
 

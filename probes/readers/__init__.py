@@ -169,7 +169,7 @@ def _only_log(path: Path) -> Path:
 
 @contextmanager
 def _errors_name(path: Path, file: Path) -> Iterator[None]:
-    """Errors in reading `file`, a copy of the content of `path`, name `path`."""
+    """Make errors name `path`, not `file`, which may be a temporary copy of it."""
     try:
         yield
     except RecordError as error:
@@ -241,7 +241,8 @@ def _build_run(
     mapping: Mapping[str, str] | None,
     metrics: Mapping[str, Direction] | None,
 ) -> Record:
-    """Read a run whose rows are all that `form` reads, and give the record its name."""
+    """Read one run with a format that yields only the rows of this run. The record gets the name
+    of the run."""
     record = build(form, path, mapping or {}, metrics or {})
     return replace(record, provenance={"name": run, **record.provenance})
 

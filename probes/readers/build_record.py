@@ -50,12 +50,12 @@ MAX_DAMAGED_SHARE = 0.05
 """If at most this share of the rows is damaged, these rows are left out with a note. A larger share
 is an error."""
 MIN_LOST_LOSSES = 2
-"""If the loss is missing in at least this many rows at the end, where the gradient norm is NaN, the
-program has left it out because it was not finite."""
+"""If at least this many rows at the end have a gradient norm of NaN and no loss, the program has
+left out losses that were not finite."""
 MEGATRON_COLUMN = "number_of_skipped_iterations"
 """The normalized name of a number that Megatron-LM prints in each row."""
 MAX_SUMMARY_NOTES = 10
-"""Number of notes after which no further summary row is noted."""
+"""A summary row gets a note only while there are fewer notes than this."""
 
 
 def build(
@@ -253,7 +253,9 @@ class _SecondPass:
         where = f"{self.form.unit} {row.number}"
         if row.kind == "cut":
             self.cut = True
-            self.notes.append(f"{where}: the log ends within it; what may be cut was left out")
+            self.notes.append(
+                f"{where}: the log ends in the middle of it; values that may be cut were left out"
+            )
             return
         if row.kind == "damaged":
             self._note_damage(row.error)

@@ -75,7 +75,7 @@ def whole_number(cell: Cell) -> int | None:
 
 
 def sum_of(cells: Iterable[Cell]) -> Cell:
-    """The sum of the cells. If a cell is not a number, that cell itself.
+    """The sum of the cells. If one of them is not a number, this cell is returned instead.
 
     A gap (None) thus stays a gap, and an error message can show a cell that holds something else.
     """
@@ -103,15 +103,15 @@ def number_or_gap(cell: Cell) -> float | None:
         return None
 
 
-def is_whole_number(text: str, above: str, quoted: bool = False) -> bool:
-    """Whether a number at the end of a file that has no final newline is surely not cut.
+def is_complete_number(text: str, above: str, quoted: bool = False) -> bool:
+    """Whether the last number of a file is surely complete, although no newline follows it.
 
     text    the number
     above   the number in the same place of the line above
     quoted  whether a closing quotation mark follows the number
 
-    A word such as NaN is whole. Another number is whole if it has as many digits behind its point
-    as the number above.
+    A word such as NaN is complete. Another number is complete if it has as many digits behind its
+    point as the number above.
     """
     word = text.strip().lower()
     if quoted or word in NONFINITE_WORDS:

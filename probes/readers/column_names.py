@@ -12,7 +12,7 @@ STEP, EPOCH, TOTAL = "step", "epoch", "total_steps"
 """Roles of columns that are not signals: they count steps, count epochs, or state how many steps
 are planned."""
 BATCH, BATCHES = "batch in the epoch", "batches in an epoch"
-"""Columns that the reader of printed lines adds: what `[50/938]` says."""
+"""Columns that the reader of printed lines adds. `[50/938]` is batch 50 of 938 in the epoch."""
 LOSSES = frozenset({"loss", "train_loss", "val_loss"})
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -225,8 +225,9 @@ def loss_parts(columns: Iterable[str], split: str) -> list[str]:
     split  "train" or "val"
 
     The parts of YOLO's loss, such as `train/box_loss` and `train/cls_loss`, if the split has at
-    least two of them and no other partial loss; the losses of a spaCy pipeline; and the losses of
-    a GAN, whose sum only tells whether all of them are finite. Empty for any other log.
+    least two of them and no other partial loss; or the losses of a spaCy pipeline; or the losses
+    of a GAN. The sum of a GAN's losses is of use only to tell whether all of them are finite. The
+    result is empty for any other log.
     """
     columns = list(columns)
     found = [column for column in columns if matches(normalized(column), f"{split}_*_loss")]

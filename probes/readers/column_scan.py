@@ -75,8 +75,8 @@ class StepColumn:
     def is_bar_of_epoch(self) -> bool:
         """Whether the batches of a progress bar begin again in every epoch.
 
-        If the bar was printed several times in the first epoch, but only at the end of each later
-        one, the batch never falls. It then stays the same from epoch to epoch.
+        A log may show several batches of the first epoch, but only the last batch of each later
+        one. The batch then never falls, but stays the same from epoch to epoch.
         """
         begins_again = self.falls_with_epoch or (self.stays_with_epoch and self.rises)
         return begins_again and not self.falls_otherwise

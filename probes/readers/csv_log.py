@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from probes.readers.base import Block, Format, Note, Piece, Row, blocks_from_rows, row_of
-from probes.readers.cells import NOT_MEASURED, Cell, is_number, is_whole_number
+from probes.readers.cells import NOT_MEASURED, Cell, is_complete_number, is_number
 from probes.readers.column_names import role
 from probes.readers.line_batches import Batch, batches, first_lines
 from probes.record import RecordError
@@ -168,7 +168,7 @@ def _rows(path: Path, batch: Batch, header: _Header, above: str) -> Iterator[Row
         texts = _split(line, header.delimiter)
         count = len(header.columns)
         if not batch.whole:
-            is_whole = len(texts) == count and is_whole_number(
+            is_whole = len(texts) == count and is_complete_number(
                 texts[-1], (_split(above, header.delimiter) or [""])[-1], line.endswith('"')
             )
             known_texts = texts[:count] if is_whole else texts[:-1]

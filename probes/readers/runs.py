@@ -218,7 +218,8 @@ def _measured(
     shared: Mapping[str, Sequence[Cell]],
     own: Mapping[str, Sequence[Cell]],
 ) -> Block:
-    """The rows in which a run has a value, with the columns of all runs and its own."""
+    """The rows in which a run has a value, with the columns of the run and those that belong to no
+    single run."""
     rows = zip(*own.values(), strict=True)
     is_measured = [any(cell is not None for cell in cells) for cells in rows]
     return _with_rows(Block(numbers, {**shared, **own}), is_measured)

@@ -140,7 +140,7 @@ class Builder:
         return Cells(len(self._steps), sites, values)
 
 
-@lru_cache(maxsize=16)  # a run records lists of the same few lengths at every step
+@lru_cache(maxsize=16)  # at every step, lists of the same few lengths are recorded
 def positions(count: int) -> tuple[str, ...]:
     """The sites of a reading that is a list without site names: "0", "1", ..."""
     return tuple(map(str, range(count)))

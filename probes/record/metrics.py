@@ -31,8 +31,8 @@ OTHER_WORDS = frozenset(
     }
 )  # fmt: skip
 """A name with one of these words is not the name of a metric. `error_loss` is a loss, `map_time` is
-a duration, and `best_accuracy` is the highest accuracy so far, which never falls. So is the number
-in Keras's sentence `val_acc did not improve from 0.9`."""
+a duration, and `best_accuracy` is the highest accuracy so far, which never falls. The number in
+Keras's sentence `val_acc did not improve from 0.9` is a highest accuracy too."""
 ACCURACY_WORDS = frozenset({"acc", "acc1", "accs", "accuracy", "accuracies", "top1"})
 """Words in the name of a metric that is the share of right answers."""
 HELD_OUT_WORDS = frozenset({"val", "valid", "validation", "eval", "dev", "test", "metrics"})

@@ -44,10 +44,11 @@ Json = Any
 
 MAX_EMPTY_CELLS = 2**25
 """A table has a cell for each row and site. A record may always have this many cells without a
-value (256 MiB), ..."""
+value (256 MiB)."""
 MAX_EMPTY_PER_VALUE = 8
-"""... and this many for each value. With more of them, a small file would fill the memory: 16,000
-rows, each with a site of its own, are 0.6 MB on disk and 2 GB as a table."""
+"""A record may have more than MAX_EMPTY_CELLS cells without a value if there are at most this many
+for each value. Without this limit, a small file would fill the memory: 16,000 rows, each with a
+site of its own, are 0.6 MB on disk and 2 GB as a table."""
 
 
 class UnknownSiteError(KeyError):

@@ -22,8 +22,8 @@ VERSION = 1
 misread the new one."""
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """A character that Python puts into a path for a byte that is not UTF-8. Strict readers of JSON
-refuse the escape of such a character, for example `\\udc80`, so the document holds the text of the
-escape instead of the character."""
+refuse the escape of such a character, for example `\\udc80`. The document therefore holds the six
+characters of the escape as ordinary text."""
 
 
 def entry(run: AnyRun) -> dict[str, Any]:

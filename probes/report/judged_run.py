@@ -35,8 +35,8 @@ class UnreadRun:
 
     path     path of the run's file, in the form that outputs show; None if there is no file
     error    why there is no diagnosis
-    allowed  False if a test judges the run, because without a diagnosis no cause can be allowed;
-             None if no test judges it
+    allowed  False if a test judges the run: without a diagnosis there is no cause that the test
+             could allow. None if no test judges the run
     tests    node id of each test that used the run -> outcome of that test
     """
 

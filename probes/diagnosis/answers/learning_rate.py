@@ -29,7 +29,7 @@ def constant_rate(evidence: Evidence) -> str | None:
     if not evidence.curve_or_empty(evidence.loss_signal).fell:
         return fact
     return (
-        f"{fact}; this is normal, because Adam and SGD learn at one rate as well; a rate that "
+        f"{fact}; this is normal, because Adam and SGD also learn at a constant rate; a rate that "
         "falls towards the end often lowers the loss further"
     )
 

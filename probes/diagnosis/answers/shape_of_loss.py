@@ -29,11 +29,12 @@ curve that levels off. The range was chosen on the cases of `testing.faults`."""
 MIN_EVALUATIONS = 3
 """With fewer evaluations, validation loss does not show whether it has risen."""
 MAX_FINAL_VAL_OF_FALL = 1.03
-"""More steps are not said to help if validation loss ends above this many times its lowest. A loss
-within 3 % of its minimum counts as equal to it, as for overfitting."""
+"""If validation loss ends above this many times its lowest value, there is no remark that more
+steps would lower the loss. A loss within 3 % of its minimum counts as equal to it, as for
+overfitting."""
 MIN_RISE_ERRORS = 6.0
-"""A rise of the loss, or a small fall, is remarked on only if it exceeds this many standard
-errors."""
+"""A rise of the loss is remarked on only if the rise, and also the fall before it, exceeds this
+many standard errors."""
 MIN_RISE_DRIFTS = 3.0
 """A rise must also exceed this many standard deviations of the drift from segment to segment,
 because smoothed noise drifts."""
@@ -89,7 +90,7 @@ class Rise(NamedTuple):
     height            difference of the two levels
     learned           fall from the start of the log to the level of `bottom`
     is_clear          whether `height` exceeds the noise and the usual drift
-    learned_is_clear  whether `learned` does as well
+    learned_is_clear  whether `learned` exceeds them as well
     came_back         whether the loss ends below the middle of the two levels, after several
                       segments above that middle
     text              the two levels and the last one, with their steps

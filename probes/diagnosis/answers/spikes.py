@@ -10,8 +10,8 @@ from probes.diagnosis.curves import MAD_TO_SIGMA
 from probes.diagnosis.evidence import Evidence
 
 SPIKE_WINDOW = 21
-"""A spike is measured from the median of this many points around it, so it is shorter than half of
-them."""
+"""The height of a spike is measured from the median of this many points around it. A rise that
+lasts for half of these points or longer raises the median, so it does not count as a spike."""
 MIN_SPIKE_SIGMAS = 8.0
 """A spike is higher than this many standard deviations of the points around it."""
 MIN_SPIKE_SHARE = 0.2
@@ -38,7 +38,7 @@ def spike(evidence: Evidence) -> str | None:
             "unlike the others"
         )
     return (
-        f"the loss has {len(spikes)} spikes, the highest {where}; so few that come back are "
+        f"the loss has {len(spikes)} spikes, the highest {where}; a few spikes that come back are "
         "normal, because some batches are unlike the others"
     )
 

@@ -48,8 +48,9 @@ MIN_POINTS_PER_EPOCH = 8
 """Minimum number of points of training loss between two of these evaluations."""
 MIN_STEP_SIGMAS = 3.0
 """The fall at the end of an epoch is compared with the falls just before and just after it, which
-are measured over as many points. Its excess over the larger of these two must be, in the median, at
-least this many standard deviations of the falls within epochs."""
+are measured over as many points. By how much it exceeds the larger of these two is its excess. The
+median excess of all epochs must be at least this many standard deviations of the falls within
+epochs."""
 MIN_STEP_SHARE = 0.02
 """The median fall at the end of an epoch is at least this share of the level of the loss."""
 
@@ -62,7 +63,8 @@ def val_below_train(evidence: Evidence) -> str | None:
     if val[-1] > MAX_FINAL_VAL * val.min():
         return None
     below, gap = int((val < train).sum()), float(median(1 - val / train))
-    # A loss on the training split in evaluation mode shows whether the model is better there.
+    # `train_loss` is measured in evaluation mode. If it ends below validation loss, the model is
+    # better on training rows than on validation rows, and nothing needs an explanation.
     full = evidence.curve_or_empty("train_loss")
     full_is_lower = len(full) >= MIN_EVALUATIONS and full.values[-1] < val[-1]
     if (
@@ -104,10 +106,10 @@ def times_val(evidence: Evidence) -> str | None:
     if not constant or not (is_accumulation or is_multiple):
         return None
     return (
-        f"training loss is about {times} times validation loss at all {len(val)} evaluations; a "
-        f"loss that is summed over {times} accumulated batches, devices or terms looks like this, "
-        f"as does one with a penalty that only training has; divide a sum by {times} before you "
-        "compare the two"
+        f"training loss is about {times} times validation loss at all {len(val)} evaluations; "
+        f"this happens if it is summed over {times} accumulated batches, devices or terms, or if "
+        f"only training loss contains a penalty; divide a sum by {times} before you compare the "
+        "two losses"
     )
 
 

@@ -4,8 +4,8 @@ knows nothing.
 A model that knows nothing of its input is right in 1 of K cases, if K classes are balanced, and its
 loss is at least ln K. Each of the two alone proves little: a hard task may have an accuracy of 0.2,
 and a regression may have a loss of 1.6. Together they show that the model knows nothing of its
-input. If a model is right in 1 of K cases because its task is hard, it chooses between more than K
-classes, and its loss is far above ln K."""
+input. A model that has learned a hard task in part may also be right in 1 of K cases. Its task has
+more than K classes then, so its loss is far above ln K, and there is no finding."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ exactly balanced, plus this many standard errors of the mean."""
 MAX_RANGE_OF_CONSTANT = 1e-3
 """An accuracy is constant, and at 1 / K, if all its values lie within this distance."""
 MAX_CHANCE_OF_RISE = 0.05
-"""An accuracy improves if the probability that values in random order rise as clearly is at most
-this."""
+"""Largest probability at which an accuracy counts as improving, however slowly: the probability
+that values in random order rise as clearly."""
 MAX_GAIN, MAX_GAIN_ERRORS = 0.02, 6.0
 """Largest rise of the mean accuracy, as a share of right answers, from the first half of the log to
 the second: MAX_GAIN plus MAX_GAIN_ERRORS standard errors of the mean. A model that learns slowly

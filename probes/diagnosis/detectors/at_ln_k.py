@@ -37,11 +37,12 @@ MAX_SEGMENT_ERRORS = 4.0
 """A segment may deviate from ln K by the limit for the mean plus this many of its standard errors.
 Of 16,000 segments, one exceeds that by chance, and a loss has 20 segments."""
 MIN_BATCH_ROWS = 8
-"""The loss of a model that knows nothing has little noise. Its logits have some standard deviation
-s. This raises the mean loss by s^2 / 2 above ln K, and the loss of one row varies by about s.
-MAX_MEAN_ABOVE therefore limits s. A point of the loss is a mean over at least MIN_BATCH_ROWS rows,
-so its standard deviation is at most sqrt(2 * MAX_MEAN_ABOVE / (K * MIN_BATCH_ROWS)). A model that
-uses its input is much noisier."""
+"""Smallest number of rows that a point of the loss is assumed to be a mean over. It limits the
+noise of the loss of a model that knows nothing. If the logits of such a model have standard
+deviation s, its mean loss is s^2 / 2 above ln K, and the loss of one row varies by about s.
+MAX_MEAN_ABOVE limits the mean loss and thereby s, so the standard deviation of a point is at most
+sqrt(2 * MAX_MEAN_ABOVE / (K * MIN_BATCH_ROWS)). The loss of a model that uses its input is much
+noisier."""
 MIN_FEW_POINTS = 5
 """Minimum number of points of a curve that is too short for segments, or that lies at ln V."""
 MAX_FEW_DISTANCE = 0.003

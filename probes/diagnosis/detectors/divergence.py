@@ -102,7 +102,7 @@ FAR_ABOVE_LOWEST = (
 BOTH_ROSE = "has risen since the lowest evaluation, and validation loss ends 20 % above its lowest"
 ENDS_HIGH = Symptom(
     name="loss-ends-high",
-    quantity="how high the training loss ends; the criterion that it meets says how it is measured",
+    quantity="how high the training loss ends, in the measure of the criterion that it meets",
     unit="ratio",
     view=ViewKey.LOSS,
     worse="above",
@@ -124,13 +124,13 @@ ENDS_HIGH = Symptom(
 )
 ENDS_ABOVE_START = Symptom(
     name="loss-ends-above-start",
-    quantity="how high the training loss ends; the criterion that it meets says how it is measured",
+    quantity="how high the training loss ends, in the measure of the criterion that it meets",
     unit="ratio",
     view=ViewKey.LOSS,
     worse="above",
     criterion="training loss "
     + "; or ".join((ABOVE_START, THROWN_AT_START, EXPLOSION, FAR_ABOVE_START)),
-    source="without gradients a loss can return to its start level, but not exceed it",
+    source="missing gradients may let a loss return to its start level, but not exceed it",
     sentence={"en": "The loss ends above where it began: training made the model worse."},
 )
 

@@ -36,7 +36,7 @@ RISING = Symptom(
     limit=MIN_GROWTH,
     criterion=(
         "the loss ends high, and the gradient norm is at least ten times its lowest level in 15 % "
-        "of the run and had reached twice that level before the loss rose"
+        "of the run and had reached twice its lowest level before the loss rose"
     ),
     source="in healthy runs the norm grows by a factor of about five",
     sentence={

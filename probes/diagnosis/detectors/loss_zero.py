@@ -55,7 +55,7 @@ MIN_STEEPENING = 8.0
 measured in decades; 0 counts as the smallest value that the log can show."""
 ZERO_LOSS = Symptom(
     name="loss-zero",
-    quantity="training loss, compared with its smallest value before",
+    quantity="training loss, compared with its smallest value before the zeros",
     unit="unit of the loss",
     view=ViewKey.LOSS,
     worse="below",

@@ -54,9 +54,9 @@ NON_FINITE = Symptom(
     worse="above",
     limit=0.0,
     criterion=(
-        "one NaN or infinite value at any site; if only gradients have such values, no gradient "
-        "was finite for longer than mixed precision searches for a loss scale, and the loss stood "
-        "still"
+        "one NaN or infinite value at any site; if only gradients have such values, they must "
+        "occur at every step for longer than mixed precision searches for a loss scale, while the "
+        "loss stands still"
     ),
     source="one such value is one too many: what is computed from NaN is NaN (IEEE 754)",
     sentence={"en": "From step {onset} on, values at {site} are NaN or infinite."},
@@ -172,8 +172,8 @@ def _successive(is_met: npt.NDArray[np.bool_], count: int) -> list[int]:
 
 
 def _lost_for_good(evidence: Evidence, gradients: Gradients) -> list[int]:
-    """The first step, if any, at which no gradient had been finite for long while the loss did not
-    fall.
+    """The first step, if any, at which gradients had not been finite for longer than a search for
+    the loss scale takes, while the loss did not fall.
 
     A series of bad steps is judged at fixed lengths, each twice the one before. A finding at one
     length does not depend on later steps, so it is never withdrawn. A trend of the loss needs at

@@ -211,7 +211,7 @@ def metric_best_later(evidence: Evidence) -> tuple[str, str] | None:
             continue
         scores = metric.values if direction == "up" else -metric.values
         best, until_stop = int(scores.argmax()), scores[metric.steps <= stop]
-        # The noise of a metric is that between neighbouring evaluations.
+        # The noise of a metric is estimated from the differences of neighbouring evaluations.
         if not len(until_stop) or scores[best] - until_stop.max() <= noise_around_trend(scores):
             return None
         found.append((printable(name), int(metric.steps[best])))

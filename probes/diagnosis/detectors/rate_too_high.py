@@ -13,7 +13,7 @@ from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
 MIN_SHARE_GIVEN_BACK_WITH_RATE = 0.25
-"""The loss must give back more than this share of what was learned as the rate rises."""
+"""While the rate rises, the loss must give back more than this share of what was learned before."""
 MIN_SHARE_STILL_HIGH = 0.5
 """If the log ends at a learning rate above the one at the lowest loss, the loss may still fall. It
 must then end above its lowest level by more than this share of what was learned."""

@@ -1,8 +1,8 @@
-"""Finds attention heads that look at a single key although nothing has been learned that needs it.
+"""Finds attention heads that look at a single key although the model has not learned to do so.
 
 A head may learn to look at a single key. But if a head does so while the loss is still no better
-than that of the best bigram model, it has not learned to. Its softmax is saturated, and a saturated
-softmax passes no gradient."""
+than that of the best bigram model, it has not learned this. Its softmax is saturated, and a
+saturated softmax passes no gradient."""
 
 from __future__ import annotations
 

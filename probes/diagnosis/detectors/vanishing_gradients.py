@@ -23,10 +23,11 @@ MIN_ZERO_NORMS = 5
 """At least this many of the last norms must be 0. A batch in which no target contributes to the
 loss gives a single 0."""
 MIN_LOSS_CHANGE_ERRORS = 3.0
-"""The loss after the norm became 0 is compared with the loss just before. If it is this many
-standard errors lower, the loss goes on falling, and there is no finding. If norms are rounded, a 0
-may stand for a small norm; there is then a finding only if the loss is this many standard errors
-higher, because a converging loss does not rise."""
+"""The loss after the norm became 0 is compared with the loss just before. If it is lower by more
+than this many standard errors, the loss is still falling, and there is no finding. A log that
+rounds its norms may show 0 for the small norm of a loss that has converged. In such a log, the loss
+must be higher by more than this many standard errors, because a loss that has converged does not
+rise."""
 MAX_CONSTANT_VARIATION = 1e-6
 """A loss whose relative variation is at most this counts as constant. A sum over a batch in single
 precision has an error of that size."""
