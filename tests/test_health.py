@@ -55,6 +55,7 @@ def test_a_loss_that_fell_and_ended_near_its_best_is_healthy(signals: Any) -> No
         ({"loss": [3.0, 2.5, 2.2]}, "too few points of loss"),
         ({"loss": [3.0, 2.9, 2.85, 2.82]}, "too few points of loss"),
         ({"loss": np.tile([1.0, 1.1], 20)}, "the loss never fell"),
+        ({"loss": np.tile([1.0, 1.1], 20), "grad_norm": np.zeros(40)}, "grad_norm is always 0"),
         ({"loss": np.linspace(1, 0.97, 60)}, "loss hardly fell"),
         ({"loss": np.r_[FALLS, np.full(40, 1.4)]}, "loss ends above its lowest"),
         (
@@ -86,6 +87,7 @@ def test_a_loss_that_fell_and_ended_near_its_best_is_healthy(signals: Any) -> No
         "three points",
         "four points, 6 %",
         "level",
+        "level, without a gradient",
         "3 %",
         "40 % above",
         "validation 15 % above",

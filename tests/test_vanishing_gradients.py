@@ -8,6 +8,7 @@ import pytest
 
 from probes.diagnosis.detectors.vanishing_gradients import DETECTOR
 from probes.diagnosis.diagnose import diagnose
+from probes.diagnosis.evidence import CannotJudgeError
 from probes.record import Record
 from testing.small_net import Loop, Net, blobs, constant, train
 from tests.judging import found, symptoms, why_not
@@ -202,3 +203,32 @@ def test_it_fires_on_a_network_whose_units_are_killed() -> None:
         np.array([row["loss"] for row in rows]), np.array([row["grad_norm"] for row in rows])
     )
     assert [(f.onset, f.step) for f in found(DETECTOR, record)] == [(200, 399)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "last_layer", "fires"),
+    [
+        (LOSS[50:], np.zeros(50), True),
+        (LOSS[50:], np.ones(50), False),
+        (3 - np.arange(50) / 50, np.zeros(50), False),
+        (np.zeros(50), np.zeros(50), False),
+    ],
+    ids=["at rest", "one layer has a gradient", "the loss falls", "the loss is 0"],
+)
+def test_it_fires_on_norms_that_are_0_in_every_layer(
+    losses: np.ndarray, last_layer: np.ndarray, fires: bool
+) -> None:
+    """A loss that is not 0 has a gradient in some layer, unless no parameter can change it. Frozen
+    layers have none."""
+    norms = {"first": [0.0] * 50, "last": last_layer.tolist()}
+    record = hand_made(
+        {"loss": losses.tolist(), "grad_norm": last_layer.tolist(), "grad_norm_by_layer": norms}
+    )
+    try:
+        findings = found(DETECTOR, record)
+    except CannotJudgeError:  # grad_norm is 0 throughout
+        findings = []
+    assert [(f.symptom, f.onset, f.observed) for f in findings] == (
+        [("gradient-vanished", 0, 0.0)] if fires else []
+    )
+    assert (diagnose(record).cause == "vanishing-gradients") == fires

@@ -28,6 +28,7 @@ from probes.diagnosis.detectors import (
     stalled,
     stuck_heads,
     vanishing_gradients,
+    zero_updates,
 )
 from probes.diagnosis.evidence import Evidence
 from probes.diagnosis.health import val_loss_never_fell
@@ -168,7 +169,7 @@ CAUSES: tuple[Cause, ...] = (
             initial_gradient.LARGE, initial_gradient.SMALL, first_update.LARGE,
             first_update.AT_PEAK, loss_zero.ZERO_LOSS, divergence.ENDS_HIGH,
             divergence.ENDS_ABOVE_START, rate_too_high.RISES_WITH_LR, loss_spike.SPIKE,
-            vanishing_gradients.VANISHED,
+            vanishing_gradients.VANISHED, zero_updates.UPDATE_ZERO,
         ),
     ),
     Cause(
@@ -202,7 +203,7 @@ CAUSES: tuple[Cause, ...] = (
             "require gradients"
         ),
         excluded=(nonfinite.NON_FINITE,),
-        explains=LOSS_AT_REST,
+        explains=(zero_updates.UPDATE_ZERO, vanishing_gradients.VANISHED, *LOSS_AT_REST),
     ),
     Cause(
         "lr-zero",
@@ -272,8 +273,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "vanishing-gradients",
-        "no gradient arrives any more, or next to none in the first layers: units are dead, "
-        "saturated or detached",
+        "no gradient arrives, or next to none in the first layers: units are dead, saturated or "
+        "detached",
         needs={vanishing_gradients.VANISHED: 0.0},
         remedy=(
             "look at the step before the first 0 for units that are 0 or saturated everywhere, and "
@@ -282,8 +283,21 @@ CAUSES: tuple[Cause, ...] = (
         excluded=(nonfinite.NON_FINITE,),
         explains=(
             divergence.ENDS_HIGH, divergence.ENDS_ABOVE_START, loss_spike.SPIKE,
-            overfitting.VAL_RISING, *LOSS_AT_REST,
+            overfitting.VAL_RISING, zero_updates.UPDATE_ZERO, *LOSS_AT_REST,
         ),
+    ),
+    Cause(
+        "no-updates",
+        "no step changes the weights, although the learning rate is above 0",
+        needs={zero_updates.UPDATE_ZERO: 0.0},
+        remedy=(
+            "check that the optimizer holds the parameters of the model in use, that the gradient "
+            "scaler does not skip every step, and that the weights have enough digits for the "
+            "update (not bfloat16 alone)"
+        ),
+        excluded=(nonfinite.NON_FINITE,),
+        explains=(overfitting.VAL_RISING, *LOSS_AT_REST),
+        may_also_be={"lr-zero": (recorded("lr"),)},
     ),
     Cause(
         "exploding-gradients",

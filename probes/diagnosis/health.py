@@ -7,7 +7,7 @@ doubt is not a finding. It says that the run may be healthy or not, and why that
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import erfc, exp, inf, log, sqrt
+from math import erfc, exp, inf, isnan, log, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,8 @@ import numpy as np
 from probes.common.arrays import median
 from probes.common.text import printable
 from probes.diagnosis.curves import MAD_TO_SIGMA, MIN_POINTS, Curve, noise_at_lag
-from probes.diagnosis.evidence import Evidence
+from probes.diagnosis.detectors.zero_updates import gradient_left, unmoved_since
+from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.diagnosis.levels import MIN_RISE_OVER_NOISE, chance_of_fall, levels_of
 from probes.record.metrics import direction_of, is_accuracy, is_held_out
 
@@ -118,7 +119,11 @@ def doubts_on(evidence: Evidence) -> Iterator[Doubt]:
         yield Doubt("no loss was recorded", "no loss was recorded")
         return
     yield from _nothing_moved(curves)
-    yield from _no_fall(curves)
+    yield from _no_update(evidence)
+    no_fall = list(_no_fall(curves))
+    if no_fall:
+        yield from _no_gradient(evidence)
+    yield from no_fall
     yield from _not_carried_over(curves)
     if evidence.cached(val_loss_never_fell):
         val = curves["val_loss"]
@@ -231,6 +236,32 @@ def _nothing_moved(curves: dict[str, Curve]) -> Iterator[Doubt]:
             "nothing moved",
             f"{' and '.join(curves)} moved by less than one in a thousand: the model had learned "
             "before this log began, or it learns nothing",
+        )
+
+
+def _no_update(evidence: Evidence) -> Iterator[Doubt]:
+    """The reason why a run whose weights no longer change may be no healthy one: without a gradient
+    norm, nothing shows that it has converged."""
+    try:
+        onset = evidence.cached(unmoved_since)
+    except CannotJudgeError:
+        return
+    if onset is not None and isnan(gradient_left(evidence, onset)):
+        yield Doubt(
+            "no update changes the weights at the end",
+            f"from step {onset} on no update changes any recorded matrix: either the run has "
+            "converged, or its updates are lost; record grad_norm",
+        )
+
+
+def _no_gradient(evidence: Evidence) -> Iterator[Doubt]:
+    """The reason why a loss that did not fall beside a gradient norm of 0 cannot be judged."""
+    norms = evidence.series("grad_norm")[1] if evidence.sites("grad_norm") else np.empty(0)
+    if len(norms) >= MIN_STILL_POINTS and not norms.any():
+        yield Doubt(
+            "grad_norm is always 0",
+            f"grad_norm is 0 at all {len(norms)} points and the loss did not fall: either no "
+            "gradient arrives, or the trainer does not measure its norm",
         )
 
 

@@ -19,6 +19,7 @@ MODULES = (
     "at_ln_k",
     "at_chance",
     "frozen",
+    "zero_updates",
     "loss_spike",
     "divergence",
     "vanishing_gradients",

@@ -4,8 +4,9 @@ first layers get next to nothing.
 A norm near 0 is not enough. A regression trained on the full batch also has such a norm once it has
 converged, however large its remaining loss is. The norm must be exactly 0, and two harmless kinds
 of log must be excluded: those that round a small norm to 0, and those that write 0 for a norm they
-did not measure. If norms by layer were recorded, another criterion is enough: they decrease layer
-by layer towards the input, by a factor of a thousand in total, and the loss never fell."""
+did not measure. If norms by layer were recorded and the loss never fell, either of two criteria is
+enough: all of them are exactly 0 throughout, or they decrease layer by layer towards the input, by
+a factor of a thousand in total."""
 
 from __future__ import annotations
 
@@ -35,6 +36,7 @@ MAX_FIRST_LAYER_SHARE = 1e-3
 """Norm of the first layer over the largest norm of a layer. It is about 1e-5 in eight layers of
 sigmoids. In MiniGPT, healthy or broken, it is a third or more, and the first layer most often has
 the largest norm."""
+SMALLEST_NORM = float(np.finfo(np.float64).tiny)
 MIN_LAYERS = 3
 """Norms of at least this many layers must decrease towards the input."""
 VANISHED = Symptom(
@@ -45,8 +47,9 @@ VANISHED = Symptom(
     worse="below",
     criterion=(
         "gradient norm exactly 0 for the last five points or more and never before, while the loss"
-        " is not 0 and does not fall; or norms that decrease layer by layer towards the input, by "
-        "a factor of a thousand in total, while the loss never fell"
+        " is not 0 and does not fall; or, while the loss is not 0 and never fell, norms of layers "
+        "that are all exactly 0 throughout, or that decrease layer by layer towards the input, by "
+        "a factor of a thousand in total"
     ),
     source=(
         "the smallest norm before the zeros; a norm that converges to 0 is hardly ever exactly 0"
@@ -58,12 +61,32 @@ VANISHED = Symptom(
 SOURCE_OF_FIRST_LAYER = (
     "a thousandth of the layer with the largest norm; sound models measured at a third or more"
 )
+SOURCE_OF_ALL_LAYERS = (
+    "a loss that is not 0 has a gradient unless no parameter can change it; a trainer that writes "
+    "norms by layer has measured them"
+)
 
 
 def judge(evidence: Evidence) -> list[Finding]:
     loss = evidence.training_loss()
     layers = () if loss.fell else evidence.sites("grad_norm_by_layer")
-    by_layer = np.array([median(evidence.series("grad_norm_by_layer", one)[1]) for one in layers])
+    of_layers = [evidence.series("grad_norm_by_layer", one) for one in layers]
+    by_layer = np.array([median(norms) for _, norms in of_layers])
+    if (
+        of_layers
+        and not any(norms.any() for _, norms in of_layers)
+        and min(len(norms) for _, norms in of_layers) >= MIN_ZERO_NORMS
+        and loss.values.all()
+    ):
+        return [
+            VANISHED.found(
+                evidence.last_step,
+                0.0,
+                limit=SMALLEST_NORM,
+                source=SOURCE_OF_ALL_LAYERS,
+                onset=min(int(steps[0]) for steps, _ in of_layers),
+            )
+        ]
     if len(layers) >= MIN_LAYERS and np.isfinite(by_layer).all():
         largest = int(by_layer.argmax())
         falls_towards_input = (
