@@ -474,3 +474,64 @@ def test_a_loss_that_oscillates_is_normal() -> None:
     near_zero = 1e-4 + np.exp(-20 * time(400)) + 1e-3 * np.abs(noise(400))
     for loss in (resting(400), near_zero, 1 + 0.25 * noise(400)):
         assert said("oscillation", {"loss": list(loss)}) == ""
+
+
+def resumed(size: float, lasts: int = 30, lr: float = 0.1) -> dict[str, list[float]]:
+    """A loss that falls and jumps at its 100th point, and the rate, which differs from there on."""
+    jump = np.where((np.arange(200) >= 100) & (np.arange(200) < 100 + lasts), size, 0.0)
+    return {"loss": list(resting(200) + jump), "lr": [0.1] * 100 + [lr] * 100}
+
+
+def test_a_jump_where_the_run_was_resumed_is_answered() -> None:
+    """The step, both levels, and where the loss is back. It is no alarm."""
+    answer = said("jump-after-resuming", resumed(0.5), resumed_at=[100])
+    assert "where the run was resumed, at step 100" in answer
+    _, before, after, back = numbers(answer)[:4]
+    assert (before, after) == (pytest.approx(1.03, abs=0.05), pytest.approx(1.53, abs=0.05))
+    assert 130 <= back <= 140
+    assert diagnose(hand_made(resumed(0.5), resumed_at=[100])).verdict == "healthy"
+
+
+def test_a_jump_that_stays_and_a_rate_that_changed_are_said() -> None:
+    """The rate of a schedule that begins again explains the jump."""
+    answer = said("jump-after-resuming", resumed(0.5, lasts=100, lr=0.2), resumed_at=[100])
+    assert "it does not come back to its level before" in answer
+    assert "lr goes from 0.1 to 0.2 there" in answer
+
+
+def test_a_loss_that_is_lower_after_it_was_resumed_is_answered() -> None:
+    """Rows that are seen again have a lower loss."""
+    answer = said("jump-after-resuming", resumed(-0.4, lasts=100), resumed_at=[100])
+    assert numbers(answer)[1] > numbers(answer)[2]
+    assert "back" not in answer.partition("usual")[0]
+
+
+def test_missing_steps_count_as_a_restart_where_the_loss_rises() -> None:
+    """A loss that is lower after missing steps has gone on falling."""
+    steps = [*range(100), *range(1000, 1100)]
+    assert "steps are missing, at step 1000" in said("jump-after-resuming", resumed(0.5), steps)
+    assert said("jump-after-resuming", resumed(-0.4, lasts=100), steps) == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "facts"),
+    [
+        (0.5, {}),
+        (0.0, {"resumed_at": [100]}),
+        (0.1, {"resumed_at": [100]}),
+        (0.5, {"resumed_at": [2]}),
+        (0.5, {"resumed_at": [198]}),
+        (0.5, {"resumed_at": "100"}),
+        (0.5, {"resumed_at": ["100", None, float("nan")]}),
+    ],
+    ids=["not resumed", "no jump", "noise", "first points", "last points", "text", "no numbers"],
+)
+def test_without_a_clear_jump_at_a_restart_nothing_is_answered(size: float, facts) -> None:
+    """A jump elsewhere, noise, and a step that is no number give no answer."""
+    assert said("jump-after-resuming", resumed(size), **facts) == ""
+
+
+def test_a_steep_fall_at_a_restart_is_no_jump() -> None:
+    """The loss falls as much just before and just after it."""
+    loss = list(5 * np.exp(-np.arange(60) / 10))
+    assert said("jump-after-resuming", {"loss": loss}, resumed_at=[10]) == ""

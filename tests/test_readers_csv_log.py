@@ -164,3 +164,11 @@ def test_a_log_without_rows_has_no_steps(tmp_path: Path) -> None:
     once."""
     begun, killed = (read(written(tmp_path, "step,loss,lr\n" + rest)) for rest in ("", "0"))
     assert (len(begun.steps), len(killed.steps), killed.complete) == (0, 0, False)
+
+
+def test_the_first_step_after_a_repeated_header_is_a_restart(tmp_path: Path) -> None:
+    """Two logs of one run were joined. The steps go on, so nothing else shows it."""
+    text = "step,loss\n1,4.0\n2,3.0\nstep,loss\n3,3.5\n4,2.5\n"
+    record = read(written(tmp_path, text))
+    assert points(record, "loss") == {1: 4.0, 2: 3.0, 3: 3.5, 4: 2.5}
+    assert record.facts["resumed_at"] == [3]

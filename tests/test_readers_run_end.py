@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from probes import read
-from probes.readers.run_end import run_end
+from probes.readers.run_end import is_resume, run_end
 from probes.record import CRASHED, NON_FINITE, Record
 from testing.logs import curve, reader_of, written
 
@@ -96,3 +96,29 @@ def test_a_row_with_a_loss_that_is_not_finite_is_a_row(tmp_path: Path) -> None:
     record = run_with(tmp_path, "epoch: 1 step: 30, loss is nan")
     assert record.series("nonfinite_count", "loss")[0].tolist() == [30]
     assert record.facts == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Resuming training from checkpoint out/checkpoint-500",
+        "=> resumed from epoch 12",
+        "Loaded checkpoint 'model.pt' (iter 300)",
+        "Restoring the latest checkpoint",
+    ],
+)
+def test_a_sentence_about_a_restart(tmp_path: Path, line: str) -> None:
+    """It counts for the next row, unless it stands above the first one."""
+    assert is_resume(line)
+    assert run_with(tmp_path, line, after=10).facts["resumed_at"] == [30]
+    text = f"{line}\n" + "".join(f"step {i}: loss {1 / (i + 1):.4f}\n" for i in range(30))
+    assert "resumed_at" not in read(written(tmp_path, text)).facts
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["Saving checkpoint to out/", "resume: None", "checkpoint_every 100", "I presume from the log"],
+)
+def test_other_sentences_say_nothing_about_a_restart(line: str) -> None:
+    """Saving a checkpoint, and an option, are no restart."""
+    assert not is_resume(line)

@@ -38,6 +38,35 @@ def test_a_resumed_run_replaces_what_the_log_held_from_that_step_on(tmp_path: Pa
     ]
 
 
+@pytest.mark.parametrize(
+    ("steps", "resumed_at"),
+    [
+        ([10, 20, 30, 40, 20, 30], [20]),
+        ([10, 20, 30, 20, 30, 40, 30], [20, 30]),
+        ([10, 20, 30, 20, 30, 15, 20], [15]),
+        ([10, 20, 30, 10, 20, 30], None),
+        ([10, 20, 30, 30, 40, 50], None),
+    ],
+    ids=["once", "twice", "the second time from before the first", "another run", "a repeated row"],
+)
+def test_the_steps_at_which_a_run_was_resumed_are_a_fact(
+    tmp_path: Path, steps: list[int], resumed_at: list[int] | None
+) -> None:
+    """A run that begins again from its first step has no earlier points to compare with."""
+    record = read(written(tmp_path, csv_of(step=steps, loss=range(len(steps), 0, -1))))
+    assert record.facts.get("resumed_at") == resumed_at
+
+
+def test_many_resumed_runs_are_kept_up_to_a_limit() -> None:
+    """A log may go back by one step thousands of times."""
+    merger = SeriesMerger(["loss"])
+    for step in range(3 * series.MAX_RESUMES):
+        merger.add(step + 2, {"loss": 1.0}, "line 1")
+        merger.add(step + 1, {"loss": 1.0}, "line 1")
+    merger.series()
+    assert len(merger.resumed_at) <= series.MAX_RESUMES
+
+
 def test_a_resumed_run_replaces_every_signal(tmp_path: Path) -> None:
     """Evaluations of the abandoned part are dropped as well, although the resumed part has none
     yet."""

@@ -17,6 +17,7 @@ from probes.diagnosis.answers.learning_rate import (
     rate_starts_at_peak,
 )
 from probes.diagnosis.answers.noise_and_gradients import grad_norm, oscillation
+from probes.diagnosis.answers.resumed import jump_after_resuming
 from probes.diagnosis.answers.shape_of_loss import (
     came_back,
     still_falling,
@@ -134,6 +135,17 @@ NOTICES: tuple[Notice, ...] = (
         arises="evaluations are evenly spaced, and it falls more at them than just before or after",
         answer=step_at_epochs,
         source="huggingface/transformers #18730, hiyouga/LlamaFactory #7485",
+    ),
+    Notice(
+        name="jump-after-resuming",
+        question="Why does the loss jump after resuming?",
+        arises=(
+            "the log shows a restart (steps that go back, a second header, a sentence about a "
+            "checkpoint, or a distance of ten times the usual steps), and the medians of five "
+            "points before and after it differ by six standard errors and by 2 %"
+        ),
+        answer=jump_after_resuming,
+        reassures=False,
     ),
     Notice(
         name="gradient-norm",

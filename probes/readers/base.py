@@ -75,7 +75,12 @@ class Ended(NamedTuple):
     sentence: str
 
 
-Piece = Block | Row | Note | Ended
+class Resumed(NamedTuple):
+    """A place where the log shows that a program went on with an earlier run: a second header, or
+    a sentence such as "Resuming from checkpoint". It says nothing about the rows above it."""
+
+
+Piece = Block | Row | Note | Ended | Resumed
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,7 @@ MAX_CELLS_PER_VALUE = 16
 cells of a large block would be empty, and reading would take quadratic time."""
 
 
-def blocks_from_rows(pieces: Iterable[Row | Note | Ended]) -> Iterator[Piece]:
+def blocks_from_rows(pieces: Iterable[Row | Note | Ended | Resumed]) -> Iterator[Piece]:
     """The pieces in their order, with consecutive rows of kind "point" joined into blocks.
 
     If `pieces` raises ValueError, the rows before the error are yielded before it is raised again.

@@ -10,7 +10,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 from probes.common.arrays import distinct
-from probes.readers.base import Block, Ended, Format, Note, Piece, Row, with_fewer_columns
+from probes.readers.base import (
+    Block,
+    Ended,
+    Format,
+    Note,
+    Piece,
+    Resumed,
+    Row,
+    with_fewer_columns,
+)
 from probes.readers.cells import (
     Cell,
     number,
@@ -31,7 +40,7 @@ from probes.readers.column_mapping import (
 from probes.readers.column_names import BATCHES, STEP, TOTAL, normalized, objective, role
 from probes.readers.column_scan import ColumnScan
 from probes.readers.line_marks import LineMarks
-from probes.readers.series import SeriesMerger, bucket_size, metric_bucket_size
+from probes.readers.series import MAX_RESUMES, SeriesMerger, bucket_size, metric_bucket_size
 from probes.readers.split_rows import with_splits_apart
 from probes.record import CRASHED, Column, Record, RecordError, Steps, Table, read_only
 from probes.record.metrics import Direction
@@ -138,6 +147,8 @@ class _SecondPass:
     damaged            number of rows that cannot be read
     first_damage       why the first of them cannot be read
     ended              what the log says in words about its end
+    is_resume          whether the log says that the run was resumed before the next row
+    resumed_at         the steps of the rows after such places
     batches_in_epoch   the last number of batches in an epoch that the log states
     """
 
@@ -154,6 +165,8 @@ class _SecondPass:
     damaged: int = 0
     first_damage: str = ""
     ended: Ended | None = None
+    is_resume: bool = False
+    resumed_at: set[int] = field(default_factory=set)
     batches_in_epoch: float = 0.0
 
     def __post_init__(self) -> None:
@@ -172,6 +185,8 @@ class _SecondPass:
     def add(self, piece: Piece) -> None:
         if isinstance(piece, Note):
             self.notes.append(piece.text)
+        elif isinstance(piece, Resumed):
+            self.is_resume = self.last_step is not None or self.positions > 0
         elif isinstance(piece, Ended):
             if self.ended is None or (self.ended.reason, self.ended.step) == (CRASHED, None):
                 self.ended = piece
@@ -243,6 +258,8 @@ class _SecondPass:
         for rows, _ in values.values():
             measured[rows] = True
         self.lines.extend(steps[measured], np.asarray(block.numbers)[measured])
+        if measured.any():
+            self._note_resume(int(steps[measured][0]))
         if self.columns.step_column is None:
             self.positions += count
         else:
@@ -296,6 +313,7 @@ class _SecondPass:
         elif values:
             self.merger.add(step, values, where)
             self.lines.add(step, row.number)
+            self._note_resume(step)
 
     def _checked(
         self, read: Callable[[Cell], Value | None], row: Row, column: str, where: str
@@ -313,6 +331,11 @@ class _SecondPass:
     def _note_damage(self, error: str) -> None:
         self.damaged += 1
         self.first_damage = self.first_damage or error
+
+    def _note_resume(self, step: int) -> None:
+        if self.is_resume and len(self.resumed_at) < MAX_RESUMES:
+            self.resumed_at.add(step)
+        self.is_resume = False
 
     def _note_total(self, cell: Cell) -> None:
         # If two totals differ, none of them is used, so a third one need not be kept.
@@ -355,6 +378,7 @@ class _SecondPass:
             "objective": objective(self.scan.filled),
             "metric_direction": dict(self.columns.metrics.directions) or None,
             "ended": self.ended._asdict() if self.ended else None,
+            "resumed_at": sorted({*self.merger.resumed_at, *self.resumed_at})[:MAX_RESUMES] or None,
         }
         facts = {name: value for name, value in facts.items() if value is not None}
         # Steps may be counted from 0 or from 1, so the last step is total - 1 or total.

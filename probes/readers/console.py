@@ -30,6 +30,7 @@ from probes.readers.base import (
     Format,
     Note,
     Piece,
+    Resumed,
     Row,
     blocks_from_rows,
     is_summary,
@@ -51,7 +52,7 @@ from probes.readers.column_names import (
 from probes.readers.line_batches import BOM, UNDECODABLE, batches, utf8_chunks
 from probes.readers.named_numbers import MAX_NAME_LENGTH, cells_in, names_before_numbers
 from probes.readers.printed_table import PrintedTable
-from probes.readers.run_end import run_end
+from probes.readers.run_end import is_resume, run_end
 from probes.record.metrics import direction_of
 
 MIN_LOSS_LINES = 3
@@ -184,7 +185,9 @@ def pieces(path: Path, mapped: frozenset[str] = frozenset()) -> Iterator[Piece]:
     yield from blocks_from_rows(_with_metrics(_rows(path, mapped)))
 
 
-def _with_metrics(found: Iterable[_Line | Row | Note | Ended]) -> Iterator[Row | Note | Ended]:
+def _with_metrics(
+    found: Iterable[_Line | Row | Note | Ended | Resumed],
+) -> Iterator[Row | Note | Ended | Resumed]:
     """The pieces of a log, with the metrics in lines of their own added to the row above them."""
     held: Row | None = None
     for piece in found:
@@ -216,7 +219,7 @@ def _recognised(text: bytes, mapped: frozenset[str]) -> bool:
     )
 
 
-def _rows(path: Path, mapped: frozenset[str]) -> Iterator[_Line | Row | Note | Ended]:
+def _rows(path: Path, mapped: frozenset[str]) -> Iterator[_Line | Row | Note | Ended | Resumed]:
     """The rows of a log, and its lines with only metrics.
 
     The first rows decide which lines are rows:
@@ -353,9 +356,10 @@ class _Parser:
 
     def lines(
         self, first: int, lines: list[str], whole: bool = True
-    ) -> Iterator[_Line | Row | Ended]:
-        """The lines with numbers of a row, the sentences that say that the run died, and a row of
-        kind "cut" for a last line that is cut.
+    ) -> Iterator[_Line | Row | Ended | Resumed]:
+        """The lines with numbers of a row, the sentences that say that the run died, a mark for
+        each sentence that says that it was resumed, and a row of kind "cut" for a last line that is
+        cut.
 
         first  number of the first line
         whole  whether each line ends with a newline
@@ -383,6 +387,8 @@ class _Parser:
             is_row = is_counted and _kind(tuple(cells)).is_row
             if not is_row and not redraws and (end := run_end(line)):
                 yield end
+            elif not is_row and not redraws and is_resume(line):
+                yield Resumed()
             elif cells:
                 yield from self._line(number, line, cells, redraws, whole)
 

@@ -13,7 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-from probes.readers.base import Block, Format, Note, Piece, Row, blocks_from_rows, row_of
+from probes.readers.base import Block, Format, Note, Piece, Resumed, Row, blocks_from_rows, row_of
 from probes.readers.cells import NOT_MEASURED, Cell, is_complete_number, is_number
 from probes.readers.column_names import role
 from probes.readers.line_batches import Batch, batches, first_lines
@@ -74,7 +74,11 @@ def pieces(path: Path) -> Iterator[Piece]:
             rows = list(_rows(path, batch, header, above))
             yield from blocks_from_rows(rows)
             read_to_gap += (
-                sum(row.kind == "point" and len(row.cells) < len(header.columns) for row in rows)
+                sum(
+                    row.kind == "point" and len(row.cells) < len(header.columns)
+                    for row in rows
+                    if isinstance(row, Row)
+                )
                 if batch.whole
                 else 0
             )
@@ -157,8 +161,8 @@ def _block(batch: Batch, header: _Header) -> Block | None:
     return Block(range(batch.first, batch.first + len(table)), cells)
 
 
-def _rows(path: Path, batch: Batch, header: _Header, above: str) -> Iterator[Row]:
-    """One row per line.
+def _rows(path: Path, batch: Batch, header: _Header, above: str) -> Iterator[Row | Resumed]:
+    """One row per line, and a mark for each line that repeats the header.
 
     above  the line above the batch
     """
@@ -189,7 +193,8 @@ def _rows(path: Path, batch: Batch, header: _Header, above: str) -> Iterator[Row
             texts[0].strip() == header.titles[0]
             and [text.strip() for text in texts] == header.titles
         ):
-            continue  # the header is repeated, because two logs were joined
+            yield Resumed()  # the header is repeated, because two logs were joined
+            continue
         yield row_of(number, dict(zip(header.columns, map(_cell, texts), strict=True)))
 
 

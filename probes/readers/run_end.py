@@ -1,4 +1,4 @@
-"""Finds the sentences in a printed log which say that the run died."""
+"""Finds the sentences in a printed log which say that the run died or was resumed."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ _CRASH = re.compile(
     r"|\bcore dumped\b|\bBus error\b|\bKeyboardInterrupt\b|\bSIGKILL\b|\bSIGTERM\b"
     r"|\bChildFailedError\b"
 )
+_RESUME = re.compile(
+    r"\bresum(?:ing|ed|e)[ ](?:\w+[ ]){0,3}?(?:from|at|training|run|checkpoint|epoch|step)\b"
+    r"|\b(?:load(?:ed|ing)?|restor(?:ed|ing|e))[ ](?:\w+[ ]){0,3}?checkpoint\b"
+)
 _STEP = re.compile(r"\b(?:iteration|iter|step|update)s?\b\W{0,3}(\d{1,18})(?![\w.]*\w)", re.I)
 HINTS = (
     "nan", "infin", " inf ", "finite", "invalid loss", "loss scale", "memory", "oom-kill",
@@ -57,3 +61,9 @@ def run_end(line: str) -> Ended | None:
         step = _STEP.search(line)
         return Ended(NON_FINITE, int(step[1]) if step else None, sentence)
     return Ended(CRASHED, None, sentence) if _CRASH.search(line) else None
+
+
+def is_resume(line: str) -> bool:
+    """Whether a line says that the program goes on with an earlier run."""
+    text = line.lower()
+    return ("resum" in text or "checkpoint" in text) and bool(_RESUME.search(text))

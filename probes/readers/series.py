@@ -35,6 +35,8 @@ MIN_POINTS_LOST = 5
 """If a row at an earlier step would drop at least this many points, the run counts as resumed only
 if the next row goes on from that step. A single row at an earlier step may be a glitch or an
 evaluation after the end."""
+MAX_RESUMES = 100
+"""At most this many steps at which the run was resumed are kept."""
 MAX_RESUME_NOTES = 10
 """Number of resumed runs that get a note each. Further ones are only counted."""
 
@@ -153,6 +155,7 @@ class SeriesMerger:
     bucket         number of points per bucket, for thinning; 0 means no thinning
     metrics        names of the metrics, different from those of the signals
     metric_bucket  the same as `bucket`, for the metrics
+    resumed_at     the increasing steps at which the run was resumed, if earlier points remain
     """
 
     def __init__(
@@ -165,6 +168,7 @@ class SeriesMerger:
         self._series = {signal: Series(bucket) for signal in signals}
         self._metrics = frozenset(metrics)
         self._series |= {metric: Series(metric_bucket) for metric in metrics}
+        self.resumed_at: list[int] = []
         self._resume_notes: list[str] = []
         self._resumes = self._repeated_rows = self._dropped_rows = 0
         self._held: list[tuple[int, Mapping[str, float], str]] = []
@@ -227,6 +231,9 @@ class SeriesMerger:
                 )
             for series in self._series.values():
                 series.cut(step)
+            del self.resumed_at[bisect_left(self.resumed_at, step) :]
+            if any(self._series.values()) and len(self.resumed_at) < MAX_RESUMES:
+                self.resumed_at.append(step)
         late = {
             metric
             for metric in values.keys() & self._metrics
