@@ -135,6 +135,16 @@ class MiniGPT(Module):
         logits, _ = self(tokens, layout)
         return self.cross_entropy(logits, targets)[0]
 
+    def loss(self, tokens: Ids, targets: Ids, layout: Layout) -> float:
+        """Mean loss of a training batch, in nats per token. Forward pass only."""
+        self.training = True
+        try:
+            logits, _ = self(tokens, layout)
+            losses, _ = self.cross_entropy(logits, targets)
+        finally:
+            self.training = False
+        return float(losses.mean(dtype=np.float64))
+
     def loss_and_gradient(self, tokens: Ids, targets: Ids, layout: Layout) -> float:
         """Mean loss of a training batch, in nats per token; writes the gradient of every
         parameter."""

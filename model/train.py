@@ -7,7 +7,7 @@ two threads add in another order."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
+from model.attention import layout_of
 from model.batches import Batch, draw
 from model.config import Config, ConfigError
 from model.corpus import (
@@ -34,6 +35,8 @@ from model.gpt import MiniGPT, initialise, param_shapes
 from model.optimizer import AdamW, learning_rate
 from model.params import Array, Params, read_only_views
 
+Ids = npt.NDArray[np.int64]
+
 SCHEDULE = "warmup-cosine"
 
 
@@ -51,7 +54,7 @@ class Step:
     loss: float
     lr: float
     grad_norm: float
-    batch_ids: npt.NDArray[np.int64]
+    batch_ids: Ids
     params: Mapping[str, Array]
     grads: Mapping[str, Array]
     updates: Mapping[str, Array]
@@ -99,13 +102,57 @@ class Specimen:
     def _evaluates_at(self, index: int) -> bool:
         return (index + 1) % self.config.eval_every == 0 or index == self.config.steps - 1
 
-    def loss_at(self, ids: npt.NDArray[np.int64]) -> float:
-        """Mean loss over the given rows of the corpus, in nats per predicted token; writes its
-        gradient."""
+    # What proofs need (`probes.proofs.base.Subject`)
+
+    def weights(self) -> dict[str, Array]:
+        """Copies of all parameters."""
+        return self.params.views(self.params.flat.copy())
+
+    def set_weights(self, values: Mapping[str, Array]) -> None:
+        """Write all parameters."""
+        for name, view in self.params.views(self.params.flat).items():
+            view[...] = values[name]
+
+    def gradients(self) -> dict[str, Array]:
+        """Copies of the gradients of all parameters."""
+        return self.params.views(self.params.flat_grad.copy())
+
+    def set_gradients(self, values: Mapping[str, Array]) -> None:
+        """Write the gradients of all parameters."""
+        for name, view in self.params.views(self.params.flat_grad).items():
+            view[...] = values[name]
+
+    def loss_at(self, ids: Ids) -> float:
+        """Mean loss that a training step reports for the given rows of the corpus, in nats per
+        predicted token. Forward pass only."""
+        batch = Batch.of(ids, self.config.model.attention_mask)
+        return self.model.loss(batch.tokens, batch.targets, batch.layout)
+
+    def gradient_at(self, ids: Ids) -> float:
+        """The loss of `loss_at`; writes the gradient of every parameter."""
         batch = Batch.of(ids, self.config.model.attention_mask)
         return self.model.loss_and_gradient(batch.tokens, batch.targets, batch.layout)
 
-    def logits(self, ids: npt.NDArray[np.int64]) -> Array:
+    def evaluated(self, ids: Ids) -> float:
+        """Mean loss of the given rows as an evaluation computes it, in nats per predicted token."""
+        batch = Batch.of(ids, self.config.model.attention_mask)
+        losses = self.model.token_losses(batch.tokens, batch.targets, batch.layout)
+        return float(losses.mean(dtype=np.float64))
+
+    def tokens(self, ids: Ids) -> list[Ids]:
+        """The given rows as the corpus holds them, whatever the model is fed: [T + 1] each."""
+        return [encode(SEQUENCES[i].text) for i in ids]
+
+    def logits_of(self, rows: Sequence[Ids]) -> list[Array]:
+        """Logits [T, V] of each row of tokens [T]. The rows pass the model as one batch, with the
+        mask of the training."""
+        lengths = np.array([len(row) for row in rows])
+        logits, _ = self.model(
+            np.concatenate(rows), layout_of(lengths, self.config.model.attention_mask)
+        )
+        return [part.copy() for part in np.split(logits, np.cumsum(lengths)[:-1])]
+
+    def logits(self, ids: Ids) -> Array:
         """Logits [N, V] of the packed tokens of the given rows of the corpus."""
         batch = Batch.of(ids, self.config.model.attention_mask)
         return self.model(batch.tokens, batch.layout)[0].copy()

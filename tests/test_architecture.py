@@ -19,6 +19,7 @@ APPARATUS = ("probes", "model", "exercise", "bench", "studies", "calibration", "
 LAYERS = (
     {"probes.common", "probes.help_topics"},
     {"probes.record"},
+    {"probes.proofs"},
     {"probes.recording", "probes.readers"},
     {"probes.diagnosis"},
     {"probes.charts"},

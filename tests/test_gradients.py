@@ -36,12 +36,12 @@ def relative_error(specimen, name):
     view = specimen.params.views(specimen.params.flat)[name]
     direction = np.random.default_rng(1).standard_normal(view.shape)
     start = view.copy()
-    specimen.loss_at(ROWS)
+    specimen.gradient_at(ROWS)
     analytic = float(np.vdot(specimen.params[name].grad, direction))
     losses = []
     for sign in (1, -1):
         view[...] = start + sign * STEP * direction
-        losses.append(specimen.loss_at(ROWS))
+        losses.append(specimen.gradient_at(ROWS))
     view[...] = start
     numeric = (losses[0] - losses[1]) / (2 * STEP)
     print(f"{name:28} analytic {analytic:+.10e} numeric {numeric:+.10e}")

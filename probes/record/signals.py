@@ -14,7 +14,7 @@ import numpy.typing as npt
 from probes.common.text import did_you_mean
 
 Scope = Literal["run", "layer", "matrix", "head", "class", "metric", "site", "batch"]
-Cadence = Literal["step", "evaluation"]
+Cadence = Literal["step", "evaluation", "proof"]
 Reading = float | Mapping[str, float] | Sequence[float] | npt.NDArray[Any] | None
 """The value of one signal in one row: a number, a mapping from site to number, a sequence of
 numbers, or None if the signal was not measured."""
@@ -35,7 +35,8 @@ class Signal:
     unit     the unit of its values
     scope    the signal has one value for the whole run, or one value for each layer, matrix, head,
              class, metric, site or row of the batch
-    cadence  whether it is measured at every step or only at evaluations
+    cadence  whether it is measured at every step, at evaluations, or at the few steps at which
+             proofs run (`probes.proofs`)
     formula  how it is computed, in words
     source   publication or definition from which the formula comes
     """
@@ -143,6 +144,12 @@ SIGNALS: tuple[Signal, ...] = (
         "nonfinite_count", "values", "site", "step",
         "number of NaN and infinite values at a site",
         "IEEE 754",
+    ),
+    Signal(
+        "loss_repeat_error", "ratio", "site", "proof",
+        "relative difference of two losses of the same batch and the same weights, in training and "
+        "in an evaluation",
+        "definition",
     ),
     Signal(
         "batch_ids", "index", "batch", "step",

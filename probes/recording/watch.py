@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import LibController, ThreadpoolController, threadpool_info
 
+from probes.proofs import Prover
 from probes.record import Record, Stop
 from probes.record.signals import SIGNALS, Signal
 from probes.recording.hook_collector import SignalCollector
@@ -66,7 +67,7 @@ def watched_steps(
     specimen: Specimen, recorder: Recorder, signals: Iterable[Signal] = SIGNALS
 ) -> Generator[Step, None, None]:
     """Train a specimen, and yield each step after recording it. Hooks stay attached until the
-    generator ends or is closed.
+    generator ends or is closed. Proofs (`probes.proofs`) run at a few steps.
 
     Raises ValueError when the recorder's facts have no "sites".
     """
@@ -76,16 +77,25 @@ def watched_steps(
             "see probes.recording.protocols.Specimen"
         )
     with Inspector(specimen.model, specimen.params) as inspector:
+        signals = tuple(signals)
         collector = SignalCollector(specimen, inspector, recorder.facts["sites"], signals)
+        prover = Prover(
+            specimen,
+            (*specimen.model.sites.values(), *specimen.params.values()),
+            int(specimen.facts().get("total_steps", 0)),
+            (signal.name for signal in signals),
+        )
+        prover.prepare(0)
         libraries = ThreadpoolController().select(user_api="blas").lib_controllers
         for step in specimen.steps():
             # With one thread, sums are always added in the same order, so that the same run gives
             # the same bits.
             with _one_thread(libraries):
-                readings = collector.readings(step)
+                readings = collector.readings(step) | prover.readings(step)
             recorder.log(step.index, **readings)
             yield step
             collector.clear()  # forward passes by the caller are not part of the run
+            prover.prepare(step.index + 1)
 
 
 @contextmanager

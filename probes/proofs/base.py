@@ -1,0 +1,126 @@
+"""What a proof is: an experiment on a model in training, whose result is known in advance if the
+training loop is right.
+
+A curve shows that a run is bad; a proof shows where the code is wrong, also where the curve looks
+good. Proofs know no framework. They experiment through a `Subject`, write their results into the
+record as signals, and leave the judgement to the detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from probes.record.signals import Reading
+
+Array = npt.NDArray[np.floating[Any]]
+Arrays = Mapping[str, Array]
+Ids = npt.NDArray[np.integer[Any]]
+BatchIds = Sequence[int] | npt.NDArray[np.integer[Any]]
+
+
+class ProvenStep(Protocol):
+    """The part of a finished step that proofs use (`probes.recording.protocols.Step`)."""
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def loss(self) -> float: ...
+
+    @property
+    def lr(self) -> float: ...
+
+    @property
+    def batch_ids(self) -> BatchIds: ...
+
+    @property
+    def params(self) -> Arrays: ...
+
+    @property
+    def grads(self) -> Arrays: ...
+
+    @property
+    def updates(self) -> Arrays: ...
+
+
+class Subject(Protocol):
+    """A model in training on which proofs can experiment. The first four methods are required. The
+    others are optional: a proof runs if the subject has the methods that the proof needs.
+
+    A batch is given by the ids of its rows. All methods compute with the present weights.
+
+    weights        copies of all parameters
+    set_weights    write all parameters
+    gradients      copies of the gradients of all trained parameters
+    set_gradients  write these gradients
+    loss_at        the loss that a training step would report for a batch, in nats per predicted
+                   token. Forward pass only: no gradient is written
+    gradient_at    the same loss; writes the gradient of every parameter, as a training step does
+    evaluated      the mean loss of a batch as an evaluation computes it
+    tokens         the rows of a batch as the data set holds them, not as the model is fed: one
+                   array [T + 1] per row. A model predicts the last T tokens from the first T
+    logits_of      the logits [T, V] of each given row of tokens [T], which pass the model together
+                   as one batch, as in training. The arrays are copies
+    """
+
+    def weights(self) -> Arrays: ...
+
+    def set_weights(self, values: Arrays) -> None: ...
+
+    def gradients(self) -> Arrays: ...
+
+    def set_gradients(self, values: Arrays) -> None: ...
+
+    def loss_at(self, ids: BatchIds) -> float: ...
+
+    def gradient_at(self, ids: BatchIds) -> float: ...
+
+    def evaluated(self, ids: BatchIds) -> float: ...
+
+    def tokens(self, ids: BatchIds) -> Sequence[Ids]: ...
+
+    def logits_of(self, rows: Sequence[Ids]) -> Sequence[Array]: ...
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a proof may use: a model and the step that it has just finished.
+
+    When a proof begins, the weights are those from before the step's update, with which the step
+    computed its loss and its gradient. Use the copies below rather than the arrays of `step`, which
+    may view memory that an experiment overwrites.
+
+    before    copies of the parameters before the step's update
+    after     copies of the parameters after it
+    grads     copies of the gradients that the step used, before clipping
+    updates   copies of what the step, by its own account, has added to each parameter
+    thorough  whether experiments that take long should run too
+    """
+
+    subject: Subject
+    step: ProvenStep
+    before: Arrays
+    after: Arrays
+    grads: Arrays
+    updates: Arrays
+    thorough: bool
+
+
+class Proof(NamedTuple):
+    """An experiment.
+
+    name     of its file
+    signals  names of the signals that it measures
+    needs    the methods of a subject that it calls
+    run      returns signal -> reading. It may change weights and gradients, which are restored
+             after it, and it draws no random numbers
+    """
+
+    name: str
+    signals: tuple[str, ...]
+    needs: tuple[str, ...]
+    run: Callable[[Moment], Mapping[str, Reading]]
