@@ -143,7 +143,7 @@ class MiniGPT(Module):
             losses, _ = self.cross_entropy(logits, targets)
         finally:
             self.training = False
-        return float(losses.mean(dtype=np.float64))
+        return self.cross_entropy.mean(losses)
 
     def loss_and_gradient(self, tokens: Ids, targets: Ids, layout: Layout) -> float:
         """Mean loss of a training batch, in nats per token; writes the gradient of every
@@ -155,7 +155,7 @@ class MiniGPT(Module):
             self.backward(self.cross_entropy.backward(log_probs), cache)
         finally:
             self.training = False
-        return float(losses.mean(dtype=np.float64))
+        return self.cross_entropy.mean(losses)
 
     @property
     def sites(self) -> dict[str, Module]:

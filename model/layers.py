@@ -223,6 +223,10 @@ class CrossEntropy(Module):
             exp, total, targets
         )
 
+    def mean(self, losses: Array) -> float:
+        """Mean over the tokens of a batch, [N] -> the loss that a step reports."""
+        return float(losses.mean(dtype=np.float64))
+
     def backward(self, cache: CrossEntropyCache) -> Array:
         """Gradient of the mean over tokens: (softmax - one-hot) / N. Overwrites exp."""
         dlogits, total, targets = cache

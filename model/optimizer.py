@@ -52,6 +52,10 @@ class AdamW:
         self._scratch: Array = memory.zeros(params.flat.size, params.flat.dtype)
         self._count = 0
 
+    def bias_correction(self, beta: float) -> float:
+        """The sum of the weights of a moving average that began at 0 (Kingma and Ba 2015)."""
+        return 1 - beta**self._count
+
     def step(self, lr: float) -> float:
         """Clip the gradient, update the parameters, and return the norm of the gradient before
         clipping."""
@@ -69,11 +73,11 @@ class AdamW:
         scratch *= scratch
         self._v += scratch
 
-        np.divide(self._v, 1 - c.beta2**self._count, out=scratch)  # sqrt(v-hat) + eps
+        np.divide(self._v, self.bias_correction(c.beta2), out=scratch)  # sqrt(v-hat) + eps
         np.sqrt(scratch, out=scratch)
         scratch += c.eps
         np.divide(self._m, scratch, out=update)
-        update *= -lr / (1 - c.beta1**self._count)
+        update *= -lr / self.bias_correction(c.beta1)
 
         decayed = slice(0, self.params.n_decayed)
         np.multiply(self.params.flat[decayed], lr * c.weight_decay, out=scratch[decayed])

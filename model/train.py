@@ -62,7 +62,11 @@ class Step:
 
 
 class Specimen:
-    """A MiniGPT with its data and its optimizer, ready to train."""
+    """A MiniGPT with its data and its optimizer, ready to train.
+
+    Each part of the training can be replaced on one specimen, by setting an attribute of it or of
+    its parts: the source of the batches, `batch`, `schedule`, `evaluate`, the optimizer, and
+    `forward` or `backward` of a layer. `model.zoo` makes its faults in this way."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -92,12 +96,20 @@ class Specimen:
         for index in range(self.config.steps):
             # Never held across a yield: runs that take turns would undo each other's limits.
             with threads.limit(limits=1, user_api="blas"):
-                batch = Batch.of(next(self._batches), self.config.model.attention_mask)
-                lr = learning_rate(index, self.config.steps, self.config.optimizer)
+                batch = self.batch(next(self._batches))
+                lr = self.schedule(index)
                 loss = self.model.loss_and_gradient(batch.tokens, batch.targets, batch.layout)
                 grad_norm = self._optimizer.step(lr)
                 evaluation = self.evaluate(self.model) if self._evaluates_at(index) else None
             yield Step(index, loss, lr, grad_norm, batch.ids, params, grads, updates, evaluation)
+
+    def batch(self, ids: Ids) -> Batch:
+        """The batch with which a training step feeds the given rows of the corpus."""
+        return Batch.of(ids, self.config.model.attention_mask)
+
+    def schedule(self, index: int) -> float:
+        """The learning rate of a step."""
+        return learning_rate(index, self.config.steps, self.config.optimizer)
 
     def _evaluates_at(self, index: int) -> bool:
         return (index + 1) % self.config.eval_every == 0 or index == self.config.steps - 1
@@ -125,12 +137,12 @@ class Specimen:
     def loss_at(self, ids: Ids) -> float:
         """Mean loss that a training step reports for the given rows of the corpus, in nats per
         predicted token. Forward pass only."""
-        batch = Batch.of(ids, self.config.model.attention_mask)
+        batch = self.batch(ids)
         return self.model.loss(batch.tokens, batch.targets, batch.layout)
 
     def gradient_at(self, ids: Ids) -> float:
         """The loss of `loss_at`; writes the gradient of every parameter."""
-        batch = Batch.of(ids, self.config.model.attention_mask)
+        batch = self.batch(ids)
         return self.model.loss_and_gradient(batch.tokens, batch.targets, batch.layout)
 
     def evaluated(self, ids: Ids) -> float:
