@@ -1,5 +1,6 @@
 """Runs `python -m probes`; the commands are in `probes.cli`."""
 
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -10,6 +11,10 @@ SIGPIPE_EXIT_CODE = 128 + 13
 """The exit code that a shell reports if the signal SIGPIPE (13) ended the program."""
 
 BLAS_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+NEW_OBJECTS_PER_COLLECTION = 100_000
+"""The garbage collector starts after this many new objects. Loading NumPy and this package creates
+fewer, so the collector does not start while they load. `watch` and long logs create more."""
 
 
 def run() -> int:
@@ -26,6 +31,7 @@ def run() -> int:
     # main() loads it.
     for variable in BLAS_THREAD_VARIABLES:
         os.environ.setdefault(variable, "1")
+    gc.set_threshold(NEW_OBJECTS_PER_COLLECTION)
     try:
         code = main()
         sys.stdout.flush()
@@ -37,6 +43,10 @@ def run() -> int:
             print(f"probes: cannot print: {error}", file=sys.stderr)
         _discard_output()
         return UNREADABLE
+    finally:
+        # At exit, Python collects garbage three times. A frozen object is skipped, and the process
+        # ends anyway.
+        gc.freeze()
     return code
 
 
