@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -48,7 +47,7 @@ def with_failing(
 ) -> tuple[Detector, ...]:
     """Replace the function of one detector."""
     detectors = tuple(
-        replace(each, judge=judge_it) if each.name == name else each for each in DETECTORS
+        each._replace(judge=judge_it) if each.name == name else each for each in DETECTORS
     )
     monkeypatch.setattr(module, "DETECTORS", detectors)
     return detectors
@@ -163,7 +162,7 @@ def test_a_failing_notice_is_said_and_changes_no_verdict(monkeypatch: pytest.Mon
     """The other notices answer."""
     before = diagnose(thorough())
     first, *others = notices.NOTICES
-    monkeypatch.setattr(notices, "NOTICES", (replace(first, answer=failing), *others))
+    monkeypatch.setattr(notices, "NOTICES", (first._replace(answer=failing), *others))
     diagnosis = diagnose(thorough())
     assert (diagnosis.verdict, diagnosis.errors) == ("healthy", {})
     assert diagnosis.remarks[0].startswith(f"{notices.FAILED}{first.question} {FAULT}")
@@ -180,7 +179,7 @@ def test_a_notice_that_lacks_evidence_is_left_out(monkeypatch: pytest.MonkeyPatc
         raise CannotJudgeError("no evaluations")
 
     first, *others = notices.NOTICES
-    monkeypatch.setattr(notices, "NOTICES", (replace(first, answer=lacking), *others))
+    monkeypatch.setattr(notices, "NOTICES", (first._replace(answer=lacking), *others))
     diagnosis = diagnose(thorough())
     assert not any(notices.FAILED in remark for remark in diagnosis.remarks)
 
@@ -189,7 +188,7 @@ def test_a_cause_whose_wording_fails_is_named_in_its_usual_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The error is said."""
-    causes = tuple(replace(cause, reworded=failing) for cause in CAUSES)
+    causes = tuple(cause._replace(reworded=failing) for cause in CAUSES)
     monkeypatch.setattr(module, "CAUSES", causes)
     diagnosis = diagnose(SICK)
     assert (diagnosis.verdict, diagnosis.causes[0].meaning) == (

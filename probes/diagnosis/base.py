@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from math import isfinite, log10
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -168,8 +168,7 @@ class Symptom:
         )
 
 
-@dataclass(frozen=True)
-class Detector:
+class Detector(NamedTuple):
     """A function that looks for symptoms in the evidence of one run.
 
     judge      returns the findings, [] if nothing is wrong. Raises CannotJudgeError if the evidence

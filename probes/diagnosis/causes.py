@@ -4,7 +4,8 @@ cause needs, those that exclude it, those that follow from it, and the remedy.""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from probes.diagnosis.base import Symptom
 from probes.diagnosis.detectors import (
@@ -35,8 +36,7 @@ from probes.diagnosis.health import val_loss_never_fell
 from probes.record.signals import signal_named
 
 
-@dataclass(frozen=True)
-class Clue:
+class Clue(NamedTuple):
     """A condition that rules out one of two causes that otherwise look the same.
 
     text      the condition in words, for `explain`
@@ -64,8 +64,7 @@ VAL_LOSS_FELL = Clue("val_loss fell", lambda evidence, _: not evidence.cached(va
 rows it was not trained on."""
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(NamedTuple):
     """One way for a run to go wrong.
 
     meaning      what is wrong, in words
@@ -91,7 +90,7 @@ class Cause:
     excluded: tuple[Symptom, ...] = ()
     explains: tuple[Symptom, ...] = ()
     reworded: Callable[[Evidence], tuple[str, str] | None] = lambda _: None
-    may_also_be: Mapping[str, tuple[Clue, ...]] = field(default_factory=dict)
+    may_also_be: Mapping[str, tuple[Clue, ...]] = MappingProxyType({})
 
     @property
     def decisive(self) -> Symptom:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -281,8 +281,7 @@ def diagnose(record: Record, ended: bool = True) -> Diagnosis:
     )
 
 
-@dataclass(frozen=True)
-class _Attempt:
+class _Attempt(NamedTuple):
     """Calls parts of the diagnosis that use the evidence of the run.
 
     errors   collects the exception of each part that fails, as text

@@ -7,7 +7,7 @@ no notice contradicts a verdict."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from probes.common.text import described
 from probes.diagnosis.answers.checkpoint import checkpoint_to_keep
@@ -32,8 +32,7 @@ from probes.diagnosis.base import Finding
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
 
-@dataclass(frozen=True, kw_only=True)
-class Notice:
+class Notice(NamedTuple):
     """A question about a run, and how it is answered.
 
     name       kebab-case and unique

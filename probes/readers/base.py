@@ -9,7 +9,6 @@ A format module has one public object, `FORMAT`, and is listed in `probes.reader
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -83,8 +82,7 @@ class Resumed(NamedTuple):
 Piece = Block | Row | Note | Ended | Resumed
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """A file format of logs.
 
     name            the name in messages and in the provenance of a record

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -131,7 +130,6 @@ def _with_sums(piece: Piece, sums: Mapping[str, Sequence[str]]) -> Piece:
     return piece._replace(columns={**piece.columns, **added}) if added else piece
 
 
-@dataclass
 class _SecondPass:
     """Reads the pieces of a log by its column mapping, as whole blocks where that is possible.
 
@@ -152,32 +150,28 @@ class _SecondPass:
     batches_in_epoch   the last number of batches in an epoch that the log states
     """
 
-    form: Format
-    path: Path
-    columns: ColumnMapping
-    scan: ColumnScan
-    cut: bool = False
-    last_step: int | None = None
-    positions: int = 0
-    rows_without_step: int = 0
-    totals: set[int] = field(default_factory=set)
-    notes: list[str] = field(default_factory=list)
-    damaged: int = 0
-    first_damage: str = ""
-    ended: Ended | None = None
-    is_resume: bool = False
-    resumed_at: set[int] = field(default_factory=set)
-    batches_in_epoch: float = 0.0
-
-    def __post_init__(self) -> None:
-        signals = list(self.columns.signals.values())
-        metrics = self.columns.metrics.sites
+    def __init__(self, form: Format, path: Path, columns: ColumnMapping, scan: ColumnScan) -> None:
+        self.form, self.path, self.columns, self.scan = form, path, columns, scan
+        self.cut = False
+        self.last_step: int | None = None
+        self.positions = 0
+        self.rows_without_step = 0
+        self.totals: set[int] = set()
+        self.notes: list[str] = []
+        self.damaged = 0
+        self.first_damage = ""
+        self.ended: Ended | None = None
+        self.is_resume = False
+        self.resumed_at: set[int] = set()
+        self.batches_in_epoch = 0.0
+        signals = list(columns.signals.values())
+        metrics = columns.metrics.sites
         self.lines = LineMarks()
         self.metrics = {column: f"{METRIC_PREFIX}{site}" for column, site in metrics.items()}
-        metric_points = sum(self.scan.filled[column] for column in metrics)
+        metric_points = sum(scan.filled[column] for column in metrics)
         self.merger = SeriesMerger(
             signals,
-            bucket_size(self.scan.points, len(signals)),
+            bucket_size(scan.points, len(signals)),
             list(self.metrics.values()),
             metric_bucket_size(metric_points),
         )

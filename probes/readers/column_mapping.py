@@ -6,8 +6,8 @@ The decision is made once for each log, after the first pass over its columns.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from math import inf
+from typing import NamedTuple
 
 from probes.common.text import did_you_mean
 from probes.readers.column_names import (
@@ -33,8 +33,7 @@ COMPUTED_STEP = "epoch and batch"
 """The name of the column of steps that are computed from epochs and batches."""
 
 
-@dataclass(frozen=True)
-class BatchSteps:
+class BatchSteps(NamedTuple):
     """The columns from which the steps are computed if each epoch counts its batches anew.
 
     The step of batch i of n in an epoch is (epoch - first_epoch) * n + i.
@@ -49,8 +48,7 @@ class BatchSteps:
     first_epoch: int
 
 
-@dataclass(frozen=True)
-class ColumnMapping:
+class ColumnMapping(NamedTuple):
     """How the columns of one log are read.
 
     step_column  the column that counts the steps; None if the position of a row is its step
@@ -70,9 +68,9 @@ class ColumnMapping:
     metrics: MetricColumns
     totals: tuple[str, ...]
     ignored: tuple[str, ...]
-    sums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    batches: BatchSteps | None = None
-    notes: tuple[str, ...] = ()
+    sums: Mapping[str, tuple[str, ...]]
+    batches: BatchSteps | None
+    notes: tuple[str, ...]
 
 
 def mapping_of(pairs: Iterable[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import chain, islice
 from pathlib import Path
@@ -160,7 +160,7 @@ def printed_format(path: Path, mapped: Collection[str] = ()) -> Format | None:
         if b"\0" in chunk or read_bytes > SEARCHED_BYTES:
             return None
         if _recognised(rest + chunk, frozenset(mapped)):
-            return replace(FORMAT, pieces=partial(pieces, mapped=frozenset(mapped)))
+            return FORMAT._replace(pieces=partial(pieces, mapped=frozenset(mapped)))
         read_bytes += len(chunk)
         rest = chunk.rpartition(b"\n")[2][-MAX_NAME_LENGTH:]
     return None

@@ -8,7 +8,7 @@ or if the user says so. Each metric is one site of the signal `metric`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from probes.common.text import did_you_mean, printable
 from probes.readers.column_scan import ColumnScan
@@ -23,8 +23,7 @@ EXTREMES = ("__MIN", "__MAX")
 of each group of points. They are no curves."""
 
 
-@dataclass(frozen=True)
-class MetricColumns:
+class MetricColumns(NamedTuple):
     """The metrics of one log.
 
     sites       column -> the site of the signal `metric` at which it is read
@@ -32,9 +31,9 @@ class MetricColumns:
     note        which metrics were ignored, because there are too many; "" if there are none
     """
 
-    sites: Mapping[str, str] = field(default_factory=dict)
-    directions: Mapping[str, Direction] = field(default_factory=dict)
-    note: str = ""
+    sites: Mapping[str, str]
+    directions: Mapping[str, Direction]
+    note: str
 
 
 def directions_of(pairs: Iterable[str]) -> dict[str, Direction]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeGuard
@@ -91,7 +90,7 @@ def only_run(form: Format, run: str) -> Format:
             if not isinstance(piece, Block) or piece.numbers:
                 yield piece
 
-    return replace(form, pieces=pieces)
+    return form._replace(pieces=pieces)
 
 
 def separated(form: Format, path: Path, runs: Sequence[str]) -> dict[str, Format]:
@@ -117,7 +116,7 @@ def separated(form: Format, path: Path, runs: Sequence[str]) -> dict[str, Format
             named = _name_of(piece.cells.get(column)) if _has(piece) and column else None
             for run in runs if named is None else {named} & pieces.keys():
                 pieces[run].append(piece)
-    return {run: replace(form, pieces=partial(_kept, own)) for run, own in pieces.items()}
+    return {run: form._replace(pieces=partial(_kept, own)) for run, own in pieces.items()}
 
 
 def _has(piece: Piece) -> TypeGuard[Row]:

@@ -6,8 +6,7 @@ same name to `probes.recording.reducers`."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy.typing as npt
 
@@ -28,8 +27,7 @@ class UnknownSignalError(KeyError):
         return str(self.args[0])
 
 
-@dataclass(frozen=True)
-class Signal:
+class Signal(NamedTuple):
     """A row of the table of signals.
 
     unit     the unit of its values
