@@ -7,7 +7,6 @@ estimates tolerate outliers (Hampel 1974; Rice 1984)."""
 
 from __future__ import annotations
 
-from decimal import Decimal
 from functools import cached_property
 from itertools import pairwise
 from math import sqrt
@@ -238,7 +237,10 @@ def mean_ranks(values: Column) -> Column:
 def rounding_step(values: Column) -> float:
     """The smallest difference that a rounded log can show: 0.001 for three decimals; 0 for a log
     that was not rounded. The number of decimals is taken from the first hundred values."""
-    decimals = max(-int(Decimal(repr(float(v))).as_tuple().exponent) for v in values[:100])
+    texts = (repr(value).partition("e") for value in values[:100].tolist())
+    decimals = max(
+        len(digits.partition(".")[2]) - int(exponent or 0) for digits, _, exponent in texts
+    )
     return 10.0**-decimals if decimals <= MAX_DECIMALS else 0.0
 
 
