@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -21,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.figures import Figure, Section
+from probes.__main__ import BLAS_THREAD_VARIABLES
 from probes.record import Record
 from probes.recording.recorder import save
 from probes.report.html import render
@@ -41,6 +43,10 @@ DASHBOARD = (
     Figure("its page", "KB", "", 1500.0),
 )
 LOADING = Figure(f"Record.load of {STEPS_PER_RUN} steps", "s", "CPU", 0.3)
+SHORT = 60
+"""Steps of the log for which the start of the command is most of the time."""
+START = Figure("diagnose a short log / import numpy", "x", "CPU, one BLAS thread", 1.44)
+START_ROUNDS = 9
 MAX_SECONDS = 1.0
 MAX_CPU_RATIO = 10.0
 MAX_MEMORY_RATIO = 1.1
@@ -148,6 +154,17 @@ def measure_loading(folder: Path) -> Iterator[Figure]:
     yield LOADING.with_value(_median_cpu(lambda: Record.load(folder / "run.jsonl")))
 
 
+def measure_start(folder: Path) -> Iterator[Figure]:
+    """Compare the CPU time of judging a short log with that of loading NumPy, in processes of their
+    own. The first run of each is left out, because it may write the bytecode of the modules."""
+    write_csv(folder / "short.csv", SHORT)
+    diagnosing, loading = [], []
+    for _ in range(1 + START_ROUNDS):
+        loading.append(_usage_of([sys.executable, "-c", "import numpy"])[1].cpu)
+        diagnosing.append(diagnose_in_process(folder / "short.csv").cpu)
+    yield START.with_value(median(diagnosing[1:]) / median(loading[1:]))
+
+
 def measure_logs(folder: Path, form: str, longest: int = 10 * LINES) -> Iterator[Figure]:
     """Judge logs of LINES lines, ten times as many and so on up to `longest`, and compare each with
     the one before it."""
@@ -186,17 +203,26 @@ def log_figures(form: str, length: int) -> tuple[Figure, Figure, Figure]:
 def diagnose_in_process(path: Path, rounds: int = 1) -> Usage:
     """Run `python -m probes diagnose` on a log in processes of its own; return the median CPU
     seconds and the highest peak memory. Raises ValueError when the verdict is not healthy."""
-    diagnose = [sys.executable, "-m", "probes", "diagnose", str(path)]
     used = []
     for _ in range(rounds):
-        done = subprocess.run(
-            [sys.executable, "-c", LAUNCHER, *diagnose], cwd=ROOT, capture_output=True, check=True
-        )
-        code, cpu, peak = json.loads(done.stdout)
+        code, usage = _usage_of([sys.executable, "-m", "probes", "diagnose", str(path)])
         if code:
             raise ValueError(f"diagnose {path} ended with exit code {code}; expected 0, healthy")
-        used.append(Usage(cpu, peak / (2**20 if sys.platform == "darwin" else 2**10)))
+        used.append(usage)
     return Usage(median(each.cpu for each in used), max(each.peak for each in used))
+
+
+def _usage_of(command: Sequence[str]) -> tuple[int, Usage]:
+    """Run a command in a process of its own, with one BLAS thread and with the bytecode of modules
+    written; return its exit code and what it used."""
+    environment = os.environ | dict.fromkeys(BLAS_THREAD_VARIABLES, "1")
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCHER, *command],
+        cwd=ROOT, env=environment, capture_output=True, check=True,
+    )  # fmt: skip
+    code, cpu, peak = json.loads(done.stdout)
+    return code, Usage(cpu, peak / (2**20 if sys.platform == "darwin" else 2**10))
 
 
 def _median_cpu(call: Callable[[], object]) -> float:
@@ -213,6 +239,7 @@ def measure(longest: int = 10 * LINES) -> Iterator[Figure]:
         folder = Path(name)
         yield from measure_page(folder)
         yield from measure_loading(folder)
+        yield from measure_start(folder)
         for form in LOG_WRITERS:
             yield from measure_logs(folder, form, longest)
 
@@ -226,7 +253,7 @@ def _planned(form: str) -> tuple[Figure, ...]:
 
 SECTION = Section(
     "Length",
-    (*DASHBOARD, LOADING, *(figure for form in LOG_WRITERS for figure in _planned(form))),
+    (*DASHBOARD, LOADING, START, *(figure for form in LOG_WRITERS for figure in _planned(form))),
     measure,
     slow=True,
 )

@@ -145,10 +145,17 @@ def test_the_peak_memory_is_measured_early_and_late():
 
 def test_long_runs_and_logs_are_measured(monkeypatch, tmp_path):
     """This test uses short runs and logs, to save time."""
-    for name, value in {"RUNS": 1, "STEPS_PER_RUN": 30, "LINES": 40, "ROUNDS": 1}.items():
+    for name, value in {
+        "RUNS": 1,
+        "STEPS_PER_RUN": 30,
+        "LINES": 40,
+        "ROUNDS": 1,
+        "START_ROUNDS": 1,
+    }.items():
         monkeypatch.setattr(length, name, value)
     assert [figure.measured > 0 for figure in length.measure_page(tmp_path)] == [True, True]
     assert [figure.measured > 0 for figure in length.measure_loading(tmp_path)] == [True]
+    assert [figure.measured > 1 for figure in length.measure_start(tmp_path)] == [True]
     measured = {each.name for each in length.measure_logs(tmp_path, "JSON lines", longest=400)}
     assert {figure.name for figure in length.log_figures("JSON lines", 400)} <= measured
 

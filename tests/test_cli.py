@@ -297,6 +297,7 @@ def test_the_module_runs_as_a_program(folder: Path) -> None:
 
 NOT_NEEDED = (
     "bz2",
+    "decimal",
     "difflib",
     "importlib.metadata",
     "jinja2",
