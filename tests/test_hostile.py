@@ -98,6 +98,10 @@ HOSTILE: dict[str, tuple[str, str]] = {
     "loss of 1e-310": (table(step=ROWS, loss=[f"{60 - r}e-310" for r in ROWS]), "healthy"),
     "loss of the smallest float": (table(step=ROWS, loss=["5e-324"] * 60), "unhealthy"),
     "loss of 0": (table(step=ROWS, loss=[0] * 60), "unhealthy"),
+    "loss that rises from 1e-300 to 1e300": (
+        table(step=ROWS, loss=["1e-300"] * 30 + ["1e300"] * 30), "unhealthy"),
+    "loss that falls and rises by 600 decades": (
+        table(step=ROWS, loss=["1e300"] * 20 + ["1e-300"] * 20 + ["1e299"] * 20), "unhealthy"),
     # Steps below 0 and beyond float64
     "steps from -1": (table(step=range(-1, 59), loss=EXP, val_loss=EXP), "healthy"),
     "epochs from -1": (table(epoch=range(-1, 59), val_loss=EXP), "healthy"),
@@ -127,6 +131,10 @@ HOSTILE: dict[str, tuple[str, str]] = {
     "stopped of a huge total": (record(end=stopped(1, HUGE)), "unreadable"),
     "stopped behind the end": (record(end=stopped(99, 1)), "healthy"),
     "stopped below 0": (record(end=stopped(-5, 10)), "healthy"),
+    "directions of metrics in a list": (
+        record({"metric_direction": ["accuracy", "up"]}, step=ROWS, loss=FALL,
+               val_loss=[1 + 0.1 * abs(row - 20) for row in ROWS],
+               metric=[{"accuracy": row / 60} for row in ROWS]), "unhealthy"),
     # Depth, and truth values
     "facts as deep as allowed": (record({"a": nested(MAX_DEPTH - 1)}), "healthy"),
     "facts that are too deep": (record({"a": nested(MAX_DEPTH + 1)}), "unreadable"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from probes import readers
+from probes.readers.runs import separated
 from probes.record import Record, Stop
 from probes.recording.recorder import save
 from testing.logs import csv_of
@@ -323,6 +324,24 @@ def test_each_run_of_a_file_is_a_test(logs: Project) -> None:
         ],
         consecutive=False,
     )
+
+
+def test_a_file_with_several_runs_is_parsed_once_for_all_of_them(
+    logs: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time does not grow with the number of runs times the size of the file."""
+    table = {"Step": range(40)} | {f"r{run} - loss": LOSSES for run in range(12)}
+    written(logs, "export.csv", csv_of(**table))
+    parsed = []
+
+    def counted(*arguments: object) -> object:
+        parsed.append(arguments)
+        return separated(*arguments)
+
+    monkeypatch.setattr(readers, "separated", counted)
+    monkeypatch.setattr(readers, "only_run", None)
+    logs.run("--diagnose", "export.csv").assert_outcomes(passed=12)
+    assert len(parsed) == 1
 
 
 # Columns

@@ -2,6 +2,7 @@
 
 import pytest
 
+from probes.record import metrics
 from probes.record.metrics import direction_of, is_accuracy, is_held_out
 
 
@@ -58,3 +59,16 @@ def test_accuracies_and_held_out_metrics_are_known_by_name():
         True,
         False,
     ]
+
+
+def test_the_direction_of_a_name_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The readers need it several times for each column, and a log may have many columns."""
+    direction_of("once_accuracy_3")
+    monkeypatch.setattr(metrics, "words_of", None)
+    assert direction_of("once_accuracy_3") == "up"
+
+
+@pytest.mark.parametrize("stated", [None, [], ["psi"], "psi", 3, {"psi": 1}, {"psi": ["up"]}])
+def test_a_fact_of_another_type_states_no_direction(stated: object) -> None:
+    assert direction_of("psi", stated) is None
+    assert direction_of("wer", stated) == "down"

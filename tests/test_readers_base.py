@@ -70,3 +70,11 @@ def test_cells_of_inner_objects_are_named_by_path_or_by_name(
     """A cell keeps its own name within an object that only groups cells. Deep objects are
     dropped."""
     assert flat(cells) == flattened
+
+
+def test_damaged_rows_do_not_end_a_block() -> None:
+    """They come before the block, in their order. Reading many small blocks would be slow."""
+    rows = [Row(i, {"loss": i}) if i % 3 else Row(i, {}, "damaged", f"{i}") for i in range(1, 10)]
+    *damaged, block = blocks_from_rows(rows)
+    assert [row.error for row in damaged if isinstance(row, Row)] == ["3", "6", "9"]
+    assert block == Block([1, 2, 4, 5, 7, 8], {"loss": [1, 2, 4, 5, 7, 8]})

@@ -1,11 +1,13 @@
 """Which columns can count the steps of a log."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from probes import read
 from probes.readers import base
+from probes.record import RecordError
 from testing.logs import csv_of, lines_of, points, reader_of, written
 
 
@@ -131,3 +133,29 @@ def test_new_names_in_every_row_do_not_fill_the_memory(
     reader = reader_of(read(written(tmp_path, lines_of(*rows))))
     assert reader["ignored"] == ["x0", "x1"]
     assert reader["stitched"] == ["the log has more than 3 columns; the others were left out"]
+
+
+def test_rows_are_looked_at_only_while_epochs_may_count_the_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every other cell is counted by column. To make an object of every row would be slow."""
+    looked_at: list[int] = []
+    rows = base.Block.rows
+
+    def counted(block: base.Block) -> Iterator[base.Row]:
+        for row in rows(block):
+            looked_at.append(row.number)
+            yield row
+
+    monkeypatch.setattr(base.Block, "rows", counted)
+    text = csv_of(step=range(99), loss=range(99), val_loss=["", 1, *[""] * 97])
+    record = read(written(tmp_path, text))
+    assert looked_at == [2]
+    assert points(record, "val_loss") == {1: 1.0}
+
+
+def test_columns_keep_the_order_of_their_first_entries(tmp_path: Path) -> None:
+    """An error lists them in this order, whatever the size of the blocks."""
+    log = written(tmp_path, csv_of(a=["-", "-", 1.0], b=["-", 2.0, 2.0], c=[3.0, 3.0, "x"]))
+    with pytest.raises(RecordError, match="only c, b, a; map"):
+        read(log)

@@ -1,10 +1,13 @@
 """CSV: delimiters, names, Lightning's sparse rows, and a last line that is cut."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from probes import read
+from probes.readers import csv_log
+from probes.readers.cells import Cell
 from probes.record import RecordError
 from testing.logs import KERAS, LIGHTNING, points, reader_of, written
 
@@ -172,3 +175,22 @@ def test_the_first_step_after_a_repeated_header_is_a_restart(tmp_path: Path) -> 
     record = read(written(tmp_path, text))
     assert points(record, "loss") == {1: 4.0, 2: 3.0, 3: 3.5, 4: 2.5}
     assert record.facts["resumed_at"] == [3]
+
+
+def test_a_table_of_few_rows_and_many_columns_is_converted_row_by_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call for each column of a short block would be slow."""
+    converted: list[int] = []
+
+    def counted(texts: Sequence[str], has_underscore: bool) -> list[Cell]:
+        converted.append(len(texts))
+        return cells(texts, has_underscore)
+
+    cells = csv_log._cells
+    monkeypatch.setattr(csv_log, "_cells", counted)
+    names = ",".join(f"x{place}" for place in range(500))
+    line = ",".join(["7"] * 500)
+    path = written(tmp_path, f"step,loss,{names}\n" + f"0,2.5,{line}\n1,2.25,{line}\n")
+    assert points(read(path), "loss") == {0: 2.5, 1: 2.25}
+    assert set(converted) == {502}

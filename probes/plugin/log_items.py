@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from probes.report.judged_run import AnyRun, JudgedRun, Outcome, UnreadRun, judg
 if TYPE_CHECKING:
     from probes.diagnosis.base import Finding
     from probes.diagnosis.diagnose import Diagnosis
+    from probes.record import Record
 
 RULES = pytest.StashKey[LogRules]()
 """The rules of the session, in the stash of its config."""
@@ -47,6 +49,7 @@ class LogFile(pytest.File):
     def __init__(self, *, shown_path: str, **options: Any) -> None:
         super().__init__(**options)
         self.shown_path = shown_path
+        self._loaders: dict[str, Callable[[], Record]] | None = None
 
     def collect(self) -> Iterator[pytest.Item]:
         from probes.readers import runs_in
@@ -56,6 +59,21 @@ class LogFile(pytest.File):
             yield LogItem.from_parent(self, name=f"diagnosis[{node_id_part(run)}]", run_name=run)
         if not names:
             yield LogItem.from_parent(self, name="diagnosis")
+
+    def loader(self, run: str) -> Callable[[], Record] | None:
+        """The function that reads a run of a file with several. The file is parsed once for all of
+        them, when the first is judged.
+
+        None if the function was already given, or if the runs cannot be told apart. Reading the run
+        from the file then gives the record, or the error that says why."""
+        if self._loaders is None:
+            from probes.readers import runs_to_read
+
+            rules = self.config.stash[RULES]
+            self._loaders = {}
+            with suppress(Exception):
+                self._loaders = dict(runs_to_read(self.path, rules.mapping, rules.metrics))
+        return self._loaders.pop(run, None)
 
 
 class LogItem(pytest.Item):
@@ -73,7 +91,8 @@ class LogItem(pytest.Item):
     def setup(self) -> None:
         rules = self.config.stash[RULES]
         name = self._file.shown_path
-        self.judgement = judge_log(self.path, name, self.nodeid, rules, self.run_name)
+        load = None if self.run_name is None else self._file.loader(self.run_name)
+        self.judgement = judge_log(self.path, name, self.nodeid, rules, self.run_name, load)
         self.user_properties += self.judgement.properties()
         if self.judgement.outcome == "error":
             pytest.fail(self.judgement.message, pytrace=False)
@@ -145,14 +164,20 @@ class Judgement:
 
 
 def judge_log(
-    path: Path, name: str, nodeid: str, rules: LogRules, run_name: str | None = None
+    path: Path,
+    name: str,
+    nodeid: str,
+    rules: LogRules,
+    run_name: str | None = None,
+    load: Callable[[], Record] | None = None,
 ) -> Judgement:
     """Read a log, diagnose it, and decide the outcome of its test.
 
     name      what outputs call the log
     run_name  the name of the run in a file with several runs
+    load      if given, the function that reads the run
     """
-    run = judge_file(path, name, rules.mapping, rules.metrics, run_name)
+    run = judge_file(path, name, rules.mapping, rules.metrics, run_name, load)
     if isinstance(run, JudgedRun):
         try:
             return _judgement(run, path, nodeid, rules, run_name)

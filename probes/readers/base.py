@@ -166,12 +166,18 @@ cells of a large block would be empty, and reading would take quadratic time."""
 def blocks_from_rows(pieces: Iterable[Row | Note | Ended | Resumed]) -> Iterator[Piece]:
     """The pieces in their order, with consecutive rows of kind "point" joined into blocks.
 
+    A damaged row does not end a block. It holds nothing that the points after it depend on, and a
+    log in which every few rows are damaged would be read in many small blocks.
+
     If `pieces` raises ValueError, the rows before the error are yielded before it is raised again.
     """
     numbers: list[int] = []
     points: list[Mapping[str, Cell]] = []
     try:
         for piece in pieces:
+            if isinstance(piece, Row) and piece.kind == "damaged":
+                yield piece
+                continue
             is_point = isinstance(piece, Row) and piece.kind == "point"
             if not is_point or len(points) == ROWS_PER_BLOCK:
                 yield from blocks_from_points(numbers, points)

@@ -47,7 +47,7 @@ from probes.record.record import measured_tables
 from probes.record.signals import BY_NAME
 
 Value = TypeVar("Value")
-MAX_CELLS_KEPT = 1_000_000
+MAX_CELLS_KEPT = 2_500_000
 """If a log has at most this many cells, they are kept in memory between the two passes. The file of
 a larger log is read twice."""
 METRIC = "metric"
@@ -221,7 +221,7 @@ class _SecondPass:
         return block._replace(columns={**block.columns, COMPUTED_STEP: steps})
 
     def _add_block(self, block: Block) -> bool:
-        """Add a block if all its rows have a step, its steps increase and its signals are numbers.
+        """Add a block if all its rows have a step and its signals are numbers.
 
         Returns whether the block was added.
         """
@@ -246,19 +246,40 @@ class _SecondPass:
         for column, name in self.metrics.items():
             if column in block.columns:
                 values[name] = _metric_values(block.columns[column])
-        if not self.merger.extend(steps, values):
-            return False
-        measured = np.zeros(count, dtype=bool)
-        for rows, _ in values.values():
-            measured[rows] = True
-        self.lines.extend(steps[measured], np.asarray(block.numbers)[measured])
-        if measured.any():
-            self._note_resume(int(steps[measured][0]))
+        if self.merger.extend(steps, values):
+            measured = np.zeros(count, dtype=bool)
+            for rows, _ in values.values():
+                measured[rows] = True
+            self.lines.extend(steps[measured], np.asarray(block.numbers)[measured])
+            if measured.any():
+                self._note_resume(int(steps[measured][0]))
+        else:
+            self._add_numbers(block.numbers, steps, values)
         if self.columns.step_column is None:
             self.positions += count
         else:
             self.last_step = int(steps[-1])
         return True
+
+    def _add_numbers(
+        self, numbers: Sequence[int], steps: Steps, values: Mapping[str, tuple[Steps, Column]]
+    ) -> None:
+        """Add the rows of a block one by one, because their steps do not increase.
+
+        numbers  the number of each row: [n]
+        steps    the step of each row: [n]
+        values   signal or metric -> the positions of the rows in which it was measured, and its
+                 values in them: ([m], [m])
+        """
+        rows: list[dict[str, float]] = [{} for _ in numbers]
+        for name, (places, own) in values.items():
+            for place, value in zip(places.tolist(), own.tolist(), strict=True):
+                rows[place][name] = value
+        for line, step, row in zip(numbers, steps.tolist(), rows, strict=True):
+            if row:
+                self.merger.add(step, row, f"{self.form.unit} {line}")
+                self.lines.add(step, line)
+                self._note_resume(step)
 
     def _add_row(self, row: Row) -> None:
         where = f"{self.form.unit} {row.number}"

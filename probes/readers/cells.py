@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from math import inf, isfinite, nan
 from types import NoneType
 from typing import Any
@@ -42,21 +41,29 @@ def number(cell: Cell) -> float | None:
     if cell is None or type(cell) is float:
         return cell
     if isinstance(cell, str):
-        word = cell.strip().lower()
-        if word in NOT_MEASURED:
+        if (found := _spelt_number(cell)) is not None:
+            return found
+        if cell.strip().lower() in NOT_MEASURED:
             return None
-        if word in NONFINITE_WORDS:
-            return NONFINITE_WORDS[word]
-        tensor = _TENSOR.fullmatch(cell)
-        digits = tensor[1] if tensor else cell
-        with suppress(ValueError):
-            cell = float(digits) if "_" not in digits else cell
+        if (tensor := _TENSOR.fullmatch(cell)) and (found := _spelt_number(tensor[1])) is not None:
+            return found
     if isinstance(cell, bool) or not isinstance(cell, int | float):
         raise ValueError("it must be a number, or empty where nothing was measured")
     try:
         return float(cell)
     except OverflowError as error:
         raise ValueError("it must be a number that fits 64 bits") from error
+
+
+def _spelt_number(text: str) -> float | None:
+    """The number that a text spells, finite or not, or None if it spells none."""
+    # float() accepts the underscore in 1_000, which is not a number in a log.
+    if "_" in text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def whole_number(cell: Cell) -> int | None:

@@ -207,7 +207,7 @@ def matches(name: str, pattern: str) -> bool:
     """
     if "*" not in pattern:
         return name == pattern
-    start, *middle, end = pattern.split("*")
+    start, middle, end = _parts(pattern)
     if not (name.startswith(start) and name.endswith(end) and len(name) >= len(start) + len(end)):
         return False
     rest = name[len(start) : len(name) - len(end)]
@@ -217,6 +217,13 @@ def matches(name: str, pattern: str) -> bool:
             return False
         rest = rest[place + len(part) :]
     return True
+
+
+@lru_cache
+def _parts(pattern: str) -> tuple[str, list[str], str]:
+    """The texts before, between and after the `*` of a pattern."""
+    start, *middle, end = pattern.split("*")
+    return start, middle, end
 
 
 def loss_parts(columns: Iterable[str], split: str) -> list[str]:
@@ -244,7 +251,7 @@ def loss_parts(columns: Iterable[str], split: str) -> list[str]:
 def partial_losses(columns: Iterable[str]) -> list[str]:
     """The columns named like a part of a loss, such as `loss_kl` or `cls_loss`."""
     names = ((column, normalized(column)) for column in columns)
-    return [name for name, own in names if matches(own, "loss_*") or matches(own, "*_loss")]
+    return [name for name, own in names if own.startswith("loss_") or own.endswith("_loss")]
 
 
 def adversarial_losses(columns: Iterable[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 import numpy as np
 
@@ -143,20 +144,15 @@ class ColumnScan:
     def add(self, piece: Piece) -> None:
         """Add a piece of the log. Pieces that are not blocks are skipped, as they hold no points.
 
-        A block is added as a whole unless it has a new column or its epochs have to be compared.
+        A block is added column by column. Its rows are looked at only while epochs may count the
+        steps.
         """
         if not isinstance(piece, Block):
             return
         self._add_step_columns(piece)
-        counts = {name: len(cells) - cells.count(None) for name, cells in piece.columns.items()}
-        new_column = any(count and name not in self.filled for name, count in counts.items())
-        if self.epochs_can_count or new_column:
-            for row in piece.rows():
-                self._add_row(row)
-        else:
-            for name, count in counts.items():
-                if count:
-                    self.filled[name] += count
+        self._count_cells(piece)
+        if self.epochs_can_count:
+            self.epochs_can_count = all(map(self._epoch_is_new, piece.rows()))
         self.points += len(piece.numbers)
 
     def repeats_often(self, column: str) -> bool:
@@ -223,19 +219,23 @@ class ColumnScan:
                     column = columns.setdefault(name, StepColumn())
                     column.extend(values[used], epochs[positions[used]])
 
-    def _add_row(self, row: Row) -> None:
-        for column, cell in row.cells.items():
-            if cell is None:
-                continue
-            if column not in self.filled:
-                if is_empty(cell):
-                    continue
-                self.filled[column] = 0
-                if is_number(cell):
-                    self.numeric.add(column)
-            self.filled[column] += 1
-        if self.epochs_can_count:
-            self.epochs_can_count = self._epoch_is_new(row)
+    def _count_cells(self, block: Block) -> None:
+        """Add the cells of each column to `filled`, from its first entry on. New columns are added
+        in the order of their first entries, whatever the size of the blocks."""
+        firsts: dict[str, int] = {}
+        for name, cells in block.columns.items():
+            if name not in self.filled:
+                first = next((i for i, cell in enumerate(cells) if not is_empty(cell)), None)
+                if first is not None:
+                    firsts[name] = first
+        for name, first in sorted(firsts.items(), key=itemgetter(1)):
+            self.filled[name] = 0
+            if is_number(block.columns[name][first]):
+                self.numeric.add(name)
+        for name, cells in block.columns.items():
+            if name in self.filled:
+                measured = cells[begin:] if (begin := firsts.get(name, 0)) else cells
+                self.filled[name] += len(measured) - measured.count(None)
 
     def _epoch_is_new(self, row: Row) -> bool:
         """Whether a row has an integer epoch in which none of its losses was seen before."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -144,21 +145,25 @@ def _block(batch: Batch, header: _Header) -> Block | None:
     is_regular = len(table) == len(batch.lines) and set(map(len, table)) == {len(header.columns)}
     if not is_regular or "train_runtime" in header.columns:
         return None
-    columns = list(zip(*table, strict=True))
-    if header.titles[0] in map(str.strip, columns[0]):
+    if any(header.titles[0] == texts[0].strip() for texts in table):
         return None
     # float() accepts the underscore in 1_000, which is not a number in a log.
     has_underscore = "_" in "".join(batch.lines)
-    cells: dict[str, Sequence[Cell]] = {}
-    for name, texts in zip(header.columns, columns, strict=True):
-        try:
-            if has_underscore:
-                cells[name] = list(map(_cell, texts))
-            else:  # the usual case, written so that it is fast
-                cells[name] = [float(text) if text else None for text in texts]
-        except ValueError:
-            cells[name] = list(map(_cell, texts))
-    return Block(range(batch.first, batch.first + len(table)), cells)
+    # A list for each row is slow for short rows, and a list for each column for short columns.
+    by_row = len(table) < len(header.columns)
+    lists = table if by_row else zip(*table, strict=True)
+    cells = [_cells(texts, has_underscore) for texts in lists]
+    columns: Iterable[Sequence[Cell]] = zip(*cells, strict=True) if by_row else cells
+    numbers = range(batch.first, batch.first + len(table))
+    return Block(numbers, dict(zip(header.columns, columns, strict=True)))
+
+
+def _cells(texts: Sequence[str], has_underscore: bool) -> list[Cell]:
+    """The cells that are written in some texts, none of which has an underscore unless so said."""
+    if not has_underscore:
+        with suppress(ValueError):  # the usual case, written so that it is fast
+            return [float(text) if text else None for text in texts]
+    return list(map(_cell, texts))
 
 
 def _rows(path: Path, batch: Batch, header: _Header, above: str) -> Iterator[Row | Resumed]:

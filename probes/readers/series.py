@@ -199,11 +199,9 @@ class SeriesMerger:
 
     def _add(self, step: int, values: Mapping[str, float], where: str, hold: bool = False) -> None:
         """Add one row. With `hold`, a row at an earlier step waits for the row that follows it."""
-        passed = [
-            series.steps[-1]
-            for signal in values.keys() - self._metrics
-            if (series := self._series[signal]) and series.steps[-1] > step
-        ]
+        last_steps = {name: steps[-1] for name in values if (steps := self._series[name].steps)}
+        ahead = [name for name, last_step in last_steps.items() if last_step > step]
+        passed = [last_steps[signal] for signal in ahead if signal not in self._metrics]
         if passed and not LOSSES & values.keys() and LOSSES & self._series.keys():
             # The run was not resumed. The row belongs to an evaluation that counts its own batches
             # and repeats the learning rate, as MMSegmentation logs it.
@@ -234,18 +232,15 @@ class SeriesMerger:
             del self.resumed_at[bisect_left(self.resumed_at, step) :]
             if any(self._series.values()) and len(self.resumed_at) < MAX_RESUMES:
                 self.resumed_at.append(step)
-        late = {
-            metric
-            for metric in values.keys() & self._metrics
-            if (series := self._series[metric]) and series.steps[-1] > step
-        }
-        self._dropped_rows += late == values.keys() and bool(late)
-        replaced = [
-            self._series[name].append(step, value)
-            for name, value in values.items()
-            if name not in late
-        ]
-        self._repeated_rows += any(replaced)
+            late = []
+        else:
+            late = ahead  # metrics only
+        self._dropped_rows += len(late) == len(values)
+        is_repeated = False
+        for name, value in values.items():
+            if name not in late:
+                is_repeated |= self._series[name].append(step, value)
+        self._repeated_rows += is_repeated
 
     def extend(self, steps: Steps, columns: Mapping[str, tuple[Steps, Column]]) -> bool:
         """Add many rows at once if the steps of every signal increase.

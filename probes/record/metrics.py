@@ -5,7 +5,9 @@ other name the fact `metric_direction` says which way is better."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
 Direction = Literal["up", "down"]
@@ -38,23 +40,35 @@ ACCURACY_WORDS = frozenset({"acc", "acc1", "accs", "accuracy", "accuracies", "to
 HELD_OUT_WORDS = frozenset({"val", "valid", "validation", "eval", "dev", "test", "metrics"})
 """Words in the name of a metric that was measured on rows the model was not trained on."""
 
+_WORD = re.compile(r"[^\W_]+")
+CACHED_NAMES = 131_072
+"""Number of names whose direction is cached."""
+
 
 def words_of(name: str) -> list[str]:
     """The words of a name in lower case: `metrics/mAP50-95(B)` -> metrics, map50, 95, b."""
-    return "".join(c if c.isalnum() else " " for c in name.lower()).split()
+    return _WORD.findall(name.lower())
 
 
-def direction_of(name: str, stated: Mapping[str, object] | None = None) -> Direction | None:
+def direction_of(name: str, stated: object = None) -> Direction | None:
     """Whether higher or lower values of a metric are better; None if neither its name nor `stated`
     says so.
 
-    stated   the fact `metric_direction`: name -> "up" or "down"
+    stated   the fact `metric_direction`: name -> "up" or "down". A fact of any other type says
+             nothing.
     """
-    given = (stated or {}).get(name)
+    given = stated.get(name) if isinstance(stated, Mapping) else None
     if given in ("up", "down"):
         return "up" if given == "up" else "down"
-    # `R@1` is read as the words r and 1, and also as the one word r1.
-    words = {*words_of(name), *words_of(name.replace("@", ""))}
+    return _direction_by_words(name)
+
+
+@lru_cache(maxsize=CACHED_NAMES)
+def _direction_by_words(name: str) -> Direction | None:
+    words = set(words_of(name))
+    if "@" in name:
+        # `R@1` is read as the words r and 1, and also as the one word r1.
+        words |= set(words_of(name.replace("@", "")))
     if words & OTHER_WORDS:
         return None
     if words & UP_WORDS:

@@ -81,7 +81,7 @@ def _held_out_metrics(evidence: Evidence) -> list[tuple[str, Curve, int]]:
     stated = evidence.facts.get("metric_direction")
     found = []
     for name in evidence.sites("metric"):
-        direction = direction_of(name, stated if isinstance(stated, dict) else None)
+        direction = direction_of(name, stated)
         metric = Curve(*evidence.series("metric", name))
         if (
             direction

@@ -10,6 +10,7 @@ little influence."""
 from __future__ import annotations
 
 from math import exp, log
+from sys import float_info
 from typing import NamedTuple
 
 import numpy as np
@@ -80,6 +81,8 @@ its lowest level."""
 MAX_GOOD_VALIDATION = 1.05
 """If the last evaluation is within this factor of the lowest, a training loss that ends high shows
 harder batches and not a worse model."""
+MAX_LOG = log(float_info.max)
+"""The observed ratio is limited to the largest float. A loss may rise from 1e-300 to 1e300."""
 # Criteria for a training loss that ends high. The source of a finding is the criterion it meets.
 ABOVE_START = "ends above where it began by half of that level, and has not turned down"
 BACK_AT_START = (
@@ -214,7 +217,7 @@ def _far_above(loss: Curve) -> HighEnd | None:
     if levels.end_above_start > 0 and above_start > max(log(MIN_TIMES_START), noise):
         return HighEnd(
             True,
-            exp(above_start),
+            exp(min(above_start, MAX_LOG)),
             MIN_TIMES_START,
             FAR_ABOVE_START,
             int(levels.first_step[-levels.end]),
@@ -222,7 +225,7 @@ def _far_above(loss: Curve) -> HighEnd | None:
     if levels.end_above_lowest > max(log(MIN_TIMES_LOWEST), noise):
         return HighEnd(
             False,
-            exp(levels.end_above_lowest),
+            exp(min(levels.end_above_lowest, MAX_LOG)),
             MIN_TIMES_LOWEST,
             FAR_ABOVE_LOWEST,
             int(levels.first_step[levels.lowest]),
