@@ -158,7 +158,13 @@ def regressed(record: Record, baseline: Record, tolerance: float = DEFAULT_TOLER
             "the runs have nothing that can be compared; one of these signals is needed in both: "
             f"{', '.join((*LOSS_SIGNALS, *HEALTH_SIGNALS))} ({reasons})"
         )
-    found += _compare_nonfinite(record, baseline)
+    # The comparisons above use only the cells in which both runs are finite, so the steps of the
+    # first non-finite values are compared as well, up to the end of the baseline.
+    ours, theirs = _first_nonfinite(record), _first_nonfinite(baseline)
+    if ours < theirs and ours <= (baseline.steps[-1] if len(baseline.steps) else inf):
+        found.append(
+            Difference("nonfinite_count", "first step above 0", int(ours), ours, theirs, inf)
+        )
     found.sort(key=lambda difference: -difference.ratio)
     return Regression(tuple(found), tuple(compared), not_compared, tolerance)
 
@@ -317,17 +323,6 @@ def _compare_level(name: str, signal: str, grid: _Grid, tolerance: float) -> Ite
         what = "share of living neurons" if is_dead_fraction else "level over time"
         step = _first_worse_step(grid, ratios, tolerance)
         yield Difference(name, what, step, level, base_level, ratio)
-
-
-def _compare_nonfinite(record: Record, baseline: Record) -> Iterator[Difference]:
-    """Yield a difference if the run has a non-finite value before the baseline has one.
-
-    Steps after the end of the baseline are not compared. The other comparisons miss such a value,
-    because they use only the cells in which both runs are finite.
-    """
-    ours, theirs = _first_nonfinite(record), _first_nonfinite(baseline)
-    if ours < theirs and ours <= (baseline.steps[-1] if len(baseline.steps) else inf):
-        yield Difference("nonfinite_count", "first step above 0", int(ours), ours, theirs, inf)
 
 
 def _first_nonfinite(record: Record) -> float:

@@ -14,7 +14,7 @@ from math import isfinite
 
 import numpy as np
 
-from probes.charts.plot import Area, Line, Plot
+from probes.charts.plot import Line, Plot
 from probes.charts.scale import Scale
 from probes.record import Column
 
@@ -56,7 +56,17 @@ def marks_of(plot: Plot, scale: Scale) -> Iterator[Mark]:
         yield _vertical_band(plot, begin, end, "lost")
     for area in (plot.band, plot.gap):
         if area is not None:
-            yield _area(area, scale, plot)
+            # The legend entry of an area is that of the line with the same label; without such a
+            # line, it is that of the reference.
+            labels = [line.label for line in plot.lines]
+            key = labels.index(area.label) if area.label in labels else "r"
+            steps = area.steps.tolist()
+            high, low = scale.share(area.high).tolist(), scale.share(area.low).tolist()
+            outline: list[Point] = [
+                *zip(steps, high, strict=True),
+                *zip(steps[::-1], low[::-1], strict=True),
+            ]
+            yield Mark(outline, f"area {area.kind} s{key}")
     for line in plot.reference:
         classes = f"reference sr c{line.colour} d{line.dash}"
         yield Mark(_points(line, scale.share(line.values)), classes)
@@ -87,20 +97,6 @@ def _vertical_band(plot: Plot, begin: float, end: float, classes: str) -> Mark:
     width = (plot.span[1] - plot.span[0]) * MIN_BAND_SHARE or MIN_BAND_SHARE
     end = max(end, begin + width)
     return Mark([(begin, 0), (begin, 1), (end, 1), (end, 0), (begin, 0)], classes)
-
-
-def _area(area: Area, scale: Scale, plot: Plot) -> Mark:
-    """A shaded area. Its legend entry is that of the line with the same label; without such a line,
-    it is that of the reference."""
-    labels = [line.label for line in plot.lines]
-    key = labels.index(area.label) if area.label in labels else "r"
-    steps = area.steps.tolist()
-    high, low = scale.share(area.high).tolist(), scale.share(area.low).tolist()
-    outline: list[Point] = [
-        *zip(steps, high, strict=True),
-        *zip(steps[::-1], low[::-1], strict=True),
-    ]
-    return Mark(outline, f"area {area.kind} s{key}")
 
 
 def _points(line: Line, shares: Column) -> list[Point]:

@@ -32,12 +32,10 @@ def printable(text: str) -> str:
             for letter in text
         )
     if ":" in text or "##[" in text:
-        text = WORKFLOW_COMMAND.sub(lambda found: _escaped_last(found[0]), text)
+        text = WORKFLOW_COMMAND.sub(
+            lambda found: f"{found[0][:-1]}\\x{ord(found[0][-1]):02x}", text
+        )
     return text
-
-
-def _escaped_last(text: str) -> str:
-    return f"{text[:-1]}\\x{ord(text[-1]):02x}"
 
 
 def printable_lines(text: str) -> str:

@@ -3,7 +3,7 @@ verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -352,18 +352,13 @@ def _suspect(
         certain_since=_certain_since(cause, findings),
         or_else=attempt(
             f"rivals of {cause.name}",
-            lambda: _not_ruled_out(cause, evidence, names),
+            lambda: tuple(
+                other
+                for other, clues in cause.may_also_be.items()
+                if not any(clue.present(evidence, names) for clue in clues)
+            ),
             tuple[str, ...](),
         ),
-    )
-
-
-def _not_ruled_out(cause: Cause, evidence: Evidence, names: Set[str]) -> tuple[str, ...]:
-    """The other faults that neither the evidence nor a found symptom (`names`) rules out."""
-    return tuple(
-        other
-        for other, clues in cause.may_also_be.items()
-        if not any(clue.present(evidence, names) for clue in clues)
     )
 
 

@@ -184,15 +184,6 @@ def fell(curve: Curve) -> bool:
     )
 
 
-def _fell_together(curves: dict[str, Curve]) -> bool:
-    """Whether training and validation loss, of which neither alone proves a fall, both fell."""
-    train, val = curves.get("loss") or curves.get("train_loss"), curves.get("val_loss")
-    if not train or not val:
-        return False
-    chance = _chance(train) * _chance(val)
-    return chance <= MAX_CHANCE_OF_BOTH and min(_fall_of(train), _fall_of(val)) >= MIN_FALL
-
-
 def _chance(curve: Curve) -> float:
     """The probability that a curve without a trend falls as much as this one. For a curve with
     segments, it is the upper tail of a normal distribution at `fall_z`."""
@@ -204,7 +195,16 @@ def _chance(curve: Curve) -> float:
 def _no_fall(curves: dict[str, Curve]) -> Iterator[Doubt]:
     """The reason why no loss fell by about 5 % or more (MIN_FALL)."""
     falls = {name: _fall_of(curve) for name, curve in curves.items() if fell(curve)}
-    if any(fall >= MIN_FALL for fall in falls.values()) or _fell_together(curves):
+    if any(fall >= MIN_FALL for fall in falls.values()):
+        return
+    # Neither training nor validation loss may prove a fall alone, and both together may prove it.
+    train, val = curves.get("loss") or curves.get("train_loss"), curves.get("val_loss")
+    if (
+        train
+        and val
+        and _chance(train) * _chance(val) <= MAX_CHANCE_OF_BOTH
+        and min(_fall_of(train), _fall_of(val)) >= MIN_FALL
+    ):
         return
     if falls:
         name, fall = max(falls.items(), key=lambda item: item[1])

@@ -65,19 +65,17 @@ def notices_on(evidence: Evidence, findings: Sequence[Finding] = ()) -> tuple[st
     exception changes no verdict."""
     if evidence.no_loss_rules:
         return ()
-    answers = (
-        _answer(notice, evidence) for notice in NOTICES if not (findings and notice.reassures)
-    )
+    answers = []
+    for notice in NOTICES:
+        if findings and notice.reassures:
+            continue
+        try:
+            answers.append(notice.answer(evidence))
+        except CannotJudgeError:
+            continue
+        except Exception as error:
+            answers.append(f"{FAILED}{notice.question} {described(error)}")
     return tuple(filter(None, answers))
-
-
-def _answer(notice: Notice, evidence: Evidence) -> str | None:
-    try:
-        return notice.answer(evidence)
-    except CannotJudgeError:
-        return None
-    except Exception as error:
-        return f"{FAILED}{notice.question} {described(error)}"
 
 
 NOTICES: tuple[Notice, ...] = (

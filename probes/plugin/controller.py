@@ -88,7 +88,13 @@ class Controller:
         stopped = bool(session.shouldstop or session.shouldfail) or status not in ALL_TESTS_RAN
         self.missing = [] if stopped else self.expected.missing()
         if stopped or self.crashed:
-            self._find_interrupted_trainings()
+            # A worker that could not finish a training sends no report of it.
+            for name, experiment in self.session.experiments.items():
+                if name in self.reports.runs or name in self.session.failures:
+                    continue
+                left = self.session.run_cache.left_by_worker(name, experiment, self.started)
+                if left:
+                    self.session.failures[name] = Failure(name, "interrupted", "", str(left))
         if self.reports:
 
             def train(name: str) -> Run | None:
@@ -110,15 +116,6 @@ class Controller:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if session.exitstatus == pytest.ExitCode.OK:
             shutil.rmtree(temporary_folder(self.identifier), ignore_errors=True)
-
-    def _find_interrupted_trainings(self) -> None:
-        """Note the trainings that workers could not finish. Such a worker sends no report."""
-        for name, experiment in self.session.experiments.items():
-            if name in self.reports.runs or name in self.session.failures:
-                continue
-            left = self.session.run_cache.left_by_worker(name, experiment, self.started)
-            if left:
-                self.session.failures[name] = Failure(name, "interrupted", "", str(left))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         lines = [

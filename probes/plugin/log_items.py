@@ -180,23 +180,17 @@ def judge_log(
     run = judge_file(path, name, rules.mapping, rules.metrics, run_name, load)
     if isinstance(run, JudgedRun):
         try:
-            return _judgement(run, path, nodeid, rules, run_name)
+            outcome, reason = decide(run.diagnosis, rules)
+            allowed = reason.startswith(ALLOWED_PREFIX)
+            judged = replace(run, allowed=allowed, tests={nodeid: outcome})
+            record = str(path) if run_name is None else f"{path}[{run_name}]"
+            message = _message(judged, record, outcome, reason, rules)
+            return Judgement(outcome, judged, reason, message)
         except Exception as error:
             run = run.not_shown("reported", error)
     reason = printable(run.error)
     run = replace(run, allowed=False, tests={nodeid: "error"})
     return Judgement("error", run, reason, f"{UNREADABLE_VERDICT}: {reason}")
-
-
-def _judgement(
-    run: JudgedRun, path: Path, nodeid: str, rules: LogRules, run_name: str | None
-) -> Judgement:
-    """The judgement of a log that was diagnosed. The arguments are those of `judge_log`."""
-    outcome, reason = decide(run.diagnosis, rules)
-    run = replace(run, allowed=reason.startswith(ALLOWED_PREFIX), tests={nodeid: outcome})
-    record = str(path) if run_name is None else f"{path}[{run_name}]"
-    message = _message(run, record, outcome, reason, rules)
-    return Judgement(outcome, run, reason, message)
 
 
 def decide(diagnosis: Diagnosis, rules: LogRules) -> tuple[Outcome, str]:

@@ -71,8 +71,19 @@ class SessionReport:
             tests = self._reports.tests.get(run.name, {})
             self._judged.append(replace(run, path=path, tests=tests))
         self._judged += [log.run for _, log in sorted(self._reports.logs.items())]
-        self._write_document()
-        self._write_sarif()
+
+        def diagnoses() -> str:
+            from probes.report.json_report import document
+
+            return document(self._judged, self.partial, list(self._reports.notes), self._page())
+
+        def verdicts() -> str:
+            from probes.report.sarif import document
+
+            return document(self._judged)
+
+        self._write_text("diagnosis", self._paths.document, "the diagnoses", diagnoses)
+        self._write_text("sarif", self._paths.sarif, "the verdicts", verdicts)
         self._write_summary()
 
     def lines(self) -> Iterator[Line]:
@@ -179,34 +190,24 @@ class SessionReport:
         if self._attempt(f"cannot write the dashboard {page}", draw):
             self._written["dashboard"] = page
 
-    def _write_document(self) -> None:
-        path = self._paths.document
+    def _write_text(
+        self, output: str, path: Path | None, what: str, text: Callable[[], str]
+    ) -> None:
+        """Write a text to a file, if the session has a path for it.
+
+        output  the name of the output in the lines on the terminal
+        what    what the text holds, for the message of an error
+        """
         if path is None:
             return
 
         def write() -> Path:
             from probes.common.files import write_output
-            from probes.report.json_report import document
 
-            text = document(self._judged, self.partial, list(self._reports.notes), self._page())
-            return write_output(path, text)
+            return write_output(path, text())
 
-        if self._attempt(f"cannot write the diagnoses {path}", write):
-            self._written["diagnosis"] = path
-
-    def _write_sarif(self) -> None:
-        path = self._paths.sarif
-        if path is None:
-            return
-
-        def write() -> Path:
-            from probes.common.files import write_output
-            from probes.report.sarif import document
-
-            return write_output(path, document(self._judged))
-
-        if self._attempt(f"cannot write the verdicts {path}", write):
-            self._written["sarif"] = path
+        if self._attempt(f"cannot write {what} {path}", write):
+            self._written[output] = path
 
     def _write_summary(self) -> None:
         """Append the summary for GitHub. If that fails, the session gets a note and does not fail,

@@ -21,7 +21,6 @@ from probes.record.record import (
     Column,
     Json,
     Record,
-    Steps,
     Table,
     check_sizes,
     read_only,
@@ -138,17 +137,14 @@ def _read_plain(
         for name in BY_NAME
         if name in readers and readers[name].blocks
     }
-    return Record(facts, _steps(steps), tables, provenance, bool(end.get("complete")))
-
-
-def _steps(steps: list[Json]) -> Steps:
     if set(map(type, steps)) - {int} or any(
         not -(2**63) <= step < 2**63 for step in steps[:1] + steps[-1:]
     ):
         raise NotPlainError("a step that is not a whole number of 64 bits")
     if any(after <= before for before, after in pairwise(steps)):
         raise NotPlainError("a step that does not come after the last")
-    return read_only(np.array(steps, dtype=np.int64))
+    rows = read_only(np.array(steps, dtype=np.int64))
+    return Record(facts, rows, tables, provenance, bool(end.get("complete")))
 
 
 def _finite(cells: Sequence[Json]) -> Column:

@@ -22,7 +22,7 @@ from typing import Self, TextIO
 import numpy as np
 
 from probes.record import Builder, Json, Record, RecordError, Stop
-from probes.record.builder import RUN_SITES, Cells, positions
+from probes.record.builder import RUN_SITES, positions
 from probes.record.jsonl import SCHEMA, check_depth, encode, numbers_for_strings
 from probes.record.signals import SIGNALS, Reading
 from probes.recording.arrays import ArrayLike, detached, real_array, real_matrix, visible_keys
@@ -113,11 +113,19 @@ class Recorder:
         self._sizes.clear()
         if self._file is None:
             return
+        line: dict[str, Json] = {"step": step}
         new_sites: dict[str, tuple[str, ...]] = {}
-        line = {
-            "step": step,
-            **{name: self._written(name, cells, new_sites) for name, cells in row.items()},
-        }
+        for name, cells in row.items():
+            if cells.sites == RUN_SITES:
+                line[name] = cells.values[0]
+                continue
+            line[name] = cells.values
+            # A list without a sites line above it has the sites 0, 1, 2, ...
+            layout = self._layouts.get(name)
+            if cells.sites != layout and not (
+                layout is None and cells.sites == positions(len(cells.sites))
+            ):
+                new_sites[name] = cells.sites
         lines = encode(line) + "\n"
         if new_sites:
             self._layouts.update(new_sites)
@@ -238,18 +246,6 @@ class Recorder:
         return {**row, **reduced}
 
     # The file
-
-    def _written(self, name: str, cells: Cells, new_sites: dict[str, tuple[str, ...]]) -> Json:
-        """The cells as written to the file: a number, or a list of numbers. If the sites of a list
-        differ from those in the file, they are added to `new_sites`, for a sites line."""
-        if cells.sites == RUN_SITES:
-            return cells.values[0]
-        layout = self._layouts.get(name)
-        if cells.sites != layout and not (
-            layout is None and cells.sites == positions(len(cells.sites))
-        ):
-            new_sites[name] = cells.sites
-        return cells.values
 
     def _write_sidecar(self, **more: Json) -> None:
         assert self._path is not None

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from probes.common.text import printable
 from probes.report.github import FAILED_OUTCOMES
-from probes.report.judged_run import AnyRun, JudgedRun, UnreadRun
+from probes.report.judged_run import AnyRun, UnreadRun
 
 VERSION = "2.1.0"
 SCHEMA = (
@@ -57,8 +57,27 @@ class SarifDocument:
             return
         if run.failure:
             self._notify(run, run.failure)
-        if run.diagnosis.verdict != "healthy":
-            self.results.append(_result(run))
+        diagnosis = run.diagnosis
+        if diagnosis.verdict == "healthy":
+            return
+        rule, level = diagnosis.cause or UNDETERMINED, "error" if diagnosis.cause else "note"
+        if not diagnosis.cause and diagnosis.findings:
+            rule, level = UNEXPLAINED, "warning"
+        lines = [f"{run.name}: {diagnosis.verdict}: {diagnosis.headline}", diagnosis.remedy]
+        allowed = {"kind": "external", "justification": "the test of the run allows this cause"}
+        properties = {
+            "run": printable(run.name), "verdict": diagnosis.verdict, "step": run.first_step,
+        }  # fmt: skip
+        self.results.append(
+            {
+                "ruleId": rule,
+                "level": level,
+                "message": {"text": "\n".join(printable(line) for line in lines if line)},
+                **_location(run.path, run.first_line),
+                **({"suppressions": [allowed]} if run.allowed else {}),
+                "properties": {k: value for k, value in properties.items() if value is not None},
+            }
+        )
 
     def _notify(self, run: AnyRun, error: str) -> None:
         message, location = {"text": printable(error)}, _location(run.path, None)
@@ -95,24 +114,6 @@ def document(runs: Iterable[AnyRun]) -> str:
     for run in runs:
         sarif.add(run)
     return sarif.text()
-
-
-def _result(run: JudgedRun) -> dict[str, Any]:
-    diagnosis = run.diagnosis
-    rule, level = diagnosis.cause or UNDETERMINED, "error" if diagnosis.cause else "note"
-    if not diagnosis.cause and diagnosis.findings:
-        rule, level = UNEXPLAINED, "warning"
-    lines = [f"{run.name}: {diagnosis.verdict}: {diagnosis.headline}", diagnosis.remedy]
-    allowed = {"kind": "external", "justification": "the test of the run allows this cause"}
-    properties = {"run": printable(run.name), "verdict": diagnosis.verdict, "step": run.first_step}
-    return {
-        "ruleId": rule,
-        "level": level,
-        "message": {"text": "\n".join(printable(line) for line in lines if line)},
-        **_location(run.path, run.first_line),
-        **({"suppressions": [allowed]} if run.allowed else {}),
-        "properties": {name: value for name, value in properties.items() if value is not None},
-    }
 
 
 def _location(path: str | None, line: int | None) -> dict[str, Any]:

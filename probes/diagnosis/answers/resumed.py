@@ -28,10 +28,14 @@ MIN_RATE_CHANGE = 1.1
 def jump_after_resuming(evidence: Evidence) -> str | None:
     """Name the restart with the largest jump of the loss, and where the loss is back."""
     loss = evidence.curve_or_empty(evidence.loss_signal)
-    resumed = _resumed(evidence, loss)
+    stated = evidence.facts.get("resumed_at")
+    steps = map(finite_number, stated if isinstance(stated, list | tuple) else ())
+    resumed = {int(np.searchsorted(loss.steps, step)) for step in steps if step is not None}
+    distance = np.diff(loss.steps)
+    gaps = set((np.flatnonzero(distance >= MIN_GAP_FACTOR * median(distance)) + 1).tolist())
     jumps = {
         place: size
-        for place in resumed | _gaps(loss)
+        for place in resumed | gaps
         if MIN_POINTS_AROUND <= place <= len(loss) - MIN_POINTS_AROUND
         and ((size := _jump_at(loss, place)) > 0 or (size < 0 and place in resumed))
     }
@@ -43,28 +47,18 @@ def jump_after_resuming(evidence: Evidence) -> str | None:
     where = "the run was resumed" if place in resumed else "steps are missing"
     parts = [f"the loss jumps where {where}, at step {step}: from {before:.4g} to {after:.4g}"]
     if jumps[place] > 0:
-        parts.append(_return_to(loss, place, before))
+        back = np.flatnonzero(loss.values[place:] <= before)
+        parts.append(
+            f"it is back at step {loss.steps[place + back[0]]}"
+            if len(back)
+            else "it does not come back to its level before"
+        )
     parts.append(
         f"{_rate_around(evidence, step)}the usual reasons after a restart are an optimizer state, "
         "a schedule or an order of the data that was not restored, or a running mean that begins "
         "again"
     )
     return "; ".join(parts)
-
-
-def _resumed(evidence: Evidence, loss: Curve) -> set[int]:
-    """The indices of the first points after a stated restart."""
-    stated = evidence.facts.get("resumed_at")
-    steps = map(finite_number, stated if isinstance(stated, list | tuple) else ())
-    return {int(np.searchsorted(loss.steps, step)) for step in steps if step is not None}
-
-
-def _gaps(loss: Curve) -> set[int]:
-    """The indices of the points after an unusually large distance from the step before."""
-    if len(loss) < 2:
-        return set()
-    distance = np.diff(loss.steps)
-    return set((np.flatnonzero(distance >= MIN_GAP_FACTOR * median(distance)) + 1).tolist())
 
 
 def _levels_around(loss: Curve, place: int) -> tuple[float, float]:
@@ -94,14 +88,6 @@ def _largest_change(values: Column) -> float:
     count = len(values) // MIN_POINTS_AROUND
     levels = median(values[: count * MIN_POINTS_AROUND].reshape(count, MIN_POINTS_AROUND))
     return float(np.abs(np.diff(levels)).max(initial=0.0))
-
-
-def _return_to(loss: Curve, place: int, level: float) -> str:
-    """Where the loss is back at its level before a jump, in words."""
-    back = np.flatnonzero(loss.values[place:] <= level)
-    if not len(back):
-        return "it does not come back to its level before"
-    return f"it is back at step {loss.steps[place + back[0]]}"
 
 
 def _rate_around(evidence: Evidence, step: int) -> str:

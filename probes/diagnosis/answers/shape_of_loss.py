@@ -52,12 +52,21 @@ spike."""
 def still_falling(evidence: Evidence) -> str | None:
     """Say that the loss falls about as fast at its end as before."""
     loss = evidence.curve_or_empty(evidence.loss_signal)
-    if not loss.has_segments or largest_rise(loss).is_clear or not _falls_along_a_line(loss):
+    if not loss.has_segments or largest_rise(loss).is_clear:
+        return None
+    fall, error = _fall(loss.segments.level, loss.segments.error)
+    (first, _), (second, second_error) = _falls_of_halves(loss)
+    low, high = LINE_RATIO
+    falls_along_a_line = (
+        fall > MIN_LINE_FALL_ERRORS * error
+        and second > MIN_SECOND_HALF_FALL_ERRORS * second_error
+        and low * first <= second <= high * first
+    )
+    if not falls_along_a_line:
         return None
     val = evidence.curve_or_empty("val_loss")
     if len(val) >= MIN_EVALUATIONS and val.values[-1] > MAX_FINAL_VAL_OF_FALL * val.values.min():
         return None
-    (first, _), (second, _) = _falls_of_halves(loss)
     return (
         f"the loss is still falling at its end: by {first:.4g} in the first half of the log and by "
         f"{second:.4g} in the second; this is normal, and more steps would lower the training loss "
@@ -131,18 +140,6 @@ def largest_rise(loss: Curve) -> Rise:
         came_back=not is_high[-1] and int(is_high.sum()) >= MIN_SEGMENTS_HIGH,
         text=f"from {level[bottom]:.4g} around step {segments.first_step[bottom]} to "
         f"{level[top]:.4g} around step {segments.first_step[top]}, and {level[-1]:.4g} at its end",
-    )
-
-
-def _falls_along_a_line(loss: Curve) -> bool:
-    """Whether a loss falls about as fast in the second half of the log as in the first."""
-    fall, error = _fall(loss.segments.level, loss.segments.error)
-    (first, _), (second, second_error) = _falls_of_halves(loss)
-    low, high = LINE_RATIO
-    return (
-        fall > MIN_LINE_FALL_ERRORS * error
-        and second > MIN_SECOND_HALF_FALL_ERRORS * second_error
-        and low * first <= second <= high * first
     )
 
 

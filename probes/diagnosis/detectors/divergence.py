@@ -179,29 +179,22 @@ def high_end(evidence: Evidence) -> HighEnd | None:
     for rule in rules if loss.has_segments else ():
         if end := rule(loss):
             return end
-    far = None if _validation_ends_well(evidence) else _far_above(loss)
-    return far or _both_losses_rose(evidence)
-
-
-def _both_losses_rose(evidence: Evidence) -> HighEnd | None:
-    """The end of a run whose validation loss ends well above its lowest value, and whose training
-    loss has risen since then as well; None for other runs."""
-    if len(evidence.curve_or_empty("val_loss")) < MIN_EVALUATIONS:
-        return None
-    end = evidence.cached(validation_end)
-    if end is None or end.train != "rose":
-        return None
-    return HighEnd(False, end.rise, end.limit, BOTH_ROSE, end.onset)
-
-
-def _validation_ends_well(evidence: Evidence) -> bool:
-    """Whether the last evaluation is near the lowest and was made in the last part of the run."""
     val = evidence.curve_or_empty("val_loss")
-    return bool(
+    val_ends_well = (
         len(val) >= MIN_EVALUATIONS
         and 0 < val.values[-1] <= MAX_GOOD_VALIDATION * val.values.min()
         and val.steps[-1] >= evidence.last_step * (1 - END_SHARE)
     )
+    if not val_ends_well and (end := _far_above(loss)):
+        return end
+    if len(val) < MIN_EVALUATIONS:
+        return None
+    # The validation loss may end well above its lowest value, and the training loss may have risen
+    # since then as well.
+    val_end = evidence.cached(validation_end)
+    if val_end is None or val_end.train != "rose":
+        return None
+    return HighEnd(False, val_end.rise, val_end.limit, BOTH_ROSE, val_end.onset)
 
 
 def _far_above(loss: Curve) -> HighEnd | None:

@@ -107,7 +107,14 @@ def judge(evidence: Evidence) -> list[Finding]:
     proofs += _lost_with_loss_of_zero(evidence, gradients)
     proofs += _lost_for_good(evidence, gradients)
     if not proofs:
-        return _said_by_the_log(evidence)
+        # The log itself may say that training ended because of a value that was not finite.
+        ended = evidence.facts.get("ended")
+        if not isinstance(ended, Mapping) or ended.get("reason") != "non-finite":
+            return []
+        said = finite_number(ended.get("step"))
+        at = evidence.last_step if said is None else int(said)
+        site = "a place that the log does not name"
+        return [NON_FINITE.found(at, 1.0, site=site, source=SOURCE_OF_WORDS)]
     step = min(proofs)
     onset = min([step, *gradients.unbroken_run(step)[:1].tolist()])
     # At least one site has a count above 0 at the onset, because the onset is a step at which some
@@ -119,19 +126,6 @@ def judge(evidence: Evidence) -> list[Finding]:
     )
     return [
         NON_FINITE.found(step, count_at_onset, site=site, onset=None if onset == step else onset)
-    ]
-
-
-def _said_by_the_log(evidence: Evidence) -> list[Finding]:
-    """A finding when the log itself says that training ended because of a value that was not
-    finite (the fact `ended`)."""
-    ended = evidence.facts.get("ended")
-    if not isinstance(ended, Mapping) or ended.get("reason") != "non-finite":
-        return []
-    step = finite_number(ended.get("step"))
-    at = evidence.last_step if step is None else int(step)
-    return [
-        NON_FINITE.found(at, 1.0, site="a place that the log does not name", source=SOURCE_OF_WORDS)
     ]
 
 
