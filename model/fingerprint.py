@@ -8,8 +8,9 @@ from pathlib import Path
 
 from model.config import Config, leaves
 
-NOT_HASHED = frozenset({"__init__.py", "breaks.py", "seeds.py"})
-"""Files that only define configs. A config is hashed leaf by leaf instead."""
+NOT_HASHED = frozenset({"__init__.py", "breaks.py", "injections.py", "seeds.py", "zoo.py"})
+"""Files that only define configs and faults. A config is hashed leaf by leaf instead, and a fault
+has a hash of its own."""
 
 
 def fingerprint(config: Config) -> str:
