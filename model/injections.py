@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import repeat
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -138,7 +139,7 @@ def moments_forgotten_every(specimen: Specimen, steps: float) -> None:
 def not_held_by_the_optimizer(specimen: Specimen, prefix: str) -> None:
     """Undo each update of the parameters whose names begin with a prefix."""
 
-    def partial(step: Any) -> Any:
+    def except_those(step: Any) -> Any:
         weights = weights_of(specimen)
         updates = specimen.params.views(specimen._optimizer.update)
         left_out = [name for name in weights if name.startswith(prefix)]
@@ -153,7 +154,7 @@ def not_held_by_the_optimizer(specimen: Specimen, prefix: str) -> None:
 
         return step_of_the_rest
 
-    wrap(specimen._optimizer, "step", partial)
+    wrap(specimen._optimizer, "step", except_those)
 
 
 def block_not_held(specimen: Specimen, _: float) -> None:
@@ -463,7 +464,7 @@ def norm_backward_without_length(specimen: Specimen, _: float) -> None:
 
 
 def _norm_backward(specimen: Specimen, mean: bool, along: bool) -> None:
-    def of(norm: LayerNorm) -> Callable[[Array, LayerNormCache], Array]:
+    def of(norm: LayerNorm, _: object) -> Callable[[Array, LayerNormCache], Array]:
         def backward(dy: Array, cache: LayerNormCache) -> Array:
             xhat, rstd = cache
             norm.scale.grad[...] = (dy * xhat).sum(axis=0)
@@ -481,7 +482,7 @@ def _norm_backward(specimen: Specimen, mean: bool, along: bool) -> None:
         return backward
 
     for norm in _norms(specimen):
-        wrap(norm, "backward", lambda _, norm=norm: of(norm))
+        wrap(norm, "backward", partial(of, norm))
 
 
 def gelu_backward_of_relu(specimen: Specimen, _: float) -> None:
@@ -519,8 +520,7 @@ def square_gradients_transposed(specimen: Specimen, _: float) -> None:
         grad[...] = grad.T.copy()
 
     for block in specimen.model.blocks:
-        grad = block.attn.out.weight.grad
-        _then(block.attn.out, lambda grad=grad: transpose(grad))
+        _then(block.attn.out, partial(transpose, block.attn.out.weight.grad))
 
 
 def bias_gradient_averaged(specimen: Specimen, _: float) -> None:
@@ -532,7 +532,7 @@ def bias_gradient_averaged(specimen: Specimen, _: float) -> None:
     for block in specimen.model.blocks:
         bias = block.ffn.up.bias
         assert bias is not None
-        _then(block.ffn.up, lambda grad=bias.grad: average(grad))
+        _then(block.ffn.up, partial(average, bias.grad))
 
 
 def gradient_of_one_layer_negated(specimen: Specimen, _: float) -> None:
@@ -545,7 +545,7 @@ def gradient_of_one_layer_negated(specimen: Specimen, _: float) -> None:
 
 
 def residual_dropped_in_backward(specimen: Specimen, _: float) -> None:
-    def of(block: Block) -> Callable[[Array, tuple[Any, ...]], Array]:
+    def of(block: Block, _: object) -> Callable[[Array, tuple[Any, ...]], Array]:
         def backward(dy: Array, cache: tuple[Any, ...]) -> Array:
             norm1, attn, norm2, ffn = cache
             da = block.norm2.backward(block.ffn.backward(dy, ffn), norm2)
@@ -555,7 +555,7 @@ def residual_dropped_in_backward(specimen: Specimen, _: float) -> None:
         return backward
 
     for block in specimen.model.blocks:
-        wrap(block, "backward", lambda _, block=block: of(block))
+        wrap(block, "backward", partial(of, block))
 
 
 def gradient_stops_below_last_block(specimen: Specimen, _: float) -> None:
@@ -616,18 +616,22 @@ def targets_shifted_by_two(specimen: Specimen, _: float) -> None:
 
 
 def _change_rows(
-    specimen: Specimen, change: Callable[[Ids, np.random.Generator], Ids], of: str
+    specimen: Specimen,
+    change: Callable[[Ids, np.random.Generator], Ids],
+    of: Literal["tokens", "targets"],
 ) -> None:
     """Change tokens or targets of the training rows, each row in the same way at every epoch."""
 
     def changed(batch: Batch) -> Batch:
         ends = np.cumsum(lengths_of(batch.ids))[:-1]
-        rows = np.split(getattr(batch, of), ends)
-        new = [
-            change(row, np.random.default_rng([specimen.config.seed, 18, int(i)]))
-            for i, row in zip(batch.ids, rows, strict=True)
-        ]
-        return batch._replace(**{of: np.concatenate(new)})
+        rows = np.split(batch.tokens if of == "tokens" else batch.targets, ends)
+        new = np.concatenate(
+            [
+                change(row, np.random.default_rng([specimen.config.seed, 18, int(i)]))
+                for i, row in zip(batch.ids, rows, strict=True)
+            ]
+        )
+        return batch._replace(tokens=new) if of == "tokens" else batch._replace(targets=new)
 
     _feed(specimen, changed, evaluation=False)
 
