@@ -20,7 +20,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "diagnosis.md"
 
 def causes_table() -> str:
     """One row per cause, as Markdown."""
-    head = ("cause", "meaning", "needs", "may also be", "remedy")
+    head = ("cause", "category", "meaning", "needs", "may also be", "remedy")
     return "\n".join(markdown_table(head, map(_cause_row, CAUSES)))
 
 
@@ -49,7 +49,14 @@ def _cause_row(cause: Cause) -> tuple[str, ...]:
     needs[0] = " or ".join([needs[0], *(f"`{symptom.name}`" for symptom in cause.instead)])
     others = [f"`{name}`" for name in cause.may_also_be]
     remedy = cause.remedy.format(onset="N")
-    return f"`{cause.name}`", cause.meaning, ", ".join(needs), ", ".join(others), remedy
+    return (
+        f"`{cause.name}`",
+        cause.category,
+        cause.meaning,
+        ", ".join(needs),
+        ", ".join(others),
+        remedy,
+    )
 
 
 def _symptom_row(symptom: Symptom) -> tuple[str, ...]:

@@ -77,6 +77,7 @@ def thorough(points: int = STEPS, **signals: Values | Mapping[str, Values] | Non
         "update_weight_ratio": {"up": [0.01] * points, "down": [0.01] * points},
         "dead_fraction": {"ffn": [0.0] * points},
         "attention_entropy": {"attn.0": [0.8] * points, "attn.1": [0.3] * points},
+        "loss_repeat_error": {"training": [0.0] * points, "evaluation": [0.0] * points},
         "metric": {"accuracy": [0.1 + 0.8 * i / points for i in range(points)]},
     }
     rows = {

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from model import BREAKS, HEALTHY, Config, build
 from model.config import change
 from model.train import Specimen
@@ -43,6 +45,29 @@ def summed_loss() -> Specimen:
     return specimen
 
 
+def noise_left_on() -> Specimen:
+    """A specimen with dropout of a tenth of the embedding in every pass, which it does not
+    declare."""
+    specimen = build(SHORT)
+    rng = np.random.default_rng(0)
+    clean = specimen.model.embed.forward
+
+    def forward(tokens: Any) -> Any:
+        y, cache = clean(tokens)
+        y *= (rng.random(y.shape) >= 0.1) / 0.9
+        return y, cache
+
+    specimen.model.embed.forward = forward  # type: ignore[method-assign]
+    return specimen
+
+
+def no_update() -> Specimen:
+    """A specimen whose optimizer changes nothing."""
+    specimen = build(SHORT)
+    specimen._optimizer.step = lambda lr: 1.0  # type: ignore[method-assign]
+    return specimen
+
+
 def wild_update() -> Specimen:
     """A specimen with one update at sixty times its rate."""
     specimen = build(SHORT)
@@ -62,6 +87,7 @@ QK = tuple(f"blocks.{i}.attn.{part}.weight" for i in range(2) for part in "qk")
 
 SABOTAGED: Mapping[str, tuple[Callable[[], Specimen], str]] = {
     "overflow": (lambda: leaf("optimizer.lr_max", 1e30), "non-finite"),
+    "noise-left-on": (noise_left_on, "random-loss"),
     "bad-init": (lambda: build(BREAKS["bad-init"].apply(SHORT)), "bad-init"),
     "loud-layer": (
         lambda: write(build(SHORT), 100, "blocks.0.ffn.down.weight"),
@@ -72,6 +98,7 @@ SABOTAGED: Mapping[str, tuple[Callable[[], Specimen], str]] = {
     "constant-rate": (constant_rate, "schedule-never-stepped"),
     "mask-leak": (lambda: build(LEAKING), "mask-leak"),
     "tiny-rate": (lambda: leaf("optimizer.lr_max", 1e-6, STANDING_STILL), "learns-nothing"),
+    "no-update": (no_update, "no-updates"),
     "wild-update": (wild_update, "loss-spike"),
     "silent-ffn": (
         lambda: write(build(SHORT), 1, "blocks.1.ffn.up.bias", shift=-30),

@@ -231,7 +231,7 @@ def cause(name: str, needs: Mapping[str, float], **more: Sequence[str]) -> Cause
     """A cause that refers to symptoms by the names that `finding` takes."""
     related = {field: tuple(map(sign, names)) for field, names in more.items()}
     needed = {sign(one): least for one, least in needs.items()}
-    return Cause(name, "a meaning", needed, "a remedy", **related)
+    return Cause(name, "optimisation", "a meaning", needed, "a remedy", **related)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from tests.sabotage import SABOTAGED
 NEEDED_FOR = {
     "non-finite": "overflow",
     "no-finite-gradient": "lost-from-the-first",
+    "random-loss": "noise-left-on",
     "loss-zero": "masked",
     "initial-loss": "bad-init",
     "initial-activation": "loud-layer",
@@ -31,6 +32,7 @@ NEEDED_FOR = {
     "at-ln-k": "blind",
     "at-chance": "guessing",
     "frozen": "not-updated",
+    "zero-updates": "no-update",
     "loss-spike": "wild-update",
     "divergence": "ascending",
     "vanishing-gradients": "killed-units",

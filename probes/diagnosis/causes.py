@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from probes.diagnosis.base import Symptom
 from probes.diagnosis.detectors import (
@@ -24,6 +24,7 @@ from probes.diagnosis.detectors import (
     loss_zero,
     nonfinite,
     overfitting,
+    random_loss,
     rate_too_high,
     schedule,
     stalled,
@@ -34,6 +35,13 @@ from probes.diagnosis.detectors import (
 from probes.diagnosis.evidence import Evidence
 from probes.diagnosis.health import val_loss_never_fell
 from probes.record.signals import signal_named
+
+Category = Literal[
+    "optimisation", "initialisation", "architecture", "backward", "data", "loss", "numerics",
+    "capacity",
+]  # fmt: skip
+"""The part of a training in which a fault lies. `backward` is the computation of the gradient,
+`capacity` what the model can hold compared with its data."""
 
 
 class Clue(NamedTuple):
@@ -67,6 +75,7 @@ rows it was not trained on."""
 class Cause(NamedTuple):
     """One way for a run to go wrong.
 
+    category     the part of the training in which the fault lies
     meaning      what is wrong, in words
     needs        symptom -> minimum strength of its strongest finding, in decades beyond the limit.
                  All these symptoms must be found. The first one is decisive: its strength is the
@@ -83,6 +92,7 @@ class Cause(NamedTuple):
     """
 
     name: str
+    category: Category
     meaning: str
     needs: dict[Symptom, float]
     remedy: str
@@ -120,6 +130,7 @@ LOSS_AT_REST = (
 CAUSES: tuple[Cause, ...] = (
     Cause(
         "mask-leak",
+        "architecture",
         "the model sees what it should predict: its loss is lower than a model that sees only the "
         "past can reach",
         needs={floor.BELOW_FLOOR: 0.0},
@@ -130,7 +141,19 @@ CAUSES: tuple[Cause, ...] = (
         explains=(overfitting.VAL_RISING, loss_spike.SPIKE, stuck_heads.STUCK, dead_neurons.DEAD),
     ),
     Cause(
+        "random-loss",
+        "architecture",
+        "the same batch with the same weights gives another loss each time: noise is on where the "
+        "model declares none",
+        needs={random_loss.RANDOM: 0.0},
+        remedy=(
+            "look for dropout or a random mask that is left on, above all in evaluations; a model "
+            "that is meant to have dropout must state the fact `dropout`"
+        ),
+    ),
+    Cause(
         "bad-init",
+        "initialisation",
         "the weights start far too large, so the model is confidently wrong before it has seen "
         "anything",
         needs={initial_loss.HIGH: 0.0},
@@ -142,6 +165,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "no-warmup",
+        "optimisation",
         "the first update, at the full learning rate, overwrites what the layers computed instead "
         "of refining it",
         needs={first_update.LARGE: 0.0, first_update.AT_PEAK: 0.0},
@@ -157,6 +181,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "non-finite",
+        "numerics",
         "a value became NaN or infinite, and everything computed from it is lost",
         needs={nonfinite.NON_FINITE: 0.0},
         remedy=(
@@ -173,6 +198,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "loss-zero",
+        "loss",
         "the loss becomes exactly 0 at once and stays 0: no target is counted, or the trainer "
         "writes 0 for a loss that was NaN",
         needs={loss_zero.ZERO_LOSS: 0.0},
@@ -186,6 +212,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "summed-loss",
+        "loss",
         "the first gradient norm is over a hundred although the first loss is right: the loss is "
         "summed instead of averaged",
         needs={initial_gradient.LARGE: 1.0},
@@ -194,6 +221,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "dead-gradient",
+        "backward",
         "the gradient of the first step is almost zero: degenerate data, an all-zero mask or a "
         "detached graph",
         needs={initial_gradient.SMALL: 2.0},
@@ -206,6 +234,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "lr-zero",
+        "optimisation",
         "the learning rate is zero from the start: nothing can be learned",
         needs={schedule.ZERO: 0.0},
         remedy=(
@@ -216,6 +245,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "schedule-ended-early",
+        "optimisation",
         "the learning rate reaches 0 long before the run ends: the steps after that change nothing",
         needs={schedule.ZERO_EARLY: 0.0},
         remedy=(
@@ -226,12 +256,14 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "schedule-never-stepped",
+        "optimisation",
         "a schedule is declared, but the learning rate never moves",
         needs={schedule.CONSTANT: 0.0},
         remedy="call the scheduler once per optimizer step, or declare the schedule as constant",
     ),
     Cause(
         "saturated-attention",
+        "architecture",
         "attention heads attend to a single key although the model has not learned to do so: their "
         "softmax is saturated and passes no gradient",
         needs={stuck_heads.STUCK: 0.0},
@@ -246,6 +278,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "dead-neurons",
+        "capacity",
         "most of a layer's neurons are inactive on every token: they pass on no signal and get no "
         "gradient",
         needs={dead_neurons.DEAD: 0.0},
@@ -260,6 +293,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "large-activations",
+        "initialisation",
         "a layer's output starts at many times unit scale although the first loss is right, "
         "because a normalisation hides the scale",
         needs={initial_activation.LARGE: 0.0},
@@ -272,6 +306,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "vanishing-gradients",
+        "backward",
         "no gradient arrives, or next to none in the first layers: units are dead, saturated or "
         "detached",
         needs={vanishing_gradients.VANISHED: 0.0},
@@ -287,6 +322,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "no-updates",
+        "optimisation",
         "no step changes the weights, although the learning rate is above 0",
         needs={zero_updates.UPDATE_ZERO: 0.0},
         remedy=(
@@ -300,6 +336,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "exploding-gradients",
+        "optimisation",
         "the gradient norm grows by an order of magnitude or more, and the loss rises after it",
         needs={exploding_gradients.RISING: 0.0, divergence.ENDS_HIGH: 0.0},
         remedy=(
@@ -314,6 +351,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "lr-too-high",
+        "optimisation",
         "the loss starts to rise as the learning rate rises: what was learned at the lower rate "
         "is lost at the higher one",
         needs={rate_too_high.RISES_WITH_LR: 0.0},
@@ -329,6 +367,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "diverged",
+        "optimisation",
         "the loss ends above where it began, or all that was learned is lost for good: training "
         "made the model worse",
         needs={divergence.ENDS_HIGH: 0.0},
@@ -345,6 +384,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "loss-spike",
+        "optimisation",
         "a sudden rise of the loss undoes a large part of what was learned: updates are too large, "
         "or a batch was unlike the others",
         needs={loss_spike.SPIKE: 0.0},
@@ -360,6 +400,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "learns-nothing",
+        "optimisation",
         "the loss stays at that of a model that knows nothing",
         needs={stalled.AT_UNIFORM: 0.0},
         remedy=(
@@ -371,6 +412,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "blind-to-input",
+        "architecture",
         "the loss stays at that of a model that knows how often each symbol occurs but does not "
         "see its input",
         needs={stalled.AT_UNIGRAM: 0.0},
@@ -382,6 +424,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "blind-to-context",
+        "architecture",
         "the loss stays at that of a model that sees the last symbol and nothing before it",
         needs={stalled.AT_BIGRAM: 0.0},
         remedy=(
@@ -393,6 +436,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "plateau",
+        "optimisation",
         "the loss stays at that of a model that knows nothing of its input",
         needs={at_ln_k.AT_LN_K: 0.0},
         instead=(at_chance.AT_CHANCE, frozen.FROZEN),
@@ -408,6 +452,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "overfit",
+        "capacity",
         "validation loss has risen for good although the training loss has not: rows are learned "
         "by heart",
         needs={overfitting.VAL_RISING: 0.0},

@@ -36,6 +36,7 @@ class Suspect:
                     to that step, and on the record up to any later step. None if it does not rank
                     first on the whole record
     or_else         names of other faults that cannot be ruled out with the signals of this run
+    category        the part of the training in which the fault lies (`probes.diagnosis.causes`)
     """
 
     name: str
@@ -45,6 +46,7 @@ class Suspect:
     evidence: tuple[Finding, ...]
     certain_since: int | None
     or_else: tuple[str, ...] = ()
+    category: str = ""
 
     @property
     def title(self) -> str:
@@ -359,6 +361,7 @@ def _suspect(
             ),
             tuple[str, ...](),
         ),
+        category=cause.category,
     )
 
 

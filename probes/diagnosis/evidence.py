@@ -110,6 +110,12 @@ class Evidence:
         """The sites at which a signal was measured; () if it was not recorded."""
         return self._record.sites(signal)
 
+    def measured_sites(self, signal: str) -> tuple[str, ...]:
+        """Like `sites`. Raises CannotJudgeError when the signal was not recorded."""
+        if sites := self.sites(signal):
+            return sites
+        raise CannotJudgeError(f"{signal} was not recorded")
+
     def series(self, signal: str, site: str = "") -> tuple[Steps, Column]:
         """The steps at which a signal was measured, and its values at these steps: [n], [n].
 

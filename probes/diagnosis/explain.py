@@ -12,7 +12,7 @@ of a run gives the numbers."""
 def explanation(cause: Cause) -> list[str]:
     """The cause in lines of text: its meaning, the symptoms it needs, its relation to other
     symptoms and causes, and its remedy."""
-    lines = [f"{cause.name}: {cause.meaning}"]
+    lines = [f"{cause.name}: {cause.meaning}", f"category: {cause.category}"]
     needs = cause.needs | dict.fromkeys(cause.instead, 0.0)
     for symptom, least in needs.items():
         beyond = f", by a factor of {10**least:g} at least" if least else ""

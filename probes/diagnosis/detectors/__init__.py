@@ -8,6 +8,7 @@ from probes.diagnosis.base import Detector, Finding, Language, Symptom
 
 MODULES = (
     "nonfinite",
+    "random_loss",
     "loss_zero",
     "initial_loss",
     "initial_activation",

@@ -36,9 +36,7 @@ def judge(evidence: Evidence) -> list[Finding]:
     bigram = evidence.rung("train", "bigram")
     if bigram is None:
         raise CannotJudgeError("the record states no bigram rung for train")
-    heads = evidence.sites("attention_entropy")
-    if not heads:
-        raise CannotJudgeError("attention_entropy was not recorded")
+    heads = evidence.measured_sites("attention_entropy")
     evaluated, losses = evidence.series("train_loss")
     steps_of_little_learned = evaluated[~(losses < bigram)]
     findings = []
