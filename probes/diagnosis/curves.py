@@ -115,6 +115,11 @@ class Curve:
         )
 
     @cached_property
+    def late_level(self) -> float:
+        """The median of the second half of the curve."""
+        return float(median(self.values[len(self) // 2 :]))
+
+    @cached_property
     def start_level(self) -> float:
         """The level at which the curve began: the median of the first segment or of the first
         MIN_SEGMENT_POINTS points, whichever is higher. A loss may fall far within the first

@@ -54,8 +54,11 @@ def still_falling(evidence: Evidence) -> str | None:
     loss = evidence.curve_or_empty(evidence.loss_signal)
     if not loss.has_segments or largest_rise(loss).is_clear:
         return None
-    fall, error = _fall(loss.segments.level, loss.segments.error)
-    (first, _), (second, second_error) = _falls_of_halves(loss)
+    level, errors = loss.segments.level, loss.segments.error
+    half = len(level) // 2
+    fall, error = _fall(level, errors)
+    first, _ = _fall(level[:half], errors[:half])
+    second, second_error = _fall(level[-half:], errors[-half:])
     low, high = LINE_RATIO
     falls_along_a_line = (
         fall > MIN_LINE_FALL_ERRORS * error
@@ -141,13 +144,6 @@ def largest_rise(loss: Curve) -> Rise:
         text=f"from {level[bottom]:.4g} around step {segments.first_step[bottom]} to "
         f"{level[top]:.4g} around step {segments.first_step[top]}, and {level[-1]:.4g} at its end",
     )
-
-
-def _falls_of_halves(loss: Curve) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Fall, and its standard error, in the first and in the second half of the segments."""
-    level, error = loss.segments.level, loss.segments.error
-    half = len(level) // 2
-    return _fall(level[:half], error[:half]), _fall(level[-half:], error[-half:])
 
 
 def _fall(level: Column, error: Column) -> tuple[float, float]:

@@ -14,7 +14,6 @@ from math import log
 
 import numpy as np
 
-from probes.common.arrays import median
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.curves import Curve
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
@@ -102,7 +101,7 @@ def _at_chance(evidence: Evidence, name: str, accuracy: Curve, loss: Curve) -> F
     error = float(values.std()) / len(values) ** 0.5
     if late.mean() - early.mean() > MAX_GAIN + MAX_GAIN_ERRORS * error:
         return None
-    level = float(median(loss.values[len(loss) // 2 :]))
+    level = loss.late_level
     raised = MIN_RAISE * loss.values[0] < level
     for k in _class_counts(evidence):
         distance = MAX_RELATIVE_DISTANCE / k + MAX_DISTANCE_ERRORS * error

@@ -93,13 +93,13 @@ def judge(evidence: Evidence) -> list[Finding]:
         return few
     loss, val = evidence.training_loss(), evidence.curve_or_empty("val_loss")
     signal, end, rounding = evidence.loss_signal, evidence.last_step, rounding_step(loss.values)
-    late_level = _late_level(loss)
+    late_level = loss.late_level
     for k in _class_counts(evidence):
         limit = log(k) - MAX_MEAN_BELOW / k
         if _is_throughout(loss, k, rounding):
             return [AT_LN_K.found(end, float(loss.values.mean()), site=signal, limit=limit)]
         # A training loss is at ln K by chance if the validation loss is at another level.
-        val_agrees = not len(val) or abs(_late_level(val) - log(k)) <= MAX_MEAN_ABOVE / k
+        val_agrees = not len(val) or abs(val.late_level - log(k)) <= MAX_MEAN_ABOVE / k
         if val_agrees and _came_down(loss, k, rounding):
             segments = loss.segments
             return [
@@ -145,7 +145,7 @@ def _few_points(evidence: Evidence) -> list[Finding]:
             *((k, MAX_VOCABULARY_DISTANCE) for k in large),
         ):
             at_level = float(np.abs(curve.values - log(k)).max()) <= distance
-            agrees = not len(other) or abs(_late_level(other) - log(k)) <= max(
+            agrees = not len(other) or abs(other.late_level - log(k)) <= max(
                 MAX_TRAIN_DISTANCE / k, MAX_VOCABULARY_DISTANCE
             )
             if at_level and agrees:
@@ -196,11 +196,6 @@ def _came_down(loss: Curve, k: int, rounding: float) -> bool:
         and (weighted <= above + MAX_SEGMENT_ERRORS * segments.error[half:]).all()
         and loss.values[:MIN_SEGMENT_POINTS].max() > log(k) + MAX_MEAN_ABOVE / k
     )
-
-
-def _late_level(curve: Curve) -> float:
-    """The median of the second half of a curve."""
-    return float(median(curve.values[len(curve) // 2 :]))
 
 
 DETECTOR = Detector("at-ln-k", judge, (AT_LN_K,), at_end=True)
