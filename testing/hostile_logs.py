@@ -48,7 +48,7 @@ COLUMNS = (*RUN_SIGNALS, "accuracy", "val_accuracy", "reward", "epoch", "eval_lo
 def draw_log(rng: Random) -> bytes:
     """A log in a drawn format, with drawn steps, values and facts."""
     rows = draw_rows(rng)
-    write = rng.choice((as_csv, as_lines, as_trainer_state, as_columns, as_printed, as_table))
+    write = rng.choice(WRITERS)
     if rng.random() < 0.4:
         return draw_record(rng, rows).encode(errors="surrogatepass")
     return write(rows).encode(errors="surrogatepass")
@@ -185,6 +185,35 @@ def as_table(rows: Rows) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def as_sacred(rows: Rows) -> str:
+    """The metrics of Sacred, each with its own steps."""
+    points = {name: [row for row in rows if name in row] for name in _names(rows)}
+    return json.dumps(
+        {
+            name: {
+                "steps": [row["step"] for row in own],
+                "timestamps": ["2026-01-01T00:00:00"] * len(own),
+                "values": [row[name] for row in own],
+            }
+            for name, own in points.items()
+            if name != "step"
+        }
+    )
+
+
+def as_metric(rows: Rows) -> str:
+    """MLflow's file of the last column."""
+    name = _names(rows)[-1] if rows else ""
+    own = (row for row in rows if name in row)
+    lines = (f"{10**12 + place} {row[name]} {row['step']}\n" for place, row in enumerate(own))
+    return "".join(lines)
+
+
+WRITERS = (
+    as_csv, as_lines, as_trainer_state, as_columns, as_printed, as_table, as_sacred, as_metric,
+)  # fmt: skip
+
+
 # Logs that are mutated
 
 
@@ -219,6 +248,8 @@ SEEDS: tuple[bytes, ...] = tuple(
         as_columns(ROWS),
         as_printed(ROWS),
         as_table(ROWS),
+        as_sacred(ROWS),
+        as_metric([{"step": row["step"], "loss": row["loss"]} for row in ROWS]),
         TRAINER_STATE,
         TRAINER_LOG,
         LIGHTNING,
@@ -229,7 +260,6 @@ SEEDS: tuple[bytes, ...] = tuple(
         "".join(f"Epoch [{row // 10}][{row % 10}/10] loss {_curve(row)}\n" for row in range(60)),
         "".join(f"{row}/60 [==>...] - loss: {_curve(row)}\r" for row in range(60)) + "\n",
         json.dumps({"loss": {"steps": list(range(60)), "values": [_curve(r) for r in range(60)]}}),
-        "".join(f"{1e12 + row} {_curve(row)} {row}\n" for row in range(60)),
     )
 )
 """A valid log in each of the text formats."""

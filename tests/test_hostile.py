@@ -217,7 +217,17 @@ def test_the_fuzzer_reports_and_keeps_what_fails(
     assert fuzz.main(["--inputs", "2", "--first", "7", "--keep", str(tmp_path / "kept")]) == 1
     out = capsys.readouterr().out
     assert "seed 8: ZeroDivisionError: here (fail:" in out
-    assert (tmp_path / "kept/7.log").read_bytes() == fuzz.log_of(7)
+    assert (tmp_path / "kept/7/log").read_bytes() == fuzz.files_of(7)["log"]
+
+
+def test_the_fuzzer_can_use_a_process_for_each_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A process with too little memory fails."""
+    assert fuzz.main(["--inputs", "2", "--processes"]) == 0
+    monkeypatch.setattr(fuzz, "MAX_BYTES", 2**20)
+    assert fuzz.main(["--inputs", "1", "--processes"]) == 1
+    assert "seed 0: exit code" in capsys.readouterr().out
 
 
 # Size
