@@ -197,7 +197,8 @@ def as_sacred(rows: Rows) -> str:
             }
             for name, own in points.items()
             if name != "step"
-        }
+        },
+        indent=2,
     )
 
 
@@ -263,6 +264,7 @@ SEEDS: tuple[bytes, ...] = tuple(
     )
 )
 """A valid log in each of the text formats."""
+_LIST = re.compile(rb"\[[^\[\]]*\]|\{[^{}]*\}")
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _WORDS = tuple(
     word.encode()
@@ -277,10 +279,11 @@ _WORDS = tuple(
 
 def mutated(rng: Random, log: bytes, others: Sequence[bytes] = SEEDS) -> bytes:
     """A log after one to four mutations. `others` are logs from which pieces are inserted."""
+    mutations = (
+        _bytes, _numbers, _numbers, _column, _column, _lines, _lines, _word, _cut, _splice, _list,
+    )  # fmt: skip
     for _ in range(rng.randint(1, 4)):
-        mutate = rng.choice(
-            (_bytes, _numbers, _numbers, _column, _column, _lines, _lines, _word, _cut, _splice)
-        )
+        mutate = rng.choice(mutations)
         log = mutate(rng, log, others)
     return log
 
@@ -308,6 +311,16 @@ def _numbers(rng: Random, log: bytes, _: Sequence[bytes]) -> bytes:
         return log
     one = rng.choice(found)
     return log[: one.start()] + _number(rng) + log[one.end() :]
+
+
+def _list(rng: Random, log: bytes, _: Sequence[bytes]) -> bytes:
+    """Replace a list or an object by a value of any type."""
+    found = list(_LIST.finditer(log))
+    if not found:
+        return log
+    one = rng.choice(found)
+    value = as_json(draw_value(rng)).encode(errors="surrogatepass")
+    return log[: one.start()] + value + log[one.end() :]
 
 
 def _column(rng: Random, log: bytes, _: Sequence[bytes]) -> bytes:

@@ -210,7 +210,7 @@ def test_the_fuzzer_reports_and_keeps_what_fails(
 ) -> None:
     """A run of the fuzzer that cannot fail would show nothing."""
 
-    def fail(path: Path, render: bool) -> str:
+    def fail(path: Path, *options: bool) -> str:
         raise ZeroDivisionError("here")
 
     monkeypatch.setattr(fuzz, "check", fail)

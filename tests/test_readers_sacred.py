@@ -42,6 +42,16 @@ def test_each_metric_has_its_own_steps(tmp_path: Path, indent: int | None) -> No
     assert record.series("metric", "val.accuracy")[0].tolist() == [20]
 
 
+@pytest.mark.parametrize("steps", [3, None, "12", {"a": 1}])
+def test_steps_or_values_that_are_no_list_are_an_error(tmp_path: Path, steps: object) -> None:
+    """The error names the metric."""
+    for key in ("steps", "values"):
+        document = metrics(loss={1: 4.0, 2: 3.0}, val={1: 4.0, 2: 3.0})
+        document["val"][key] = steps
+        with pytest.raises(RecordError, match="the steps or the values of 'val' are no list"):
+            read(written(tmp_path, json.dumps(document, indent=2)))
+
+
 def test_lists_of_different_lengths_are_an_error(tmp_path: Path) -> None:
     """The error names the metric."""
     document = metrics(loss={1: 4.0, 2: 3.0})

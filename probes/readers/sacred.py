@@ -30,7 +30,8 @@ def recognises(head: bytes) -> bool:
 def pieces(path: Path) -> Iterator[Block]:
     """The points of each metric, one metric after the other.
 
-    Raises RecordError for a damaged file, and for a metric with more steps than values or fewer.
+    Raises RecordError for a damaged file, and for a metric whose steps and values are not two lists
+    of equal length.
     """
     document, first = load(path), 1
     metrics = document.items() if isinstance(document, dict) else ()
@@ -38,6 +39,11 @@ def pieces(path: Path) -> Iterator[Block]:
         if not isinstance(metric, dict) or not KEYS >= {*metric} >= {"steps", "values"}:
             continue
         steps, values = metric["steps"], metric["values"]
+        if not (isinstance(steps, list) and isinstance(values, list)):
+            raise RecordError(
+                f"{path}: the steps or the values of {name!r:.60} are no list; they must be a list "
+                "of steps and a list with a value for each step"
+            )
         if len(steps) != len(values):
             raise RecordError(
                 f"{path}: {name!r:.60} has {len(steps)} steps and {len(values)} values; "
