@@ -7,9 +7,9 @@ with a wrong exit code.
 
 Each seed is one input: a log that is drawn with extreme values, or a valid log that is mutated
 (`testing.hostile_logs`, `testing.hostile_stores`). It goes through `diagnose --json` in this
-process, every second one also through `diagnose`, and every eighth through `render`. With `--processes`, each input
-goes through `diagnose --json` in a process of its own that may use 1 GiB of memory. The exit code
-is 1 if any input failed."""
+process, every second one also through `diagnose`, and every eighth through `render`. With
+`--processes`, each input goes through `diagnose --json` in a process of its own that may use 1 GiB
+of memory. The exit code is 1 if any input failed."""
 
 from __future__ import annotations
 
