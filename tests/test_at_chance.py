@@ -104,3 +104,32 @@ def test_it_cannot_judge_without_an_accuracy() -> None:
 def test_a_record_with_a_ladder_needs_no_accuracy() -> None:
     """The ladder gives the losses of models that know little."""
     assert found(DETECTOR, hand_made({"loss": [3.0] * 30}, ladder=LADDER)) == []
+
+
+@pytest.mark.parametrize(
+    ("end_of_training", "symptom", "title"),
+    [
+        (0.3, "held-out-at-chance", "overfit or shuffled-labels"),
+        (0.67, "accuracy-at-chance", "plateau or shuffled-labels"),
+    ],
+)
+def test_held_out_rows_at_chance_beside_training_rows_that_were_learned(
+    end_of_training: float, symptom: str, title: str
+) -> None:
+    """Rows that are learned by heart are no plateau. The validation loss came down to ln 2 and
+    rose a little."""
+    val = [1.5, 0.81, 0.71, 0.70, 0.75, 0.73, 0.74]
+    record = hand_made(
+        {
+            "loss": np.geomspace(1.4, end_of_training, 7).tolist(),
+            "val_loss": val,
+            "metric": {"val_accuracy": [0.5, 0.5, 0.51, 0.52, 0.5, 0.48, 0.5]},
+        }
+    )
+    (finding,) = found(DETECTOR, record)
+    assert finding.symptom == symptom
+    diagnosis = diagnose(record)
+    assert diagnosis.title == title
+    learned = symptom == "held-out-at-chance"
+    assert (finding.onset == 3) == learned
+    assert ("learned by heart" in diagnosis.causes[0].meaning) == learned

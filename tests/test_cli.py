@@ -585,7 +585,7 @@ def test_explain_names_similar_causes_and_every_limit(capsys: Printed) -> None:
     """The limit of a validation loss with few evaluations differs."""
     main(["explain", "overfit"])
     out = capsys.readouterr().out
-    assert "may also be shuffled-labels, unless val_loss fell\n" in out
+    assert "may also be shuffled-labels, unless val_loss fell, and no accuracy" in out
     assert "  limit: the trend of validation loss ends 3 % " in out
     assert "every evaluation in the last quarter is 20 % above" in out
     main(["explain", "plateau"])

@@ -4,6 +4,7 @@ import pytest
 
 from probes.diagnosis.detectors.frozen import DETECTOR
 from probes.diagnosis.diagnose import diagnose
+from probes.record import Record
 from tests.judging import found, why_not
 from tests.records import hand_made
 
@@ -47,3 +48,36 @@ def test_it_cannot_judge_a_few_points() -> None:
     assert why_not(DETECTOR, hand_made({"loss": [LEVEL] * 9})) == (
         "9 points of loss and 0 evaluations; 10 points or 5 evaluations are needed"
     )
+
+
+def with_accuracy(loss: list[float], accuracy: list[float], name: str = "accuracy") -> Record:
+    """A log of a loss and an accuracy, on held-out rows if the name says so."""
+    signal = "val_loss" if name.startswith("val") else "loss"
+    return hand_made({signal: loss, "metric": {name: accuracy}})
+
+
+@pytest.mark.parametrize("name", ["accuracy", "val_accuracy"])
+def test_a_loss_and_an_accuracy_that_are_equal_after_the_first_point(name: str) -> None:
+    """Eight digits together show that nothing moves. The first epoch still moved."""
+    record = with_accuracy([1.9112] + [1.9105] * 5, [0.5325] + [0.5378] * 5, name)
+    (finding,) = found(DETECTOR, record)
+    assert (finding.site, finding.onset) == ("loss" if name == "accuracy" else "val_loss", 1)
+    assert diagnose(record).cause == "plateau"
+
+
+@pytest.mark.parametrize(
+    ("loss", "accuracy"),
+    [
+        ([0.0012] * 6, [0.9987] * 6),
+        ([0.1234] * 6, [1.0] * 6),
+        ([1.9105] * 6, [0.5378] * 5 + [0.5379]),
+        ([1.9105] * 5 + [1.9106], [0.5378] * 6),
+        ([1.9105] * 5, [0.5378] * 5),
+    ],
+    ids=["few digits", "no errors", "accuracy moves", "loss moves", "few points"],
+)
+def test_it_stays_quiet_where_either_moves_or_was_rounded(
+    loss: list[float], accuracy: list[float]
+) -> None:
+    """A converged model has a loss of few digits, or an accuracy of 1."""
+    assert found(DETECTOR, with_accuracy(loss, accuracy, "val_accuracy")) == []

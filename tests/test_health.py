@@ -161,3 +161,19 @@ def test_a_reason_names_its_numbers_and_the_summary_does_not() -> None:
     diagnosis = diagnose(hand_made({"loss": np.r_[FALLS, np.full(40, 1.4)].tolist()}))
     assert diagnosis.reason.startswith("cannot judge: loss ends ")
     assert diagnosis.summary()["reason"] == "cannot judge: loss ends above its lowest"
+
+
+@pytest.mark.parametrize(
+    ("val", "doubt"),
+    [
+        ([3.3, 0.9, 1.4, 1.9, 0.6, 2.3, 0.2, 1.5, 0.14, 2.8], "the last val_loss is far above"),
+        ([3.3, 0.9, 1.4, 1.9, 0.6, 2.3, 0.2, 1.5, 0.14, 0.2], ""),
+        ([3.3, 0.9, 0.5, 0.3, 0.2, 0.05, 0.04, 0.05, 0.02, 0.05], ""),
+    ],
+    ids=["twenty times the best", "near the best", "at twice of nearly nothing"],
+)
+def test_a_last_evaluation_far_above_the_best_one(val: list[float], doubt: str) -> None:
+    """However noisy the evaluations are, the last one measures the model at the end."""
+    verdict_, found = verdict(loss=np.geomspace(2.3, 0.3, 10), val_loss=val)
+    assert verdict_ == ("undetermined" if doubt else "healthy")
+    assert found.startswith(doubt)

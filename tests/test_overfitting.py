@@ -293,3 +293,24 @@ def test_a_trend_cannot_be_judged_without_a_training_loss() -> None:
     record = run(np.ones(50), None)
     assert why_not(DETECTOR, record) == "loss was not recorded"
     assert found(DETECTOR_OF_END, record) == []
+
+
+def test_a_jump_of_validation_loss_is_not_its_own_noise() -> None:
+    """The noise is the smaller of two estimates, since a jump raises that from second
+    differences."""
+    val = [5.99, 12.41, 11.67, 9.24, 8.94, 8.92, 8.83, 8.75, 11.79]
+    (finding,) = found(DETECTOR_OF_END, hand_made({"val_loss": val}))
+    assert (finding.onset, finding.observed) == (0, pytest.approx(8.75 / 5.99))
+
+
+@pytest.mark.parametrize(
+    ("train", "cause"),
+    [([0.12, 1.07, 0.66, 0.002], "overfit"), ([0.12, 0.3, 0.66, 0.9], "diverged")],
+    ids=["ends lowest", "rises"],
+)
+def test_few_points_of_training_have_risen_only_if_all_are_higher(
+    train: list[float], cause: str
+) -> None:
+    """Their noise is not known, and single batches differ."""
+    record = hand_made({"loss": train, "val_loss": [0.68, 0.69, 0.93, 1.02]})
+    assert diagnose(record).cause == cause

@@ -97,6 +97,14 @@ def test_a_loss_that_is_logged_in_parts_is_their_sum(tmp_path: Path) -> None:
     assert find(tmp_path) == [tmp_path / "log"]
 
 
+def test_the_two_parts_of_a_detector_are_added(tmp_path: Path) -> None:
+    """SSD's loss is the sum of the losses for location and class. One of them alone is no loss."""
+    record = read(written(tmp_path, csv_of(step=[1, 2], loss_l=[1.0, 0.5], loss_c=[4.0, 2.0])))
+    assert points(record, "loss") == {1: 5.0, 2: 2.5}
+    with pytest.raises(RecordError, match="has no column with a known name"):
+        read(written(tmp_path, csv_of(step=[1, 2], loss_l=[1.0, 0.5])))
+
+
 def test_parts_are_not_added_when_the_loss_is_there(tmp_path: Path) -> None:
     """The loss is a column of the log, or the caller names its column."""
     record = read(written(tmp_path, csv_of(**TRAIN_PARTS, loss=[3.0, 2.0])))

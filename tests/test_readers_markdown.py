@@ -124,3 +124,14 @@ def test_printed_lines_with_a_short_table_at_the_end_are_read_as_lines(tmp_path:
         written(tmp_path, f"{lines}| Loss | Step |\n|---|---|\n| 0.5 | 9 |\n| 0.6 | 9 |\n", "out")
     )
     assert points(record, "loss") == {0: 4.0, 1: 3.0, 2: 2.0, 3: 1.0}
+
+
+def test_a_model_card_of_two_epochs_is_a_log(tmp_path: Path) -> None:
+    """A table of results has no training loss, validation loss and steps."""
+    card = (
+        "| Training Loss | Epoch | Step | Validation Loss |\n|---|---|---|---|\n"
+        "| 0.35 | 1.0 | 125 | 0.36 |\n| 0.22 | 2.0 | 250 | 0.38 |\n"
+    )
+    record = read(written(tmp_path, card))
+    assert points(record, "loss") == {125: 0.35, 250: 0.22}
+    assert points(record, "val_loss") == {125: 0.36, 250: 0.38}

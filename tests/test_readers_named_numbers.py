@@ -78,3 +78,9 @@ def test_the_names_of_a_text_are_listed_known_or_not() -> None:
     assert list(names_before_numbers("Up. 10 : Criterion 2.5 : speed=3")) == [
         "Up.", "Criterion", "speed",
     ]  # fmt: skip
+
+
+def test_a_name_may_begin_a_sentence() -> None:
+    """A point after an abbreviation is part of the name."""
+    assert cells_in("Throughput is 408.4 records/second. Loss is 1.26. Current") == {"Loss": 1.26}
+    assert cells_in("Train Loss: 1.5 | Val. Loss: 3.9")["Val. Loss"] == 3.9

@@ -67,9 +67,13 @@ def found(symptom: Symptom) -> Clue:
     return Clue(f"{symptom.name} was found", lambda _, names: symptom.name in names)
 
 
-VAL_LOSS_FELL = Clue("val_loss fell", lambda evidence, _: not evidence.cached(val_loss_never_fell))
-"""Validation loss fell after its first evaluation, so the model learned something that holds for
-rows it was not trained on."""
+LEARNED_FOR_HELD_OUT = Clue(
+    "val_loss fell, and no accuracy on held-out rows is at chance",
+    lambda evidence, names: (
+        not evidence.cached(val_loss_never_fell) and at_chance.HELD_OUT_AT_CHANCE.name not in names
+    ),
+)
+"""The model learned something that holds for rows it was not trained on."""
 
 
 class Cause(NamedTuple):
@@ -456,14 +460,17 @@ CAUSES: tuple[Cause, ...] = (
         "validation loss has risen for good although the training loss has not: rows are learned "
         "by heart",
         needs={overfitting.VAL_RISING: 0.0},
+        instead=(at_chance.HELD_OUT_AT_CHANCE,),
         remedy=(
             "stop at step {onset}, where smoothed validation loss was lowest; or regularise, or "
             "train on more data"
         ),
         excluded=(initial_loss.HIGH, nonfinite.NON_FINITE, floor.BELOW_FLOOR, first_update.AT_PEAK),
-        reworded=overfitting.metric_best_later,
+        reworded=lambda evidence: (
+            at_chance.learned_by_heart(evidence) or overfitting.metric_best_later(evidence)
+        ),
         may_also_be={
-            "shuffled-labels": (VAL_LOSS_FELL,),
+            "shuffled-labels": (LEARNED_FOR_HELD_OUT,),
             "diverged": (recorded("loss"), recorded("train_loss")),
         },
     ),

@@ -131,6 +131,9 @@ PIPELINE_PARTS = (
 `transformer` is the size of a gradient that they receive, so it is no part of the sum."""
 YOLO_PARTS = ("box", "obj", "cls", "dfl", "seg", "pose", "kobj", "angle")
 """Parts of YOLO's loss. YOLO logs each part multiplied by its weight and minimises their sum."""
+SSD_PARTS = ("loss_l", "loss_c")
+"""Parts of the loss of an SSD detector, for location and class. The loss is their sum (Liu et al.
+2016; the names are those of ssd.pytorch)."""
 RUN_SEPARATOR = " - "
 """Separates the name of a run from the name of a column."""
 CACHED_NAMES = 131_072
@@ -232,9 +235,9 @@ def loss_parts(columns: Iterable[str], split: str) -> list[str]:
     split  "train" or "val"
 
     The parts of YOLO's loss, such as `train/box_loss` and `train/cls_loss`, if the split has at
-    least two of them and no other partial loss; or the losses of a spaCy pipeline; or the losses
-    of a GAN. The sum of a GAN's losses is of use only to tell whether all of them are finite. The
-    result is empty for any other log.
+    least two of them and no other partial loss; or the losses of a spaCy pipeline; or the two
+    parts of SSD's loss; or the losses of a GAN. The sum of a GAN's losses is of use only to tell
+    whether all of them are finite. The result is empty for any other log.
     """
     columns = list(columns)
     found = [column for column in columns if matches(normalized(column), f"{split}_*_loss")]
@@ -245,6 +248,9 @@ def loss_parts(columns: Iterable[str], split: str) -> list[str]:
         return []
     pipeline = {f"loss_{part}" for part in PIPELINE_PARTS}
     found = [column for column in columns if normalized(column) in pipeline]
+    detector = [column for column in columns if normalized(column) in SSD_PARTS]
+    if not found and len(set(map(normalized, detector))) == len(SSD_PARTS):
+        found = detector
     return found or adversarial_losses(columns)
 
 

@@ -11,6 +11,7 @@ HOW: tuple[tuple[frozenset[str], str], ...] = (
     ),
     (frozenset({"train_loss_step"}), "Lightning: set Trainer(log_every_n_steps=...) lower"),
     (frozenset({"train_loss_epoch"}), "Lightning: log the loss with on_step=True as well"),
+    (frozenset({"wps", "wpb"}), "fairseq: set --log-interval lower"),
     (
         frozenset({"epoch", "loss", "val_loss"}),
         "Keras: log each batch by a callback",

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from probes.readers.base import Format, Piece, Row, blocks_from_rows
 from probes.readers.cells import number_or_gap
-from probes.readers.column_names import LOSSES, role
+from probes.readers.column_names import EPOCH, LOSSES, STEP, role
 from probes.readers.line_batches import BOM, batches
 
 MIN_TABLE_ROWS = 3
-"""A table with fewer rows is a table of results, not a log."""
+"""A table with fewer rows is a table of results, not a log, unless it has the columns of a model
+card: a training loss, a validation loss, and steps or epochs."""
 NO_SUFFIXES: frozenset[str] = frozenset()
 """A search of a folder accepts no file in this format, because the log from which such a table was
 made is usually in the same folder. The table is read only if the user names its file."""
@@ -32,11 +33,14 @@ _MARKS = "*`_ \t%"
 
 def recognises(head: bytes) -> bool:
     """Whether the file has a line that names a loss, a horizontal rule below it, and then at least
-    MIN_TABLE_ROWS rows with a number."""
+    MIN_TABLE_ROWS rows with a number, or one row of a model card."""
     if b"\0" in head:
         return False
     lines = enumerate(head.removeprefix(BOM).decode(errors="replace").splitlines(), start=1)
-    return len(list(islice(_rows(lines), MIN_TABLE_ROWS))) == MIN_TABLE_ROWS
+    rows = list(islice(_rows(lines), MIN_TABLE_ROWS))
+    roles = {role(name) for row in rows for name, cell in row.cells.items() if cell is not None}
+    is_card = {"loss", "val_loss"} <= roles and bool(roles & {STEP, EPOCH})
+    return len(rows) == MIN_TABLE_ROWS or is_card
 
 
 def pieces(path: Path) -> Iterator[Piece]:

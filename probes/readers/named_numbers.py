@@ -210,6 +210,9 @@ def _named_numbers(
         name = named[0].strip()
         if not role(name) and name not in mapped:
             name = name.rpartition(":")[2].strip()
+            # The name may begin a sentence: `Throughput is 4 records/second. Loss is 2.3`.
+            sentence = name.rpartition(". ")[2]
+            name = sentence if role(sentence) else name
         if is_after_loss and normalized(name) in VAL_WORDS:
             name = "val_loss"
         is_metric = direction_of(name) is not None

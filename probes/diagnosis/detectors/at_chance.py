@@ -5,7 +5,10 @@ A model that knows nothing of its input is right in 1 of K cases, if K classes a
 loss is at least ln K. Each of the two alone proves little: a hard task may have an accuracy of 0.2,
 and a regression may have a loss of 1.6. Together they show that the model knows nothing of its
 input. A model that has learned a hard task in part may also be right in 1 of K cases. Its task has
-more than K classes then, so its loss is far above ln K, and there is no finding."""
+more than K classes then, so its loss is far above ln K, and there is no finding.
+
+If this holds on held-out rows although the training loss ends far below ln K, the model has learned
+its training rows by heart and nothing that holds for other rows."""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from math import log
 
 import numpy as np
 
+from probes.common.arrays import median
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.curves import Curve
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
@@ -47,6 +51,8 @@ MAX_RAISED_LOSS_OVER_LN_K, MIN_RAISE = 1.6, 1.1
 """If the second half of the loss lies above MIN_RAISE times the first value, it may be at most
 MAX_RAISED_LOSS_OVER_LN_K times ln K. Updates that are too large raise a loss above ln K and keep it
 there."""
+MAX_LEARNED_LOSS_OVER_LN_K = 0.9
+"""The training rows were learned if the training loss ends below this many times ln K."""
 AT_CHANCE = Symptom(
     name="accuracy-at-chance",
     quantity="accuracy in the second half of the log",
@@ -66,6 +72,24 @@ AT_CHANCE = Symptom(
         "en": (
             "The accuracy {site} stays at {observed}, which is chance, and the loss is no better "
             "than that of a model that knows nothing of its input."
+        )
+    },
+)
+HELD_OUT_AT_CHANCE = Symptom(
+    name="held-out-at-chance",
+    quantity="accuracy on held-out rows in the second half of the log",
+    unit="share of right answers",
+    view=ViewKey.LOSS,
+    worse="below",
+    criterion=(
+        f"as {AT_CHANCE.name}, on held-out rows, while the training loss ends below "
+        f"{MAX_LEARNED_LOSS_OVER_LN_K:g} ln K"
+    ),
+    source=AT_CHANCE.source,
+    sentence={
+        "en": (
+            "The accuracy {site} stays at {observed}, which is chance, although the training rows "
+            "were learned."
         )
     },
 )
@@ -110,10 +134,37 @@ def _at_chance(evidence: Evidence, name: str, accuracy: Curve, loss: Curve) -> F
             abs(float(late.mean()) - 1 / k) <= distance
             and 1 - MAX_SHARE_BELOW_LN_K <= level / log(k) <= highest
         ):
-            return AT_CHANCE.found(
-                evidence.last_step, float(late.mean()), site=name, limit=1 / k + distance
+            learned = is_held_out(name) and _learned_training_rows(evidence, log(k))
+            return (HELD_OUT_AT_CHANCE if learned else AT_CHANCE).found(
+                evidence.last_step,
+                float(late.mean()),
+                site=name,
+                limit=1 / k + distance,
+                onset=int(loss.steps[loss.values.argmin()]) if learned else None,
             )
     return None
+
+
+def _learned_training_rows(evidence: Evidence, ln_k: float) -> bool:
+    """Whether the last quarter of the training loss lies well below ln K."""
+    train = evidence.curve_or_empty(evidence.loss_signal)
+    end = train.values[-max(2, len(train) // 4) :]
+    return bool(len(end)) and float(median(end)) < MAX_LEARNED_LOSS_OVER_LN_K * ln_k
+
+
+def learned_by_heart(evidence: Evidence) -> tuple[str, str] | None:
+    """Meaning and remedy for a run with the symptom HELD_OUT_AT_CHANCE; None for other runs."""
+    try:
+        findings = judge(evidence)
+    except CannotJudgeError:
+        return None
+    if not any(finding.symptom == HELD_OUT_AT_CHANCE.name for finding in findings):
+        return None
+    return (
+        "the training rows are learned by heart: the accuracy on held-out rows stays at chance",
+        "check that labels fit their inputs, and that training and held-out rows are prepared in "
+        "the same way; then regularise, or train on more data",
+    )
 
 
 def _constant_at_chance(evidence: Evidence, names: Sequence[str]) -> Finding | None:
@@ -152,4 +203,4 @@ def _class_counts(evidence: Evidence) -> range:
     return range(max(2, k), max(2, k) + 1)
 
 
-DETECTOR = Detector("at-chance", judge, (AT_CHANCE,), at_end=True)
+DETECTOR = Detector("at-chance", judge, (AT_CHANCE, HELD_OUT_AT_CHANCE), at_end=True)

@@ -22,7 +22,7 @@ import numpy as np
 from probes.common.arrays import median
 from probes.common.text import printable
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
-from probes.diagnosis.curves import MIN_SEGMENT_POINTS, Curve, noise_around_trend
+from probes.diagnosis.curves import MIN_SEGMENT_POINTS, Curve, noise_around_trend, noise_at_lag
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.diagnosis.val_trend import stop_of, trend_of
 from probes.record import Column
@@ -181,7 +181,7 @@ def validation_end(evidence: Evidence) -> ValidationEnd | None:
     if (
         len(val) - last > lowest
         and least > MIN_END_RISE
-        and higher > MIN_END_RISE_SIGMAS * _noise(losses)
+        and higher > MIN_END_RISE_SIGMAS * min(_noise(losses), noise_at_lag(losses))
     ):
         rise, limit, source = float(least), MIN_END_RISE, SOURCE_OF_END
     elif course in ("fell", "stood") and (np.diff(since) > 0).all():
@@ -250,7 +250,12 @@ def _train_since(train: Curve, turn: int, now: int) -> Literal["fell", "stood", 
     since = losses[(steps >= now - half) & (steps <= now)]
     if not len(around) or not len(since):
         return "unknown"
-    error = _noise(losses[steps <= now]) * sqrt(1 / len(around) + 1 / len(since))
+    so_far = losses[steps <= now]
+    if len(so_far) < MIN_EVALUATIONS_FOR_NOISE and (
+        since.min() <= around.max() and around.min() <= since.max()
+    ):
+        return "stood"  # the noise is not known, and the two windows overlap
+    error = _noise(so_far) * sqrt(1 / len(around) + 1 / len(since))
     change = float(since.mean() - around.mean())
     if abs(change) <= MIN_TRAIN_CHANGE_ERRORS * error or change == 0:
         return "stood"
