@@ -42,7 +42,7 @@ experiments: $(VENV)/ready
 	@echo "Open $(CURDIR)/reports/dashboard.html"
 
 test: $(VENV)/ready lint types
-	$(BIN)/python -m pytest $(EXPERIMENTS) tests -n auto $(WORKERS)
+	$(BIN)/python -m pytest $(EXPERIMENTS) test_zoo.py tests -n auto $(WORKERS)
 	$(OVERHEAD) test_healthy.py tests/test_recorder_arrays.py
 
 lint: $(VENV)/ready

@@ -16,11 +16,13 @@ import pytest
 from model import BREAKS, HEALTHY, OVERFIT, Break, Config, build, fingerprint, remedied
 from model.seeds import TEST_SEED
 from model.train import Specimen
+from model.zoo import ZOO, Fault
 from probes import Diagnosis, Experiment
 
 pytest_plugins = ["probes.plugin", "pytester"]
 
 BLIND = "reports/blind"
+ZOO_FILE = "test_zoo.py"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +32,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=seed,
         default=TEST_SEED,
         help="train with another seed, a whole number from 0 (default: %(default)s)",
+    )
+    parser.addoption(
+        "--zoo",
+        action="store_true",
+        help="train every fault of the zoo (model/zoo.py) instead of a few, and draw the runs",
     )
     group = parser.getgroup(
         "blind", "the blind exercise: diagnose runs without their names (docs/blind.md)"
@@ -119,10 +126,13 @@ def seeded(brk: Break | None, seed: int) -> Specimen:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.option.keyword == "break" and config.args_source is config.ArgsSource.TESTPATHS:
-        # No test of the apparatus matches this word (tests/test_selection.py), and to collect them
-        # takes longer than to run the experiments from the cache.
-        config.args = [path for path in config.args if path != "tests"]
+    if config.args_source is config.ArgsSource.TESTPATHS:
+        if config.option.zoo:
+            config.args = [ZOO_FILE]
+        elif config.option.keyword == "break":
+            # No test of the apparatus matches this word (tests/test_selection.py), and to collect
+            # them takes longer than to run the experiments from the cache.
+            config.args = [path for path in config.args if path not in ("tests", ZOO_FILE)]
     if config.option.collectonly:
         # No test runs, so every snapshot is unused. That must not fail the session.
         config.option.warn_unused_snapshots = True
@@ -150,11 +160,26 @@ def pytest_probes_experiments(config: pytest.Config) -> dict[str, Experiment]:
     chosen = config.getoption("seed")
     healthy, overfit = replace(HEALTHY, seed=chosen), replace(OVERFIT, seed=chosen)
     broken = {name: experiment(brk.apply(healthy), "break") for name, brk in BREAKS.items()}
+    faults = ZOO.values() if config.getoption("zoo") else ()
     return {
         "healthy": experiment(healthy, "reference"),
         **broken,
         "overfit": experiment(overfit, "overfit"),
+        **{f"zoo-{fault.name}": faulty(fault, healthy) for fault in faults},
     }
+
+
+def faulty(fault: Fault, config: Config) -> Experiment:
+    """The training of a config with a fault of the zoo. The remedy of its cause takes it out."""
+
+    def without_fault(cause: str) -> Specimen:
+        if cause not in {fault.cause, *fault.also}:
+            raise LookupError(f"{cause!r} is not the cause of {fault.name!r}")
+        return build(config)
+
+    return Experiment(
+        partial(fault.build, config), fault.fingerprint(config), fault.category, without_fault
+    )
 
 
 def experiment(config: Config, group: str) -> Experiment:

@@ -35,6 +35,7 @@ ReplacePart = Callable[[Specimen, float], None]
 
 AT_START = 0
 """A proof at the first step is enough."""
+FIRST_EVALUATION = 2
 FEW_STEPS = 15
 """After the warmup, an eighth of the run."""
 HALFWAY = 60
@@ -572,15 +573,15 @@ _LOSS = (
 
 _NUMERICS = (
     Fault(
-        "one-weight-becomes-nan", "numerics", "non-finite", HALFWAY,
+        "one-weight-becomes-nan", "numerics", "non-finite", FEW_STEPS,
         "find the operation that made the first NaN", "ffn.up.weight[0, 0] = nan at a step",
-        "Micikevicius et al. 2018", inject.weight_becomes_nan, 0.4,
+        "Micikevicius et al. 2018", inject.weight_becomes_nan, 0.1,
         also=frozenset({"weights-overwritten"}),
     ),
     Fault(
-        "one-gradient-overflows", "numerics", "non-finite", HALFWAY,
+        "one-gradient-overflows", "numerics", "non-finite", FEW_STEPS,
         "skip steps with an infinite gradient", "grad[0] = inf at a step",
-        "Micikevicius et al. 2018", inject.gradient_overflows, 0.4,
+        "Micikevicius et al. 2018", inject.gradient_overflows, 0.1,
     ),
     Fault(
         "weights-kept-in-bfloat16", "numerics", "weights-overwritten", AT_START,
@@ -598,7 +599,7 @@ _NUMERICS = (
 
 _CAPACITY = (
     Fault(
-        "share-of-units-dead", "capacity", "dead-neurons", AT_START,
+        "share-of-units-dead", "capacity", "dead-neurons", FIRST_EVALUATION,
         "start biases at 0", "ffn.up.bias[share dose] = -30", "Lu et al. 2019, dying ReLU",
         inject.units_dead, 0.95, (0.25, 0.5, 0.75, 0.95),
     ),

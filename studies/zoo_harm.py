@@ -196,6 +196,14 @@ def doses_of(fault: Fault) -> tuple[float, ...]:
     return fault.doses or (fault.full_dose,)
 
 
+def labels() -> dict[tuple[str, float], str]:
+    """Name of a fault and dose -> its label, as far as they were measured."""
+    kept = json.loads(LABELS.read_text(encoding="utf-8")) if LABELS.exists() else {}
+    return {
+        (name, float(dose)): harm["label"] for name, by in kept.items() for dose, harm in by.items()
+    }
+
+
 def measure(faults: Iterable[Fault]) -> dict[str, dict[str, Harm]]:
     """Name of a fault -> dose -> harm. Full doses are trained first."""
     plan = [(fault, dose) for fault in faults for dose in doses_of(fault)]
