@@ -2,8 +2,12 @@
 # make test       set up, check style and types, run all tests
 # make lowest     run the tests that use a dependency with the lowest versions that are allowed
 # make newest     run them with another Python, NEWEST=python3.13 by default
+# make coverage   run the tests, without the experiments, and fail if they execute less than 97 % of
+#                 the branches of probes/ and model/
 # make parity     compare the specimen with PyTorch and run the PyTorch example, in their own environment
 # make bench      measure what steps, recording and the suite cost; takes minutes on an idle machine
+# make mutants    change 200 places of probes/ at random, and list the changes that no test notices;
+#                 takes an hour
 # make fuzz       give the command line 20,000 logs that no trainer writes, and the property tests
 #                 new examples; takes minutes
 # make calibrate  train many runs per condition and publish how often the diagnosis is right; takes hours
@@ -30,11 +34,18 @@ QUICK := $(addprefix tests/test_, $(addsuffix .py, \
 QUICKLY := -m pytest $(QUICK) -n 2 --dist loadfile --benchmark-disable --dashboard off \
 	--diagnosis-json off
 
+# The tests that measure coverage: all except those that measure time or memory, that train or
+# install for minutes, or that need other packages.
+SLOW := bench bench_peer calibration exercise_draw exercise_score kills knowable lowest_versions \
+	memory no_decoration overhead parity selection torch_example wheel
+MEASURED := $(filter-out $(SLOW:%=tests/test_%.py), $(wildcard tests/test_*.py))
+
 # The files with property tests.
 PROPERTIES := $(shell grep -l "^from hypothesis" tests/test_*.py)
 
 .DEFAULT_GOAL := experiments
-.PHONY: experiments test lint types lowest newest parity bench sweep calibrate fuzz clean
+.PHONY: experiments test lint types lowest newest coverage mutants parity bench sweep calibrate \
+	fuzz clean
 
 experiments: $(VENV)/ready
 	$(BIN)/python -m pytest $(EXPERIMENTS) -n 2 $(WORKERS)
@@ -57,6 +68,17 @@ lowest: $(LOWEST)/ready
 
 newest: $(WITH_NEWEST)/ready
 	$(WITH_NEWEST)/bin/python $(QUICKLY)
+
+coverage: $(VENV)/ready
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest $(MEASURED) -n auto --dist loadfile \
+		--benchmark-disable --dashboard off --diagnosis-json off $(CONTEXTS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+mutants:
+	$(MAKE) coverage CONTEXTS="-p studies.mutants"
+	$(BIN)/python -m studies.mutants --coverage .coverage --count 200
 
 parity: $(PARITY)/ready
 	$(PARITY)/bin/python -m pytest tests/test_parity.py tests/test_bench_peer.py tests/test_torch_example.py
@@ -81,7 +103,7 @@ calibrate: $(VENV)/ready
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,lint]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,lint,coverage]"
 	touch $@
 
 $(PARITY)/ready: pyproject.toml constraints.txt
