@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -164,6 +164,24 @@ class Specimen:
         )
         return [part.copy() for part in np.split(logits, np.cumsum(lengths)[:-1])]
 
+    def attention_of(self, row: Ids) -> dict[str, Array]:
+        """Attention weights [H, T, T] of each layer for one row of tokens [T], which passes the
+        model alone, with the mask of the training. Hooks of the pass are left out."""
+        found: dict[str, Array] = {}
+        patterns = {
+            f"blocks.{i}.attn.pattern": block.attn.pattern
+            for i, block in enumerate(self.model.blocks)
+        }
+        hooks = {name: pattern.forward_hooks for name, pattern in patterns.items()}
+        for name, pattern in patterns.items():
+            pattern.forward_hooks = (partial(_keep_first_row, found, name),)
+        try:
+            self.logits_of([row])
+        finally:
+            for name, pattern in patterns.items():
+                pattern.forward_hooks = hooks[name]
+        return found
+
     def logits(self, ids: Ids) -> Array:
         """Logits [N, V] of the packed tokens of the given rows of the corpus."""
         batch = Batch.of(ids, self.config.model.attention_mask)
@@ -178,6 +196,7 @@ class Specimen:
         )
         return {
             "vocab_size": config.model.vocab_size,
+            "causal": True,
             "total_steps": config.steps,
             "eval_every": config.eval_every,
             "schedule": SCHEDULE,
@@ -215,6 +234,12 @@ class Specimen:
             "config": dataclasses.asdict(self.config),
             "corpus_sha256": CORPUS_SHA256,
         }
+
+
+def _keep_first_row(
+    found: dict[str, Array], name: str, _module: Any, _args: Any, _kwargs: Any, output: Array
+) -> None:
+    found[name] = output[0].copy()
 
 
 def build(config: Config) -> Specimen:

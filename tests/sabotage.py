@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,59 @@ def constant_rate() -> Specimen:
     return leaf("optimizer.lr_max", 3e-3, flat)
 
 
+def mixed_rows() -> Specimen:
+    """A specimen that adds the mean of all embeddings of the batch to each of them."""
+    specimen = build(SHORT)
+    embed = specimen.model.embed
+    forward, backward = embed.forward, embed.backward
+
+    def with_mean(tokens: Any) -> Any:
+        y, cache = forward(tokens)
+        return y + y.mean(axis=0), cache
+
+    embed.forward = with_mean  # type: ignore[method-assign, assignment]
+    embed.backward = lambda dy, cache: backward(dy + dy.mean(axis=0), cache)  # type: ignore[method-assign, assignment]
+    return specimen
+
+
+def short_window(width: int = 4) -> Specimen:
+    """A specimen whose attention sees only the last few tokens."""
+    specimen = build(SHORT)
+    for block in specimen.model.blocks:
+        block.attn.pattern.forward = partial(_in_window, block.attn.pattern.forward, width)  # type: ignore[method-assign]
+    return specimen
+
+
+def _in_window(forward: Any, width: int, scores: Any, *, visible: Any) -> Any:
+    return forward(scores, visible=visible & ~np.tri(visible.shape[-1], k=-width, dtype=bool))
+
+
+def no_positions() -> Specimen:
+    """A specimen whose rotary positions turn nothing."""
+    specimen = build(SHORT)
+    rotary = specimen.model.blocks[0].attn.rotary  # all blocks share it
+
+    def only_scale(qkv: Any, back: bool = False) -> None:
+        qkv[..., : qkv.shape[-1] // 3 * 2] *= rotary._scale
+
+    rotary.turn = only_scale  # type: ignore[method-assign, assignment]
+    return specimen
+
+
+def no_denominator() -> Specimen:
+    """A specimen whose softmax divides by a fixed number instead of the sum."""
+    specimen = build(SHORT)
+
+    def forward(scores: Any, *, visible: Any) -> Any:
+        pattern = np.exp(scores) * visible[:, None].astype(scores.dtype) / 16
+        return pattern, pattern
+
+    for block in specimen.model.blocks:
+        block.attn.pattern.forward = forward  # type: ignore[method-assign, assignment]
+        block.attn.pattern.backward = lambda dpattern, pattern: dpattern * pattern  # type: ignore[method-assign, assignment]
+    return specimen
+
+
 QK = tuple(f"blocks.{i}.attn.{part}.weight" for i in range(2) for part in "qk")
 
 SABOTAGED: Mapping[str, tuple[Callable[[], Specimen], str]] = {
@@ -104,6 +158,10 @@ SABOTAGED: Mapping[str, tuple[Callable[[], Specimen], str]] = {
         lambda: write(build(SHORT), 1, "blocks.1.ffn.up.bias", shift=-30),
         "dead-neurons",
     ),
+    "mixed-rows": (mixed_rows, "rows-mixed"),
+    "short-window": (short_window, "blind-attention"),
+    "no-positions": (no_positions, "order-blind"),
+    "no-denominator": (no_denominator, "wrong-softmax"),
     "sharp-heads": (lambda: write(build(SHORT), 12, *QK), "saturated-attention"),
 }
 """Name -> how it is built, and the cause it should be diagnosed as."""

@@ -317,6 +317,7 @@ HOOKS = {
     "nonfinite_count": 4,
     "dead_fraction": 2,
     "attention_entropy": 2,
+    "future_attention": 2,
 }
 """Number of hooks on MiniGPT, which has four layers and two blocks; 0 for other signals."""
 

@@ -1,20 +1,24 @@
 """Every detector is needed: without it, the diagnosis of some real training is wrong."""
 
 import warnings
+from dataclasses import replace
 from functools import cache
 
 import pytest
 
-from probes import Record, diagnose, watch
+from model import build
+from probes import Record, Recorder, diagnose, watch
 from probes.diagnosis import diagnose as module
 from probes.diagnosis.base import Detector
 from probes.diagnosis.detectors import DETECTORS
 from probes.diagnosis.diagnose import Diagnosis
 from probes.record.builder import Builder
+from probes.record.signals import SIGNALS
+from probes.recording.watch import watched_steps
 from testing.faults import CASES, rows_of, without_inputs
 from testing.log_files import record_of
 from testing.small_net import Adam, Loop, Net, blobs, constant, train
-from tests.sabotage import SABOTAGED
+from tests.sabotage import LEAKING, SABOTAGED
 
 NEEDED_FOR = {
     "non-finite": "overflow",
@@ -27,7 +31,13 @@ NEEDED_FOR = {
     "first-update": "no-warmup",
     "schedule": "constant-rate",
     "rate-of-log": "zero-rate",
-    "floor": "mask-leak",
+    "rows-mixed": "mixed-rows",
+    "future-influence": "leak-without-hooks",
+    "future-attention": "leak-without-proofs",
+    "blind-attention": "short-window",
+    "order-blind": "no-positions",
+    "attention-sum": "no-denominator",
+    "floor": "leak-in-the-loss",
     "stalled": "tiny-rate",
     "at-ln-k": "blind",
     "at-chance": "guessing",
@@ -60,11 +70,28 @@ def guessing() -> Record:
     return log.record(complete=True)
 
 
+def leak_without(name: str) -> Record:
+    """The record of a leak in which some signals are missing. Long before it shows in the loss, the
+    signals of proofs and those of hooks show it; the loss alone shows it after some forty steps."""
+    left_out = {
+        "leak-without-hooks": [s for s in SIGNALS if s.name == "future_attention"],
+        "leak-without-proofs": [s for s in SIGNALS if s.cadence == "proof"],
+    }.get(name, [s for s in SIGNALS if s.cadence == "proof" or s.name == "future_attention"])
+    specimen = build(LEAKING if name == "leak-in-the-loss" else replace(LEAKING, steps=24))
+    recorder = Recorder(**specimen.facts())
+    for _ in watched_steps(specimen, recorder, [s for s in SIGNALS if s not in left_out]):
+        pass
+    recorder.close()
+    return recorder.record
+
+
 @cache
 def record(name: str) -> Record:
     """The record of a run of SABOTAGED or of `testing.faults`."""
     if name == "guessing":
         return guessing()
+    if name.startswith("leak-"):
+        return leak_without(name)
     if name in CASES:
         return record_of(rows_of(name))
     with warnings.catch_warnings():

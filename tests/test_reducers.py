@@ -175,6 +175,23 @@ def test_finite_loss_is_counted_as_zero(reducer: Reducer) -> None:
     assert reducer.readings(loss=4.0)["nonfinite_count"] == {"a": 0, "loss": 0}
 
 
+def test_future_attention_is_the_weight_on_keys_after_the_query(reducer: Reducer) -> None:
+    """One head of two leaks: of its four queries, the second gives 0.4 to the last key."""
+    weights = np.zeros((2, 2, 4, 4), np.float32)
+    weights[..., 0] = 1
+    weights[:, 1, 1] = [0.5, 0.1, 0, 0.4]
+    reducer.training_attention("p", weights)
+    assert reducer.readings(loss=None)["future_attention"] == pytest.approx(
+        {"p.0": 0, "p.1": 0.4 / 4}
+    )
+
+
+def test_future_attention_of_few_queries_over_many_keys(reducer: Reducer) -> None:
+    """The last query stands at the last key, as with keys that were kept from earlier tokens."""
+    reducer.training_attention("p", np.full((1, 1, 2, 4), 0.25))
+    assert reducer.readings(loss=None)["future_attention"] == pytest.approx({"p.0": 0.125})
+
+
 HAND_OVER: Mapping[str, Callable[[Reducer], None]] = {
     "output": lambda r: r.output("a", np.ones(2)),
     "gradient": lambda r: r.gradient("a", [np.ones(2)]),
@@ -182,6 +199,7 @@ HAND_OVER: Mapping[str, Callable[[Reducer], None]] = {
     "weight": lambda r: r.weight("w", np.eye(2)),
     "pre_activation": lambda r: r.pre_activation("f", np.ones((2, 3))),
     "attention": lambda r: r.attention("p", EVEN[None, None], CAUSAL),
+    "training_attention": lambda r: r.training_attention("p", EVEN[None, None]),
 }
 
 

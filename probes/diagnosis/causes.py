@@ -11,12 +11,15 @@ from probes.diagnosis.base import Symptom
 from probes.diagnosis.detectors import (
     at_chance,
     at_ln_k,
+    attention_sum,
+    blind,
     dead_neurons,
     divergence,
     exploding_gradients,
     first_update,
     floor,
     frozen,
+    future,
     initial_activation,
     initial_gradient,
     initial_loss,
@@ -26,6 +29,7 @@ from probes.diagnosis.detectors import (
     overfitting,
     random_loss,
     rate_too_high,
+    rows,
     schedule,
     stalled,
     stuck_heads,
@@ -135,14 +139,18 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "mask-leak",
         "architecture",
-        "the model sees what it should predict: its loss is lower than a model that sees only the "
-        "past can reach",
+        "the model sees what it should predict: later tokens influence a prediction, or the loss "
+        "is lower than a model that sees only the past can reach",
         needs={floor.BELOW_FLOOR: 0.0},
+        instead=(future.FUTURE_INFLUENCE, future.FUTURE_ATTENTION),
         remedy=(
             "mask every position after the query's own, and check that no target reaches the input "
             "in another way"
         ),
-        explains=(overfitting.VAL_RISING, loss_spike.SPIKE, stuck_heads.STUCK, dead_neurons.DEAD),
+        explains=(
+            random_loss.RANDOM, overfitting.VAL_RISING, loss_spike.SPIKE, stuck_heads.STUCK,
+            dead_neurons.DEAD,
+        ),
     ),
     Cause(
         "random-loss",
@@ -154,6 +162,62 @@ CAUSES: tuple[Cause, ...] = (
             "look for dropout or a random mask that is left on, above all in evaluations; a model "
             "that is meant to have dropout must state the fact `dropout`"
         ),
+    ),
+    Cause(
+        "rows-mixed",
+        "architecture",
+        "a row of a batch has other logits than on its own: other rows or the padding influence it",
+        needs={rows.ROW_INFLUENCE: 0.0},
+        instead=(rows.COMPANY_INFLUENCE,),
+        remedy=(
+            "check the axis of every normalisation and softmax and the order of axes in reshapes; "
+            "hide padding from every query"
+        ),
+        explains=(
+            blind.UNREACHED, blind.ORDER_IGNORED, loss_spike.SPIKE, overfitting.VAL_RISING,
+            *LOSS_AT_REST,
+        ),
+    ),
+    Cause(
+        "blind-attention",
+        "architecture",
+        "tokens that the model should see have no influence: a mask hides them, or the output of "
+        "attention is lost",
+        needs={blind.UNREACHED: 0.0},
+        instead=(blind.HIDDEN_KEYS,),
+        remedy=(
+            "compare the mask with a lower triangle that includes the diagonal, and check that the "
+            "output of every head is added to the residual stream"
+        ),
+        explains=(
+            blind.ORDER_IGNORED, overfitting.VAL_RISING, stuck_heads.STUCK, *LOSS_AT_REST,
+        ),
+    ),
+    Cause(
+        "wrong-softmax",
+        "architecture",
+        "the attention weights of a query do not sum to 1, so attention is no mean over the keys",
+        needs={attention_sum.NOT_A_MEAN: 0.0},
+        remedy=(
+            "let the softmax run over the axis of the keys, and add the mask to the scores before "
+            "it"
+        ),
+        excluded=(future.FUTURE_ATTENTION,),
+        explains=(
+            future.FUTURE_INFLUENCE, rows.ROW_INFLUENCE, rows.COMPANY_INFLUENCE, floor.BELOW_FLOOR,
+            stuck_heads.STUCK, overfitting.VAL_RISING, *LOSS_AT_REST,
+        ),
+    ),
+    Cause(
+        "order-blind",
+        "architecture",
+        "the model does not see in which order the tokens stand",
+        needs={blind.ORDER_IGNORED: 0.0},
+        remedy=(
+            "check that positions reach the model: rotary angles applied to queries and keys, or "
+            "position embeddings added, along the axis of time"
+        ),
+        explains=(overfitting.VAL_RISING, *LOSS_AT_REST),
     ),
     Cause(
         "bad-init",

@@ -65,6 +65,8 @@ class Subject(Protocol):
                    array [T + 1] per row. A model predicts the last T tokens from the first T
     logits_of      the logits [T, V] of each given row of tokens [T], which pass the model together
                    as one batch, as in training. The arrays are copies
+    attention_of   site -> attention weights [H, T, T] (head, query, key) of one row of tokens [T],
+                   which passes the model alone
     """
 
     def weights(self) -> Arrays: ...
@@ -84,6 +86,8 @@ class Subject(Protocol):
     def tokens(self, ids: BatchIds) -> Sequence[Ids]: ...
 
     def logits_of(self, rows: Sequence[Ids]) -> Sequence[Array]: ...
+
+    def attention_of(self, row: Ids) -> Mapping[str, Array]: ...
 
 
 @dataclass(frozen=True)
@@ -124,3 +128,20 @@ class Proof(NamedTuple):
     signals: tuple[str, ...]
     needs: tuple[str, ...]
     run: Callable[[Moment], Mapping[str, Reading]]
+
+
+def plain_weights(weights: Arrays) -> dict[str, Array]:
+    """Weights for experiments whose result does not depend on what was learned.
+
+    Every array with two or more axes is replaced by uniform numbers of Xavier variance, 2 /
+    (sum of the first two axes) (Glorot and Bengio 2010), from a generator of its own with a fixed
+    seed. Biases and scales are kept."""
+    rng = np.random.default_rng(0)
+    return {
+        name: values
+        if values.ndim < 2
+        else ((rng.random(values.shape) - 0.5) * np.sqrt(12 * 2 / sum(values.shape[:2]))).astype(
+            values.dtype
+        )
+        for name, values in weights.items()
+    }

@@ -150,6 +150,53 @@ SIGNALS: tuple[Signal, ...] = (
         "definition",
     ),
     Signal(
+        "future_attention", "1", "head", "step",
+        "mean over queries of the attention weight on keys after the query, in a few rows of the "
+        "training batch",
+        "0 in a model that predicts the next token",
+    ),
+    Signal(
+        "hidden_keys", "ratio", "head", "proof",
+        "share of the keys up to the query's own whose attention weight is exactly 0, over all "
+        "queries of a row, at weights of Xavier scale",
+        "0 for a softmax over all keys up to the query",
+    ),
+    Signal(
+        "attention_sum_error", "1", "head", "proof",
+        "largest distance from 1 of the sum of a query's attention weights, in a row at weights of "
+        "Xavier scale",
+        "0, up to rounding, for a softmax over the keys",
+    ),
+    Signal(
+        "future_influence", "ratio", "run", "proof",
+        "largest change of a logit before the first changed token of a row, relative to the "
+        "largest from there on",
+        "0 in a model that predicts the next token",
+    ),
+    Signal(
+        "unreached_share", "ratio", "run", "proof",
+        "share of the positions from a changed token on whose logits are the same to the last bit",
+        "0 in a model that uses the whole prefix",
+    ),
+    Signal(
+        "order_influence", "ratio", "run", "proof",
+        "root mean square change of later logits if two neighbouring tokens are exchanged, "
+        "relative to the change if one of them is replaced",
+        "definition",
+    ),
+    Signal(
+        "row_influence", "ratio", "run", "proof",
+        "largest change of a logit in rows whose tokens did not change, relative to the largest in "
+        "the changed rows of the same batch",
+        "0 in a model whose rows are independent",
+    ),
+    Signal(
+        "company_influence", "ratio", "run", "proof",
+        "largest difference between the logits of a row alone and in a batch, relative to their "
+        "standard deviation",
+        "0, up to rounding, in a model whose rows are independent",
+    ),
+    Signal(
         "batch_ids", "index", "batch", "step",
         "indices of the corpus rows in the batch",
         "the specimen's data order",

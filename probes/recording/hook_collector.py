@@ -54,10 +54,15 @@ class SignalCollector:
                 inspector.register_output(
                     name, hook=partial(reducer.pre_activation, name), during="evaluation"
                 )
-            elif kind == "attention" and "attention" in reducer.kinds:
-                inspector.register_forward(
-                    name, hook=partial(self._hand_over_attention, name), during="evaluation"
-                )
+            elif kind == "attention":
+                if "attention" in reducer.kinds:
+                    inspector.register_forward(
+                        name, hook=partial(self._hand_over_attention, name), during="evaluation"
+                    )
+                if "training_attention" in reducer.kinds:
+                    inspector.register_output(
+                        name, hook=partial(reducer.training_attention, name), during="training"
+                    )
 
     def _hand_over_attention(
         self, name: str, _module: Any, _args: Any, kwargs: Mapping[str, Any], output: Floats

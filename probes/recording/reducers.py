@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from math import inf, isfinite, sqrt
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
@@ -27,13 +27,26 @@ DEAD_BELOW = -3.0
 """A GELU unit is dead if its pre-activation never reaches this value: GELU(-3) = -0.004, and the
 slope at -3 is -0.012."""
 
+ROWS_WITH_ATTENTION = 2
+"""Rows of each chunk of a training batch whose attention is measured. A mask is wrong in all rows
+or in none, and two rows take little time."""
+
 SMALLEST_SAFE_SQUARE = 1e-30
 """If a sum of squares in float32 is smaller than this, some terms may have been rounded to 0. The
 smallest normal float32 is 1e-38."""
 
 Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
-Kind = Literal["output", "loss", "gradient", "update", "weight", "pre_activation", "attention"]
+Kind = Literal[
+    "output",
+    "loss",
+    "gradient",
+    "update",
+    "weight",
+    "pre_activation",
+    "attention",
+    "training_attention",
+]
 """The kinds of arrays that can be handed over. `Reducer` has a method for each kind; its docstring
 gives the shapes."""
 
@@ -145,6 +158,10 @@ class Reducer:
         to [B, Tq, Tk], is True where a query may see a key; a padding query must see no key."""
         self._add("attention", site, weights, visible)
 
+    def training_attention(self, site: str, weights: Floats) -> None:
+        """Attention weights [B, H, Tq, Tk] on the training batch, or on a few rows of it."""
+        self._add("training_attention", site, weights)
+
     def _add(self, kind: Kind, place: str, *arrays: Any) -> None:
         for reduce, parts in self._of_kind[kind]:
             part = reduce(*arrays)
@@ -245,6 +262,23 @@ def entropies(weights: Floats, visible: Bools) -> Sum:
     return Sum(-np.einsum("bhq,bq->h", surprise @ ones, shares), int(np.count_nonzero(judged)))
 
 
+@reduction("training_attention")
+def weights_on_later_keys(weights: Floats) -> Sum:
+    """Attention weight on keys after the query, summed over the queries of the first rows: [H]."""
+    rows = weights[:ROWS_WITH_ATTENTION]
+    B, H, Tq, Tk = rows.shape
+    # For short rows, a matrix product is a faster sum than `sum`.
+    total = rows.reshape(B * H, Tq * Tk) @ _later_keys(Tq, Tk).astype(rows.dtype, copy=False)
+    return Sum(total.reshape(B, H).sum(axis=0), B * Tq)
+
+
+@lru_cache(maxsize=256)
+def _later_keys(Tq: int, Tk: int) -> Floats:
+    """1 for each pair of a query and a key after it, otherwise 0: [Tq Tk]. The last query stands at
+    the last key."""
+    return 1 - np.tri(Tq, Tk, Tk - Tq, dtype=np.float32).ravel()
+
+
 # Formulas
 
 
@@ -292,6 +326,15 @@ def attention_entropy(sites: Mapping[str, Sum]) -> dict[str, float]:
         f"{site}.{head}": float(total / heads.count)
         for site, heads in sites.items()
         if heads.count
+        for head, total in enumerate(heads.total)
+    }
+
+
+@formula(weights_on_later_keys)
+def future_attention(sites: Mapping[str, Sum]) -> dict[str, float]:
+    return {
+        f"{site}.{head}": float(total / heads.count)
+        for site, heads in sites.items()
         for head, total in enumerate(heads.total)
     }
 

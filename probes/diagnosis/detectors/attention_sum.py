@@ -1,0 +1,43 @@
+"""Finds attention heads whose weights do not sum to 1 over the keys of a query.
+
+Each query then gets a multiple of a mean instead of a mean. The softmax runs over another axis than
+that of the keys, or a mask is applied after it instead of before."""
+
+from __future__ import annotations
+
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey, worsening
+from probes.diagnosis.evidence import CannotJudgeError, Evidence
+
+MAX_SUM_ERROR = 1e-2
+"""A sum of 1000 weights that are rounded to float16 may miss 1 by half of this. In float32, healthy
+runs measured 2e-7; the least of the faults tried measured 0.99."""
+NOT_A_MEAN = Symptom(
+    name="attention-not-a-mean",
+    quantity="distance from 1 of a query's summed attention weights",
+    unit="ratio",
+    view=ViewKey.ATTENTION_ENTROPY,
+    worse="above",
+    limit=MAX_SUM_ERROR,
+    criterion="the attention weights of a query sum to a number that is not 1 by more than 0.01",
+    source="a softmax over the keys of a query sums to 1 (Vaswani et al. 2017)",
+    sentence={
+        "en": ("In the head {site} the attention weights of a query miss a sum of 1 by {observed}.")
+    },
+)
+
+
+def judge(evidence: Evidence) -> list[Finding]:
+    heads = evidence.sites("attention_sum_error")
+    if not heads:
+        raise CannotJudgeError("attention_sum_error was not recorded")
+    findings = []
+    for head in heads:
+        steps, errors = evidence.series("attention_sum_error", head)
+        findings += [
+            NOT_A_MEAN.found(steps[i], float(errors[i]), site=head)
+            for i in worsening(errors, MAX_SUM_ERROR, "above")
+        ]
+    return findings
+
+
+DETECTOR = Detector("attention-sum", judge, (NOT_A_MEAN,))

@@ -1,0 +1,109 @@
+"""Finds a model that does not see a token which it should see: one of the tokens before, or the
+order in which they stand.
+
+A model that limits its view on purpose states the fact `attention_window`; whether it sees every
+token is then not judged."""
+
+from __future__ import annotations
+
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey, worsening
+from probes.diagnosis.detectors.future import require_causal
+from probes.diagnosis.evidence import CannotJudgeError, Evidence
+
+MAX_HIDDEN = 1e-3
+"""Less than one hidden pair of a query and a key in a row of 40 tokens, which has 820 pairs.
+Healthy runs measured exactly 0."""
+MIN_ORDER_INFLUENCE = 0.02
+"""A sixth of the lowest value of 14 configs and seeds with rotary positions, 0.12, and seven times
+the highest of the same ones without positions, 0.0028."""
+UNREACHED = Symptom(
+    name="position-unreached",
+    quantity="share of positions whose logits do not depend on an earlier token",
+    unit="ratio",
+    view=ViewKey.LOSS,
+    worse="above",
+    limit=MAX_HIDDEN,
+    criterion="the logits at a position stay equal to the last bit when an earlier token changes",
+    source=(
+        "a causal model uses the whole prefix; healthy runs measured exactly 0, a window of 8 "
+        "tokens 0.2, a hidden first token 0.9"
+    ),
+    sentence={
+        "en": "A changed token does not move the logits at {observed} of the positions after it."
+    },
+)
+HIDDEN_KEYS = Symptom(
+    name="keys-hidden",
+    quantity="share of the keys up to the query that get no attention weight",
+    unit="ratio",
+    view=ViewKey.ATTENTION_ENTROPY,
+    worse="above",
+    limit=MAX_HIDDEN,
+    criterion=(
+        "a head gives a weight of exactly 0 to a key up to the query's own, at weights of Xavier "
+        "scale"
+    ),
+    source=(
+        "a softmax over all keys up to the query gives none of them 0; healthy runs measured "
+        "exactly 0, a query that does not see itself 0.05"
+    ),
+    sentence={
+        "en": (
+            "The head {site} gives no weight to {observed} of the tokens up to the query, which "
+            "it should see."
+        )
+    },
+)
+ORDER_IGNORED = Symptom(
+    name="order-ignored",
+    quantity="change of logits by exchanged tokens, relative to that by a replaced token",
+    unit="ratio",
+    view=ViewKey.LOSS,
+    worse="below",
+    limit=MIN_ORDER_INFLUENCE,
+    criterion=(
+        "exchanging two neighbouring tokens moves later logits by less than 0.02 of what replacing "
+        "one of them does, and the logits along a row of equal tokens move as little"
+    ),
+    source=(
+        "without positions a layer sees a set of tokens; runs with rotary positions measured 0.12 "
+        "and more, without positions 0.003 and less"
+    ),
+    sentence={
+        "en": (
+            "Exchanging two tokens moves later logits by only {observed} of what replacing one of "
+            "them does: the model hardly sees the order of tokens."
+        )
+    },
+)
+
+
+def judge_view(evidence: Evidence) -> list[Finding]:
+    require_causal(evidence)
+    if evidence.facts.get("attention_window") is not None:
+        raise CannotJudgeError("the model states attention_window: it need not see every token")
+    places = [("unreached_share", "", UNREACHED)] if evidence.sites("unreached_share") else []
+    places += [("hidden_keys", head, HIDDEN_KEYS) for head in evidence.sites("hidden_keys")]
+    if not places:
+        raise CannotJudgeError("neither unreached_share nor hidden_keys was recorded")
+    findings = []
+    for signal, site, symptom in places:
+        steps, shares = evidence.series(signal, site)
+        findings += [
+            symptom.found(steps[i], float(shares[i]), site=site)
+            for i in worsening(shares, MAX_HIDDEN, "above")
+        ]
+    return findings
+
+
+def judge_order(evidence: Evidence) -> list[Finding]:
+    require_causal(evidence)
+    steps, ratios = evidence.series("order_influence")
+    return [
+        ORDER_IGNORED.found(steps[i], float(ratios[i]))
+        for i in worsening(ratios, MIN_ORDER_INFLUENCE, "below")
+    ]
+
+
+VIEW = Detector("blind-attention", judge_view, (UNREACHED, HIDDEN_KEYS))
+ORDER = Detector("order-blind", judge_order, (ORDER_IGNORED,))

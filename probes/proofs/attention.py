@@ -1,0 +1,43 @@
+"""A row passes the model: every head must give some weight to every token up to the query's own,
+and the weights of a query must sum to 1.
+
+With weights of usual size (`plain_weights`) a softmax gives no key a weight of exactly 0. A weight
+of 0 was made by a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from probes.proofs.base import Array, Moment, Proof, plain_weights
+from probes.record.signals import Reading
+
+
+def run(moment: Moment) -> Mapping[str, Reading]:
+    if not moment.thorough:
+        return {}
+    row = max((row[:-1] for row in moment.subject.tokens(moment.step.batch_ids)), key=len)
+    moment.subject.set_weights(plain_weights(moment.before))
+    past = np.tri(len(row), dtype=bool)
+    heads = {
+        f"{site}.{head}": weights
+        for site, pattern in moment.subject.attention_of(row).items()
+        for head, weights in enumerate(pattern)
+    }
+    return {
+        "hidden_keys": {
+            head: float((weights[past] == 0).mean()) for head, weights in heads.items()
+        },
+        "attention_sum_error": {head: _sum_error(weights) for head, weights in heads.items()},
+    }
+
+
+def _sum_error(weights: Array) -> float:
+    """Largest distance from 1 of a sum over keys. A query that gives no weight at all is left out,
+    because its keys count as hidden."""
+    sums = weights.sum(axis=-1, dtype=np.float64)
+    return float(np.abs(sums[sums != 0] - 1).max(initial=0))
+
+
+PROOF = Proof("attention", ("hidden_keys", "attention_sum_error"), ("tokens", "attention_of"), run)
