@@ -224,11 +224,11 @@ def test_explain_describes_a_cause(cause: Any, capsys: Printed) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["explain"], "which cause? the causes are mask-leak, random-loss, bad-init, "),
+        (["explain"], "which cause? the causes are mask-leak, random-loss, "),
         (["explain", "bad-int"], "there is no cause 'bad-int'; did you mean 'bad-init'"),
         (
             ["explain", "zzz"],
-            "there is no cause 'zzz'; the causes are mask-leak, random-loss, bad-init, ",
+            "there is no cause 'zzz'; the causes are mask-leak, random-loss, ",
         ),
         ([], "the following arguments are required: COMMAND"),
         (["diagnoze", "x"], "invalid choice: 'diagnoze'"),
