@@ -224,7 +224,7 @@ _OPTIMISATION = (
         "clipping-far-too-tight", "optimisation", None, AT_END,
         "clip at a norm that most gradients do not reach", "clip_norm = dose",
         "clip_grad_value_ taken for clip_grad_norm_",
-        set_leaf_to_dose("optimizer.clip_norm"), 1e-6, (1e-2, 1e-4, 1e-6),
+        set_leaf_to_dose("optimizer.clip_norm"), 1e-7, (1e-3, 1e-5, 1e-6, 1e-7),
     ),
     Fault(
         "epsilon-of-adam-too-large", "optimisation", None, AT_END,

@@ -1,4 +1,8 @@
-"""How harmful the faults of the zoo are: `python -m studies.zoo_harm [--write] [NAME ...]`.
+"""How harmful the faults of the zoo are.
+
+    python -m studies.zoo_harm --write    every fault at every dose; writes model/zoo_harm.json
+    python -m studies.zoo_harm --full     full doses only
+    python -m studies.zoo_harm NAME ...   these faults only
 
 Each fault is trained at each dose on the six seeds of SEEDS and paired with the healthy run of the
 same seed. What counts is the true loss: the final weights on correct rows with the correct loss
@@ -13,17 +17,18 @@ pair.
     borderline   one of the two conditions of "harmful" holds
     harmless     neither holds
 
-Trainings are kept in `.calibration/zoo_harm`, so that nothing is trained twice. `--write` writes
-the labels to `model/zoo_harm.json`."""
+Trainings are kept in `.calibration/zoo_harm`, so that nothing is trained twice. Full doses are
+trained first, and for all faults on half of the seeds before any on the others."""
 
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import json
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from math import inf, isfinite
@@ -41,6 +46,7 @@ from model.layers import CrossEntropy
 from model.params import Array
 from model.train import Specimen
 from model.zoo import ZOO, Fault
+from probes.common.files import write_output
 from probes.common.markdown import markdown_table
 from testing.small_net import Row
 from testing.trained_runs import FOLDER, load_or_make_log
@@ -144,7 +150,10 @@ def run_of(fault: Fault | None, dose: float, seed: int) -> list[Row]:
 
     def make() -> list[Row]:
         specimen = fault.build(config, dose) if fault else build(config)
-        return train(specimen, deployed=fault is not None and fault.deployed)
+        result = train(specimen, deployed=fault is not None and fault.deployed)
+        del specimen
+        gc.collect()  # a replaced part refers to its specimen in a circle
+        return result
 
     return load_or_make_log(name, key, make, FOLDER / "zoo_harm")
 
@@ -204,17 +213,34 @@ def labels() -> dict[tuple[str, float], str]:
     }
 
 
-def measure(faults: Iterable[Fault]) -> dict[str, dict[str, Harm]]:
-    """Name of a fault -> dose -> harm. Full doses are trained first."""
-    plan = [(fault, dose) for fault in faults for dose in doses_of(fault)]
-    plan.sort(key=lambda item: item[1] != item[0].full_dose)
-    healthy = [run_of(None, 0.0, seed) for seed in SEEDS]
+def measure(
+    plan: Sequence[tuple[Fault, float]], seeds: Sequence[int]
+) -> dict[str, dict[str, Harm]]:
+    """Name of a fault -> dose -> harm. The result for each fault is also printed as it comes."""
+    healthy = [run_of(None, 0.0, seed) for seed in seeds]
     found: dict[str, dict[str, Harm]] = {}
     for fault, dose in plan:
-        harm = compared([run_of(fault, dose, seed) for seed in SEEDS], healthy)
+        harm = compared([run_of(fault, dose, seed) for seed in seeds], healthy)
         found.setdefault(fault.name, {})[f"{dose:g}"] = harm
-        print(f"{fault.name} {dose:g}: {harm}", file=sys.stderr, flush=True)
+        print(f"{fault.name} {dose:g}, {len(seeds)} seeds: {harm}", file=sys.stderr, flush=True)
     return found
+
+
+def write(harms: Mapping[str, Mapping[str, Harm]]) -> None:
+    """Write the labels, and keep those of faults and doses that were not measured now."""
+    kept = json.loads(LABELS.read_text(encoding="utf-8")) if LABELS.exists() else {}
+    for name, by_dose in harms.items():
+        kept[name] = kept.get(name, {}) | {dose: asdict(harm) for dose, harm in by_dose.items()}
+    ordered = {
+        name: {
+            f"{dose:g}": kept[name][f"{dose:g}"]
+            for dose in doses_of(fault)
+            if f"{dose:g}" in kept[name]
+        }
+        for name, fault in ZOO.items()
+        if name in kept
+    }
+    write_output(LABELS, json.dumps(ordered, indent=1) + "\n")
 
 
 def table(harms: Mapping[str, Mapping[str, Harm]]) -> str:
@@ -242,17 +268,18 @@ def _cell(ratio: float | None) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="faults (default: all)")
+    parser.add_argument("--full", action="store_true", help="full doses only")
     parser.add_argument("--write", action="store_true", help=f"write {LABELS.name}")
     given = parser.parse_args(arguments)
-    harms = measure([ZOO[name] for name in given.names or ZOO])
+    faults = [ZOO[name] for name in given.names or ZOO]
+    plan = [(fault, fault.full_dose) for fault in faults]
+    measure(plan, SEEDS[: len(SEEDS) // 2])
+    if not given.full:
+        plan += [(fault, d) for fault in faults for d in doses_of(fault) if d != fault.full_dose]
+    harms = measure(plan, SEEDS)
     print(table(harms))
     if given.write:
-        kept = json.loads(LABELS.read_text(encoding="utf-8")) if LABELS.exists() else {}
-        kept |= {
-            name: {dose: asdict(harm) for dose, harm in by.items()} for name, by in harms.items()
-        }
-        ordered = {name: kept[name] for name in ZOO if name in kept}
-        LABELS.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
+        write(harms)
 
 
 if __name__ == "__main__":
