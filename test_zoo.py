@@ -4,17 +4,15 @@ Without options a few faults are tried, at least one of each category, each on a
 the step by which the fault must be certain. `pytest --zoo` tries all of them on whole runs, and
 draws these in the dashboard by category."""
 
-from contextlib import closing
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from model import HEALTHY
 from model.seeds import TEST_SEED
 from model.zoo import CATEGORIES, ZOO
-from probes import Recorder, diagnose
-from probes.recording.watch import watched_steps
+from probes import diagnose
+from testing.trained_runs import recorded_until
 
 QUICK = (
     "rate-zero-from-a-step-on",
@@ -48,16 +46,6 @@ def row(name):
     reason = NOT_JUDGED_YET.get(name)
     marks = [pytest.mark.xfail(reason=reason, strict=False)] if reason else []
     return pytest.param(ZOO[name], id=name, marks=marks)
-
-
-def recorded_until(specimen, last_step):
-    """The record of a training that ends after a step."""
-    recorder = Recorder(**specimen.facts())
-    with closing(watched_steps(specimen, recorder)) as steps, np.errstate(all="ignore"):
-        for step in steps:
-            if step.index >= last_step:
-                break
-    return recorder.record
 
 
 def test_finding(fault, pytestconfig, run):

@@ -2,6 +2,7 @@
 who build detectors.
 
     python -m studies.zoo                     every fault at its full dose, on seed 0
+    python -m studies.zoo --early             each run ends at the step by which it must be certain
     python -m studies.zoo --seeds 3 --doses   on seeds 0 to 2, at every dose
     python -m studies.zoo NAME ...            these faults only
     python -m studies.zoo --kept              only the runs whose records are kept already
@@ -31,7 +32,7 @@ from probes.common.files import write_output
 from probes.common.markdown import markdown_table
 from probes.plugin.run_cache import RunCache
 from studies.zoo_harm import LABELS, doses_of, labels
-from testing.trained_runs import FOLDER
+from testing.trained_runs import FOLDER, recorded_until
 
 SHOWN_CAUSES = 3
 
@@ -111,6 +112,22 @@ def run_name(fault: Fault, dose: float, seed: int) -> str:
     return f"zoo-{fault.name}-{dose:g}-{seed}"
 
 
+def diagnosed_early(
+    faults: Iterable[Fault], seeds: Sequence[int], all_doses: bool
+) -> Iterator[Said]:
+    """Diagnose runs that end at the step by which a fault must be certain. Nothing is kept."""
+    for fault in faults:
+        for dose in doses_of(fault) if all_doses else (fault.full_dose,):
+            found = []
+            for seed in seeds:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    specimen = fault.build(replace(HEALTHY, seed=seed), dose)
+                    record = recorded_until(specimen, fault.certain_by)
+                    found.append(diagnose(record, ended=fault.certain_by == HEALTHY.steps - 1))
+            yield Said(fault, dose, tuple(found))
+
+
 def diagnosed(
     faults: Iterable[Fault], seeds: Sequence[int], all_doses: bool, only_kept: bool
 ) -> Iterator[Said]:
@@ -151,12 +168,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="faults (default: all)")
     parser.add_argument("--seeds", type=int, default=1, help="number of choosing seeds")
     parser.add_argument("--doses", action="store_true", help="all doses, not only the full one")
+    parser.add_argument("--early", action="store_true", help="end runs at the step by which")
     parser.add_argument("--kept", action="store_true", help="train nothing")
     parser.add_argument("--output", type=Path, help="write the table to this file as well")
     given = parser.parse_args(arguments)
     rows: list[Said] = []
     faults = [ZOO[name] for name in given.names or ZOO]
-    for said in diagnosed(faults, CHOOSING_SEEDS[: given.seeds], given.doses, given.kept):
+    seeds = CHOOSING_SEEDS[: given.seeds]
+    for said in (
+        diagnosed_early(faults, seeds, given.doses)
+        if given.early
+        else diagnosed(faults, seeds, given.doses, given.kept)
+    ):
         rows.append(said)
         if given.output:
             write_output(given.output, page(rows))

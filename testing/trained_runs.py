@@ -5,16 +5,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 from filelock import FileLock
 
 from model import Config, build, fingerprint
-from probes import Experiment, Record
+from model.train import Specimen
+from probes import Experiment, Record, Recorder
 from probes.common.files import write_output
 from probes.plugin.run_cache import RunCache
+from probes.recording.watch import watched_steps
 from testing.small_net import Row
 
 FOLDER = Path(__file__).resolve().parent.parent / ".calibration"
@@ -30,6 +34,16 @@ def experiment(config: Config) -> Experiment:
 def load_or_train(name: str, config: Config, folder: Path = FOLDER) -> Record:
     """Return the record of a run from the folder. It is trained first when it is not there."""
     return RunCache(folder, session=uuid4().hex).fetch(name, experiment(config)).record
+
+
+def recorded_until(specimen: Specimen, last_step: int) -> Record:
+    """The record of a training that ends after a step."""
+    recorder = Recorder(**specimen.facts())
+    with closing(watched_steps(specimen, recorder)) as steps, np.errstate(all="ignore"):
+        for step in steps:
+            if step.index >= last_step:
+                break
+    return recorder.record
 
 
 def load_or_make_log(name: str, key: str, make: Callable[[], list[Row]], folder: Path) -> list[Row]:
