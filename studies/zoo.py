@@ -115,8 +115,9 @@ def run_name(fault: Fault, dose: float, seed: int) -> str:
 def diagnosed_early(
     faults: Iterable[Fault], seeds: Sequence[int], all_doses: bool
 ) -> Iterator[Said]:
-    """Diagnose runs that end at the step by which a fault must be certain. Nothing is kept."""
-    for fault in faults:
+    """Diagnose runs that end at the step by which a fault must be certain, the shortest first.
+    Nothing is kept."""
+    for fault in sorted(faults, key=lambda fault: fault.certain_by):
         for dose in doses_of(fault) if all_doses else (fault.full_dose,):
             found = []
             for seed in seeds:
