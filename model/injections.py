@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from model.attention import Bools, Layout, layout_of
+from model.attention import Attention, Bools, Layout, Rows, layout_of
 from model.batches import Batch, draw, shortest_first
 from model.corpus import SEQUENCES, Split
 from model.evaluation import Evaluation
@@ -363,6 +363,78 @@ def no_residual_around_attention(specimen: Specimen, _: float) -> None:
         _without_residual(block)
 
 
+def softmax_over_queries(specimen: Specimen, _: float) -> None:
+    """Attention weights of one key add up to 1 instead of those of one query."""
+
+    def forward(scores: Array, *, visible: Bools) -> tuple[Array, Array]:
+        seen = visible[:, None]
+        largest = scores.max(axis=-2, keepdims=True, where=seen, initial=-np.inf)
+        pattern = np.where(seen, np.exp(np.minimum(scores - largest, 0)), 0).astype(scores.dtype)
+        total = pattern.sum(axis=-2, keepdims=True)
+        scores[...] = pattern / np.maximum(total, np.finfo(scores.dtype).tiny)
+        return scores, scores
+
+    def backward(dpattern: Array, pattern: Array) -> Array:
+        dpattern -= (dpattern * pattern).sum(axis=-2, keepdims=True)
+        dpattern *= pattern
+        return dpattern
+
+    for block in specimen.model.blocks:
+        wrap(block.attn.pattern, "forward", lambda _: forward)
+        wrap(block.attn.pattern, "backward", lambda _: backward)
+
+
+def heads_merged_without_transpose(specimen: Specimen, _: float) -> None:
+    """The output of the heads, [H, T, D], is read as [T, C] in one go."""
+
+    def split(attention: Attention, right: Any) -> Any:
+        def by_head(padded: Array, parts: int) -> Array:
+            if parts > 1:
+                queries_keys_values: Array = right(padded, parts)
+                return queries_keys_values
+            B, T, _ = padded.shape
+            return padded.reshape(1, B, attention.n_heads, T, -1)
+
+        return by_head
+
+    def spread(right: Any) -> Any:
+        def without_padding(name: str, packed: Array, rows: Rows) -> Array:
+            padded: Array = right(name, packed, rows)
+            if name == "mixed":  # in the backward pass; padding here is a token elsewhere
+                places = padded.reshape(-1, padded.shape[-1])
+                places[np.setdiff1d(np.arange(len(places)), rows.places)] = 0
+            return padded
+
+        return without_padding
+
+    for block in specimen.model.blocks:
+        wrap(block.attn, "_by_head", partial(split, block.attn))
+        wrap(block.attn, "_spread", spread)
+
+
+def norm_over_tokens(specimen: Specimen, _: float) -> None:
+    """The last norm is taken over the tokens of the batch, for each feature."""
+    norm = specimen.model.norm
+
+    def forward(x: Array) -> tuple[Array, LayerNormCache]:
+        rstd = 1 / np.sqrt(x.var(axis=0, keepdims=True) + norm.eps)
+        xhat = (x - x.mean(axis=0, keepdims=True)) * rstd
+        return xhat * norm.scale.data + norm.shift.data, LayerNormCache(xhat, rstd)
+
+    def backward(dy: Array, cache: LayerNormCache) -> Array:
+        xhat, rstd = cache
+        norm.scale.grad[...] = (dy * xhat).sum(axis=0)
+        norm.scale.filled()
+        norm.shift.grad[...] = dy.sum(axis=0)
+        norm.shift.filled()
+        dxhat = dy * norm.scale.data
+        dx: Array = rstd * (dxhat - dxhat.mean(axis=0) - xhat * (dxhat * xhat).mean(axis=0))
+        return dx
+
+    wrap(norm, "forward", lambda _: forward)
+    wrap(norm, "backward", lambda _: backward)
+
+
 def attention_adds_nothing(specimen: Specimen, _: float) -> None:
     def silent(forward: Any) -> Any:
         def zero(x: Array, layout: Layout) -> tuple[Array, Any]:
@@ -418,29 +490,51 @@ def dropout_in_evaluation_only(specimen: Specimen, share: float) -> None:
 def dropout_of_attention(specimen: Specimen, share: float) -> None:
     """Dropout of attention weights, in training and in evaluation."""
     rng = generator(specimen)
+    _multiply_weights(
+        specimen,
+        lambda visible: visible,
+        lambda weights, _: (rng.random(weights.shape) >= share) / (1 - share),
+    )
+
+
+def mask_after_softmax(specimen: Specimen, _: float) -> None:
+    """Hide the future keys only after the softmax has counted them."""
+    _multiply_weights(specimen, _whole_row, lambda _, visible: visible[:, None])
+
+
+def _multiply_weights(
+    specimen: Specimen,
+    visible_of: Callable[[Bools], Bools],
+    factor_of: Callable[[Array, Bools], npt.NDArray[Any]],
+) -> None:
+    """Multiply the attention weights [B, H, T, T] after the softmax.
+
+    visible_of  the mask of the softmax, from the right one
+    factor_of   the factor, from the weights and the right mask
+    """
 
     def of(module: Module) -> None:
-        kept: dict[int, tuple[Array, Array]] = {}  # address of a pattern -> it before, and the mask
+        kept: dict[int, tuple[Array, Array]] = {}  # address of a pattern -> it before, the factor
 
-        def noisy(forward: Any) -> Any:
-            def dropped(scores: Array, *, visible: Bools) -> tuple[Array, Array]:
-                pattern, _ = forward(scores, visible=visible)
-                keep = ((rng.random(pattern.shape) >= share) / (1 - share)).astype(pattern.dtype)
-                kept[pattern.ctypes.data] = pattern.copy(), keep
-                pattern *= keep
+        def changed(forward: Any) -> Any:
+            def multiplied(scores: Array, *, visible: Bools) -> tuple[Array, Array]:
+                pattern, _ = forward(scores, visible=visible_of(visible))
+                factor = factor_of(pattern, visible).astype(pattern.dtype)
+                kept[pattern.ctypes.data] = pattern.copy(), factor
+                pattern *= factor
                 return pattern, pattern
 
-            return dropped
+            return multiplied
 
         def backward(back: Any) -> Any:
-            def through_the_mask(dpattern: Array, pattern: Array) -> Any:
-                before, keep = kept[pattern.ctypes.data]
-                dpattern *= keep
+            def through_the_factor(dpattern: Array, pattern: Array) -> Any:
+                before, factor = kept[pattern.ctypes.data]
+                dpattern *= factor
                 return back(dpattern, before)
 
-            return through_the_mask
+            return through_the_factor
 
-        wrap(module, "forward", noisy)
+        wrap(module, "forward", changed)
         wrap(module, "backward", backward)
 
     for block in specimen.model.blocks:
@@ -655,6 +749,10 @@ def inputs_replaced(specimen: Specimen, share: float) -> None:
 
 def one_batch_for_ever(specimen: Specimen, _: float) -> None:
     wrap(specimen, "_batches", lambda batches: repeat(next(batches)))
+
+
+def one_row_fills_each_batch(specimen: Specimen, _: float) -> None:
+    wrap(specimen, "_batches", lambda batches: (np.full_like(ids, ids[0]) for ids in batches))
 
 
 def _draw_from(specimen: Specimen, rows: Ids) -> None:

@@ -178,6 +178,11 @@ def set_leaf_to_dose(name: str) -> ChangeLeaves:
     return with_dose
 
 
+def warmup_share(config: Config, dose: float) -> Config:
+    """Let the warmup take a share of the run."""
+    return change(config, "optimizer.warmup_steps", int(dose * config.steps))
+
+
 _RECIPE = "Karpathy 2019, A Recipe for Training Neural Networks"
 _MISTAKES = "Karpathy 2018, most common neural net mistakes"
 _TAXONOMY = "Humbatova et al. 2020, Taxonomy of Real Faults in Deep Learning Systems"
@@ -212,6 +217,11 @@ _OPTIMISATION = (
         "step the scheduler once per optimizer step", "lr = schedule(dose * step)",
         "Accelerate issue: the scheduler is stepped once per process",
         inject.schedule_runs_faster, 4, (2, 4),
+    ),
+    Fault(
+        "warmup-lasts-the-whole-run", "optimisation", None, AT_END,
+        "count the warmup in steps of the optimizer", "warmup_steps = dose * steps",
+        "warmup given in epochs or in micro-batches", warmup_share, 1, (0.5, 1),
     ),
     Fault(
         "no-clipping-at-a-hot-rate", "optimisation", "lr-too-high", HALFWAY,
@@ -366,6 +376,29 @@ _ARCHITECTURE = (
         "hide all keys after the query", "tril(diagonal=1)", "off by one", inject.mask_shifted,
     ),
     Fault(
+        "mask-applied-after-the-softmax", "architecture", "mask-leak", AT_START,
+        "mask the scores before the softmax", "softmax(scores) * mask", "Vaswani et al. 2017",
+        inject.mask_after_softmax,
+    ),
+    Fault(
+        "softmax-over-queries", "architecture", "mask-leak", AT_START,
+        "take the softmax over the keys", "softmax(scores, dim=-2)",
+        "wrong dim of nn.Softmax, a frequent question on the PyTorch forum",
+        inject.softmax_over_queries,
+    ),
+    Fault(
+        "heads-merged-without-transpose", "architecture", "mask-leak", AT_START,
+        "transpose heads and positions before the reshape", "y.view(B, T, C)",
+        "view instead of transpose(1, 2).reshape, in many copies of minGPT",
+        inject.heads_merged_without_transpose,
+    ),
+    Fault(
+        "norm-over-tokens", "architecture", "rows-mixed", AT_START,
+        "normalise over the features of a token", "norm(x, axis=0)",
+        "Ba et al. 2016: batch statistics in place of those of a token",
+        inject.norm_over_tokens, also=frozenset({"mask-leak"}),
+    ),
+    Fault(
         "mask-hides-the-present-token", "architecture", "blind-attention", AT_START,
         "show the query its own key", "tril(diagonal=-1)", "off by one", inject.mask_shifted, -1,
         deployed=True,
@@ -517,6 +550,12 @@ _DATA = (
         "one-batch-for-ever", "data", "one-batch", FEW_STEPS,
         "draw a new batch at every step", "batch = next(iter(loader)) at every step", _RECIPE,
         inject.one_batch_for_ever, also=frozenset({"wrong-data", "overfit"}),
+    ),
+    Fault(
+        "one-row-fills-each-batch", "data", "one-batch", FEW_STEPS,
+        "draw different rows", "batch = row repeated batch_size times",
+        "an index that is broadcast instead of drawn", inject.one_row_fills_each_batch,
+        also=frozenset({"wrong-data"}),
     ),
     Fault(
         "few-rows-in-training", "data", "one-batch", HALFWAY,
