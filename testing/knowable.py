@@ -341,7 +341,9 @@ ROWS: tuple[Row, ...] = (
         not_judged("floor: none is stated",
                    "A loss that falls fast and far is what one hopes for, and val_loss falls too."),
         named("mask-leak", needs=OWN,
-              why="The full-split loss is below the entropy floor of the split, which is a bound."),
+              why="A changed token moves the logits before it, and attention heads give weight to "
+                  "later tokens, at the first step. Later the full-split loss is below the entropy "
+                  "floor of the split, which is a bound."),
     )),
     Row("bad-init", "the weights start far too large", (
         not_judged("initial-loss: no vocab_size",

@@ -297,6 +297,32 @@ def test_weights_that_hide_tokens_are_not_taken_for_a_mask() -> None:
     assert shown(first_step(specimen)) == set()
 
 
+def test_a_model_that_does_not_see_its_input_is_named() -> None:
+    """It looks up the same embedding for every token."""
+    specimen = build(SHORT)
+    embed = specimen.model.embed
+    in_order = embed.forward
+    embed.forward = lambda tokens: in_order(np.zeros_like(tokens))  # type: ignore[method-assign]
+    record = first_step(specimen)
+    assert shown(record) == {"input-ignored"}
+    assert "blind-to-input" in [one.name for one in diagnose(record, ended=False).causes][:2]
+
+
+def test_dropout_of_attention_is_not_taken_for_a_mask() -> None:
+    """It hides keys, and others in every pass."""
+    specimen, rng = build(SHORT), np.random.default_rng(0)
+    pattern = specimen.model.blocks[0].attn.pattern
+    in_order = pattern.forward
+
+    def dropped(scores: Any, *, visible: Any) -> Pattern:
+        weights, cache = in_order(scores, visible=visible)
+        weights *= rng.random(weights.shape) < 0.7
+        return weights, cache
+
+    pattern.forward = dropped  # type: ignore[method-assign]
+    assert shown(first_step(specimen)) == set()
+
+
 def test_a_leak_in_a_few_steps_is_seen_by_the_hook() -> None:
     """The mask of one head is missing at every tenth step, at none of which a proof runs."""
     specimen, now = build(replace(SHORT, steps=24)), 0

@@ -484,6 +484,7 @@ CAUSES: tuple[Cause, ...] = (
         "the loss stays at that of a model that knows how often each symbol occurs but does not "
         "see its input",
         needs={stalled.AT_UNIGRAM: 0.0},
+        instead=(blind.INPUT_IGNORED,),
         remedy=(
             "check that the tokens reach the first layer and that the layers after it pass them on"
         ),

@@ -2,7 +2,8 @@
 and the weights of a query must sum to 1.
 
 With weights of usual size (`plain_weights`) a softmax gives no key a weight of exactly 0. A weight
-of 0 was made by a mask."""
+of 0 was made by a mask. If the weights of a second pass differ, as with dropout, nothing is
+measured."""
 
 from __future__ import annotations
 
@@ -19,10 +20,13 @@ def run(moment: Moment) -> Mapping[str, Reading]:
         return {}
     row = max((row[:-1] for row in moment.subject.tokens(moment.step.batch_ids)), key=len)
     moment.subject.set_weights(plain_weights(moment.before))
+    first, second = moment.subject.attention_of(row), moment.subject.attention_of(row)
+    if not all(np.array_equal(first[site], second[site]) for site in first):
+        return {}
     past = np.tri(len(row), dtype=bool)
     heads = {
         f"{site}.{head}": weights
-        for site, pattern in moment.subject.attention_of(row).items()
+        for site, pattern in first.items()
         for head, weights in enumerate(pattern)
     }
     return {

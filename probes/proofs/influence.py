@@ -50,7 +50,7 @@ def run(moment: Moment) -> Mapping[str, Reading]:
         return {}
     changes = _of_one_token(subject, rows, logits, vocabulary)
     if not changes:  # no logit depends on the token that the model reads there
-        return {}
+        return {"unreached_share": 1.0}
     found = {name: max(change[name] for change in changes) for name in changes[0]}
     if moment.thorough:
         found["company_influence"] = _of_company(subject, rows[0], logits[0])

@@ -1,5 +1,5 @@
-"""Finds a model that does not see a token which it should see: one of the tokens before, or the
-order in which they stand.
+"""Finds a model that does not see what it should see: any token at all, one of the tokens before,
+or the order in which they stand.
 
 A model that limits its view on purpose states the fact `attention_window`; whether it sees every
 token is then not judged."""
@@ -31,6 +31,17 @@ UNREACHED = Symptom(
     sentence={
         "en": "A changed token does not move the logits at {observed} of the positions after it."
     },
+)
+INPUT_IGNORED = Symptom(
+    name="input-ignored",
+    quantity="share of positions whose logits do not depend on a token",
+    unit="ratio",
+    view=ViewKey.LOSS,
+    worse="above",
+    limit=MAX_HIDDEN,
+    criterion="no logit moves when tokens change, not even at the position of a changed token",
+    source="logits depend on the token that the model reads, whatever the weights are",
+    sentence={"en": "No logit moves when tokens change: the model does not see its input."},
 )
 HIDDEN_KEYS = Symptom(
     name="keys-hidden",
@@ -90,7 +101,9 @@ def judge_view(evidence: Evidence) -> list[Finding]:
     for signal, site, symptom in places:
         steps, shares = evidence.series(signal, site)
         findings += [
-            symptom.found(steps[i], float(shares[i]), site=site)
+            (INPUT_IGNORED if signal == "unreached_share" and shares[i] == 1 else symptom).found(
+                steps[i], float(shares[i]), site=site
+            )
             for i in worsening(shares, MAX_HIDDEN, "above")
         ]
     return findings
@@ -105,5 +118,5 @@ def judge_order(evidence: Evidence) -> list[Finding]:
     ]
 
 
-VIEW = Detector("blind-attention", judge_view, (UNREACHED, HIDDEN_KEYS))
+VIEW = Detector("blind-attention", judge_view, (UNREACHED, INPUT_IGNORED, HIDDEN_KEYS))
 ORDER = Detector("order-blind", judge_order, (ORDER_IGNORED,))
