@@ -215,7 +215,6 @@ def fails(tests: Sequence[str], folder: Path) -> bool:
     if not child:
         code: Any = 2
         try:
-            os.setsid()
             os.chdir(folder)
             sys.path[0:0] = [str(folder)]
             resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
