@@ -21,7 +21,7 @@ from probes.record.builder import Builder
 from probes.record.jsonl import MAX_DEPTH
 from probes.record.record import MAX_EMPTY_CELLS, check_sizes
 from probes.recording.recorder import Recorder
-from studies import fuzz
+from studies import fuzz, large_logs
 from testing.hostile_logs import SEEDS, draw_log, mutated
 from testing.hostile_runs import check
 from testing.large_logs import LARGE_LOGS
@@ -317,3 +317,18 @@ def test_a_recorder_refuses_facts_that_could_not_be_read_back(tmp_path: Path) ->
 def test_a_stop_behind_the_planned_end_saves_nothing() -> None:
     """The record is read all the same."""
     assert str(Stop(99, 1, "x")) == "stopped after step 99, certain of x"
+
+
+def test_the_study_of_large_logs_names_what_takes_too_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A limit that no log meets shows that it can fail."""
+    monkeypatch.setattr(large_logs, "MEGABYTE", 10_000)
+    assert large_logs.main(["--only", "columns.json", "--megabytes", "1", "--slower", "99"]) == 0
+    monkeypatch.setattr(large_logs, "MAX_BYTES", 1)
+    assert large_logs.main(["--only", "columns.json", "--megabytes", "1", "--slower", "99"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "1 MB, at most 198.0 s:"
+    assert [line.endswith("exit code 0  columns.json  EXCEEDED") for line in lines] == [
+        False, False, False, True,
+    ]  # fmt: skip
