@@ -102,6 +102,8 @@ HOSTILE: dict[str, tuple[str, str]] = {
         table(step=ROWS, loss=["1e-300"] * 30 + ["1e300"] * 30), "unhealthy"),
     "loss that falls and rises by 600 decades": (
         table(step=ROWS, loss=["1e300"] * 20 + ["1e-300"] * 20 + ["1e299"] * 20), "unhealthy"),
+    "validation that rises by 600 decades": (
+        table(step=ROWS, loss=FALL, val_loss=["1e-300"] * 30 + ["1e300"] * 30), "unhealthy"),
     # Steps below 0 and beyond float64
     "steps from -1": (table(step=range(-1, 59), loss=EXP, val_loss=EXP), "healthy"),
     "epochs from -1": (table(epoch=range(-1, 59), val_loss=EXP), "healthy"),

@@ -17,7 +17,7 @@ from probes.common.text import printable
 from probes.diagnosis.curves import MAD_TO_SIGMA, MIN_POINTS, Curve, noise_at_lag
 from probes.diagnosis.detectors.zero_updates import gradient_left, unmoved_since
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
-from probes.diagnosis.levels import MIN_RISE_OVER_NOISE, chance_of_fall, levels_of
+from probes.diagnosis.levels import MIN_RISE_OVER_NOISE, chance_of_fall, levels_of, ratio
 from probes.record.metrics import direction_of, is_accuracy, is_held_out
 
 MAX_CHANCE_OF_FALL = 0.01
@@ -402,10 +402,10 @@ def _high_end(name: str, curve: Curve) -> Iterator[Doubt]:
             f"{curve.steps[curve.values.argmin()]}: the model at the end is not the best one",
         )
     elif climbs or rise > max(most, excused):
+        times = ratio(levels.end_level - levels.level.min())
         yield Doubt(
             f"{name} ends above its lowest",
-            f"{name} ends {100 * (exp(levels.end_level - levels.level.min()) - 1):.0f} % above its "
-            f"lowest: at {exp(levels.end_level):.4g}, after {exp(levels.level.min()):.4g} around "
+            f"{name} ends {100 * (times - 1):.0f} % above its lowest: at {exp(levels.end_level):.4g}, after {exp(levels.level.min()):.4g} around "
             f"step {levels.first_step[levels.lowest]}",
         )
 

@@ -8,7 +8,8 @@ doubling, whatever the unit of the loss."""
 from __future__ import annotations
 
 from itertools import pairwise
-from math import erfc
+from math import erfc, exp, log
+from sys import float_info
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +37,15 @@ FIRST_POINTS, FIRST_POINT_SIGMAS = 5, 2.0
 is low only by its noise does not lower it. The start is at most FIRST_POINT_SIGMAS standard
 deviations of a point above the first point, so that an explosion within the first few steps does
 not raise it."""
+
+
+MAX_LOG = log(float_info.max)
+
+
+def ratio(difference: float) -> float:
+    """The ratio of two values, from the difference of their logarithms; at most the largest float.
+    A loss may rise from 1e-300 to 1e300."""
+    return exp(min(difference, MAX_LOG))
 
 
 class Levels(NamedTuple):

@@ -9,8 +9,7 @@ little influence."""
 
 from __future__ import annotations
 
-from math import exp, log
-from sys import float_info
+from math import log
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.curves import MIN_SEGMENT_POINTS, Curve, Segments, fall_z
 from probes.diagnosis.detectors.overfitting import MIN_EVALUATIONS, validation_end
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
-from probes.diagnosis.levels import MIN_RISE_OVER_NOISE, levels_of
+from probes.diagnosis.levels import MIN_RISE_OVER_NOISE, levels_of, ratio
 from probes.record import Column
 
 MIN_RELATIVE_RISE = 0.5
@@ -81,8 +80,6 @@ its lowest level."""
 MAX_GOOD_VALIDATION = 1.05
 """If the last evaluation is within this factor of the lowest, a training loss that ends high shows
 harder batches and not a worse model."""
-MAX_LOG = log(float_info.max)
-"""The observed ratio is limited to the largest float. A loss may rise from 1e-300 to 1e300."""
 # Criteria for a training loss that ends high. The source of a finding is the criterion it meets.
 ABOVE_START = "ends above where it began by half of that level, and has not turned down"
 BACK_AT_START = (
@@ -210,7 +207,7 @@ def _far_above(loss: Curve) -> HighEnd | None:
     if levels.end_above_start > 0 and above_start > max(log(MIN_TIMES_START), noise):
         return HighEnd(
             True,
-            exp(min(above_start, MAX_LOG)),
+            ratio(above_start),
             MIN_TIMES_START,
             FAR_ABOVE_START,
             int(levels.first_step[-levels.end]),
@@ -218,7 +215,7 @@ def _far_above(loss: Curve) -> HighEnd | None:
     if levels.end_above_lowest > max(log(MIN_TIMES_LOWEST), noise):
         return HighEnd(
             False,
-            exp(min(levels.end_above_lowest, MAX_LOG)),
+            ratio(levels.end_above_lowest),
             MIN_TIMES_LOWEST,
             FAR_ABOVE_LOWEST,
             int(levels.first_step[levels.lowest]),
