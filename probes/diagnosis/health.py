@@ -405,7 +405,8 @@ def _high_end(name: str, curve: Curve) -> Iterator[Doubt]:
         times = ratio(levels.end_level - levels.level.min())
         yield Doubt(
             f"{name} ends above its lowest",
-            f"{name} ends {100 * (times - 1):.0f} % above its lowest: at {exp(levels.end_level):.4g}, after {exp(levels.level.min()):.4g} around "
+            f"{name} ends {100 * (times - 1):.0f} % above its lowest: at "
+            f"{exp(levels.end_level):.4g}, after {exp(levels.level.min()):.4g} around "
             f"step {levels.first_step[levels.lowest]}",
         )
 
