@@ -376,15 +376,17 @@ _ARCHITECTURE = (
         "hide all keys after the query", "tril(diagonal=1)", "off by one", inject.mask_shifted,
     ),
     Fault(
-        "mask-applied-after-the-softmax", "architecture", "mask-leak", AT_START,
+        "mask-applied-after-the-softmax", "architecture", "wrong-softmax", AT_START,
         "mask the scores before the softmax", "softmax(scores) * mask", "Vaswani et al. 2017",
         inject.mask_after_softmax,
+        also=frozenset({"mask-leak"}),
     ),
     Fault(
-        "softmax-over-queries", "architecture", "mask-leak", AT_START,
+        "softmax-over-queries", "architecture", "wrong-softmax", AT_START,
         "take the softmax over the keys", "softmax(scores, dim=-2)",
         "wrong dim of nn.Softmax, a frequent question on the PyTorch forum",
         inject.softmax_over_queries,
+        also=frozenset({"mask-leak"}),
     ),
     Fault(
         "heads-merged-without-transpose", "architecture", "mask-leak", AT_START,

@@ -12,9 +12,9 @@ from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey, worsening
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
 MAX_INFLUENCE = 1e-4
-"""100 times the resolution of a float32 logit, rounded up. Healthy runs measured exactly 0, also
-configs of one to four layers. A mask that only subtracts 10 from a score measured 3e-3, a leak of
-one head 0.4, a missing mask 1."""
+"""100 times the resolution of a float32 logit, rounded up. 54 healthy choosing seeds and
+sampled configs, of one to four layers, measured exactly 0. A mask that only subtracts 10 from a
+score measured 3e-3, a leak of one head 0.4, a missing mask 1."""
 MAX_ATTENTION = 1e-6
 """Healthy runs measured exactly 0. A mask that subtracts 10 from a score measured 2e-5."""
 FUTURE_INFLUENCE = Symptom(

@@ -13,8 +13,9 @@ MAX_ROW_INFLUENCE = 1e-5
 """100 times the resolution of a float32 logit. It is below the limit of `future-influence`, because
 mixed rows let later tokens have an influence as well and are then the better explanation."""
 MAX_COMPANY_INFLUENCE = 1e-3
-"""A row alone has other shapes, so that sums are added in another order. Healthy runs of 14 configs
-and seeds measured 3e-6."""
+"""A row alone has other shapes, so that sums are added in another order. 54 healthy choosing seeds
+and sampled configs measured at most 3e-6, a mask that only subtracts 10 from a score 2e-3, rows
+that share a normalisation 1."""
 ROW_INFLUENCE = Symptom(
     name="row-influence",
     quantity="change of logits in unchanged rows, relative to those in changed rows",
