@@ -16,8 +16,8 @@ import pytest
 from probes.diagnosis.base import Finding
 from probes.diagnosis.diagnose import Diagnosis, Suspect, diagnose
 from probes.record import Record
-from probes.report.html import render
-from probes.report.judged_run import JudgedRun
+from probes.report.html import MAX_UNGROUPED_RUNS, render
+from probes.report.judged_run import JudgedRun, judge
 from testing.long_runs import made_up
 from tests.page import Page
 from tests.records import changed, hand_made, sound
@@ -113,7 +113,7 @@ def test_the_size_of_a_page_does_not_grow_with_the_run(tmp_path: Path) -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
-from probes.report.html import render
+from probes.report.html import MAX_UNGROUPED_RUNS, render
 from testing.long_runs import made_up
 runs = [("a", made_up(50)), ("b", made_up(40, seed=1, start=200.0))]
 render(runs, Path(sys.argv[1]), reference="a", notes=["n"])
@@ -160,6 +160,35 @@ def test_runs_are_ordered_by_verdict(tmp_path: Path) -> None:
     assert rows(page) == order
     assert [a["id"] for a in page.all("section")] == order
     assert "5 runs: 2 unhealthy, 1 undetermined, 2 healthy." in page.text
+
+
+def in_groups(count: int) -> list[JudgedRun]:
+    """Healthy runs of the groups "loss" and "data" in turn; the last one is unhealthy."""
+    return [
+        replace(
+            judge(unhealthy() if i == count - 1 else healthy(), f"run {i}"),
+            group=("loss", "data")[i % 2],
+        )
+        for i in range(count)
+    ]
+
+
+def headings(page: Page) -> list[str]:
+    return re.findall(r"<th colspan=4 scope=colgroup>([^<]+)</th>", page.source)
+
+
+def test_many_runs_are_listed_by_group(tmp_path: Path) -> None:
+    """The groups keep their order; in each of them unhealthy runs come first."""
+    page = drawn(tmp_path, *in_groups(MAX_UNGROUPED_RUNS + 2))
+    order = [*range(0, 14, 2), 13, *range(1, 13, 2)]
+    assert rows(page) == [f"run-run-{i}" for i in order]
+    assert headings(page) == ["loss", "data"]
+
+
+def test_few_runs_are_not_listed_by_group(tmp_path: Path) -> None:
+    page = drawn(tmp_path, *in_groups(MAX_UNGROUPED_RUNS))
+    assert rows(page)[0] == "run-run-11"
+    assert headings(page) == []
 
 
 def test_the_table_shows_verdict_cause_and_evidence(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from probes.plugin.worker_reports import TestReports
 from probes.report.judged_run import AnyRun, JudgedRun, UnreadRun, judge
 
 Result = TypeVar("Result")
+MAX_LISTED_UNUSED = 8
+"""Experiments that no test used are named up to this number; the others are counted."""
 
 
 class SessionReport:
@@ -59,6 +61,9 @@ class SessionReport:
             self.partial.append(f"{count} {'test' if count == 1 else 'tests'} deselected")
         if used := self._reports.tests.keys() | self._failures.keys():
             unused = [name for name in self._session.experiments if name not in used]
+            if len(unused) > MAX_LISTED_UNUSED:
+                more = len(unused) - MAX_LISTED_UNUSED
+                unused = [*unused[:MAX_LISTED_UNUSED], f"and {more} more"]
             self.partial += [f"no test used {', '.join(unused)}"] if unused else []
         self._runs = self._ordered_runs(train)
         self.errors += [run.judged.failure for run in self._runs if run.judged.failure]
@@ -155,13 +160,14 @@ class SessionReport:
 
         drawable: list[JudgedRun] = []
         for run in self._runs:
+            judged = replace(run.judged, group=self._session.experiments[run.name].group)
             if run.name in self._session.runs:
-                drawable.append(run.judged)
+                drawable.append(judged)
                 continue
             # A worker judged the run and sent it without rows, so the rows are read from the file.
             what = f"the record of {run.name} cannot be read back"
             if record := self._attempt(what, partial(Record.load, run.path)):
-                drawable.append(replace(run.judged, record=record))
+                drawable.append(replace(judged, record=record))
         drawable += [
             run
             for run in unfinished

@@ -15,6 +15,8 @@ from probes.report.run_section import RunSection, run_section
 
 NamedRecord = tuple[str, Record]
 VERDICT_ORDER = ("unhealthy", "undetermined", "healthy")
+MAX_UNGROUPED_RUNS = 12
+"""A page with more runs lists them by group, so that no group is lost among the others."""
 
 
 def render(
@@ -24,7 +26,8 @@ def render(
     notes: Sequence[str] = (),
     not_drawn: Callable[[UnreadRun], None] | None = None,
 ) -> Path:
-    """Draw runs on one page, unhealthy ones first, and return its path.
+    """Draw runs on one page, unhealthy ones first, and return its path. A page with more than
+    MAX_UNGROUPED_RUNS runs is ordered by group first.
 
     runs       judged runs, records, or (name, record) pairs; this function diagnoses the records
     reference  the run that is drawn faintly behind all others, or the name of one of `runs`
@@ -69,6 +72,10 @@ def page(
         zip(runs, anchors, strict=True),
         key=lambda entry: VERDICT_ORDER.index(entry[0].diagnosis.verdict),
     )
+    groups = list(dict.fromkeys(run.group for run in runs))
+    grouped = len(runs) > MAX_UNGROUPED_RUNS and len(groups) > 1
+    if grouped:
+        ordered.sort(key=lambda entry: groups.index(entry[0].group))
     sections, left_out = list[RunSection](), list[UnreadRun]()
     for run, anchor in ordered:
         behind = None if run.record is reference_record else reference_record
@@ -81,10 +88,16 @@ def page(
             not_drawn(left_out[-1])
     if not sections:
         raise ValueError("no run could be drawn")
+    headings: dict[str, str] = {}
+    if grouped:
+        group_of = {anchor: run.group for run, anchor in ordered}
+        first = {group_of[section.anchor]: section.anchor for section in reversed(sections)}
+        headings = {anchor: group for group, anchor in first.items()}
     counts = Counter[str](section.diagnosis.verdict for section in sections)
     return fill(
         "dashboard.html.j2",
         runs=sections,
+        headings=headings,
         tally=", ".join(
             f"{counts[verdict]} {verdict}" for verdict in VERDICT_ORDER if counts[verdict]
         ),

@@ -65,6 +65,7 @@ class JudgedRun:
     allowed  whether the run passes its test because its cause is allowed; None if no test checked
              the cause
     tests    node id of each test that used the run -> outcome of that test
+    group    heading below which a page with many runs lists the run; "" for none
     """
 
     name: str
@@ -75,6 +76,7 @@ class JudgedRun:
     error: str | None = None
     allowed: bool | None = None
     tests: Tests = field(default_factory=dict)
+    group: str = ""
 
     @property
     def outcome(self) -> Outcome | None:
