@@ -10,12 +10,13 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
+from model import corpus
 from model.attention import layout_of
 from model.batches import Batch, draw
 from model.config import Config, ConfigError
@@ -32,6 +33,7 @@ from model.corpus import (
 from model.entropy import Ladder, ladder
 from model.evaluation import Evaluation
 from model.gpt import MiniGPT, initialise, param_shapes
+from model.layers import Module
 from model.optimizer import AdamW, learning_rate
 from model.params import Array, Params, read_only_views
 
@@ -59,6 +61,17 @@ class Step:
     grads: Mapping[str, Array]
     updates: Mapping[str, Array]
     evaluation: Mapping[str, float] | None
+
+
+class DataSet(NamedTuple):
+    """What corpus, split and config say that the model is fed
+    (`probes.recording.protocols.DataSet`)."""
+
+    rows: list[Ids]  # of the corpus, [T + 1] each
+    train: Ids
+    val: Ids
+    batch_size: int
+    fed: Mapping[str, tuple[Module, int]]
 
 
 class Specimen:
@@ -182,6 +195,25 @@ class Specimen:
                 pattern.forward_hooks = hooks[name]
         return found
 
+    def held_out(self) -> Ids:
+        """Ids of the rows of the validation split."""
+        return self._declared_split().val
+
+    def data_set(self) -> DataSet:
+        """What the model should be fed."""
+        declared = self._declared_split()
+        return DataSet(
+            rows=[encode(sequence.text) for sequence in SEQUENCES],
+            train=declared.train,
+            val=declared.val,
+            batch_size=self.config.data.batch_size,
+            fed={"tokens": (self.model.embed, 0), "targets": (self.model.cross_entropy, 1)},
+        )
+
+    def _declared_split(self) -> Split:
+        """The split of the config, drawn anew: `self.split` is what this specimen trains with."""
+        return corpus.split(self.config.seed, self.config.data.val_cells_per_class)
+
     def logits(self, ids: Ids) -> Array:
         """Logits [N, V] of the packed tokens of the given rows of the corpus."""
         batch = Batch.of(ids, self.config.model.attention_mask)
@@ -200,6 +232,7 @@ class Specimen:
             "total_steps": config.steps,
             "eval_every": config.eval_every,
             "schedule": SCHEDULE,
+            "dropout": 0.0,
             "clip_norm": config.optimizer.clip_norm,
             "tokens_per_batch": predicted * config.data.batch_size,
             "ladder": _ladder(

@@ -78,6 +78,8 @@ def thorough(points: int = STEPS, **signals: Values | Mapping[str, Values] | Non
         "dead_fraction": {"ffn": [0.0] * points},
         "attention_entropy": {"attn.0": [0.8] * points, "attn.1": [0.3] * points},
         "loss_repeat_error": {"training": [0.0] * points, "evaluation": [0.0] * points},
+        "loss_ratio": {"step": [1.0] * points, "evaluated": [1.0] * points},
+        "data_mismatch": {"tokens": [0.0] * points, "repeated": [0.0] * points},
         "metric": {"accuracy": [0.1 + 0.8 * i / points for i in range(points)]},
     }
     rows = {
@@ -85,7 +87,13 @@ def thorough(points: int = STEPS, **signals: Values | Mapping[str, Values] | Non
     }
     return hand_made(
         rows,
-        **{**FACTS, "total_steps": points, "fan_in": {"up": 64, "down": 256}, "ladder": LADDER},
+        **{
+            **FACTS,
+            "total_steps": points,
+            "fan_in": {"up": 64, "down": 256},
+            "ladder": LADDER,
+            "dropout": 0.0,
+        },
     )
 
 

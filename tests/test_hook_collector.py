@@ -13,6 +13,7 @@ from model.config import change
 from model.corpus import SEQUENCES
 from probes import Inspector, Recorder, diagnose
 from probes.record.signals import BY_NAME, SIGNALS
+from probes.recording import data_audit
 from probes.recording.hook_collector import SignalCollector
 from probes.recording.watch import watched_steps
 
@@ -67,8 +68,8 @@ def copied():
 
 def test_every_signal_is_measured(copied):
     """At a step that evaluates, MiniGPT has a reading for each row of the table, except for
-    `metric`, which only logs contain, and for what proofs measure."""
-    hooked = [s.name for s in SIGNALS if s.cadence != "proof"]
+    `metric`, which only logs contain, for what proofs measure and for the audit of the data."""
+    hooked = [s.name for s in SIGNALS if s.cadence != "proof" and s.name != data_audit.SIGNAL]
     assert [name for name in hooked if copied.readings[name] is None] == ["metric"]
 
 
@@ -78,7 +79,7 @@ def test_signals_of_evaluations_are_measured_at_evaluations_only():
     with Inspector(specimen.model, specimen.params) as inspector:
         readings = collector(specimen, inspector).readings(next(specimen.steps()))
     assert {s.name for s in SIGNALS if readings[s.name] is None} == {
-        s.name for s in SIGNALS if s.cadence != "step"
+        s.name for s in SIGNALS if s.cadence != "step" or s.name == data_audit.SIGNAL
     }
 
 

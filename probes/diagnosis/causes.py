@@ -13,6 +13,7 @@ from probes.diagnosis.detectors import (
     at_ln_k,
     attention_sum,
     blind,
+    data_audit,
     dead_neurons,
     divergence,
     exploding_gradients,
@@ -23,16 +24,19 @@ from probes.diagnosis.detectors import (
     initial_activation,
     initial_gradient,
     initial_loss,
+    instrument,
     loss_spike,
     loss_zero,
     nonfinite,
     overfitting,
     random_loss,
     rate_too_high,
+    reported_loss,
     rows,
     schedule,
     stalled,
     stuck_heads,
+    train_eval,
     vanishing_gradients,
     zero_updates,
 )
@@ -135,6 +139,15 @@ LOSS_AT_REST = (
 )  # fmt: skip
 """Symptoms of a loss that stays at a level which a model reaches with little or no learning."""
 
+WRONG_TRAINING = (
+    overfitting.VAL_RISING, loss_spike.SPIKE, stuck_heads.STUCK, dead_neurons.DEAD,
+    divergence.ENDS_HIGH, divergence.ENDS_ABOVE_START, rate_too_high.RISES_WITH_LR,
+    floor.BELOW_FLOOR, train_eval.MISMATCH, *LOSS_AT_REST,
+)  # fmt: skip
+"""Symptoms of a model that learns, or is evaluated on, something else than was meant."""
+NOT_THE_MEAN = (reported_loss.NOT_MEAN, reported_loss.SUMMED, reported_loss.OTHER)
+"""Symptoms of a reported loss that is not that of the rows in `batch_ids`."""
+
 CAUSES: tuple[Cause, ...] = (
     Cause(
         "mask-leak",
@@ -149,7 +162,7 @@ CAUSES: tuple[Cause, ...] = (
         ),
         explains=(
             random_loss.RANDOM, overfitting.VAL_RISING, loss_spike.SPIKE, stuck_heads.STUCK,
-            dead_neurons.DEAD,
+            dead_neurons.DEAD, reported_loss.NOT_MEAN, instrument.IMPOSSIBLE,
         ),
     ),
     Cause(
@@ -162,6 +175,60 @@ CAUSES: tuple[Cause, ...] = (
             "look for dropout or a random mask that is left on, above all in evaluations; a model "
             "that is meant to have dropout must state the fact `dropout`"
         ),
+        explains=(reported_loss.NOT_MEAN, train_eval.MISMATCH),
+    ),
+    Cause(
+        "validation-in-training",
+        "data",
+        "the model trains on rows that are not in the training split, or is validated on rows that "
+        "are in it: the validation loss does not measure what it has learned for new rows",
+        needs={data_audit.HELD_OUT: 0.0},
+        instead=(data_audit.VALIDATED_ON_TRAINED,),
+        remedy=(
+            "draw batches from the training split only; check the split for rows that both parts "
+            "hold"
+        ),
+        explains=(
+            data_audit.FED, data_audit.EVALUATED, data_audit.REPEATED, data_audit.ORDER,
+            *NOT_THE_MEAN, *WRONG_TRAINING,
+        ),
+    ),
+    Cause(
+        "one-batch",
+        "data",
+        "the batches hold hardly any distinct rows: the model learns a few rows by heart",
+        needs={data_audit.FEW_ROWS: 0.0},
+        remedy=(
+            "draw the next batch at each step, and check that the sampler goes through all rows of "
+            "the training split"
+        ),
+        explains=(data_audit.ORDER, *WRONG_TRAINING),
+    ),
+    Cause(
+        "wrong-data",
+        "data",
+        "what the model is fed is not what the data set says: other tokens or targets, other rows "
+        "in an evaluation, or another order",
+        needs={data_audit.FED: 0.0},
+        instead=(
+            reported_loss.OTHER, data_audit.EVALUATED, data_audit.REPEATED, data_audit.ORDER,
+        ),
+        remedy=(
+            "compare a batch with its rows: targets must be the tokens shifted by one, each row "
+            "drawn once per epoch in a new order, and each validation row evaluated once"
+        ),
+        explains=(reported_loss.NOT_MEAN, *WRONG_TRAINING),
+    ),
+    Cause(
+        "wrong-loss",
+        "loss",
+        "the reported loss is not the mean cross-entropy of the predicted tokens",
+        needs={reported_loss.NOT_MEAN: 0.0},
+        remedy=(
+            "check what the mean is taken over (no padding, each predicted token once), that "
+            "nothing is added to the loss or smoothed, and which weights it is computed with"
+        ),
+        explains=WRONG_TRAINING,
     ),
     Cause(
         "rows-mixed",
@@ -281,11 +348,13 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "summed-loss",
         "loss",
-        "the first gradient norm is over a hundred although the first loss is right: the loss is "
-        "summed instead of averaged",
+        "the loss is summed over tokens instead of averaged: it, or its gradient, is about a "
+        "hundred times too large or more",
         needs={initial_gradient.LARGE: 1.0},
+        instead=(reported_loss.SUMMED, initial_loss.SUMMED),
         remedy="divide the loss by the number of predicted tokens before the backward pass",
         excluded=(initial_loss.HIGH, initial_activation.LARGE, nonfinite.NON_FINITE),
+        explains=(train_eval.MISMATCH, initial_gradient.LARGE),
     ),
     Cause(
         "dead-gradient",
@@ -518,6 +587,18 @@ CAUSES: tuple[Cause, ...] = (
             "shuffled-labels": (found(frozen.FROZEN),),
             "lr-zero": (recorded("lr"), found(at_ln_k.AT_LN_K), found(at_chance.AT_CHANCE)),
         },
+    ),
+    Cause(
+        "train-eval-mismatch",
+        "loss",
+        "the loss of a batch and the loss of the training split are not the same function of the "
+        "model",
+        needs={train_eval.MISMATCH: 0.0},
+        remedy=(
+            "evaluate a training batch at once with both code paths: compare tokens, targets, mask "
+            "and dropout"
+        ),
+        excluded=(nonfinite.NON_FINITE,),
     ),
     Cause(
         "overfit",

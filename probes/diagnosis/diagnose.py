@@ -13,6 +13,7 @@ from probes.common.text import described, printable
 from probes.diagnosis.base import Finding, Symptom
 from probes.diagnosis.causes import CAUSES, Cause
 from probes.diagnosis.detectors import DETECTORS
+from probes.diagnosis.detectors.instrument import IMPOSSIBLE
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 from probes.diagnosis.health import TOO_FEW_POINTS, Doubt, doubts_on, has_judged_loss
 from probes.diagnosis.notices import notices_on
@@ -75,8 +76,8 @@ class Diagnosis:
     """The diagnosis of one record. Its `str()` lists everything, for the message of an assertion.
 
     verdict      "unhealthy" if a cause is named; "undetermined" if a loss has too few points, the
-                 loss never fell, no cause explains a finding, or a part of the diagnosis failed;
-                 otherwise "healthy"
+                 loss never fell, no cause explains a finding, the record holds impossible values,
+                 or a part of the diagnosis failed; otherwise "healthy"
     causes       the suspected causes, ranked; the name of the first one is `cause`
     findings     the findings of all detectors
     judged       names of the detectors that could judge
@@ -137,7 +138,7 @@ class Diagnosis:
         if self.errors:
             return self.failure
         if self.findings:
-            return f"no cause explains {self.findings[0]}"
+            return wrong_record(self.findings) or f"no cause explains {self.findings[0]}"
         detectors = len(self.judged) + len(self.not_judged)
         return (
             self.reason
@@ -388,6 +389,16 @@ def _strength(symptoms: Sequence[Symptom], findings: Sequence[Finding]) -> float
     return max((f.strength for f in findings if f.symptom in names), default=float("-inf"))
 
 
+def wrong_record(findings: Sequence[Finding]) -> str:
+    """Why the record must be wrong, whatever the model does; "" if nothing shows that."""
+    place = next((f for f in findings if f.symptom == IMPOSSIBLE.name), None)
+    if place is None:
+        return ""
+    if place.site.startswith("attention_entropy"):
+        return f"attention sees other keys than its mask, or the record is wrong: {place}"
+    return f"the record is wrong, not the model: {place}"
+
+
 def _verdict(
     causes: Sequence[Cause], findings: Sequence[Finding], doubt: str, errors: Mapping[str, str]
 ) -> tuple[Verdict, str]:
@@ -398,7 +409,7 @@ def _verdict(
         return "undetermined", f"{', '.join(errors)} failed"
     if findings:
         first = findings[0]
-        return "undetermined", f"no cause explains {first.symptom}" + (
+        return "undetermined", wrong_record(findings) or f"no cause explains {first.symptom}" + (
             f" at {printable(first.site)}" if first.site else ""
         )
     return ("undetermined", f"cannot judge: {doubt}") if doubt else ("healthy", "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
-from math import isfinite, log
+from math import inf, isfinite, log
 from numbers import Real
 from typing import Any, TypeVar
 
@@ -30,6 +30,20 @@ quarters."""
 MIN_EARLY_POINTS = 8
 """If the first eighth of a log has at least this many points, it must contain both signs as well:
 the negative log-likelihood of a density may cross 0 within the first quarter."""
+
+ROUNDING = 1e-3
+"""By how much a float32 sum may leave a range that its exact value cannot leave."""
+POSSIBLE: Mapping[str, tuple[float, float]] = {
+    "attention_entropy": (-ROUNDING, 1 + ROUNDING),
+    "dead_fraction": (0, 1),
+    "spectral_norm": (0, inf),
+    "update_weight_ratio": (0, inf),
+    "activation": (0, inf),
+    "grad_activation_ratio": (0, inf),
+    "grad_norm_by_layer": (0, inf),
+}
+"""Signal -> the lowest and the highest value that it can have, whatever the model does. A signal
+is not listed if foreign logs use it otherwise, as some write -1 for an unknown gradient norm."""
 
 
 class CannotJudgeError(Exception):
@@ -118,6 +132,7 @@ class Evidence:
 
     def series(self, signal: str, site: str = "") -> tuple[Steps, Column]:
         """The steps at which a signal was measured, and its values at these steps: [n], [n].
+        Impossible values (POSSIBLE) are left out.
 
         Raises CannotJudgeError when the signal was not recorded. For LOSS_SIGNALS it is also raised
         when the rules for a loss do not apply to this run (`no_loss_rules`)."""
@@ -130,9 +145,21 @@ class Evidence:
         """Like `series`, but also allowed when the rules for a loss do not apply. It serves the
         check for values that are not finite, which are a fault in any run."""
         steps, values = self._record.series(signal, site)
+        if signal in POSSIBLE:
+            lowest, highest = POSSIBLE[signal]
+            is_possible = (values >= lowest) & (values <= highest)
+            steps, values = steps[is_possible], values[is_possible]
         if not len(steps):
             raise CannotJudgeError(f"{signal} was not recorded")
         return steps, values
+
+    def impossible(self, signal: str, site: str) -> tuple[Steps, Column]:
+        """The steps at which a signal has an impossible value (POSSIBLE), and the distance of each
+        from the possible ones: [n], [n]. `series` leaves these values out."""
+        lowest, highest = POSSIBLE[signal]
+        steps, values = self._record.series(signal, site)
+        distances = np.maximum(lowest - values, values - highest)
+        return steps[distances > 0], distances[distances > 0]
 
     def curve(self, signal: str) -> Curve:
         """The finite points of a signal of scope "run". Raises CannotJudgeError in the same cases

@@ -104,6 +104,8 @@ MIN_RISE_FROM_FIRST, MIN_RISE_FROM_FIRST_Z = 1.03, 3.0
 MIN_RISE_FROM_FIRST times its first value, and the rise along the whole curve is more than
 MIN_RISE_FROM_FIRST_Z standard errors (`fall_z`). As for overfitting, a loss within 3 % of its
 minimum counts as equal to it."""
+LAST_EVALUATIONS = 3
+"""The end of validation loss, beside the n-gram's, is the median of this many evaluations."""
 TOO_FEW_POINTS = "too few points of"
 """`Doubt.kind` begins with this text if the log is too short."""
 
@@ -151,6 +153,7 @@ def doubts_on(evidence: Evidence) -> Iterator[Doubt]:
     yield from _near_ln_k(curves)
     for name, curve in curves.items():
         yield from _high_end(name, curve)
+    yield from _above_n_gram(evidence)
 
 
 def val_loss_never_fell(evidence: Evidence) -> bool:
@@ -333,6 +336,20 @@ def _metric_at_zero(evidence: Evidence) -> Iterator[Doubt]:
                 f"{name} is always 0",
                 f"{name} is 0 at all {len(values)} evaluations, although higher is better",
             )
+
+
+def _above_n_gram(evidence: Evidence) -> Iterator[Doubt]:
+    """The reason why a run whose model is worse than counting is no healthy one."""
+    n_gram, val = evidence.rung("val", "ngram"), evidence.curve_or_empty("val_loss")
+    if n_gram is None or not len(val):
+        return
+    end = float(median(val.values[-LAST_EVALUATIONS:]))
+    if end > n_gram:
+        yield Doubt(
+            "val_loss ends above the best n-gram",
+            f"val_loss ends at {end:.4g}, above the {n_gram:.4g} of the best n-gram model: the "
+            "model has learned less than counting the training rows gives",
+        )
 
 
 def _near_ln_k(curves: dict[str, Curve]) -> Iterator[Doubt]:

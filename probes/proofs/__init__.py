@@ -10,11 +10,17 @@ from typing import Any
 import numpy as np
 
 from probes.common.text import described
-from probes.proofs import attention, influence, repeatability
+from probes.proofs import attention, influence, loss, repeatability, stretch
 from probes.proofs.base import Arrays, Moment, Proof, ProvenStep, Subject
 from probes.record.signals import Reading
 
-PROOFS: tuple[Proof, ...] = (repeatability.PROOF, influence.PROOF, attention.PROOF)
+PROOFS: tuple[Proof, ...] = (
+    repeatability.PROOF,
+    influence.PROOF,
+    attention.PROOF,
+    loss.PROOF,
+    stretch.PROOF,
+)
 """All proofs, in the order in which they run. A new proof needs one line here."""
 LATER_STEPS = (16, 128, 1024)
 """Steps at which proofs are repeated if the length of the run is not known."""

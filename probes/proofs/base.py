@@ -32,6 +32,9 @@ class ProvenStep(Protocol):
     def loss(self) -> float: ...
 
     @property
+    def evaluation(self) -> Mapping[str, float] | None: ...
+
+    @property
     def lr(self) -> float: ...
 
     @property
@@ -63,6 +66,7 @@ class Subject(Protocol):
     evaluated      the mean loss of a batch as an evaluation computes it
     tokens         the rows of a batch as the data set holds them, not as the model is fed: one
                    array [T + 1] per row. A model predicts the last T tokens from the first T
+    held_out       ids of all rows of the validation split
     logits_of      the logits [T, V] of each given row of tokens [T], which pass the model together
                    as one batch, as in training. The arrays are copies
     attention_of   site -> attention weights [H, T, T] (head, query, key) of one row of tokens [T],
@@ -84,6 +88,8 @@ class Subject(Protocol):
     def evaluated(self, ids: BatchIds) -> float: ...
 
     def tokens(self, ids: BatchIds) -> Sequence[Ids]: ...
+
+    def held_out(self) -> BatchIds: ...
 
     def logits_of(self, rows: Sequence[Ids]) -> Sequence[Array]: ...
 

@@ -197,6 +197,33 @@ SIGNALS: tuple[Signal, ...] = (
         "0, up to rounding, in a model whose rows are independent",
     ),
     Signal(
+        "loss_ratio", "ratio", "site", "proof",
+        "a reported loss divided by the mean cross-entropy that the logits and the data set give: "
+        "of the step (step), of the same weights again (repeated), of an evaluation of the batch "
+        "(evaluated) and of the validation split (val_loss); for the step also divided by the sum "
+        "over tokens (step.sum), by the mean over rows of their sums (step.row-sum), and by the "
+        "cross-entropy of targets that are the tokens themselves (step.unshifted) or the tokens "
+        "after the next (step.shifted-twice)",
+        "cross-entropy",
+    ),
+    Signal(
+        "stretch", "1", "matrix", "proof",
+        "factor by which a matrix stretches a vector that begins as its longest row, after four "
+        "products with the matrix and its transpose: a lower bound of the spectral norm",
+        "definition of the spectral norm",
+    ),
+    Signal(
+        "data_mismatch", "share", "site", "step",
+        "share of tokens and of targets that are not those of the rows in batch_ids; deviation of "
+        "the number of rows from the batch size (rows); share of rows outside the training split "
+        "(held-out) and of rows drawn before in this epoch (repeated); at the end of an epoch, "
+        "correlation of a row's place with its number or length (sorted), and share of rows in the "
+        "same batch as in the epoch before (same-order); at an evaluation, evaluated rows that are "
+        "not those of the splits, per row of the validation split (evaluation), and training rows "
+        "evaluated twice, per missing validation row (validated)",
+        "definition",
+    ),
+    Signal(
         "batch_ids", "index", "batch", "step",
         "indices of the corpus rows in the batch",
         "the specimen's data order",

@@ -95,6 +95,36 @@ class Step(Protocol):
     def evaluation(self) -> Mapping[str, float] | None: ...
 
 
+class DataSet(Protocol):
+    """What a data set says that its model is fed, which `probes.recording.data_audit` compares with
+    what it is fed.
+
+    rows        the rows of the data set by id: tokens [T + 1] of which the model predicts the last
+                T from the first T
+    train, val  ids of the rows of both splits
+    batch_size  rows of a batch. An epoch draws each training row at most once, in a new random
+                order, and leaves out an incomplete last batch
+    fed         "tokens" and "targets" -> the module that a pass calls with them, and the position
+                of this argument. Both are packed: one row after the other, without padding, in the
+                order of `Step.batch_ids`
+    """
+
+    @property
+    def rows(self) -> Sequence[npt.NDArray[np.integer[Any]]]: ...
+
+    @property
+    def train(self) -> npt.NDArray[np.integer[Any]]: ...
+
+    @property
+    def val(self) -> npt.NDArray[np.integer[Any]]: ...
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def fed(self) -> Mapping[str, tuple[Any, int]]: ...
+
+
 class Specimen(Protocol):
     """A model with its data and optimizer, which `watch` can train.
 
@@ -109,7 +139,7 @@ class Specimen(Protocol):
         matrix      a parameter with two axes
 
     A specimen may also have a method `provenance()`, which returns a dict with name, seed, config
-    and other information for people.
+    and other information for people, and a method `data_set()`, which returns a `DataSet`.
     """
 
     @property

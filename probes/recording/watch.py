@@ -16,6 +16,7 @@ from threadpoolctl import LibController, ThreadpoolController, threadpool_info
 from probes.proofs import Prover
 from probes.record import Record, Stop
 from probes.record.signals import SIGNALS, Signal
+from probes.recording.data_audit import SIGNAL, DataAudit
 from probes.recording.hook_collector import SignalCollector
 from probes.recording.inspector import Inspector
 from probes.recording.protocols import Specimen, Step
@@ -79,9 +80,16 @@ def watched_steps(
     with Inspector(specimen.model, specimen.params) as inspector:
         signals = tuple(signals)
         collector = SignalCollector(specimen, inspector, recorder.facts["sites"], signals)
+        audit = None
+        if hasattr(specimen, "data_set") and any(signal.name == SIGNAL for signal in signals):
+            audit = DataAudit(specimen.data_set(), inspector)
         prover = Prover(
             specimen,
-            (*specimen.model.sites.values(), *specimen.params.values()),
+            (
+                *specimen.model.sites.values(),
+                *specimen.params.values(),
+                *(audit.hooked if audit else ()),
+            ),
             int(specimen.facts().get("total_steps", 0)),
             (signal.name for signal in signals),
         )
@@ -91,10 +99,14 @@ def watched_steps(
             # With one thread, sums are always added in the same order, so that the same run gives
             # the same bits.
             with _one_thread(libraries):
-                readings = collector.readings(step) | prover.readings(step)
+                readings = collector.readings(step)
+                readings |= audit.readings(step) if audit else {}
+                readings |= prover.readings(step)
             recorder.log(step.index, **readings)
             yield step
             collector.clear()  # forward passes by the caller are not part of the run
+            if audit:
+                audit.clear()
             prover.prepare(step.index + 1)
 
 

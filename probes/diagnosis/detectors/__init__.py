@@ -7,8 +7,11 @@ from importlib import import_module
 from probes.diagnosis.base import Detector, Finding, Language, Symptom
 
 MODULES = (
+    "instrument",
     "nonfinite",
     "random_loss",
+    "data_audit",
+    "reported_loss",
     "loss_zero",
     "initial_loss",
     "initial_activation",
@@ -33,6 +36,7 @@ MODULES = (
     "dead_neurons",
     "stuck_heads",
     "overfitting",
+    "train_eval",
 )
 """The files of this folder in order of precedence: findings are listed in this order. A new
 detector needs one line here."""

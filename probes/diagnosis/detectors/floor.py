@@ -8,6 +8,7 @@ batch may be below it without any fault, since a batch is only a sample."""
 from __future__ import annotations
 
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey, worsening
+from probes.diagnosis.detectors import reported_loss
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
 SPLITS = ("train", "val")
@@ -34,6 +35,10 @@ BELOW_FLOOR = Symptom(
 
 
 def judge(evidence: Evidence) -> list[Finding]:
+    if "evaluated" in evidence.sites("loss_ratio"):
+        ratio = evidence.at_start("loss_ratio", "evaluated")
+        if abs(ratio - 1) > reported_loss.MAX_ERROR:
+            raise CannotJudgeError(f"evaluations report {ratio:.3g} times the mean cross-entropy")
     judged, findings = 0, []
     for split in SPLITS:
         floor, signal = evidence.rung(split, "floor"), f"{split}_loss"

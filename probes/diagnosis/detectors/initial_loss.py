@@ -9,13 +9,20 @@ happen to be likely. It does not depend on any recorded or configured scale."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from math import isfinite
 
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
-from probes.diagnosis.evidence import CannotJudgeError, Evidence
+from probes.diagnosis.detectors import initial_activation
+from probes.diagnosis.evidence import CannotJudgeError, Evidence, finite_number
 
 MAX_ABOVE_LN_V = 1.2
 MAX_BELOW_LN_V = 0.5
+MAX_SHARE_OF_TOKENS = 0.2
+"""By how much the tokens of a batch may differ from `tokens_per_batch`, which is a mean."""
+MIN_TOKENS = 16
+"""Smallest number of tokens per batch for telling a sum from a mean. For fewer tokens the bands of
+the two lie close together."""
 SOURCE = "a model that knows nothing scores ln V; band [ln V - 0.5, ln V + 1.2]"
 HIGH = Symptom(
     name="initial-loss-high",
@@ -45,10 +52,35 @@ LOW = Symptom(
 )
 
 
+SUMMED = Symptom(
+    name="initial-loss-summed",
+    quantity="loss at step 0",
+    unit="nats",
+    view=ViewKey.LOSS,
+    worse="above",
+    criterion=(
+        "loss at step 0, divided by the number of tokens of a batch, within the band of a mean "
+        f"loss, to {MAX_SHARE_OF_TOKENS:.0%}, while no activation is large"
+    ),
+    source=SOURCE + ", times the tokens of a batch",
+    sentence={
+        "en": (
+            "The loss starts at {observed}, which is the sum over the tokens of a batch of what a "
+            "model that knows nothing scores."
+        )
+    },
+)
+
+
 def judge(evidence: Evidence) -> list[Finding]:
     ln_v, loss = evidence.uniform_loss(), evidence.at_start("loss")
     if not isfinite(loss):
         raise CannotJudgeError("loss at step 0 is infinite, which says nothing about its scale")
+    if "step" in evidence.sites("loss_ratio"):
+        # If the reported loss is not the mean, which is another fault, the mean itself is judged.
+        loss /= evidence.at_start("loss_ratio", "step") or 1.0
+    if _is_sum(evidence, loss, ln_v):
+        return [SUMMED.found(0, loss, limit=ln_v + MAX_ABOVE_LN_V)]
     if loss > ln_v + MAX_ABOVE_LN_V:
         return [HIGH.found(0, loss, limit=ln_v + MAX_ABOVE_LN_V)]
     if loss < ln_v - MAX_BELOW_LN_V:
@@ -56,4 +88,18 @@ def judge(evidence: Evidence) -> list[Finding]:
     return []
 
 
-DETECTOR = Detector("initial-loss", judge, (HIGH, LOW))
+def _is_sum(evidence: Evidence, loss: float, ln_v: float) -> bool:
+    """Whether the first loss fits a sum over the tokens of a batch, and the activations do not
+    show another reason for its size."""
+    tokens = finite_number(evidence.facts.get("tokens_per_batch"))
+    if tokens is None or tokens < MIN_TOKENS:
+        return False
+    lowest = (ln_v - MAX_BELOW_LN_V) * tokens * (1 - MAX_SHARE_OF_TOKENS)
+    highest = (ln_v + MAX_ABOVE_LN_V) * tokens * (1 + MAX_SHARE_OF_TOKENS)
+    with suppress(CannotJudgeError):
+        if initial_activation.judge(evidence):
+            return False
+    return lowest <= loss <= highest
+
+
+DETECTOR = Detector("initial-loss", judge, (HIGH, LOW, SUMMED))

@@ -27,6 +27,7 @@ import numpy.typing as npt
 from probes.common.arrays import distinct
 from probes.diagnosis.base import Detector, Finding, Symptom
 from probes.diagnosis.curves import MIN_POINTS, Curve, fall_z, fell
+from probes.diagnosis.detectors.instrument import wrong_measurements
 from probes.diagnosis.detectors.loss_zero import MIN_ZEROS, first_zeros
 from probes.diagnosis.evidence import CannotJudgeError, Evidence, finite_number
 from probes.record import Column, Steps
@@ -90,7 +91,10 @@ class Gradients(NamedTuple):
 def judge(evidence: Evidence) -> list[Finding]:
     if not any(evidence.sites(name) for name in BY_NAME if name != "batch_ids"):
         raise CannotJudgeError("no signal was recorded")
-    counts = {site: evidence.series(COUNT, site) for site in evidence.sites(COUNT)}
+    wrong = evidence.cached(wrong_measurements)  # faults of the record, not of the model
+    counts = {
+        site: evidence.series(COUNT, site) for site in evidence.sites(COUNT) if site not in wrong
+    }
     none = np.empty(0, dtype=np.int64)
     bad, good, proofs = [none], [none], []
     for site, (steps, count) in counts.items():
