@@ -177,3 +177,13 @@ def test_a_last_evaluation_far_above_the_best_one(val: list[float], doubt: str) 
     verdict_, found = verdict(loss=np.geomspace(2.3, 0.3, 10), val_loss=val)
     assert verdict_ == ("undetermined" if doubt else "healthy")
     assert found.startswith(doubt)
+
+
+@pytest.mark.parametrize(("end", "healthy"), [(1.3, False), (1.1, True)])
+def test_a_model_worse_than_counting_at_its_end_is_not_healthy(end: float, healthy: bool) -> None:
+    """Its validation loss is compared with that of the best n-gram."""
+    falling = np.geomspace(4, end, 40).tolist()
+    ladder = {"val": {"ngram": 1.2}}
+    diagnosis = diagnose(hand_made({"loss": falling, "val_loss": falling}, ladder=ladder))
+    assert diagnosis.verdict == ("healthy" if healthy else "undetermined")
+    assert ("above the 1.2 of the best n-gram" in diagnosis.reason) is not healthy

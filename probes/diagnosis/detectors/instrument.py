@@ -17,7 +17,7 @@ MEASURED_IN_EVALUATION = ("spectral_norm", "dead_fraction", "attention_entropy")
 the losses of the same evaluation are not either."""
 MAX_BELOW_BOUND = 1e-2
 """By this share the power iteration, which ends after a few rounds, may be below a lower bound of
-the largest singular value. Healthy runs stay within XXX."""
+the largest singular value."""
 IMPOSSIBLE = Symptom(
     name="impossible-value",
     quantity="distance from the possible values",
