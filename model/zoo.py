@@ -227,7 +227,7 @@ _OPTIMISATION = (
         "no-clipping-at-a-hot-rate", "optimisation", "lr-too-high", HALFWAY,
         "clip the gradient norm at 1 and divide the rate by the dose",
         "lr *= dose; clip_norm = inf", "Pascanu et al. 2013",
-        inject.rate_times_without_clipping, 3, (1, 3, 10),
+        inject.rate_times_without_clipping, 10, (3, 10),
         also=frozenset({"diverged", "loss-spike", "exploding-gradients", "schedule-not-followed"}),
     ),
     Fault(
@@ -289,7 +289,7 @@ _OPTIMISATION = (
         "requires_grad left off after a warm start", inject.embedding_not_held,
     ),
     Fault(
-        "update-has-the-wrong-sign", "optimisation", "diverged", HALFWAY,
+        "update-has-the-wrong-sign", "optimisation", "diverged", AT_END,
         "subtract the gradient", "optimizer.step(-lr)", _TAXONOMY, inject.update_reversed,
         also=frozenset({"schedule-not-followed", "exploding-gradients"}),
     ),
@@ -326,7 +326,7 @@ _INITIALISATION = (
         inject.embedding_times, 10, (3, 10),
     ),
     Fault(
-        "queries-and-keys-start-too-large", "initialisation", "saturated-attention", AT_START,
+        "queries-and-keys-start-too-large", "initialisation", "saturated-attention", FEW_STEPS,
         "initialise queries and keys at Xavier scale", "q.weight, k.weight *= dose",
         "Zhai et al. 2023, attention entropy collapse", inject.queries_and_keys_times, 10, (4, 10),
         also=frozenset({"bad-init", "large-activations"}),
@@ -444,7 +444,7 @@ _ARCHITECTURE = (
         inject.no_residual_around_attention, deployed=True,
     ),
     Fault(
-        "every-token-embedded-alike", "architecture", "blind-to-input", FEW_STEPS,
+        "every-token-embedded-alike", "architecture", "blind-to-input", HALFWAY,
         "look up the tokens of the batch", "x = embed(0)", _TAXONOMY,
         inject.every_token_embedded_alike, deployed=True,
         also=frozenset({"blind-attention", "untrained-parameter"}),
