@@ -159,17 +159,23 @@ def on_file() -> Callable[[Diagnosis], dict[str, object]]:
 def pytest_probes_experiments(config: pytest.Config) -> dict[str, Experiment]:
     chosen = config.getoption("seed")
     healthy, overfit = replace(HEALTHY, seed=chosen), replace(OVERFIT, seed=chosen)
-    broken = {name: experiment(brk.apply(healthy), "break") for name, brk in BREAKS.items()}
     faults = ZOO.values() if config.getoption("zoo") else ()
+
+    def family(number: int) -> Experiment:
+        """A run of HEALTHY with the given choosing seed, or with the next one if the experiments
+        use that seed or a lower one."""
+        return experiment(replace(HEALTHY, seed=number + (number >= chosen)), "family")
+
+    broken = {name: experiment(brk.apply(healthy), "break", family) for name, brk in BREAKS.items()}
     return {
-        "healthy": experiment(healthy, "reference"),
+        "healthy": experiment(healthy, "reference", family),
         **broken,
         "overfit": experiment(overfit, "overfit"),
-        **{f"zoo-{fault.name}": faulty(fault, healthy) for fault in faults},
+        **{f"zoo-{fault.name}": faulty(fault, healthy, family) for fault in faults},
     }
 
 
-def faulty(fault: Fault, config: Config) -> Experiment:
+def faulty(fault: Fault, config: Config, family: Callable[[int], Experiment]) -> Experiment:
     """The training of a config with a fault of the zoo. The remedy of its cause takes it out."""
 
     def without_fault(cause: str) -> Specimen:
@@ -178,16 +184,23 @@ def faulty(fault: Fault, config: Config) -> Experiment:
         return build(config)
 
     return Experiment(
-        partial(fault.build, config), fault.fingerprint(config), fault.category, without_fault
+        partial(fault.build, config),
+        fault.fingerprint(config),
+        fault.category,
+        without_fault,
+        family,
     )
 
 
-def experiment(config: Config, group: str) -> Experiment:
+def experiment(
+    config: Config, group: str, family: Callable[[int], Experiment] | None = None
+) -> Experiment:
     return Experiment(
         partial(build, config),
         fingerprint(config),
         group,
         lambda cause: build(remedied(config, cause)),
+        family,
     )
 
 

@@ -22,6 +22,7 @@ from probes.common.text import did_you_mean, printable
 from probes.report.judged_run import AnyRun, JudgedRun, UnreadRun, judge_runs
 
 if TYPE_CHECKING:
+    from probes.diagnosis.family import Family
     from probes.record.metrics import Direction
 
 HEALTHY, UNHEALTHY, UNREADABLE, UNDETERMINED, USAGE = range(5)
@@ -95,6 +96,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     diagnosing.add_argument(
         "--sarif", metavar="FILE", help="also write the verdicts as SARIF 2.1.0 to this file"
+    )
+    diagnosing.add_argument(
+        "--family",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATH",
+        help="healthy runs of the same config with other seeds: records, logs or folders; signals "
+        "beyond what they show make a run undetermined",
     )
     diagnosing.set_defaults(run=_diagnose)
     drawing = commands.add_parser("render", help="draw the runs on one HTML page")
@@ -193,9 +203,10 @@ def _diagnose(arguments: argparse.Namespace) -> int:
         for line in lines:
             _print(line, sys.stdout)
 
+    family = _family(arguments.family, arguments.paths, mapping, metrics)
     # One run at a time, so that the records of a large folder are not all in memory.
     for path in _log_paths(arguments.paths):
-        for run in _judge(path, mapping, metrics):
+        for run in _judge(path, mapping, metrics, family):
             shown = len(entries)
             try:
                 show(run)
@@ -391,13 +402,47 @@ def _log_paths(paths: Sequence[str]) -> Iterator[str]:
         yield from map(str, found or [path])
 
 
+def _family(
+    paths: Sequence[str],
+    judged: Sequence[str],
+    mapping: Mapping[str, str],
+    metrics: Mapping[str, Direction],
+) -> Family | None:
+    """The runs of --family; None without any. Raises _UsageError.
+
+    judged  the paths of the runs to diagnose, which are left out of the family's folders
+    """
+    if not paths:
+        return None
+    from probes.diagnosis.diagnose import family_of
+    from probes.diagnosis.family import FamilyError
+    from probes.readers import read
+
+    own = {os.path.realpath(path) for path in _log_paths(judged)}
+    members = [path for path in _log_paths(paths) if os.path.realpath(path) not in own]
+    records = []
+    for path in members:
+        try:
+            records.append(read(path, mapping, metrics))
+        except (OSError, ValueError) as error:
+            raise _UsageError(f"--family: {path} cannot be read: {error}") from error
+    try:
+        return family_of(records)
+    except FamilyError as error:
+        where = "" if error.member is None else f"{members[error.member]}: "
+        raise _UsageError(f"--family: {where}{error.problem}") from error
+
+
 def _judge(
-    path: str, mapping: Mapping[str, str], metrics: Mapping[str, Direction]
+    path: str,
+    mapping: Mapping[str, str],
+    metrics: Mapping[str, Direction],
+    family: Family | None = None,
 ) -> Iterator[AnyRun]:
     """Read and diagnose the runs in a log. If one cannot be read, or a part of its diagnosis
     failed, print the reason on stderr."""
     where, stream = (STDIN, sys.stdin.buffer) if path == "-" else (path, None)
-    for run in judge_runs(where, path, mapping, metrics, stream):
+    for run in judge_runs(where, path, mapping, metrics, stream, family):
         if error := run.error if isinstance(run, UnreadRun) else run.failure:
             _print(f"probes: {error}", sys.stderr)
         yield run

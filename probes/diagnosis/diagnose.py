@@ -15,12 +15,15 @@ from probes.diagnosis.causes import CAUSES, Cause
 from probes.diagnosis.detectors import DETECTORS
 from probes.diagnosis.detectors.instrument import IMPOSSIBLE
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
+from probes.diagnosis.family import Family, FamilyError, OddSignal, sentence
 from probes.diagnosis.health import TOO_FEW_POINTS, Doubt, doubts_on, has_judged_loss
 from probes.diagnosis.notices import notices_on
 from probes.record import Record
 
 T = TypeVar("T")
 Verdict = Literal["healthy", "unhealthy", "undetermined"]
+MAX_LISTED = 10
+"""`str()` of a diagnosis lists at most this many signals that are odd beside the family."""
 SUMMARY_FIELDS = ("symptom", "site", "limit", "source")
 """Fields of a Finding that `Diagnosis.summary` contains."""
 
@@ -76,8 +79,9 @@ class Diagnosis:
     """The diagnosis of one record. Its `str()` lists everything, for the message of an assertion.
 
     verdict      "unhealthy" if a cause is named; "undetermined" if a loss has too few points, the
-                 loss never fell, no cause explains a finding, the record holds impossible values,
-                 or a part of the diagnosis failed; otherwise "healthy"
+                 loss never fell, no cause explains a finding, the record holds impossible values, a
+                 signal lies beyond what the family shows, or a part of the diagnosis failed;
+                 otherwise "healthy"
     causes       the suspected causes, ranked; the name of the first one is `cause`
     findings     the findings of all detectors
     judged       names of the detectors that could judge
@@ -90,6 +94,7 @@ class Diagnosis:
     doubt        why a run without findings is undetermined, without numbers; else ""
     errors       part of the diagnosis that failed, such as a detector -> its exception, as text.
                  It is empty unless this package has a fault
+    odd          signals beyond what the family of the run shows, the most deviating first
     """
 
     verdict: Verdict
@@ -103,6 +108,7 @@ class Diagnosis:
     remarks: tuple[str, ...] = ()
     doubt: str = ""
     errors: Mapping[str, str] = field(default_factory=dict)
+    odd: tuple[OddSignal, ...] = ()
 
     @property
     def cause(self) -> str | None:
@@ -121,12 +127,13 @@ class Diagnosis:
 
     @property
     def alarm(self) -> bool:
-        """Whether the run needs attention: either a cause is named, or there is a finding that no
-        cause explains and the loss has enough points to judge the run.
+        """Whether the run needs attention: a cause is named, or a signal lies beyond what the
+        family shows, or there is a finding that no cause explains and the loss has enough points to
+        judge the run.
 
         A loss that never fell raises no alarm, because a log that begins after convergence looks
         the same."""
-        return self.verdict == "unhealthy" or (self.core and bool(self.findings))
+        return self.verdict == "unhealthy" or bool(self.odd) or (self.core and bool(self.findings))
 
     @property
     def gist(self) -> str:
@@ -188,8 +195,14 @@ class Diagnosis:
             "judged": list(self.judged),
             "not_judged": dict(self.not_judged),
             "errors": dict(self.errors),
-            "reason": f"cannot judge: {self.doubt}" if self.doubt else self.reason,
+            "reason": self._reason_without_numbers,
         }
+
+    @property
+    def _reason_without_numbers(self) -> str:
+        if self.odd and not self.causes:
+            return f"odd beside its family: {', '.join(sorted({one.signal for one in self.odd}))}"
+        return f"cannot judge: {self.doubt}" if self.doubt else self.reason
 
     def __str__(self) -> str:
         lines = [f"verdict: {self.verdict}" + (f" ({self.reason})" if self.reason else "")]
@@ -219,6 +232,9 @@ class Diagnosis:
                 f"{f.worse} is worse",
                 f"  limit from: {f.source}",
             ]
+        lines += [f"odd beside its family: {one}" for one in self.odd[:MAX_LISTED]]
+        if len(self.odd) > MAX_LISTED:
+            lines += [f"odd beside its family: {len(self.odd) - MAX_LISTED} more summaries"]
         lines += [f"error: {name} failed: {error}" for name, error in self.errors.items()]
         lines += [f"remark: {remark}" for remark in self.remarks]
         lines += [f"judged: {', '.join(self.judged)}"] if self.judged else []
@@ -229,14 +245,26 @@ class Diagnosis:
 
 
 @np.errstate(all="ignore")  # no NumPy warning when the square of a huge loss overflows
-def diagnose(record: Record, ended: bool = True) -> Diagnosis:
+def diagnose(
+    record: Record, ended: bool = True, family: Family | Sequence[Record] = ()
+) -> Diagnosis:
     """Diagnose a record from its facts and signals. Its provenance is not used.
 
-    Set `ended` to False while the run goes on. Detectors that judge how a run ended, and remarks,
-    are then left out.
+    ended   False while the run goes on. Detectors that judge how a run ended, and remarks, are then
+            left out
+    family  healthy runs of the same config with other seeds, at least MIN_MEMBERS of
+            `probes.diagnosis.family`, or the result of `family_of`. If a signal lies beyond what
+            they show and no cause is named, the verdict is "undetermined". One healthy run in two
+            hundred is expected to be called so (FALSE_ALARM_RATE)
+
+    Raises FamilyError, a ValueError, if the runs are no family, a member is not healthy, or the run
+    does not fit its family.
 
     If a detector or another part raises an exception that is not a CannotJudgeError, `errors` holds
     it, and the other parts still run. The verdict is then not "healthy"."""
+    if not isinstance(family, Family):
+        family = family_of(family) if family else None
+    odd = family.odd_signals(record) if family else ()
     evidence = Evidence(record)
     findings: list[Finding] = []
     judged: list[str] = []
@@ -269,6 +297,9 @@ def diagnose(record: Record, ended: bool = True) -> Diagnosis:
         else ()
     )
     verdict, reason = _verdict(causes, findings, doubt.sentence if doubt else "", errors)
+    if odd and family and not causes:
+        verdict, beyond = "undetermined", sentence(odd, family.size)
+        reason = f"{reason}; {beyond}" if reason else beyond
     return Diagnosis(
         verdict=verdict,
         causes=suspects,
@@ -281,7 +312,25 @@ def diagnose(record: Record, ended: bool = True) -> Diagnosis:
         core=core,
         remarks=remarks,
         errors=errors,
+        odd=odd,
     )
+
+
+def family_of(members: Sequence[Record]) -> Family:
+    """Make the family that `diagnose` compares runs with, to use it for several runs.
+
+    Raises FamilyError, a ValueError, if the records are no family (`Family`) or a member is not
+    healthy."""
+    family = Family(members)
+    for i, member in enumerate(members):
+        diagnosis = diagnose(member)
+        if diagnosis.verdict != "healthy":
+            raise FamilyError(
+                f"it is {diagnosis.verdict} ({diagnosis.headline}); a family holds healthy "
+                "runs only",
+                i,
+            )
+    return family
 
 
 class _Attempt(NamedTuple):

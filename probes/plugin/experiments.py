@@ -25,12 +25,16 @@ class Experiment:
                   word for the other runs
     apply_remedy  takes the name of a cause and returns a specimen whose config applies the remedy
                   for it; raises LookupError if the project knows no remedy for that cause
+    family        takes a number from 0 on and returns the experiment of a healthy run of the same
+                  config. Each number must give another seed. With `--family N`, the first N of them
+                  are trained and the run is compared with them
     """
 
     build: Callable[[], Specimen]
     fingerprint: str
     group: str
     apply_remedy: Callable[[str], Specimen] | None = None
+    family: Callable[[int], Experiment] | None = None
 
 
 HOOK = "pytest_probes_experiments"

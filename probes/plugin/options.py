@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from probes.common.text import did_you_mean
 
 if TYPE_CHECKING:
+    from probes.plugin.experiments import Experiment
     from probes.record.metrics import Direction
 
 Config = Any
@@ -20,6 +21,14 @@ RUN_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--retrain": {
         "action": "store_true",
         "help": "train the experiments again instead of using their cached records",
+    },
+    "--family": {
+        "metavar": "N",
+        "dest": "probes_family",
+        "type": int,
+        "default": 0,
+        "help": "train N healthy runs of an experiment's config with other seeds, keep their "
+        "records, and compare the experiment with them (default: no comparison)",
     },
     "--dashboard": {
         "metavar": "PATH",
@@ -114,6 +123,26 @@ def add_options(parser: Any) -> None:
         parser.addini(name, help_text, type="string", default=default)
     for name, help_text in LIST_SETTINGS.items():
         parser.addini(name, help_text, type="args", default=[])
+
+
+def family_size(config: Config, experiments: Mapping[str, Experiment]) -> int:
+    """The number of healthy runs with which each experiment is compared; 0 for no comparison.
+
+    Raises SettingError if the number is too small, or if no experiment offers a family.
+    """
+    size: int = config.option.probes_family
+    if size == 0:
+        return 0
+    from probes.diagnosis.family import MIN_MEMBERS
+
+    if size < MIN_MEMBERS:
+        raise SettingError(f"--family {size}: a family has at least {MIN_MEMBERS} runs, such as 12")
+    if not any(one.family for one in experiments.values()):
+        raise SettingError(
+            f"--family {size}: no experiment of this project offers a family; set the field "
+            "`family` of a probes.Experiment"
+        )
+    return size
 
 
 # Output files

@@ -15,12 +15,17 @@ from probes.report.judged_run import JudgedRun, judge
 
 if TYPE_CHECKING:
     from probes.diagnosis.diagnose import Diagnosis
+    from probes.diagnosis.family import Family
     from probes.plugin.run_cache import OnStep, RunCache
     from probes.record import Record
 
 ProgressContext = AbstractContextManager["OnStep | None"]
 """A context manager that shows the progress of a training on the terminal. Entering it returns the
 function to call after every step, or None."""
+
+
+FAMILY = "family"
+"""The cache keeps the members of all families as `family-0`, `family-1`, ..."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +82,22 @@ class Session:
     runs            name of an experiment -> its run
     failures        name of an experiment -> its training that did not finish
 
-    Each of the two functions is called at most once, when its result is first needed.
+    family_size     function that returns with how many healthy runs of the same config a run is
+                    compared; 0 for no comparison
+
+    Each of the functions is called at most once, when its result is first needed.
     """
 
     def __init__(
-        self, offered: Callable[[], dict[str, Experiment]], open_run_cache: Callable[[], RunCache]
+        self,
+        offered: Callable[[], dict[str, Experiment]],
+        open_run_cache: Callable[[], RunCache],
+        family_size: Callable[[], int] = lambda: 0,
     ) -> None:
         self._offered, self._open_run_cache = offered, open_run_cache
+        self._family_size = family_size
+        self._families: dict[tuple[str, ...], Family] = {}
+        """Fingerprints of the members -> the family. Experiments may share a family."""
         self.runs: dict[str, Run] = {}
         self.failures: dict[str, Failure] = {}
 
@@ -95,13 +109,21 @@ class Session:
     def run_cache(self) -> RunCache:
         return self._open_run_cache()
 
-    def run(self, name: str, progress: ProgressContext) -> Run:
+    @cached_property
+    def family_size(self) -> int:
+        return self._family_size()
+
+    def run(self, name: str, progress: Callable[[str], ProgressContext]) -> Run:
         """Return the run of an experiment. Every call in a process returns the same object.
 
-        Raises UnknownExperimentError if no experiment has this name and TrainingError if training
-        fails. The traceback does not show the frames of this package.
+        progress  takes the name of a run and returns the context manager that shows its training
+
+        Raises UnknownExperimentError if no experiment has this name, TrainingError if the training
+        of the run or of a member of its family fails, and FamilyError if its family is not valid.
+        The traceback does not show the frames of this package.
         """
         __tracebackhide__ = True
+        from probes.diagnosis.family import FamilyError
         from probes.plugin.run_cache import TrainingError
 
         try:
@@ -111,8 +133,12 @@ class Session:
         if name in self.runs:
             return self.runs[name]
         try:
-            with progress as on_step:
+            with progress(name) as on_step:
                 cached = self.run_cache.fetch(name, experiment, on_step)
+            family = self._family(experiment, progress)
+            judged = judge(cached.record, name, str(cached.path), "experiment", family)
+        except FamilyError as error:
+            raise FamilyError(f"experiment {name!r}: {error}").with_traceback(None) from None
         except TrainingError as error:
             partial = str(error.partial) if error.partial else None
             self.failures[name] = Failure(name, "failed", error.reason, partial)
@@ -121,9 +147,29 @@ class Session:
             left = self.run_cache.partial(name, experiment)
             self.failures[name] = Failure(name, "interrupted", "", str(left) if left else None)
             raise
-        judged = judge(cached.record, name, str(cached.path), "experiment")
         self.runs[name] = Run(name, judged, cached.path, cached.seconds, cached.cached)
         return self.runs[name]
+
+    def _family(
+        self, experiment: Experiment, progress: Callable[[str], ProgressContext]
+    ) -> Family | None:
+        """The healthy runs with which an experiment is compared. Those that the cache does not hold
+        are trained. None if no comparison is wanted or the experiment offers no family."""
+        __tracebackhide__ = True
+        if not self.family_size or experiment.family is None:
+            return None
+        from probes.diagnosis.diagnose import family_of
+
+        members = [experiment.family(number) for number in range(self.family_size)]
+        fingerprints = tuple(member.fingerprint for member in members)
+        if fingerprints not in self._families:
+            records = []
+            for number, member in enumerate(members):
+                name = f"{FAMILY}-{number}"
+                with progress(name) as on_step:
+                    records.append(self.run_cache.fetch(name, member, on_step).record)
+            self._families[fingerprints] = family_of(records)
+        return self._families[fingerprints]
 
     def remedy(self, run: Run) -> list[str]:
         """One line for each value of the config that the project's remedy for the cause changes.

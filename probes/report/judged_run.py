@@ -17,6 +17,7 @@ from probes.common.text import described
 
 if TYPE_CHECKING:
     from probes.diagnosis.diagnose import Diagnosis
+    from probes.diagnosis.family import Family
     from probes.record import Record
     from probes.record.metrics import Direction
 
@@ -139,12 +140,22 @@ AnyRun = JudgedRun | UnreadRun
 
 
 def judge(
-    record: Record, name: str | None = None, path: str | None = None, kind: Kind = "file"
+    record: Record,
+    name: str | None = None,
+    path: str | None = None,
+    kind: Kind = "file",
+    family: Family | None = None,
 ) -> JudgedRun:
-    """Diagnose a record. If no name is given, the run gets the name that its record states."""
+    """Diagnose a record. If no name is given, the run gets the name that its record states.
+
+    family  healthy runs of the same config, with which the run is compared
+
+    Raises FamilyError, a ValueError, if the run does not fit the family.
+    """
     from probes.diagnosis.diagnose import diagnose
 
-    return JudgedRun(record.name if name is None else name, record, diagnose(record), path, kind)
+    diagnosis = diagnose(record, family=family or ())
+    return JudgedRun(record.name if name is None else name, record, diagnosis, path, kind)
 
 
 def judge_file(
@@ -154,6 +165,7 @@ def judge_file(
     metrics: Mapping[str, Direction] | None = None,
     run: str | None = None,
     load: Callable[[], Record] | None = None,
+    family: Family | None = None,
 ) -> AnyRun:
     """Read a log and diagnose it; outputs show `name` for both the run and its path.
 
@@ -162,9 +174,11 @@ def judge_file(
     run      if given, the name of the run to read in a file with several runs; outputs show it in
              brackets behind `name`
     load     if given, the function that reads the run
+    family   healthy runs of the same config, with which the run is compared
 
     A log that cannot be read becomes an UnreadRun whose error names the file and the reason. So
-    does a log at which this package fails, whatever the exception.
+    does a run that does not fit the family, and a log at which this package fails, whatever the
+    exception.
     """
     from probes.readers import read
 
@@ -183,8 +197,12 @@ def judge_file(
     except Exception as error:
         message = f"{path} could not be read, {FAULT}: {described(error)}"
         return UnreadRun(f"{name}{suffix}", name, message)
+    from probes.diagnosis.family import FamilyError
+
     try:
-        return judge(record, f"{name}{suffix}", name)
+        return judge(record, f"{name}{suffix}", name, family=family)
+    except FamilyError as error:
+        return UnreadRun(f"{name}{suffix}", name, f"{path}: {error}")
     except Exception as error:
         message = f"{path} could not be diagnosed, {FAULT}: {described(error)}"
         return UnreadRun(f"{name}{suffix}", name, message)
@@ -196,6 +214,7 @@ def judge_runs(
     mapping: Mapping[str, str],
     metrics: Mapping[str, Direction],
     stream: BinaryIO | None = None,
+    family: Family | None = None,
 ) -> Iterator[AnyRun]:
     """Read and diagnose every run in a log, one at a time.
 
@@ -219,7 +238,7 @@ def judge_runs(
                 with suppress(Exception):
                     runs = [*runs_to_read(file, mapping, metrics)] or runs
             for run_name, load in runs:
-                judged = judge_file(file, name, mapping, metrics, run_name or None, load)
+                judged = judge_file(file, name, mapping, metrics, run_name or None, load, family)
                 if isinstance(judged, UnreadRun) and file != path:
                     judged = replace(judged, error=judged.error.replace(str(file), str(path)))
                 yield judged
@@ -280,10 +299,12 @@ def _diagnosis(content: dict[str, Any]) -> Diagnosis:
     """Rebuild a diagnosis from the nested dictionaries and lists of its JSON text."""
     from probes.diagnosis.base import Finding
     from probes.diagnosis.diagnose import Diagnosis, Suspect
+    from probes.diagnosis.family import OddSignal
 
     def findings(listed: Iterable[dict[str, Any]]) -> tuple[Finding, ...]:
         return tuple(Finding(**finding) for finding in listed)
 
+    odd = tuple(OddSignal(**one) for one in content["odd"])
     causes = tuple(
         Suspect(
             **{**cause, "evidence": findings(cause["evidence"]), "or_else": tuple(cause["or_else"])}
@@ -292,5 +313,11 @@ def _diagnosis(content: dict[str, Any]) -> Diagnosis:
     )
     lists = {name: tuple(content[name]) for name in ("judged", "remarks")}
     return Diagnosis(
-        **{**content, **lists, "causes": causes, "findings": findings(content["findings"])}
+        **{
+            **content,
+            **lists,
+            "causes": causes,
+            "findings": findings(content["findings"]),
+            "odd": odd,
+        }
     )
