@@ -16,10 +16,11 @@ STEPS = 24
 
 
 class TinySpecimen:
-    """Fits y = x w. With `lr` 0 it learns nothing; at step `dies_at` the training raises."""
+    """Fits y = x w. With `lr` 0 it learns nothing; at step `dies_at` the training raises. The seed
+    decides x."""
 
-    def __init__(self, lr: float = 0.1, dies_at: int | None = None) -> None:
-        self.lr, self.dies_at = lr, dies_at
+    def __init__(self, lr: float = 0.1, dies_at: int | None = None, seed: int = 0) -> None:
+        self.lr, self.dies_at, self.seed = lr, dies_at, seed
         self._layer: Any = SimpleNamespace(forward_hooks=())
         self._weight: Any = SimpleNamespace(
             backward_hooks=(), data=np.zeros((4, 1)), grad=np.zeros((4, 1))
@@ -34,7 +35,7 @@ class TinySpecimen:
         return {"name": "tiny", "config": {"lr": self.lr}}
 
     def steps(self) -> Iterator[Any]:
-        x = np.random.default_rng(0).normal(size=(32, 4))
+        x = np.random.default_rng(self.seed).normal(size=(32, 4))
         y = x @ np.array([[1.0], [-1.0], [0.5], [0.25]])
         for index in range(STEPS):
             if index == self.dies_at:

@@ -262,9 +262,8 @@ def diagnose(
 
     If a detector or another part raises an exception that is not a CannotJudgeError, `errors` holds
     it, and the other parts still run. The verdict is then not "healthy"."""
-    if not isinstance(family, Family):
-        family = family_of(family) if family else None
-    odd = family.odd_signals(record) if family else ()
+    healthy_runs = family if isinstance(family, Family) else family_of(family) if family else None
+    odd = healthy_runs.odd_signals(record) if healthy_runs else ()
     evidence = Evidence(record)
     findings: list[Finding] = []
     judged: list[str] = []
@@ -297,8 +296,8 @@ def diagnose(
         else ()
     )
     verdict, reason = _verdict(causes, findings, doubt.sentence if doubt else "", errors)
-    if odd and family and not causes:
-        verdict, beyond = "undetermined", sentence(odd, family.size)
+    if odd and healthy_runs and not causes:
+        verdict, beyond = "undetermined", sentence(odd, healthy_runs.size)
         reason = f"{reason}; {beyond}" if reason else beyond
     return Diagnosis(
         verdict=verdict,

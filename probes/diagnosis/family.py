@@ -13,7 +13,7 @@ FALSE_ALARM_RATE (Hahn and Meeker 1991, Statistical Intervals, section 4.8)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from math import exp, sqrt
@@ -163,7 +163,14 @@ class Family:
         for i, j in combinations(range(self.size), 2):
             if np.array_equal(self._values[i], self._values[j]):
                 raise FamilyError(f"it is the same run as member {i + 1}", j)
-        self._group()
+        groups: dict[Hashable, int] = {}
+        self._group = np.array(
+            [
+                groups.setdefault((kind.signal, kind.what, kind.all_sites), len(groups))
+                for kind, _ in self._keys
+            ]
+        )
+        self._least = self._least_spread()
         self._median, self._spread = self._reference(self._values)
         self._limit = self._limit_for_one_more()
 
@@ -187,37 +194,29 @@ class Family:
             for i in sorted(beyond, key=lambda i: -excess[i])
         )
 
-    def _group(self) -> None:
-        """Find which summaries share a spread: those of the same kind. The keys are sorted, so
-        these are neighbours."""
-        kinds = [key.kind for key in self._keys]
-        starts = [i for i, kind in enumerate(kinds) if i == 0 or kind != kinds[i - 1]]
-        self._starts = np.array(starts)
-        self._sizes = np.diff([*starts, len(kinds)])
-        middle = np.abs(median(self._values.T))
-        self._least = np.array(
+    def _least_spread(self) -> Column:
+        """The smallest standard deviation of each summary: [K]."""
+        level = self._pooled(np.abs(median(self._values.T)))
+        return np.array(
             [
                 MIN_SPREAD_OF_VARIATION
                 if kind.what == "variation"
-                else MIN_SPREAD * (value if self._is_relative(kind) else 1)
-                for kind, value in zip(kinds, self._pooled(middle), strict=True)
+                # Without a known range, a difference is measured by the level of the signal.
+                else MIN_SPREAD * (size if kind.signal in self._linear - UNIT_RANGE else 1)
+                for (kind, _), size in zip(self._keys, level, strict=True)
             ]
         )
 
-    def _is_relative(self, kind: Kind) -> bool:
-        """Whether the spread of a kind is relative to its level, because the signal is compared by
-        differences and has no known range."""
-        return kind.signal in self._linear - UNIT_RANGE
-
     def _pooled(self, values: Column) -> Column:
-        """The mean of the values of each kind, repeated for its summaries: [K] -> [K]."""
-        return np.repeat(np.add.reduceat(values, self._starts) / self._sizes, self._sizes)
+        """The mean over all summaries of the same signal, in all parts of the run and at all sites,
+        repeated for each of them: [K] -> [K]."""
+        return (np.bincount(self._group, values) / np.bincount(self._group))[self._group]
 
     def _reference(self, values: Matrix) -> tuple[Column, Column]:
         """The median and the standard deviation of each summary: [n, K] -> [K], [K].
 
-        A dozen runs estimate a variance badly, so it is averaged with the mean over all sites of
-        the same kind (shrinkage; Smyth 2004)."""
+        A dozen runs estimate a variance badly. It is therefore averaged with the mean variance of
+        the same signal (shrinkage; Smyth 2004)."""
         variance = values.var(axis=0, ddof=1)
         variance = (variance + self._pooled(variance)) / 2
         return median(values.T), np.sqrt(np.maximum(variance, self._least**2))
@@ -240,19 +239,19 @@ class Family:
         if is_ratio:
             values = np.exp(values - self._median[i])
         where = f" of {printable(site)}" if site else ""
-        where = (
-            f" at all {len(self._example.sites(kind.signal))} sites" if kind.all_sites else where
-        )
+        if kind.all_sites:
+            where = f" at all {len(self._example.sites(kind.signal))} sites"
         name = "change from step to step of " if kind.what == "variation" else ""
-        part = f"steps {kind.first} to {kind.last}"
+        when = f" in steps {kind.first} to {kind.last}"
         if kind.first == kind.last:
-            part = f"step {kind.first}"
-        when = "" if kind.what == "fact" else f" in {part}"
+            when = "" if kind.what == "fact" else f" at step {kind.first}"
         return OddSignal(
-            kind.signal,
-            site,
-            f"{name}{kind.signal}{where}{when}",
-            *map(float, values),
+            signal=kind.signal,
+            site=site,
+            quantity=f"{name}{kind.signal}{where}{when}",
+            observed=float(values[0]),
+            low=float(values[1]),
+            high=float(values[2]),
             is_ratio=is_ratio,
             excess=excess,
         )
@@ -280,13 +279,13 @@ def student_quantile(probability: float, freedom: int) -> float:
     from statistics import NormalDist  # imported here because loading it takes 10 ms
 
     z = NormalDist().inv_cdf(probability)
-    terms = (
+    terms: tuple[float, ...] = (
         z,
         (z**3 + z) / 4,
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
-    return sum(term / freedom**i for i, term in enumerate(terms))
+    return sum(term / float(freedom) ** i for i, term in enumerate(terms))
 
 
 # Summaries
