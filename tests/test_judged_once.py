@@ -118,7 +118,8 @@ def test_the_command_line_parses_and_diagnoses_each_log_once(
     monkeypatch.setattr("probes.readers.read", lambda *_: made.append("parse") or SICK)
     diagnosis = judge(SICK).diagnosis
     monkeypatch.setattr(
-        "probes.diagnosis.diagnose.diagnose", lambda _: made.append("diagnose") or diagnosis
+        "probes.diagnosis.diagnose.diagnose",
+        lambda *_, **__: made.append("diagnose") or diagnosis,
     )
     main([*command, "sick.jsonl"])
     assert made == ["parse", "diagnose"]

@@ -51,6 +51,10 @@ MIN_SPREAD, MIN_SPREAD_OF_VARIATION = 0.01, 0.1
 """Smallest standard deviation of the summaries of a level, and of a variation. It is relative, or
 absolute for signals in UNIT_RANGE. Without it, the smallest difference in a signal that is the same
 in all members, such as the learning rate, would be odd."""
+MIN_LOG_SPREAD = 0.2
+"""The logarithm of the largest deviation has at least this standard deviation from run to run, since
+a dozen numbers estimate it badly. It is that of the largest of 100 independent numbers from Student's
+t distribution with 11 degrees of freedom."""
 FACTS_OF_FAMILY = ("vocab_size", "total_steps", "objective", "sites", "fan_in")
 """Facts that must be equal in all runs of a family. Other facts that are numbers, such as the
 clipping norm, are compared like a signal."""
@@ -228,8 +232,9 @@ class Family:
             middle, spread = self._reference(np.delete(self._values, i, axis=0))
             largest[i] = (np.abs(member - middle) / spread).max()
         logs = np.log(np.maximum(largest, 1))
+        spread = max(float(logs.std(ddof=1)), MIN_LOG_SPREAD)
         quantile = student_quantile(1 - FALSE_ALARM_RATE, self.size - 1)
-        return exp(logs.mean() + quantile * logs.std(ddof=1) * sqrt(1 + 1 / self.size))
+        return exp(logs.mean() + quantile * spread * sqrt(1 + 1 / self.size))
 
     def _odd_signal(self, i: int, observed: Column, excess: float) -> OddSignal:
         kind, site = self._keys[i]
