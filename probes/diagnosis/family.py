@@ -52,9 +52,9 @@ MIN_SPREAD, MIN_SPREAD_OF_VARIATION = 0.01, 0.1
 absolute for signals in UNIT_RANGE. Without it, the smallest difference in a signal that is the same
 in all members, such as the learning rate, would be odd."""
 MIN_LOG_SPREAD = 0.2
-"""The logarithm of the largest deviation has at least this standard deviation from run to run, since
-a dozen numbers estimate it badly. It is that of the largest of 100 independent numbers from Student's
-t distribution with 11 degrees of freedom."""
+"""Smallest standard deviation of the logarithm of the largest deviation, from run to run. A dozen
+runs estimate it badly. For the largest of 100 independent numbers from Student's t distribution
+with 11 degrees of freedom, it is 0.20."""
 FACTS_OF_FAMILY = ("vocab_size", "total_steps", "objective", "sites", "fan_in")
 """Facts that must be equal in all runs of a family. Other facts that are numbers, such as the
 clipping norm, are compared like a signal."""
@@ -214,7 +214,8 @@ class Family:
     def _pooled(self, values: Column) -> Column:
         """The mean over all summaries of the same signal, in all parts of the run and at all sites,
         repeated for each of them: [K] -> [K]."""
-        return (np.bincount(self._group, values) / np.bincount(self._group))[self._group]
+        means: Column = np.bincount(self._group, values) / np.bincount(self._group)
+        return means[self._group]
 
     def _reference(self, values: Matrix) -> tuple[Column, Column]:
         """The median and the standard deviation of each summary: [n, K] -> [K], [K].
@@ -232,9 +233,9 @@ class Family:
             middle, spread = self._reference(np.delete(self._values, i, axis=0))
             largest[i] = (np.abs(member - middle) / spread).max()
         logs = np.log(np.maximum(largest, 1))
-        spread = max(float(logs.std(ddof=1)), MIN_LOG_SPREAD)
+        log_spread = max(float(logs.std(ddof=1)), MIN_LOG_SPREAD)
         quantile = student_quantile(1 - FALSE_ALARM_RATE, self.size - 1)
-        return exp(logs.mean() + quantile * spread * sqrt(1 + 1 / self.size))
+        return exp(logs.mean() + quantile * log_spread * sqrt(1 + 1 / self.size))
 
     def _odd_signal(self, i: int, observed: Column, excess: float) -> OddSignal:
         kind, site = self._keys[i]
