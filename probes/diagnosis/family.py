@@ -215,7 +215,8 @@ class Family:
         """The mean over all summaries of the same signal, in all parts of the run and at all sites,
         repeated for each of them: [K] -> [K]."""
         means: Column = np.bincount(self._group, values) / np.bincount(self._group)
-        return means[self._group]
+        repeated: Column = means[self._group]
+        return repeated
 
     def _reference(self, values: Matrix) -> tuple[Column, Column]:
         """The median and the standard deviation of each summary: [n, K] -> [K], [K].
