@@ -444,5 +444,5 @@ def test_a_wrong_size_is_a_usage_error(offering: Project, size: str, message: st
 def test_a_project_without_a_family_is_told_so(project: Project) -> None:
     project.tests("def test_it(run): run('healthy')")
     result = project.run("--family", "6")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*no experiment of this project offers a family*"])
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E *FamilyError: *no experiment of this project offers a family*"])

@@ -45,14 +45,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     from_controller: Mapping[str, Any] = getattr(config, "workerinput", {})
     identifier = from_controller.get(WORKER_SESSION) or uuid4().hex
-    session = Session(
-        partial(_offered, config),
-        partial(_open_run_cache, config, identifier),
-        partial(_family_size, config),
-    )
-    config.stash[SESSION] = session
     config.stash[SENDER] = ReportSender(to_controller=_is_worker(config))
     with _as_usage_errors():
+        session = Session(
+            partial(_offered, config),
+            partial(_open_run_cache, config, identifier),
+            options.family_size(config),
+        )
+        config.stash[SESSION] = session
         rules = options.log_rules(config, from_controller.get(WORKER_LOGS))
         paths = options.output_paths(config)
     config.stash[RULES] = rules
@@ -75,7 +75,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         # Open the cache before any test runs, so that errors in the offered experiments and the
         # warning about a cache that cannot be written appear first.
         _ = config.stash[SESSION].run_cache
-    _ = config.stash[SESSION].family_size
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -204,11 +203,6 @@ def _is_worker(config: pytest.Config) -> bool:
 def _offered(config: pytest.Config) -> dict[str, Experiment]:
     with _as_usage_errors():
         return experiments.offered(config)
-
-
-def _family_size(config: pytest.Config) -> int:
-    with _as_usage_errors():
-        return options.family_size(config, config.stash[SESSION].experiments)
 
 
 def _open_run_cache(config: pytest.Config, identifier: str) -> RunCache:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from probes.common.text import did_you_mean
 
 if TYPE_CHECKING:
-    from probes.plugin.experiments import Experiment
     from probes.record.metrics import Direction
 
 Config = Any
@@ -125,10 +124,10 @@ def add_options(parser: Any) -> None:
         parser.addini(name, help_text, type="args", default=[])
 
 
-def family_size(config: Config, experiments: Mapping[str, Experiment]) -> int:
+def family_size(config: Config) -> int:
     """The number of healthy runs with which each experiment is compared; 0 for no comparison.
 
-    Raises SettingError if the number is too small, or if no experiment offers a family.
+    Raises SettingError if the number is too small.
     """
     size: int = config.option.probes_family
     if size == 0:
@@ -137,11 +136,6 @@ def family_size(config: Config, experiments: Mapping[str, Experiment]) -> int:
 
     if size < MIN_MEMBERS:
         raise SettingError(f"--family {size}: a family has at least {MIN_MEMBERS} runs, such as 12")
-    if not any(one.family for one in experiments.values()):
-        raise SettingError(
-            f"--family {size}: no experiment of this project offers a family; set the field "
-            "`family` of a probes.Experiment"
-        )
     return size
 
 

@@ -82,20 +82,20 @@ class Session:
     runs            name of an experiment -> its run
     failures        name of an experiment -> its training that did not finish
 
-    family_size     function that returns with how many healthy runs of the same config a run is
-                    compared; 0 for no comparison
+    family_size     number of healthy runs of the same config with which a run is compared; 0 for no
+                    comparison
 
-    Each of the functions is called at most once, when its result is first needed.
+    Each of the two functions is called at most once, when its result is first needed.
     """
 
     def __init__(
         self,
         offered: Callable[[], dict[str, Experiment]],
         open_run_cache: Callable[[], RunCache],
-        family_size: Callable[[], int] = lambda: 0,
+        family_size: int = 0,
     ) -> None:
         self._offered, self._open_run_cache = offered, open_run_cache
-        self._family_size = family_size
+        self.family_size = family_size
         self._families: dict[tuple[str, ...], Family] = {}
         """Fingerprints of the members -> the family. Experiments may share a family."""
         self.runs: dict[str, Run] = {}
@@ -108,10 +108,6 @@ class Session:
     @cached_property
     def run_cache(self) -> RunCache:
         return self._open_run_cache()
-
-    @cached_property
-    def family_size(self) -> int:
-        return self._family_size()
 
     def run(self, name: str, progress: Callable[[str], ProgressContext]) -> Run:
         """Return the run of an experiment. Every call in a process returns the same object.
@@ -156,9 +152,18 @@ class Session:
         """The healthy runs with which an experiment is compared. Those that the cache does not hold
         are trained. None if no comparison is wanted or the experiment offers no family."""
         __tracebackhide__ = True
-        if not self.family_size or experiment.family is None:
-            return None
         from probes.diagnosis.diagnose import family_of
+        from probes.diagnosis.family import FamilyError
+
+        if not self.family_size:
+            return None
+        if experiment.family is None:
+            if any(one.family for one in self.experiments.values()):
+                return None
+            raise FamilyError(
+                f"--family {self.family_size}: no experiment of this project offers a family; set "
+                "the field `family` of a probes.Experiment"
+            )
 
         members = [experiment.family(number) for number in range(self.family_size)]
         fingerprints = tuple(member.fingerprint for member in members)
