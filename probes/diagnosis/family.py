@@ -306,7 +306,7 @@ def summaries(record: Record, last_step: int, linear: Set[str] = UNIT_RANGE) -> 
     linear     signals that are compared by differences: their levels are not logarithms"""
     found: dict[Key, float] = {}
     for name, table in record.tables.items():
-        if name in LEFT_OUT or BY_NAME[name].cadence == "proof":
+        if not _is_compared(name):
             continue
         rows = ~np.isnan(table.values).all(axis=1)
         values = table.values[rows]
@@ -322,6 +322,10 @@ def summaries(record: Record, last_step: int, linear: Set[str] = UNIT_RANGE) -> 
         if is_number and name not in FACTS_OF_FAMILY:
             found[Key(Kind(name, "fact", 0, 0, False), "")] = float(np.log(max(value, SMALLEST)))
     return found
+
+
+def _is_compared(signal: str) -> bool:
+    return signal not in LEFT_OUT and BY_NAME[signal].cadence != "proof"
 
 
 def _quantities(
@@ -377,9 +381,11 @@ def _misfit(record: Record, example: Record) -> str:
     if record.complete and _last_step(record) != _last_step(example):
         return f"its last step is {_last_step(record)} instead of {_last_step(example)}"
     for name, table in record.tables.items():
-        if name in LEFT_OUT or name not in example.tables:
+        if not _is_compared(name) or name not in example.tables:
             continue
-        if set(table.sites) != set(example.sites(name)):
+        missing = set(example.sites(name)) - set(table.sites)
+        # A run that goes on may not have measured every site yet.
+        if set(table.sites) - set(example.sites(name)) or (missing and record.complete):
             ours, theirs = dict.fromkeys(table.sites, 0), dict.fromkeys(example.sites(name), 0)
             return f"{name} was measured at other sites, {_difference(ours, theirs)}"
     return ""
