@@ -28,8 +28,6 @@ QUICK = (
 """Faults that are tried without --zoo, at least one of each category."""
 NOT_JUDGED_YET = {
     "gradient-stops-below-the-last-block": "no proof checks the gradient yet",
-    "targets-not-shifted": "no proof checks the data yet",
-    "loss-summed-over-tokens": "the loss looks like that of a bad initialisation",
 }
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # a run that is faulty on purpose may overflow

@@ -70,6 +70,7 @@ class Harm:
     recorded_val    the same of the recorded validation loss
     recorded_loss   the same of the recorded training loss
     worse           number of seeds on which the true validation loss is worse
+    seeds           number of seeds; a label from fewer than all of SEEDS is preliminary
     """
 
     label: str
@@ -78,6 +79,7 @@ class Harm:
     recorded_val: float | None
     recorded_loss: float | None
     worse: int
+    seeds: int
 
 
 def train(specimen: Specimen, deployed: bool) -> list[Row]:
@@ -186,6 +188,7 @@ def compared(faulty: Sequence[list[Row]], healthy: Sequence[list[Row]]) -> Harm:
         recorded_val=_rounded(median(recorded_val)),
         recorded_loss=_rounded(median(recorded_loss)),
         worse=sum(ratio > 1 for ratio in val),
+        seeds=len(val),
     )
 
 
@@ -214,30 +217,35 @@ def labels() -> dict[tuple[str, float], str]:
 
 
 def measure(
-    plan: Sequence[tuple[Fault, float]], seeds: Sequence[int]
+    plan: Sequence[tuple[Fault, float]], seeds: Sequence[int], keep: bool
 ) -> dict[str, dict[str, Harm]]:
-    """Name of a fault -> dose -> harm. The result for each fault is also printed as it comes."""
+    """Name of a fault -> dose -> harm. The result for each fault is also printed as it comes, and
+    written with `keep`."""
     healthy = [run_of(None, 0.0, seed) for seed in seeds]
     found: dict[str, dict[str, Harm]] = {}
     for fault, dose in plan:
         harm = compared([run_of(fault, dose, seed) for seed in seeds], healthy)
         found.setdefault(fault.name, {})[f"{dose:g}"] = harm
-        print(f"{fault.name} {dose:g}, {len(seeds)} seeds: {harm}", file=sys.stderr, flush=True)
+        print(f"{fault.name} {dose:g}: {harm}", file=sys.stderr, flush=True)
+        if keep:
+            write(fault, dose, harm)
     return found
 
 
-def write(harms: Mapping[str, Mapping[str, Harm]]) -> None:
-    """Write the labels, and keep those of faults and doses that were not measured now."""
+def write(fault: Fault, dose: float, harm: Harm) -> None:
+    """Write a label, unless the file holds one from more seeds. Labels of faults and doses that the
+    zoo no longer has are left out."""
     kept = json.loads(LABELS.read_text(encoding="utf-8")) if LABELS.exists() else {}
-    for name, by_dose in harms.items():
-        kept[name] = kept.get(name, {}) | {dose: asdict(harm) for dose, harm in by_dose.items()}
+    of_fault = kept.setdefault(fault.name, {})
+    if of_fault.get(f"{dose:g}", {}).get("seeds", 0) <= harm.seeds:
+        of_fault[f"{dose:g}"] = asdict(harm)
     ordered = {
         name: {
-            f"{dose:g}": kept[name][f"{dose:g}"]
-            for dose in doses_of(fault)
-            if f"{dose:g}" in kept[name]
+            dose: kept[name][dose]
+            for dose in map("{:g}".format, doses_of(one))
+            if dose in kept[name]
         }
-        for name, fault in ZOO.items()
+        for name, one in ZOO.items()
         if name in kept
     }
     write_output(LABELS, json.dumps(ordered, indent=1) + "\n")
@@ -251,7 +259,7 @@ def table(harms: Mapping[str, Mapping[str, Harm]]) -> str:
             dose,
             harm.label,
             *map(_cell, (harm.val, harm.train, harm.recorded_val, harm.recorded_loss)),
-            f"{harm.worse} of {len(SEEDS)}",
+            f"{harm.worse} of {harm.seeds}",
         )
         for name in ZOO
         if name in harms
@@ -273,13 +281,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     faults = [ZOO[name] for name in given.names or ZOO]
     plan = [(fault, fault.full_dose) for fault in faults]
-    measure(plan, SEEDS[: len(SEEDS) // 2])
+    measure(plan, SEEDS[: len(SEEDS) // 2], given.write)
     if not given.full:
         plan += [(fault, d) for fault in faults for d in doses_of(fault) if d != fault.full_dose]
-    harms = measure(plan, SEEDS)
-    print(table(harms))
-    if given.write:
-        write(harms)
+    print(table(measure(plan, SEEDS, given.write)))
 
 
 if __name__ == "__main__":
