@@ -16,7 +16,7 @@ from model.config import Config
 from model.train import Specimen
 from model.zoo import CATEGORIES, ZOO, Fault, build_with
 from probes.diagnosis.causes import BY_NAME
-from studies.zoo_harm import compared, doses_of
+from studies.zoo_harm import compared, doses_of, labels
 from testing.small_net import Row
 
 SMALL = replace(
@@ -146,3 +146,9 @@ HEALTHY_RUNS = runs([{}] * 6)
 )
 def test_harm_is_labelled_by_pairs(losses: list[dict[str, float]], label: str) -> None:
     assert compared(runs(losses), HEALTHY_RUNS).label == label
+
+
+def test_the_labels_on_file_belong_to_the_zoo() -> None:
+    for (name, dose), label in labels().items():
+        assert dose in doses_of(ZOO[name])
+        assert label in ("harmful", "deceptive", "borderline", "harmless")
