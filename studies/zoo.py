@@ -5,6 +5,7 @@ who build detectors.
     python -m studies.zoo --early             each run ends at the step by which it must be certain
     python -m studies.zoo --seeds 3 --doses   on seeds 0 to 2, at every dose
     python -m studies.zoo NAME ...            these faults only
+    python -m studies.zoo --family 12         compare each run with 12 healthy runs of other seeds
     python -m studies.zoo --kept              only the runs whose records are kept already
 
 Records are kept in `.calibration`. The table is also written to `--output`, after every fault, so
@@ -24,12 +25,14 @@ from uuid import uuid4
 
 import numpy as np
 
-from model import HEALTHY
+from model import HEALTHY, build, fingerprint
 from model.seeds import CHOOSING_SEEDS
 from model.zoo import ZOO, Fault
 from probes import Diagnosis, Experiment, diagnose
 from probes.common.files import write_output
 from probes.common.markdown import markdown_table
+from probes.diagnosis.diagnose import family_of
+from probes.diagnosis.family import Family
 from probes.plugin.run_cache import RunCache
 from studies.zoo_harm import LABELS, doses_of, labels
 from testing.trained_runs import FOLDER, recorded_until
@@ -112,8 +115,23 @@ def run_name(fault: Fault, dose: float, seed: int) -> str:
     return f"zoo-{fault.name}-{dose:g}-{seed}"
 
 
+def healthy_family(size: int) -> Family:
+    """Healthy runs with the last of the choosing seeds; the first ones are used for the faults."""
+    cache = RunCache(FOLDER, session=uuid4().hex)
+    configs = [replace(HEALTHY, seed=seed) for seed in CHOOSING_SEEDS[-size:]]
+    return family_of(
+        [
+            cache.fetch(
+                f"zoo-healthy-{config.seed}",
+                Experiment(partial(build, config), fingerprint(config), "family"),
+            ).record
+            for config in configs
+        ]
+    )
+
+
 def diagnosed_early(
-    faults: Iterable[Fault], seeds: Sequence[int], all_doses: bool
+    faults: Iterable[Fault], seeds: Sequence[int], all_doses: bool, family: Family | None
 ) -> Iterator[Said]:
     """Diagnose runs that end at the step by which a fault must be certain, the shortest first.
     Nothing is kept."""
@@ -125,12 +143,17 @@ def diagnosed_early(
                     warnings.simplefilter("ignore")
                     specimen = fault.build(replace(HEALTHY, seed=seed), dose)
                     record = recorded_until(specimen, fault.certain_by)
-                    found.append(diagnose(record, ended=fault.certain_by == HEALTHY.steps - 1))
+                    ended = fault.certain_by == HEALTHY.steps - 1
+                    found.append(diagnose(record, ended, family or ()))
             yield Said(fault, dose, tuple(found))
 
 
 def diagnosed(
-    faults: Iterable[Fault], seeds: Sequence[int], all_doses: bool, only_kept: bool
+    faults: Iterable[Fault],
+    seeds: Sequence[int],
+    all_doses: bool,
+    only_kept: bool,
+    family: Family | None,
 ) -> Iterator[Said]:
     """Diagnose the runs of each fault, after training those that are not kept."""
     cache = RunCache(FOLDER, session=uuid4().hex)
@@ -143,7 +166,8 @@ def diagnosed(
                     continue
                 with warnings.catch_warnings(), np.errstate(all="ignore"):
                     warnings.simplefilter("ignore")
-                    found.append(diagnose(cache.fetch(name, run).record))
+                    record = cache.fetch(name, run).record
+                    found.append(diagnose(record, family=family or ()))
             if found:
                 yield Said(fault, dose, tuple(found))
 
@@ -171,15 +195,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--doses", action="store_true", help="all doses, not only the full one")
     parser.add_argument("--early", action="store_true", help="end runs at the step by which")
     parser.add_argument("--kept", action="store_true", help="train nothing")
+    parser.add_argument(
+        "--family", type=int, default=0, metavar="N", help="compare with N healthy runs"
+    )
     parser.add_argument("--output", type=Path, help="write the table to this file as well")
     given = parser.parse_args(arguments)
     rows: list[Said] = []
     faults = [ZOO[name] for name in given.names or ZOO]
     seeds = CHOOSING_SEEDS[: given.seeds]
+    family = healthy_family(given.family) if given.family else None
     for said in (
-        diagnosed_early(faults, seeds, given.doses)
+        diagnosed_early(faults, seeds, given.doses, family)
         if given.early
-        else diagnosed(faults, seeds, given.doses, given.kept)
+        else diagnosed(faults, seeds, given.doses, given.kept, family)
     ):
         rows.append(said)
         if given.output:

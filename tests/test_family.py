@@ -29,7 +29,8 @@ from probes.diagnosis.family import (
 )
 from probes.plugin.run_cache import RunCache
 from probes.recording.recorder import save
-from probes.report import json_report
+from probes.report import json_report, markdown
+from probes.report.html import render
 from probes.report.judged_run import JudgedRun, from_json, judge, to_json
 from testing.trained_runs import FOLDER, load_or_train
 from tests.conftest import ROOT, Project
@@ -201,6 +202,30 @@ def test_a_signal_that_doubles_is_odd_and_one_that_the_run_lacks_is_not_compared
     assert family.odd_signals(replace(few, tables=tables)) == ()
 
 
+def test_values_below_zero_are_compared_by_differences() -> None:
+    """The negative log-likelihood of a density crosses 0, so its ratios mean nothing."""
+    rng = np.random.default_rng(3)
+
+    def density(shift: float) -> Record:
+        return hand_made({"loss": list(np.linspace(2, -2, 40) + shift + rng.normal(0, 0.05, 40))})
+
+    family = Family([density(0.0) for _ in range(12)])
+    assert family.odd_signals(density(0.0)) == ()
+    odd = family.odd_signals(density(1.0))
+    assert {(one.signal, one.is_ratio) for one in odd} == {("loss", False)}
+    assert odd[0].observed - odd[0].high == pytest.approx(1, abs=0.3)
+
+
+def test_a_run_without_rows_or_usable_facts_has_nothing_odd() -> None:
+    rng = np.random.default_rng(4)
+    family = Family([drawn(rng) for _ in range(12)])
+    assert family.odd_signals(hand_made({})) == ()
+    strange = replace(drawn(rng), facts={"total_steps": 40, "clip_norm": "none", "eps": True})
+    assert family.odd_signals(strange) == ()
+    with pytest.raises(FamilyError, match="member 5: its record is incomplete"):
+        Family([*(drawn(rng) for _ in range(4)), hand_made({})])
+
+
 def test_a_dead_fraction_is_compared_by_its_difference() -> None:
     """All members show 0, which has no ratio scale."""
     rng = np.random.default_rng(2)
@@ -307,6 +332,13 @@ def test_the_document_says_what_is_odd(swapped: JudgedRun) -> None:
     assert (entry["verdict"], entry["alarm"]) == ("undetermined", True)
     assert "spectral_norm" in entry["reason"]
     assert entry["headline"] == entry["reason"]
+
+
+def test_page_and_markdown_say_what_is_odd(swapped: JudgedRun, tmp_path: Path) -> None:
+    render([swapped], tmp_path / "page.html")
+    odd = str(swapped.diagnosis.odd[0])
+    assert odd in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "spectral&#95;norm" in markdown.summary([swapped])
 
 
 def test_the_summary_has_no_numbers(swapped: JudgedRun) -> None:

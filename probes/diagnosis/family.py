@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations, pairwise
-from math import exp, sqrt
+from math import exp, log, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from probes.common.arrays import median
 from probes.common.text import printable
+from probes.diagnosis.evidence import finite_number
 from probes.record import Column, Record, Steps
 from probes.record.signals import BY_NAME
 
@@ -146,7 +147,7 @@ class Family:
         self.size = len(members)
         self._example = members[0].anonymous()
         for i, member in enumerate(members):
-            if not member.complete:
+            if not member.complete or not len(member.steps):
                 raise FamilyError("its record is incomplete", i)
             if why := _misfit(member, self._example):
                 raise FamilyError(f"it does not fit the first member: {why}", i)
@@ -309,6 +310,8 @@ def summaries(record: Record, last_step: int, linear: Set[str] = UNIT_RANGE) -> 
         if not _is_compared(name):
             continue
         rows = ~np.isnan(table.values).all(axis=1)
+        if not rows.any():
+            continue
         values = table.values[rows]
         if name not in linear:
             values = np.log(np.maximum(values, SMALLEST))
@@ -318,9 +321,9 @@ def summaries(record: Record, last_step: int, linear: Set[str] = UNIT_RANGE) -> 
             if len(table.sites) > 1:
                 found[Key(kind._replace(all_sites=True), "")] = float(by_site.mean())
     for name, value in record.facts.items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and name not in FACTS_OF_FAMILY:
-            found[Key(Kind(name, "fact", 0, 0, False), "")] = float(np.log(max(value, SMALLEST)))
+        number = finite_number(value)
+        if number is not None and name not in FACTS_OF_FAMILY:
+            found[Key(Kind(name, "fact", 0, 0, False), "")] = log(max(number, SMALLEST))
     return found
 
 
@@ -365,7 +368,7 @@ def _parts(
 
 def _last_step(record: Record) -> int:
     """The last step of a whole run like this one."""
-    total = record.facts.get("total_steps")
+    total = finite_number(record.facts.get("total_steps"))
     return int(record.steps[-1]) if total is None else int(total) - 1
 
 
@@ -378,7 +381,7 @@ def _misfit(record: Record, example: Record) -> str:
         if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
             return f"the fact {name} differs {_difference(ours, theirs)}"
         return f"{name} is {ours} instead of {theirs}"
-    if record.complete and _last_step(record) != _last_step(example):
+    if record.complete and len(record.steps) and _last_step(record) != _last_step(example):
         return f"its last step is {_last_step(record)} instead of {_last_step(example)}"
     for name, table in record.tables.items():
         if not _is_compared(name) or name not in example.tables:
