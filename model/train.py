@@ -158,6 +158,20 @@ class Specimen:
         batch = self.batch(ids)
         return self.model.loss_and_gradient(batch.tokens, batch.targets, batch.layout)
 
+    def backward_order(self, ids: Ids) -> list[str]:
+        """The names of all parameters in the order in which a backward pass fills their gradients.
+        Those that it does not fill come last."""
+        filled: list[str] = []
+        hooks = {name: param.backward_hooks for name, param in self.params.items()}
+        for param in self.params.values():
+            param.backward_hooks = (lambda own, _: filled.append(own.name),)
+        try:
+            self.gradient_at(ids)
+        finally:
+            for name, param in self.params.items():
+                param.backward_hooks = hooks[name]
+        return list(dict.fromkeys([*filled, *self.params]))
+
     def evaluated(self, ids: Ids) -> float:
         """Mean loss of the given rows as an evaluation computes it, in nats per predicted token."""
         batch = Batch.of(ids, self.config.model.attention_mask)
@@ -233,6 +247,13 @@ class Specimen:
             "eval_every": config.eval_every,
             "schedule": SCHEDULE,
             "dropout": 0.0,
+            "lr_max": config.optimizer.lr_max,
+            "lr_min_ratio": config.optimizer.lr_min_ratio,
+            "optimizer": {
+                "name": "adamw",
+                "beta1": config.optimizer.beta1,
+                "beta2": config.optimizer.beta2,
+            },
             "clip_norm": config.optimizer.clip_norm,
             "tokens_per_batch": predicted * config.data.batch_size,
             "ladder": _ladder(

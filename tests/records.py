@@ -70,7 +70,8 @@ def thorough(points: int = STEPS, **signals: Values | Mapping[str, Values] | Non
     losses = sound(points)["loss"]
     everything: dict[str, Any] = {
         **sound(points),
-        "lr": [0.001, *sound(points)["lr"][1:]],
+        "lr": [0.005 * (i + 1) for i in range(4)]
+        + [0.011 + 0.009 * cos(pi * (i - 4) / (points - 5)) for i in range(4, points)],
         "train_loss": losses,
         "val_loss": losses,
         "activation": {"embed": [0.1] * points, "blocks.0": [1.0] * points},
@@ -80,6 +81,10 @@ def thorough(points: int = STEPS, **signals: Values | Mapping[str, Values] | Non
         "loss_repeat_error": {"training": [0.0] * points, "evaluation": [0.0] * points},
         "loss_ratio": {"step": [1.0] * points, "evaluated": [1.0] * points},
         "data_mismatch": {"tokens": [0.0] * points, "repeated": [0.0] * points},
+        "gradient_ratio": {"used": [1.0] * points},
+        "update_per_rate": {"up": [0.4] * points, "down": [0.4] * points},
+        "first_update_scale": {"up": [1.0] + [None] * (points - 1)},
+        "unexplained_change": {"largest": [0.0] * points},
         "metric": {"accuracy": [0.1 + 0.8 * i / points for i in range(points)]},
     }
     rows = {
@@ -94,10 +99,13 @@ def thorough(points: int = STEPS, **signals: Values | Mapping[str, Values] | Non
             "ladder": LADDER,
             # With dropout, the two training losses need not agree, such as when one is replaced.
             "dropout": 0.1 if signals.keys() & {"loss", "train_loss"} else 0.0,
+            **RULE,
         },
     )
 
 
+RULE = {"lr_max": 0.02, "lr_min_ratio": 0.1, "optimizer": {"name": "adamw"}}
+"""Facts about the update of `thorough`."""
 FACTS: dict[str, Any] = {"vocab_size": 64, "total_steps": STEPS, "schedule": "warmup-cosine"}
 
 _RUNGS = {"uniform": 4.16, "unigram": 3.0, "bigram": 1.8, "ngram": 1.79}

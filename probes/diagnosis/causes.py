@@ -34,10 +34,13 @@ from probes.diagnosis.detectors import (
     reported_loss,
     rows,
     schedule,
+    schedule_followed,
     stalled,
     stuck_heads,
     train_eval,
     vanishing_gradients,
+    wrong_gradient,
+    wrong_update,
     zero_updates,
 )
 from probes.diagnosis.evidence import Evidence
@@ -147,6 +150,14 @@ WRONG_TRAINING = (
 """Symptoms of a model that learns, or is evaluated on, something else than was meant."""
 NOT_THE_MEAN = (reported_loss.NOT_MEAN, reported_loss.SUMMED, reported_loss.OTHER)
 """Symptoms of a reported loss that is not that of the rows in `batch_ids`."""
+
+CONSEQUENCES = (
+    *LOSS_AT_REST, loss_spike.SPIKE, divergence.ENDS_HIGH, divergence.ENDS_ABOVE_START,
+    rate_too_high.RISES_WITH_LR, exploding_gradients.RISING, vanishing_gradients.VANISHED,
+    stuck_heads.STUCK, dead_neurons.DEAD, overfitting.VAL_RISING,
+)  # fmt: skip
+"""Symptoms that may follow from any fault of the code that updates the weights. They need no other
+cause if a proof shows the fault itself."""
 
 CAUSES: tuple[Cause, ...] = (
     Cause(
@@ -330,6 +341,71 @@ CAUSES: tuple[Cause, ...] = (
             divergence.ENDS_ABOVE_START, rate_too_high.RISES_WITH_LR, loss_spike.SPIKE,
             vanishing_gradients.VANISHED, zero_updates.UPDATE_ZERO,
         ),
+    ),
+    Cause(
+        "wrong-gradient",
+        "backward",
+        "the backward pass does not compute the derivative of the loss",
+        needs={wrong_gradient.WRONG: 0.0},
+        instead=(wrong_gradient.REPLACED,),
+        remedy=(
+            "check the backward pass of the named tensor and of the layer whose gradient is filled "
+            "before it, against central differences; then what changes gradients before the "
+            "optimizer reads them"
+        ),
+        excluded=(wrong_gradient.STALE, nonfinite.NON_FINITE),
+        explains=(*CONSEQUENCES, wrong_update.UNTRAINED),
+    ),
+    Cause(
+        "stale-gradient",
+        "optimisation",
+        "the gradient of a step still holds gradients of earlier passes",
+        needs={wrong_gradient.STALE: 0.0},
+        remedy="set all gradients to zero before each backward pass",
+        excluded=(nonfinite.NON_FINITE,),
+        explains=CONSEQUENCES,
+    ),
+    Cause(
+        "weights-overwritten",
+        "optimisation",
+        "something other than the optimizer changes the weights",
+        needs={wrong_update.OVERWRITTEN: 0.0},
+        remedy=(
+            "look for code that writes the named tensor around the named step: a reset, a copy, an "
+            "average of weights, or a load of a checkpoint"
+        ),
+        explains=(*CONSEQUENCES, nonfinite.NON_FINITE),
+    ),
+    Cause(
+        "untrained-parameter",
+        "optimisation",
+        "a tensor has a gradient, but the optimizer does not move it",
+        needs={wrong_update.UNTRAINED: 0.0},
+        remedy="give the optimizer the named tensors; check its groups and how they are selected",
+        excluded=(nonfinite.NON_FINITE,),
+        explains=(overfitting.VAL_RISING, *LOSS_AT_REST),
+    ),
+    Cause(
+        "no-bias-correction",
+        "optimisation",
+        "Adam does not correct the bias of its moments, so its first updates have the wrong size",
+        needs={wrong_update.NO_CORRECTION: 0.0},
+        remedy="divide the moments by 1 - beta^t, with t the number of the step from 1",
+        excluded=(nonfinite.NON_FINITE,),
+        explains=CONSEQUENCES,
+    ),
+    Cause(
+        "schedule-not-followed",
+        "optimisation",
+        "the rate at which the weights move is not the one that is declared or reported",
+        needs={wrong_update.OTHER_SCALE: 0.0},
+        instead=(schedule_followed.OFF,),
+        remedy=(
+            "compare the rate that the optimizer receives with the declared schedule, and check "
+            "the sign and the factors of its update"
+        ),
+        excluded=(schedule.ZERO, schedule.ZERO_EARLY, schedule.CONSTANT, nonfinite.NON_FINITE),
+        explains=(*CONSEQUENCES, first_update.LARGE, first_update.AT_PEAK),
     ),
     Cause(
         "loss-zero",

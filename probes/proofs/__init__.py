@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from probes.common.text import described
-from probes.proofs import attention, influence, loss, repeatability, stretch
+from probes.proofs import attention, gradient, influence, loss, repeatability, stretch, update
 from probes.proofs.base import Arrays, Moment, Proof, ProvenStep, Subject
 from probes.record.signals import Reading
 
@@ -20,6 +20,8 @@ PROOFS: tuple[Proof, ...] = (
     attention.PROOF,
     loss.PROOF,
     stretch.PROOF,
+    gradient.PROOF,
+    update.PROOF,
 )
 """All proofs, in the order in which they run. A new proof needs one line here."""
 LATER_STEPS = (16, 128, 1024)

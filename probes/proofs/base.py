@@ -63,6 +63,8 @@ class Subject(Protocol):
     loss_at        the loss that a training step would report for a batch, in nats per predicted
                    token. Forward pass only: no gradient is written
     gradient_at    the same loss; writes the gradient of every parameter, as a training step does
+    backward_order the names of the trained parameters in the order in which the backward pass of a
+                   batch fills their gradients. It may write gradients
     evaluated      the mean loss of a batch as an evaluation computes it
     tokens         the rows of a batch as the data set holds them, not as the model is fed: one
                    array [T + 1] per row. A model predicts the last T tokens from the first T
@@ -84,6 +86,8 @@ class Subject(Protocol):
     def loss_at(self, ids: BatchIds) -> float: ...
 
     def gradient_at(self, ids: BatchIds) -> float: ...
+
+    def backward_order(self, ids: BatchIds) -> Sequence[str]: ...
 
     def evaluated(self, ids: BatchIds) -> float: ...
 

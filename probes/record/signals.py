@@ -224,6 +224,33 @@ SIGNALS: tuple[Signal, ...] = (
         "definition",
     ),
     Signal(
+        "gradient_ratio", "ratio", "site", "proof",
+        "derivative of the batch's loss that the gradient predicts, divided by the one that two "
+        "forward passes measure: for the gradient that the step used (\"used\"), and if that is "
+        "wrong, for a fresh backward pass (\"fresh\"), for a second one right after it "
+        "(\"repeated\", divided by the fresh one) and for each tensor",
+        "central differences (Griewank and Walther 2008)",
+    ),
+    Signal(
+        "update_per_rate", "1", "site", "proof",
+        "root mean square of the step's update of a tensor, divided by the learning rate; for "
+        "tensors whose gradient is not 0",
+        "definition",
+    ),
+    Signal(
+        "first_update_scale", "1", "site", "proof",
+        "factor a in the least-squares fit of -a sign(gradient) - b weight to the first update of "
+        "a tensor, divided by the learning rate",
+        "Kingma and Ba 2015, section 2.1: 1 for Adam",
+    ),
+    Signal(
+        "unexplained_change", "ratio", "site", "step",
+        "L2 norm of a tensor's change since the last step less the step's update, divided by the "
+        "norm of the tensor: the largest of all tensors (\"largest\"), and each one whose change "
+        "is more than rounding",
+        "definition: an optimizer alone writes the weights",
+    ),
+    Signal(
         "batch_ids", "index", "batch", "step",
         "indices of the corpus rows in the batch",
         "the specimen's data order",

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from probes.record.signals import SIGNALS, Reading, Signal, signal_named
 from probes.recording.inspector import Inspector
 from probes.recording.protocols import Specimen, Step, check
@@ -37,6 +39,11 @@ class SignalCollector:
         self._reducer = Reducer(signal.name for signal in self._signals)
         self._matrices = [name for name, kind in sites.items() if kind == "matrix"]
         self._weight_norms: dict[str, float] = {}
+        self._last_params = (
+            {name: np.array(param.data) for name, param in specimen.params.items()}
+            if "change" in self._reducer.kinds
+            else {}
+        )
         self._params_of = {
             layer: [name for name in specimen.params if name.startswith(layer + ".")]
             for layer, kind in sites.items()
@@ -80,6 +87,7 @@ class SignalCollector:
             self._hand_over_gradients(step)
         if "update" in self._reducer.kinds:
             self._hand_over_updates(step)
+        self._hand_over_changes(step)
         if evaluated and "weight" in self._reducer.kinds:
             for name in self._matrices:
                 self._reducer.weight(name, step.params[name])
@@ -123,6 +131,14 @@ class SignalCollector:
                 norms[name] = norm(weight - update)
             self._reducer.update(name, update, norms[name])
             norms[name] = norm(weight)
+
+    def _hand_over_changes(self, step: Step) -> None:
+        """Hand over each parameter and the value that it should have: that after the last step plus
+        this step's update."""
+        for name, value in self._last_params.items():
+            value += step.updates[name]
+            self._reducer.change(name, value, step.params[name])
+            value[...] = step.params[name]
 
 
 def _by_signal(evaluation: Mapping[str, float]) -> dict[str, Reading]:

@@ -35,6 +35,12 @@ SMALLEST_SAFE_SQUARE = 1e-30
 """If a sum of squares in float32 is smaller than this, some terms may have been rounded to 0. The
 smallest normal float32 is 1e-38."""
 
+MAX_ROUNDINGS_OF_CHANGE = 8.0
+"""A change of a parameter counts as rounding up to this multiple of the precision of its dtype. A
+rounded sum errs by half of the precision; an optimizer may add an update in two or three parts."""
+LARGEST = "largest"
+"""The site of `unexplained_change` that holds its largest value."""
+
 Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
 Kind = Literal[
@@ -42,6 +48,7 @@ Kind = Literal[
     "loss",
     "gradient",
     "update",
+    "change",
     "weight",
     "pre_activation",
     "attention",
@@ -145,6 +152,11 @@ class Reducer:
         """The step's update of a matrix, and the matrix's norm before it; once per row."""
         self._add("update", matrix, update, norm_before)
 
+    def change(self, parameter: str, expected: Floats, found: Floats) -> None:
+        """A parameter after the step: the sum of its values after the last step and of the step's
+        update, and the values found; once per row."""
+        self._add("change", parameter, expected, found)
+
     def weight(self, matrix: str, weight: Floats) -> None:
         """A weight matrix [m, n]; once per row."""
         self._add("weight", matrix, weight, partial(self._spectral_norm, matrix))
@@ -225,6 +237,20 @@ def squares(gradients: Sequence[Floats], whole: bool) -> Sum:
 def update_and_weight_norm(update: Floats, norm_before: float) -> tuple[float, float]:
     """L2 norm of the update, and of the matrix before it."""
     return norm(update), norm_before
+
+
+@reduction("change")
+def relative_error(expected: Floats, found: Floats) -> tuple[float, float]:
+    """L2 norm of the difference of two arrays divided by that of the second, and the largest value
+    that rounding explains. Values that should not be finite are not compared."""
+    rounding = MAX_ROUNDINGS_OF_CHANGE * float(np.finfo(found.dtype).eps)
+    if np.array_equal(expected, found):
+        return 0.0, rounding
+    finite = np.isfinite(expected)
+    difference, length = norm(found[finite] - expected[finite]), norm(found[finite])
+    if not isfinite(difference):
+        return inf, rounding
+    return (difference / length if length else difference and inf), rounding
 
 
 @reduction("weight")
@@ -308,6 +334,17 @@ def grad_activation_ratio(
 def update_weight_ratio(norms: Mapping[str, tuple[float, float]]) -> dict[str, float]:
     """A matrix that was zero before the update has no value."""
     return {matrix: update / weight for matrix, (update, weight) in norms.items() if weight > 0}
+
+
+@formula(relative_error)
+def unexplained_change(errors: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """The largest of all parameters at the site LARGEST, then those that are more than rounding."""
+    if not errors:
+        return {}
+    return {
+        LARGEST: max(error for error, _ in errors.values()),
+        **{name: error for name, (error, rounding) in errors.items() if error > rounding},
+    }
 
 
 @formula(largest_singular_value)

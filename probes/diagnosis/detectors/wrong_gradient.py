@@ -1,0 +1,126 @@
+"""Finds a gradient that is not the derivative of the loss, as the proof `gradient` has measured it
+(`probes.proofs.gradient`).
+
+A run often learns with a wrong gradient, only worse, so that no curve shows it. Three faults are
+told apart. The backward pass computes a wrong gradient: the site is the first tensor, in the order
+of the backward pass, whose gradient is wrong. The gradient depends on the passes before: gradients
+were not set to zero. The backward pass is right, but the step used another gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
+from probes.diagnosis.evidence import Evidence
+
+USED, FRESH, REPEATED = "used", "fresh", "repeated"
+"""Sites of `gradient_ratio` that are not tensors (`probes.proofs.gradient`)."""
+
+MAX_ERROR = 2e-3
+"""Largest error of a right gradient, as a share of its norm, beyond what rounding explains."""
+SOURCE = (
+    "central differences: at most 6e-4 of the gradient, rounding included, in 5 healthy runs in "
+    "float32; at least 1.5e-2 at some step for each of 17 faults of a backward pass"
+)
+WRONG = Symptom(
+    name="gradient-wrong",
+    quantity="error of the gradient that the backward pass computes, as a share of it",
+    unit="ratio",
+    view=ViewKey.GRADIENT_NORM,
+    worse="above",
+    limit=MAX_ERROR,
+    criterion=(
+        "change of the loss along a direction differs from the one that the gradient predicts by "
+        "more than 0.2 % of the gradient, also for a fresh backward pass"
+    ),
+    source=SOURCE,
+    sentence={
+        "en": (
+            "The gradient is not the derivative of the loss: it is wrong by {observed} of itself. "
+            "In the order of the backward pass, {site} is the first tensor with a wrong gradient."
+        )
+    },
+)
+STALE = Symptom(
+    name="gradient-stale",
+    quantity="error of the gradient that the step used, as a share of it",
+    unit="ratio",
+    view=ViewKey.GRADIENT_NORM,
+    worse="above",
+    limit=MAX_ERROR,
+    criterion=(
+        "the first step used the right gradient and a later one did not, although a fresh backward "
+        "pass is right; or a second backward pass gives another gradient than the first"
+    ),
+    source=SOURCE,
+    sentence={
+        "en": (
+            "The gradient of step {step} is not that of its batch alone: it is wrong by {observed} "
+            "of itself, because it still holds gradients of earlier passes."
+        )
+    },
+)
+REPLACED = Symptom(
+    name="gradient-replaced",
+    quantity="error of the gradient that the step used, as a share of it",
+    unit="ratio",
+    view=ViewKey.GRADIENT_NORM,
+    worse="above",
+    limit=MAX_ERROR,
+    criterion="the first step used a wrong gradient, although a fresh backward pass is right",
+    source=SOURCE,
+    sentence={
+        "en": (
+            "The step used another gradient than the backward pass computes for its batch: it is "
+            "wrong by {observed} of itself."
+        )
+    },
+)
+
+
+def judge(evidence: Evidence) -> list[Finding]:
+    moments = evidence.cached(measured)
+    steps = sorted(moments)
+    findings = []
+    first_is_right = _error(moments[steps[0]][USED]) <= MAX_ERROR
+    for step in steps:
+        ratios = moments[step]
+        error = _error(ratios[USED])
+        if not error > MAX_ERROR or FRESH not in ratios:
+            continue
+        if _error(ratios.get(REPEATED, 1.0)) > MAX_ERROR:
+            findings.append(STALE.found(step, error))
+        elif _error(ratios[FRESH]) > MAX_ERROR:
+            findings.append(WRONG.found(step, error, site=_first_wrong(ratios)))
+        else:
+            symptom = STALE if first_is_right and step > 0 else REPLACED
+            findings.append(symptom.found(step, error))
+    return findings
+
+
+def measured(evidence: Evidence) -> dict[int, dict[str, float]]:
+    """Step -> site -> ratio. Raises CannotJudgeError if the gradient was not proven."""
+    sites = evidence.measured_sites("gradient_ratio")
+    moments: dict[int, dict[str, float]] = {}
+    for site in sites:
+        for step, ratio in zip(*evidence.series("gradient_ratio", site), strict=True):
+            moments.setdefault(int(step), {})[site] = float(ratio)
+    return moments
+
+
+def _first_wrong(ratios: Mapping[str, float]) -> str:
+    """The first tensor, in the order of the backward pass, whose gradient is wrong. If none is by
+    itself, the one with the largest error; "" if none was measured."""
+    errors = {
+        site: _error(ratio) for site, ratio in ratios.items() if site not in (USED, FRESH, REPEATED)
+    }
+    wrong = [site for site, error in errors.items() if error > MAX_ERROR]
+    return wrong[0] if wrong else max(errors, key=errors.__getitem__, default="")
+
+
+def _error(ratio: float) -> float:
+    """Relative error of a gradient whose ratio to the right one is given."""
+    return abs(ratio - 1)
+
+
+DETECTOR = Detector("wrong-gradient", judge, (WRONG, STALE, REPLACED))
