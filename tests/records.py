@@ -81,7 +81,7 @@ def thorough(points: int = STEPS, **signals: Values | Mapping[str, Values] | Non
         "loss_repeat_error": {"training": [0.0] * points, "evaluation": [0.0] * points},
         "loss_ratio": {"step": [1.0] * points, "evaluated": [1.0] * points},
         "data_mismatch": {"tokens": [0.0] * points, "repeated": [0.0] * points},
-        "gradient_ratio": {"used": [1.0] * points},
+        "gradient_error": {"used": [0.0] * points},
         "update_per_rate": {"up": [0.4] * points, "down": [0.4] * points},
         "first_update_scale": {"up": [1.0] + [None] * (points - 1)},
         "unexplained_change": {"largest": [0.0] * points},

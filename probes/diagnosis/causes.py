@@ -430,7 +430,7 @@ CAUSES: tuple[Cause, ...] = (
         instead=(reported_loss.SUMMED, initial_loss.SUMMED),
         remedy="divide the loss by the number of predicted tokens before the backward pass",
         excluded=(initial_loss.HIGH, initial_activation.LARGE, nonfinite.NON_FINITE),
-        explains=(train_eval.MISMATCH, initial_gradient.LARGE),
+        explains=(train_eval.MISMATCH, initial_gradient.LARGE, wrong_gradient.WRONG),
     ),
     Cause(
         "dead-gradient",

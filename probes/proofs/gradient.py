@@ -12,8 +12,7 @@ give the right gradient: then the step used another one. Two backward passes in 
 then the second one keeps something of the first. Otherwise every tensor is measured by itself, in
 the order of the backward pass, so that the first wrong tensor shows where the error enters.
 
-Source: central differences (Griewank and Walther 2008, section 1.1). Their error grows with the
-square of the step; that of rounding falls with the step."""
+Source: central differences (Griewank and Walther 2008, section 1.1)."""
 
 from __future__ import annotations
 
@@ -28,44 +27,41 @@ from probes.record.signals import Reading
 USED, FRESH, REPEATED = "used", "fresh", "repeated"
 """Sites of the signal besides the names of tensors: the gradient that the step used, that of a
 fresh backward pass, and that of a second one right after it."""
-STEPS_ALONG = (3e-4, 6e-5)
-"""L2 norms of the steps of each tensor along the gradient, for float32. The smaller one is tried if
-the larger one gives a ratio that is not CLOSE_ENOUGH to 1, because the loss may be strongly
-curved."""
-PATTERN_STEPS = (2e-4, 1e-4)
-"""Steps of each entry along the pattern, for float32."""
-PATTERN_STEPS_OF_TENSOR = (1e-3, 2e-4)
-"""The same for one tensor, whose part in the loss is smaller and less curved."""
-CLOSE_ENOUGH = 3e-4
-"""A smaller step is tried only if the ratio differs from 1 by more than this."""
+PATTERN_STEP, ALONG_STEP = 2e-4, 3e-4
+"""The first step to try, for float32: of each entry along the pattern, and the L2 norm of the step
+of each tensor along the gradient."""
+TENSOR_STEP = 1e-3
+"""Like PATTERN_STEP, for one tensor, whose part in the loss is smaller and less curved."""
+HALVINGS = 8
+"""How often the step may be halved where the loss is strongly curved."""
 SUSPICIOUS = 5e-4
-"""The further passes are made if the ratio differs from 1 by more than this."""
+"""A smaller step is tried, and the further passes are made, if the error is larger than this share
+of the gradient."""
+MAX_SPREAD = 0.1
+"""A slope has converged if its errors at three steps, each half of the one before, differ by at
+most this share of the last one. Two are too few: at saturated softmaxes the slope jumps to and fro
+as the step is halved."""
 ROUNDINGS_OF_LOSS = 2.0
 """Rounding error of the difference of two losses, in units of the precision, relative to the loss
 or to 1. In healthy runs it is usually below a third of this."""
-MAX_ROUNDING = 0.01
-"""A step along the gradient is too small if rounding may change its result by more than this
-share."""
-LARGEST = 1e6
-"""Largest ratio that is reported, also if the measured derivative is 0."""
 
 
 def run(moment: Moment) -> Mapping[str, Reading]:
-    """No reading if a value is not finite, if rounding hides the result, or if two passes of the
-    same batch give two losses."""
+    """No reading if a value is not finite, if rounding or a strong curvature hides the result, or
+    if two passes of the same batch give two losses."""
     if not all(np.isfinite(grad).all() for grad in moment.grads.values()):
         return {}
-    used = ratio(moment, moment.grads)
+    used = error_of(moment, moment.grads)
     if used is None:
         return {}
     found = {USED: used}
-    if abs(used - 1) > SUSPICIOUS:
+    if used > SUSPICIOUS:
         moment.subject.set_weights(moment.before)
         losses = {moment.subject.loss_at(moment.step.batch_ids) for _ in range(2)}
         if len(losses) > 1:
             return {}
         found |= _examined(moment)
-    return {"gradient_ratio": found}
+    return {"gradient_error": found}
 
 
 def _examined(moment: Moment) -> dict[str, float]:
@@ -75,65 +71,52 @@ def _examined(moment: Moment) -> dict[str, float]:
     subject.gradient_at(ids)
     fresh = subject.gradients()
     subject.gradient_at(ids)
-    square = _product(fresh, fresh)
-    found = {REPEATED: _product(subject.gradients(), fresh) / square if square else 1.0}
-    if (of_fresh := ratio(moment, fresh)) is None:
+    again = subject.gradients()
+    difference = _norm({name: again[name] - grad for name, grad in fresh.items()})
+    found = {REPEATED: _share(difference, _norm(fresh))}
+    if (of_fresh := error_of(moment, fresh)) is None:
         return found
     found[FRESH] = of_fresh
-    if abs(of_fresh - 1) > SUSPICIOUS:
+    if of_fresh > SUSPICIOUS:
         subject.set_weights(moment.before)
         for name in subject.backward_order(ids):
-            if (of_tensor := ratio(moment, fresh, name)) is not None:
+            if (of_tensor := error_of(moment, fresh, name)) is not None:
                 found[name] = of_tensor
     return found
 
 
-def ratio(moment: Moment, grads: Arrays, name: str | None = None) -> float | None:
-    """The derivative that the gradient predicts, divided by the measured one. Only the tensor of
-    the given name is moved, or all tensors if there is none. None if rounding hides the result.
-
-    A gradient that is right along itself but not along the pattern lacks a part. The ratio is then
-    the norm of the gradient divided by the sum of it and of the norm of this part."""
+def error_of(moment: Moment, grads: Arrays, name: str | None = None) -> float | None:
+    """The norm of the wrong part of a gradient, divided by the sum of it and of the norm of the
+    gradient: 0 if the gradient is right, 1 if it is 0 and should not be. Only the tensor of the
+    given name is moved, or all tensors if there is none. None if it cannot be measured."""
     own = grads if name is None else {name: grads[name]}
-    along: float | None = 1.0
+    first = PATTERN_STEP if name is None else TENSOR_STEP
+    directions = [({part: _pattern(grad) for part, grad in own.items()}, first)]
     if (name is not None or moment.thorough) and any(grad.any() for grad in own.values()):
-        along = _along(moment, own)
-    if along is None:
-        return None
-    lacking = _lacking(moment, own, PATTERN_STEPS if name is None else PATTERN_STEPS_OF_TENSOR)
-    length = float(np.sqrt(_product(own, own)))
-    return along * length / (length + lacking) if lacking else along
+        directions.append(({part: _along(grad) for part, grad in own.items()}, ALONG_STEP))
+    length = _norm(own)
+    wrong = [_wrong_slope(moment, grads, *each, length) for each in directions]
+    known = [slope for slope in wrong if slope is not None]
+    return _share(max(known), length) if known else None
 
 
-def _along(moment: Moment, grads: Arrays) -> float | None:
-    direction = {name: _direction(grad) for name, grad in grads.items()}
-    best = None
-    for size in _fitted(STEPS_ALONG, moment):
+def _wrong_slope(
+    moment: Moment, grads: Arrays, direction: Arrays, first: float, length: float
+) -> float | None:
+    """The measured slope of the loss along a direction less the one that the gradient predicts, and
+    less what rounding explains. The step is halved until the slope converges; None if it does not.
+    """
+    first *= (_precision(moment) / float(np.finfo(np.float32).eps)) ** (1 / 3)
+    slopes: list[float] = []
+    for size in (first, 2 * first, *(first / 2**halving for halving in range(1, HALVINGS + 1))):
         change, predicted, rounding = _difference(moment, direction, size, grads)
-        if rounding > MAX_ROUNDING * abs(predicted):
-            break
-        # Move the measured change towards the predicted one by what rounding explains.
-        change += float(np.clip(predicted - change, -rounding, rounding))
-        found = float(np.clip(predicted / change if change else np.inf, -LARGEST, LARGEST))
-        if best is None or abs(found - 1) < abs(best - 1):
-            best = found
-        if abs(best - 1) <= CLOSE_ENOUGH:
-            break
-    return best
-
-
-def _lacking(moment: Moment, grads: Arrays, sizes: tuple[float, ...]) -> float:
-    """About the norm of the part of the gradient that is lacking, or too much, less what rounding
-    explains: the slope of the loss along the pattern without the predicted slope."""
-    direction = {name: _pattern(grad) for name, grad in grads.items()}
-    length, lacking = float(np.sqrt(_product(grads, grads))), np.inf
-    for size in _fitted(sizes, moment):
-        change, predicted, rounding = _difference(moment, direction, size, grads)
-        error = max(0.0, abs(change - predicted) - rounding) / (2 * size)
-        lacking = min(lacking, error)
-        if lacking <= CLOSE_ENOUGH * length:
-            break
-    return lacking
+        slope, noise = abs(change - predicted) / (2 * size), rounding / (2 * size)
+        if slope <= SUSPICIOUS * length + noise:
+            return max(0.0, slope - noise)
+        slopes.insert(0 if size > first else len(slopes), (change - predicted) / (2 * size))
+        if len(slopes) > 2 and np.ptp(slopes[-3:]) <= MAX_SPREAD * slope:
+            return slope - noise
+    return None
 
 
 def _difference(
@@ -160,19 +143,11 @@ def _difference(
     return high - low, predicted, ROUNDINGS_OF_LOSS * _precision(moment) * max(1.0, abs(high))
 
 
-def _fitted(sizes: tuple[float, ...], moment: Moment) -> list[float]:
-    """Steps for the precision of the weights. The best step grows with its cube root, because the
-    error of the curvature grows with the square of the step, and that of rounding with its
-    inverse."""
-    factor = (_precision(moment) / float(np.finfo(np.float32).eps)) ** (1 / 3)
-    return [size * factor for size in sizes]
-
-
 def _precision(moment: Moment) -> float:
     return max(float(np.finfo(weight.dtype).eps) for weight in moment.before.values())
 
 
-def _direction(grad: Array) -> Any:
+def _along(grad: Array) -> Any:
     """The gradient and its signs, each divided by its norm; 0 if the gradient is 0."""
     wide = grad.astype(np.float64)
     norm = np.sqrt(np.vdot(wide, wide))
@@ -187,8 +162,17 @@ def _pattern(like: Array) -> Any:
     return np.where((index * index * 0.6180339887498949) % 1 < 0.5, 1.0, -1.0).reshape(like.shape)
 
 
-def _product(a: Arrays, b: Arrays) -> float:
-    return sum(float(np.vdot(a[name].astype(np.float64), b[name])) for name in b)
+def _norm(arrays: Arrays) -> float:
+    """L2 norm of all arrays together."""
+    return float(np.sqrt(sum(np.vdot(wide, wide) for wide in _wide(arrays))))
 
 
-PROOF = Proof("gradient", ("gradient_ratio",), ("loss_at", "gradient_at", "backward_order"), run)
+def _wide(arrays: Arrays) -> list[Any]:
+    return [array.astype(np.float64) for array in arrays.values()]
+
+
+def _share(wrong: float, length: float) -> float:
+    return wrong / (wrong + length) if wrong else 0.0
+
+
+PROOF = Proof("gradient", ("gradient_error",), ("loss_at", "gradient_at", "backward_order"), run)

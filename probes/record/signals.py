@@ -224,11 +224,11 @@ SIGNALS: tuple[Signal, ...] = (
         "definition",
     ),
     Signal(
-        "gradient_ratio", "ratio", "site", "proof",
-        "derivative of the batch's loss that the gradient predicts, divided by the one that two "
-        "forward passes measure: for the gradient that the step used (\"used\"), and if that is "
-        "wrong, for a fresh backward pass (\"fresh\"), for a second one right after it "
-        "(\"repeated\", divided by the fresh one) and for each tensor",
+        "gradient_error", "ratio", "site", "proof",
+        "norm of the wrong part of a gradient, divided by the sum of it and of the norm of the "
+        "gradient, from differences of losses: of the gradient that the step used (used), and if "
+        "that is wrong, of a fresh backward pass (fresh), of a second one right after it "
+        "(repeated, compared with the fresh one) and of each tensor",
         "central differences (Griewank and Walther 2008)",
     ),
     Signal(
