@@ -6,7 +6,9 @@ from functools import cache
 
 import pytest
 
-from model import build
+from model import HEALTHY, build
+from model.train import Specimen
+from model.zoo import ZOO
 from probes import Record, Recorder, diagnose, watch
 from probes.diagnosis import diagnose as module
 from probes.diagnosis.base import Detector
@@ -18,12 +20,20 @@ from probes.recording.watch import watched_steps
 from testing.faults import CASES, rows_of, without_inputs
 from testing.log_files import record_of
 from testing.small_net import Adam, Loop, Net, blobs, constant, train
-from tests.sabotage import LEAKING, SABOTAGED
+from tests.records import STEPS, thorough
+from tests.sabotage import LEAKING, SABOTAGED, SHORT
 
 NEEDED_FOR = {
+    "instrument": "impossible-entropy",
     "non-finite": "overflow",
     "no-finite-gradient": "lost-from-the-first",
     "random-loss": "noise-left-on",
+    "data-audit": "validation-rows-in-training",
+    "reported-loss": "labels-smoothed-in-training-only",
+    "wrong-gradient": "square-gradients-transposed",
+    "untrained-parameter": "block-that-no-optimizer-holds",
+    "weights-overwritten": "weights-kept-in-bfloat16",
+    "first-update-scale": "no-bias-correction",
     "loss-zero": "masked",
     "initial-loss": "bad-init",
     "initial-activation": "loud-layer",
@@ -37,6 +47,7 @@ NEEDED_FOR = {
     "blind-attention": "short-window",
     "order-blind": "no-positions",
     "attention-sum": "no-denominator",
+    "schedule-followed": "schedule-runs-several-times-too-fast",
     "floor": "leak-in-the-loss",
     "stalled": "tiny-rate",
     "at-ln-k": "blind",
@@ -52,9 +63,10 @@ NEEDED_FOR = {
     "stuck-heads": "sharp-heads",
     "overfitting": "overfit",
     "validation-end": "overfit-few",
+    "train-eval": "loss-smoothed",
 }
-"""Detector -> a run that is diagnosed by it: one of SABOTAGED or of `testing.faults`, or the
-experiments' overfit run."""
+"""Detector -> a run that is diagnosed by it: one of SABOTAGED, of `model.zoo` or of
+`testing.faults`, or the experiments' overfit run."""
 
 
 def guessing() -> Record:
@@ -85,18 +97,31 @@ def leak_without(name: str) -> Record:
     return recorder.record
 
 
+def without_proofs(specimen: Specimen) -> Record:
+    """The record of a run, without the signals of proofs."""
+    recorder = Recorder(**specimen.facts())
+    for _ in watched_steps(specimen, recorder, [s for s in SIGNALS if s.cadence != "proof"]):
+        pass
+    recorder.close()
+    return recorder.record
+
+
 @cache
 def record(name: str) -> Record:
-    """The record of a run of SABOTAGED or of `testing.faults`."""
+    """The record of a run of SABOTAGED, of the zoo or of `testing.faults`."""
     if name == "guessing":
         return guessing()
+    if name == "impossible-entropy":
+        return thorough(attention_entropy={"attn.0": [1.5] * STEPS})
+    if name == "loss-smoothed":
+        return without_proofs(ZOO["labels-smoothed-in-training-only"].build(HEALTHY))
     if name.startswith("leak-"):
         return leak_without(name)
     if name in CASES:
         return record_of(rows_of(name))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a run that is ruined on purpose may overflow
-        return watch(SABOTAGED[name][0]())
+        return watch(ZOO[name].build(SHORT) if name in ZOO else SABOTAGED[name][0]())
 
 
 def named(diagnosis: Diagnosis) -> tuple[str, str | None]:

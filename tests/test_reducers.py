@@ -196,6 +196,7 @@ HAND_OVER: Mapping[str, Callable[[Reducer], None]] = {
     "output": lambda r: r.output("a", np.ones(2)),
     "gradient": lambda r: r.gradient("a", [np.ones(2)]),
     "update": lambda r: r.update("w", np.eye(2), 1.0),
+    "change": lambda r: r.change("w", np.eye(2), np.eye(2)),
     "weight": lambda r: r.weight("w", np.eye(2)),
     "pre_activation": lambda r: r.pre_activation("f", np.ones((2, 3))),
     "attention": lambda r: r.attention("p", EVEN[None, None], CAUSAL),

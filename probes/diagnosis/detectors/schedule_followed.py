@@ -1,7 +1,7 @@
 """Finds learning rates that are not those of the declared schedule, a linear warmup and a cosine
 (Goyal et al. 2017; Loshchilov and Hutter 2017).
 
-The length of the warmup is taken from the first rate, which is lr_max / warmup_steps."""
+The length of the warmup is taken from its first rate above 0, which is lr_max / warmup_steps."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
 MAX_ERROR = 0.05
-"""Largest relative error of a rate. Conventions for the first and the last step of a schedule
-differ by one step, which changes a rate of a cosine of 80 steps by less than 4 %."""
+"""Largest relative error of a rate, compared with the declared rates of the step and of its two
+neighbours. Declared and measured rates of a run are computed by the same formula, so they agree to
+rounding."""
 OFF = Symptom(
     name="lr-off-schedule",
     quantity="relative error of the learning rate",
@@ -22,10 +23,10 @@ OFF = Symptom(
     worse="above",
     limit=MAX_ERROR,
     criterion=(
-        "learning rate differs by more than 5 % from the declared linear warmup and cosine, whose "
-        "peak, end and length are stated"
+        "learning rate differs by more than 5 % from those of the declared linear warmup and cosine "
+        "at this step and its neighbours; the record states peak, end and length"
     ),
-    source="conventions for the first and last step of a cosine change a rate by less than 4 %",
+    source="definition; trainers count steps from 0 or from 1, so a rate may be a neighbour's",
     sentence={
         "en": (
             "At step {step} the learning rate differs from the declared schedule by {observed} of "
@@ -46,17 +47,16 @@ def judge(evidence: Evidence) -> list[Finding]:
         raise CannotJudgeError(
             "the rate of step 0 and a positive lr_max and total_steps are needed"
         )
-    first = float(rates[0])
+    first = float(rates[0]) or float(rates[min(1, len(rates) - 1)])  # some warmups begin at 0
     warmup = lr_max / first if first > 0 else np.inf
     if not 1 - MAX_ERROR <= warmup <= total:  # no warmup is longer than the run
         return [OFF.found(0, abs(warmup - 1) if warmup < 1 else 1 - 1 / warmup)]
-    # A run without warmup begins its cosine at step 0 or at step 1.
-    lengths = [round(warmup)] if round(warmup) > 1 else [0, 1]
+    # Trainers count steps and warmups from 0 or from 1, so the rate may be that of a neighbour.
+    near = np.stack(
+        [curve(steps + shift, lr_max, ratio, round(warmup), total) for shift in (-1, 0, 1)]
+    )
     with np.errstate(divide="ignore", invalid="ignore"):  # the declared rate may end at 0
-        errors = np.min(
-            [abs(rates / curve(steps, lr_max, ratio, length, total) - 1) for length in lengths],
-            axis=0,
-        )
+        errors = np.maximum(1 - rates / near.min(axis=0), rates / near.max(axis=0) - 1)
     beyond = np.flatnonzero(errors > MAX_ERROR)
     return [OFF.found(steps[i], float(errors[i])) for i in beyond[:1]]
 
