@@ -279,12 +279,12 @@ _OPTIMISATION = (
         "optimizer made anew in every epoch", inject.moments_forgotten_every, 10, (40, 10),
     ),
     Fault(
-        "block-that-no-optimizer-holds", "optimisation", "untrained-parameter", AT_START,
+        "block-that-no-optimizer-holds", "optimisation", "untrained-parameter", FEW_STEPS,
         "pass all parameters to the optimizer", "update of the last block = 0",
         "modules in a Python list instead of a ModuleList", inject.block_not_held,
     ),
     Fault(
-        "embedding-that-no-optimizer-holds", "optimisation", "untrained-parameter", AT_START,
+        "embedding-that-no-optimizer-holds", "optimisation", "untrained-parameter", FEW_STEPS,
         "pass all parameters to the optimizer", "update of the embedding = 0",
         "requires_grad left off after a warm start", inject.embedding_not_held,
     ),

@@ -106,9 +106,9 @@ def _wrong_slope(
     """The measured slope of the loss along a direction less the one that the gradient predicts, and
     less what rounding explains. The step is halved until the slope converges; None if it does not.
     """
-    first *= (_precision(moment) / float(np.finfo(np.float32).eps)) ** (1 / 3)
+    first *= float(np.cbrt(_precision(moment) / np.finfo(np.float32).eps))
     slopes: list[float] = []
-    for size in (first, 2 * first, *(first / 2**halving for halving in range(1, HALVINGS + 1))):
+    for size in (first, 2 * first, *(first * 0.5**halving for halving in range(1, HALVINGS + 1))):
         change, predicted, rounding = _difference(moment, direction, size, grads)
         slope, noise = abs(change - predicted) / (2 * size), rounding / (2 * size)
         if slope <= SUSPICIOUS * length + noise:

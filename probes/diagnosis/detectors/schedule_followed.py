@@ -23,8 +23,8 @@ OFF = Symptom(
     worse="above",
     limit=MAX_ERROR,
     criterion=(
-        "learning rate differs by more than 5 % from those of the declared linear warmup and cosine "
-        "at this step and its neighbours; the record states peak, end and length"
+        "learning rate differs by more than 5 % from the declared linear warmup and cosine at this "
+        "step and at its neighbours; the record states peak, end and length"
     ),
     source="definition; trainers count steps from 0 or from 1, so a rate may be a neighbour's",
     sentence={
