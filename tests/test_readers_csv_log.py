@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from probes import read
-from probes.readers import csv_log
+from probes.readers import csv_log, line_batches
 from probes.readers.cells import Cell
 from probes.record import RecordError
 from testing.logs import KERAS, LIGHTNING, points, reader_of, written
@@ -194,3 +194,21 @@ def test_a_table_of_few_rows_and_many_columns_is_converted_row_by_row(
     path = written(tmp_path, f"step,loss,{names}\n" + f"0,2.5,{line}\n1,2.25,{line}\n")
     assert points(read(path), "loss") == {0: 2.5, 1: 2.25}
     assert set(converted) == {502}
+
+
+def test_blank_lines_above_the_header_are_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first batch of lines may hold nothing else."""
+    monkeypatch.setattr(line_batches, "READ_BYTES", 8)
+    path = written(tmp_path, "\n \n\n\n\n\n\n\n\n\n\nstep,loss\n1,4.0\n2,3.0\n")
+    assert points(read(path), "loss") == {1: 4.0, 2: 3.0}
+
+
+def test_a_cell_that_is_too_long_for_the_csv_module_is_damage(tmp_path: Path) -> None:
+    """Python's csv module reads cells of up to 131,072 characters."""
+    rows = "".join(f"{step},{4 - step / 100}\n" for step in range(60))
+    path = written(tmp_path, f"step,loss\n{rows}60,{'9' * 140_000}\n61,3.0\n")
+    record = read(path)
+    assert len(points(record, "loss")) == 61
+    assert "line 62 has 0 cells" in reader_of(record)["stitched"][-1]

@@ -7,6 +7,7 @@ import pytest
 
 from probes import read
 from probes.readers import csv_log, json_lines, line_batches
+from probes.readers.line_batches import Batch, batches
 from probes.record import RecordError
 from testing.logs import points, written
 
@@ -106,3 +107,15 @@ def test_a_long_line_is_cut_where_a_bar_is_drawn_again(
 def test_blank_lines_are_skipped(tmp_path: Path, form, text: str) -> None:
     assert form.recognises(text.encode())
     assert points(read(written(tmp_path, text)), "loss") == {0: 4.0, 1: 3.0}
+
+
+def test_the_lines_above_one_that_is_too_long_are_read_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may end in the bytes that are read at once."""
+    monkeypatch.setattr(line_batches, "MAX_LINE_BYTES", 10)
+    path = written(tmp_path, "a\nb\n" + "c" * 10 + "\nd\n")
+    found = batches(path)
+    assert next(found) == Batch(1, ["a", "b"])
+    with pytest.raises(RecordError, match="line 3 is longer than 10 bytes"):
+        next(found)

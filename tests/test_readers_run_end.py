@@ -122,3 +122,9 @@ def test_a_sentence_about_a_restart(tmp_path: Path, line: str) -> None:
 def test_other_sentences_say_nothing_about_a_restart(line: str) -> None:
     """Saving a checkpoint, and an option, are no restart."""
     assert not is_resume(line)
+
+
+def test_a_long_sentence_is_cut() -> None:
+    found = run_end("CUDA out of memory " + "x" * 300)
+    assert found
+    assert (len(found.sentence), found.sentence[-1]) == (200, "…")

@@ -120,3 +120,46 @@ def test_brackets_may_be_part_of_the_name_of_a_file(tmp_path: Path) -> None:
     assert split_run(file) == (file, None)
     assert split_run(f"{file}[a[2]]") == (file, "a[2]")
     assert split_run(tmp_path / "no.csv[a]") == (tmp_path / "no.csv[a]", None)
+
+
+def test_the_largest_number_of_runs_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "MAX_RUNS", 2)
+    assert runs_in(written(tmp_path, lines_of(*ROWS), "rows")) == ("a", "b")
+    assert runs_in(written(tmp_path, csv_of(**EXPORT), "columns")) == (
+        "clear-sun-3",
+        "dusty - moon",
+    )
+
+
+def test_one_run_of_a_table_is_read_as_all_runs_are(tmp_path: Path) -> None:
+    """Its columns lose the name of the run; the columns that belong to no run are kept."""
+    path = written(tmp_path, csv_of(**EXPORT))
+    for name, record in read_all(path):
+        alone = read(f"{path}[{name}]")
+        assert points(alone, "loss") == points(record, "loss")
+        assert reader_of(alone) == reader_of(record)
+
+
+def test_the_summary_of_a_run_belongs_to_this_run_alone(tmp_path: Path) -> None:
+    """A damaged line belongs to all runs, because it is not known which one wrote it."""
+    summary = {"run": "a", "train_runtime": 9.0, "train_loss": 1.5}
+    text = lines_of(*ROWS * 10, summary) + "damaged\n" + lines_of(ROWS[0])
+    path = written(tmp_path, text)
+    kept = "line 61: it sums up the run and was left out"
+    for name, record in [*read_all(path), *((run, read(f"{path}[{run}]")) for run in "ab")]:
+        notes = reader_of(record)["stitched"]
+        assert (kept in notes) == (name == "a")
+        assert any(note.startswith("1 damaged rows were left out") for note in notes)
+
+
+def test_a_file_that_cannot_be_read_holds_no_runs(tmp_path: Path) -> None:
+    assert runs_in(tmp_path / "missing") == ()
+
+
+def test_read_all_reads_the_run_that_the_path_names(tmp_path: Path) -> None:
+    path = written(tmp_path, lines_of(*ROWS))
+    assert [(name, points(record, "loss")) for name, record in read_all(f"{path}[b]")] == [
+        ("b", BY_ROW["b"])
+    ]

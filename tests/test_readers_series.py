@@ -311,3 +311,16 @@ def test_thinning_keeps_the_extremes_and_the_first_non_finite_value(
     assert not finite or {min(finite), max(finite)} <= set(kept.values())
     lost = [step for step, value in enumerate(values) if isnan(value) or abs(value) == inf]
     assert not lost or lost[0] in kept
+
+
+def test_a_row_that_goes_back_is_compared_with_the_last_step_of_any_signal() -> None:
+    """The note about it names the later of the last steps."""
+    merger = SeriesMerger(["loss", "lr"])
+    for step in range(20):
+        merger.add(step, {"loss": 1.0}, "")
+    for step in range(25):
+        merger.add(step, {"lr": 0.1}, "")
+    merger.add(3, {"loss": 2.0, "lr": 0.2}, "line 50")
+    assert merger.notes() == [
+        "line 50: step 3 comes after step 24, and no row continues from there; the row was left out"
+    ]
