@@ -123,6 +123,8 @@ HOSTILE: dict[str, tuple[str, str]] = {
     "a step below 64 bits before others": (
         lines(step=[-(2**63) - 1, 1, 2], loss=[1, 1, "1"]), "unreadable"),
     "a step of a record beyond 64 bits": (record(step=[2**63], loss=[1.0]), "unreadable"),
+    "a last step of a record beyond 64 bits": (
+        record(step=[1, 2**63], loss=[1.0, 1.0]), "unreadable"),
     # Integers beyond float64, and other types, in facts
     "a huge fan-in": (
         record({"fan_in": {"w": HUGE}}, step=[0], update_weight_ratio=[{"w": 0.1}]),

@@ -232,3 +232,10 @@ def test_a_tag_cannot_control_the_terminal(
     )
     assert cli.main(["diagnose", "--columns", str(path)]) == 0
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_single_byte_after_the_last_event_is_a_cut_event(tmp_path: Path) -> None:
+    path = events(tmp_path, SCALARS)
+    assert read(path).complete
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert not read(path).complete

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from probes.plugin.worker_reports import ExpectedTests
 from tests.conftest import OFFER, Project
 
 MANY = """
@@ -196,3 +197,16 @@ def test_a_session_that_stops_at_a_failure_has_lost_no_report(project: Project) 
     result.stdout.no_fnmatch_line("*sent no report*")
     result.stdout.fnmatch_lines(["dashboard: *the session stopped early*"])
     assert result.ret != pytest.ExitCode.OK
+
+
+def test_a_test_that_was_collected_twice_must_be_reported_twice() -> None:
+    """The tests of each kind of worker are counted for themselves."""
+    expected = ExpectedTests()
+    expected.expect("a", ["x", "y", "x"])
+    expected.expect("b", ["y"])
+    expected.report("a", "x")
+    expected.report("b", "y")
+    assert expected.missing() == ["x", "y"]
+    expected.report("a", "y")
+    expected.report("a", "x")
+    assert expected.missing() == []
