@@ -26,6 +26,7 @@ ARRAYS = {
     "weight": ("weight", "a matrix, at evaluations"),
     "pre_activation": ("pre_activation", "inputs of a GELU [..., neurons], at evaluations"),
     "attention": ("attention", "attention weights and visible keys, at evaluations"),
+    "training_attention": ("training_attention", "attention weights of a training step"),
 }
 """Method of the recorder -> the kind of its arrays in `probes.recording.reducers`, and what they
 are."""

@@ -78,7 +78,7 @@ def made_up(
         "nonfinite_count": Table(COUNTED, np.zeros((steps, len(COUNTED)))),
     }
     for signal in SIGNALS:
-        if signal.scope in SITES and signal.name not in tables:
+        if signal.scope in SITES and signal.name not in tables and signal.cadence != "proof":
             sites, evaluated = SITES[signal.scope], signal.cadence == "evaluation"
             tables[signal.name] = noisy(falling, *sites, evaluated=evaluated)
     rows = rng.integers(0, CORPUS_ROWS, (steps, len(BATCH_ROWS)))

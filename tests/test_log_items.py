@@ -3,6 +3,7 @@ printed."""
 
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from math import cos, pi
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ NAMELESS = changed(grad_norm=[30.0] + [1.0] * 39)
 TWICE_SICK = changed(loss=[200.0, *LOSSES[1:]], lr=[0.0] * 40)
 LOOSE = changed(lr=[0.0] * 40, grad_norm=[30.0] + [1.0] * 39)
 CONSEQUENCE = thorough(
-    lr=sound()["lr"],
+    lr=[0.011 + 0.009 * cos(pi * step / 39) for step in range(40)],
     update_weight_ratio={"up": [0.9] + [0.01] * 39, "down": [0.01] * 40},
     dead_fraction={"ffn": [0.9] * 40},
 )

@@ -133,7 +133,8 @@ def test_every_array_that_can_be_handed_over_is_on_the_page() -> None:
     assert read_block(PAGE, ARRAYS_BLOCK) == arrays_table()
     others = {"facts", "record", "log", "close"}
     assert set(ARRAYS) == {name for name in vars(Recorder) if not name.startswith("_")} - others
-    assert [signal for signal in FORMULAS if f"`{signal}`" not in arrays_table()] == []
+    missing = {signal for signal in FORMULAS if f"`{signal}`" not in arrays_table()}
+    assert missing == {"unexplained_change"}  # it needs what the optimizer says it has added
 
 
 def test_machines_with_separate_checkouts_share_a_cache_and_a_page(

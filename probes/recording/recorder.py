@@ -217,6 +217,18 @@ class Recorder:
         self._same_size("attention", site, array.shape[1], "heads (second axis)")
         self._reducer.attention(site, array, mask)
 
+    def training_attention(self, site: str, weights: ArrayLike) -> None:
+        """Hand over attention weights of a training step, or of a few rows of its batch: [B, H, Tq,
+        Tk]. Measures `future_attention` of each head."""
+        array = real_array("training_attention", site, weights)
+        if array.ndim != 4:
+            raise RecordError(
+                f"training_attention {site!r} has shape {array.shape}; "
+                "it must have four axes: batch, head, query, key"
+            )
+        self._same_size("training_attention", site, array.shape[1], "heads (second axis)")
+        self._reducer.training_attention(site, array)
+
     def _once(self, method: str, place: str) -> None:
         if (method, place) in self._sizes:
             raise RecordError(f"{method} {place!r} was handed over before; log a row in between")

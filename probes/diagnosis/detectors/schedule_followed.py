@@ -53,7 +53,11 @@ def judge(evidence: Evidence) -> list[Finding]:
         return [OFF.found(0, abs(warmup - 1) if warmup < 1 else 1 - 1 / warmup)]
     # Trainers count steps and warmups from 0 or from 1, so the rate may be that of a neighbour.
     near = np.stack(
-        [curve(steps + shift, lr_max, ratio, round(warmup), total) for shift in (-1, 0, 1)]
+        [
+            curve(steps + shift, lr_max, ratio, round(warmup) - shorter, total)
+            for shift in (-1, 0, 1)
+            for shorter in (0, 1)
+        ]
     )
     with np.errstate(divide="ignore", invalid="ignore"):  # the declared rate may end at 0
         errors = np.maximum(1 - rates / near.min(axis=0), rates / near.max(axis=0) - 1)

@@ -113,7 +113,7 @@ def _first_wrong(errors: Mapping[str, float]) -> str:
     itself, the one with the largest error; "" if none was measured."""
     tensors = {site: error for site, error in errors.items() if site not in (USED, FRESH, REPEATED)}
     wrong = [site for site, error in tensors.items() if error > MAX_ERROR]
-    return wrong[0] if wrong else max(tensors, key=tensors.__getitem__, default="")
+    return wrong[0] if wrong else max(tensors, key=lambda site: tensors[site], default="")
 
 
 DETECTOR = Detector("wrong-gradient", judge, (WRONG, STALE, REPLACED))
