@@ -32,8 +32,8 @@ MIN_MEMBERS = 5
 """Minimum number of members. With fewer, the limit is so high that hardly any fault exceeds it."""
 FALSE_ALARM_RATE = 0.005
 """Share of healthy runs that exceed the limit, if the logarithm of the largest deviation is
-normally distributed. Measured with families of 12, on healthy runs that were not in the family: 0 of
-1,040 comparisons on HEALTHY, 0.4 % of 4,640 on a smaller model (docs/diagnosis.md)."""
+normally distributed. Measured with families of 12, on healthy runs outside the family: 0 of 1,040
+comparisons on HEALTHY, 0.4 % of 4,640 on a smaller model (docs/diagnosis.md)."""
 EDGES = (0, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 7 / 8, 1)
 """A run is divided into parts at these fractions of its steps. The level of a signal in a part is
 the median of its values. The parts are shortest at the start, where a run changes most, and at the
