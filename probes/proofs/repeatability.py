@@ -15,11 +15,14 @@ TRAINING, EVALUATION = "training", "evaluation"
 
 
 def run(moment: Moment) -> Mapping[str, Reading]:
-    ids = moment.step.batch_ids
+    """The evaluation is repeated at thorough moments only."""
+    passes = {TRAINING: moment.subject.loss_at}
+    if moment.thorough:
+        passes[EVALUATION] = moment.subject.evaluated
     return {
         "loss_repeat_error": {
-            TRAINING: relative_difference(*(moment.subject.loss_at(ids) for _ in range(2))),
-            EVALUATION: relative_difference(*(moment.subject.evaluated(ids) for _ in range(2))),
+            site: relative_difference(*(loss(moment.step.batch_ids) for _ in range(2)))
+            for site, loss in passes.items()
         }
     }
 
