@@ -20,6 +20,9 @@ SUM, ROW_SUM, UNSHIFTED, SHIFTED_TWICE = (
     f"{STEP}.{name}" for name in ("sum", "row-sum", "unshifted", "shifted-twice")
 )
 
+CHUNK_ROWS = 32
+"""Larger batches need more memory than a processor caches."""
+
 
 def run(moment: Moment) -> Mapping[str, Reading]:
     subject, step, ids = moment.subject, moment.step, moment.step.batch_ids
@@ -63,9 +66,16 @@ def mean_of(surprise: Sequence[Array], targets: Sequence[Ids]) -> float:
 
 
 def mean_loss(subject: Subject, ids: BatchIds) -> float:
-    """Mean cross-entropy of the predicted tokens of the given rows."""
-    rows = subject.tokens(ids)
-    return mean_of(surprise_of(subject, rows), [row[1:] for row in rows])
+    """Mean cross-entropy of the predicted tokens of the given rows, of which CHUNK_ROWS of about
+    equal length pass the model at a time."""
+    rows = sorted(subject.tokens(ids), key=len)
+    total = tokens = 0.0
+    for start in range(0, len(rows), CHUNK_ROWS):
+        chunk = rows[start : start + CHUNK_ROWS]
+        count = sum(len(row) - 1 for row in chunk)
+        total += count * mean_of(surprise_of(subject, chunk), [row[1:] for row in chunk])
+        tokens += count
+    return total / tokens
 
 
 PROOF = Proof("loss", ("loss_ratio",), ("loss_at", "evaluated", "tokens", "logits_of"), run)
