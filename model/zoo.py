@@ -251,6 +251,7 @@ _OPTIMISATION = (
         "wait for the gradient of this step", "optimizer.step uses the gradient of the step before",
         "Chen et al. 2016, Revisiting Distributed Synchronous SGD",
         inject.gradient_of_the_step_before,
+        also=frozenset({"wrong-gradient"}),
     ),
     Fault(
         "weight-decay-hundred-times-too-large", "optimisation", None, AT_END,

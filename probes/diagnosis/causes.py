@@ -442,7 +442,7 @@ CAUSES: tuple[Cause, ...] = (
             "check that targets vary, that the loss mask is not all zero and that parameters "
             "require gradients"
         ),
-        excluded=(nonfinite.NON_FINITE,),
+        excluded=(nonfinite.NON_FINITE, wrong_gradient.REPLACED),
         explains=(zero_updates.UPDATE_ZERO, vanishing_gradients.VANISHED, *LOSS_AT_REST),
     ),
     Cause(
