@@ -147,17 +147,17 @@ WRONG_TRAINING = (
     divergence.ENDS_HIGH, divergence.ENDS_ABOVE_START, rate_too_high.RISES_WITH_LR,
     floor.BELOW_FLOOR, train_eval.MISMATCH, *LOSS_AT_REST,
 )  # fmt: skip
-"""Symptoms of a model that learns, or is evaluated on, something else than was meant."""
+"""Symptoms that follow if a model is trained or evaluated on the wrong data or the wrong loss."""
 NOT_THE_MEAN = (reported_loss.NOT_MEAN, reported_loss.SUMMED, reported_loss.OTHER)
-"""Symptoms of a reported loss that is not that of the rows in `batch_ids`."""
+"""Symptoms of a reported loss that is not the mean loss of the rows in `batch_ids`."""
 
 CONSEQUENCES = (
     *LOSS_AT_REST, loss_spike.SPIKE, divergence.ENDS_HIGH, divergence.ENDS_ABOVE_START,
     rate_too_high.RISES_WITH_LR, exploding_gradients.RISING, vanishing_gradients.VANISHED,
     stuck_heads.STUCK, dead_neurons.DEAD, overfitting.VAL_RISING,
 )  # fmt: skip
-"""Symptoms that may follow from any fault of the code that updates the weights. They need no other
-cause if a proof shows the fault itself."""
+"""Symptoms that may follow from any fault of the code that updates the weights. If a proof shows
+such a fault, they need no other cause."""
 
 CAUSES: tuple[Cause, ...] = (
     Cause(
@@ -196,8 +196,8 @@ CAUSES: tuple[Cause, ...] = (
         needs={data_audit.HELD_OUT: 0.0},
         instead=(data_audit.VALIDATED_ON_TRAINED,),
         remedy=(
-            "draw batches from the training split only; check the split for rows that both parts "
-            "hold"
+            "draw batches from the training split only, and check that no row is in both parts of "
+            "the split"
         ),
         explains=(
             data_audit.FED, data_audit.EVALUATED, data_audit.REPEATED, data_audit.ORDER,
@@ -207,7 +207,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "one-batch",
         "data",
-        "the batches hold hardly any distinct rows: the model learns a few rows by heart",
+        "the batches repeat a few rows of the training split, and the model learns them by heart",
         needs={data_audit.FEW_ROWS: 0.0},
         remedy=(
             "draw the next batch at each step, and check that the sampler goes through all rows of "
@@ -218,15 +218,16 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "wrong-data",
         "data",
-        "what the model is fed is not what the data set says: other tokens or targets, other rows "
-        "in an evaluation, or another order",
+        "the model does not receive the data of the data set: it gets other tokens or targets, "
+        "other rows in an evaluation, or rows in another order",
         needs={data_audit.FED: 0.0},
         instead=(
             reported_loss.OTHER, data_audit.EVALUATED, data_audit.REPEATED, data_audit.ORDER,
         ),
         remedy=(
-            "compare a batch with its rows: targets must be the tokens shifted by one, each row "
-            "drawn once per epoch in a new order, and each validation row evaluated once"
+            "compare a batch with its rows: the targets must be the tokens shifted by one. Check "
+            "that each epoch draws each row once, in a new order, and that an evaluation passes "
+            "each validation row once"
         ),
         explains=(reported_loss.NOT_MEAN, *WRONG_TRAINING),
     ),
@@ -236,15 +237,15 @@ CAUSES: tuple[Cause, ...] = (
         "the reported loss is not the mean cross-entropy of the predicted tokens",
         needs={reported_loss.NOT_MEAN: 0.0},
         remedy=(
-            "check what the mean is taken over (no padding, each predicted token once), that "
-            "nothing is added to the loss or smoothed, and which weights it is computed with"
+            "check that the mean is over each predicted token once, without padding; that nothing "
+            "is added to the loss and no target is smoothed; and which weights the loss uses"
         ),
         explains=WRONG_TRAINING,
     ),
     Cause(
         "rows-mixed",
         "architecture",
-        "a row of a batch has other logits than on its own: other rows or the padding influence it",
+        "other rows of the batch, or the padding, influence the logits of a row",
         needs={rows.ROW_INFLUENCE: 0.0},
         instead=(rows.COMPANY_INFLUENCE,),
         remedy=(
@@ -259,7 +260,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "blind-attention",
         "architecture",
-        "tokens that the model should see have no influence: a mask hides them, or the output of "
+        "tokens that should influence a prediction do not: a mask hides them, or the output of "
         "attention is lost",
         needs={blind.UNREACHED: 0.0},
         instead=(blind.HIDDEN_KEYS,),
@@ -289,7 +290,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "order-blind",
         "architecture",
-        "the model does not see in which order the tokens stand",
+        "the predictions of the model do not depend on the order of the tokens",
         needs={blind.ORDER_IGNORED: 0.0},
         remedy=(
             "check that positions reach the model: rotary angles applied to queries and keys, or "
@@ -349,9 +350,9 @@ CAUSES: tuple[Cause, ...] = (
         needs={wrong_gradient.WRONG: 0.0},
         instead=(wrong_gradient.REPLACED,),
         remedy=(
-            "check the backward pass of the named tensor and of the layer whose gradient is filled "
-            "before it, against central differences; then what changes gradients before the "
-            "optimizer reads them"
+            "compare the backward pass of the named tensor, and of the layer whose gradient is "
+            "filled before it, with central differences; then check what else changes gradients "
+            "before the optimizer reads them"
         ),
         excluded=(wrong_gradient.STALE, nonfinite.NON_FINITE),
         explains=(*CONSEQUENCES, wrong_update.UNTRAINED),
@@ -381,7 +382,7 @@ CAUSES: tuple[Cause, ...] = (
         "optimisation",
         "a tensor has a gradient, but the optimizer does not move it",
         needs={wrong_update.UNTRAINED: 0.0},
-        remedy="give the optimizer the named tensors; check its groups and how they are selected",
+        remedy="pass the named tensors to the optimizer; check how its groups select parameters",
         excluded=(nonfinite.NON_FINITE,),
         explains=(overfitting.VAL_RISING, *LOSS_AT_REST),
     ),
@@ -397,7 +398,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "schedule-not-followed",
         "optimisation",
-        "the rate at which the weights move is not the one that is declared or reported",
+        "the weights do not change at the learning rate that is declared or reported",
         needs={wrong_update.OTHER_SCALE: 0.0},
         instead=(schedule_followed.OFF,),
         remedy=(
@@ -520,8 +521,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "vanishing-gradients",
         "backward",
-        "no gradient arrives, or next to none in the first layers: units are dead, saturated or "
-        "detached",
+        "the gradient is 0, or almost 0 in the first layers: units are dead, saturated or detached",
         needs={vanishing_gradients.VANISHED: 0.0},
         remedy=(
             "look at the step before the first 0 for units that are 0 or saturated everywhere, and "

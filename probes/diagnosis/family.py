@@ -50,13 +50,13 @@ SMALLEST = 1e-30
 """If a signal is compared by ratios, smaller values count as this one, so that 0 has a logarithm
 too."""
 MIN_SPREAD, MIN_SPREAD_OF_VARIATION = 0.01, 0.1
-"""Smallest standard deviation of the summaries of a level, and of a variation. It is relative, or
-absolute for signals in UNIT_RANGE. Without it, the smallest difference in a signal that is the same
-in all members, such as the learning rate, would be odd."""
+"""Lower bounds of the standard deviation of a summary: of a level, and of a variation. They are
+relative, but absolute for signals in UNIT_RANGE. Without them, any difference would be odd in a
+signal that is the same in all members, such as the learning rate."""
 MIN_LOG_SPREAD = 0.2
-"""Smallest standard deviation of the logarithm of the largest deviation, from run to run. A dozen
-runs estimate it badly. For the largest of 100 independent numbers from Student's t distribution
-with 11 degrees of freedom, it is 0.20."""
+"""Lower bound of the standard deviation, over runs, of the logarithm of the largest deviation,
+because a dozen runs estimate it badly. For the largest of 100 independent numbers from Student's t
+distribution with 11 degrees of freedom, it is 0.20."""
 FACTS_OF_FAMILY = ("vocab_size", "total_steps", "objective", "sites", "fan_in")
 """Facts that must be equal in all runs of a family. Other facts that are numbers, such as the
 clipping norm, are compared like a signal."""
@@ -67,7 +67,7 @@ Matrix = npt.NDArray[np.float64]
 
 
 class FamilyError(ValueError):
-    """Some records are no family, or a run does not belong to a family.
+    """Some records do not form a family, or a run does not belong to a family.
 
     problem  what is wrong, without the number of the member
     member   index of the member that is wrong; None if it is the run, or the family as a whole
@@ -185,9 +185,10 @@ class Family:
     def odd_signals(self, record: Record) -> tuple[OddSignal, ...]:
         """The summaries of a run that lie beyond the limit, the most deviating first.
 
-        A part of the run that the record does not hold to its end is not compared, so a longer
-        record of the same run has the same odd signals and perhaps more. Raises FamilyError if the
-        run does not fit the family or is one of its members."""
+        A part of the run is compared only if the record reaches the end of this part. A longer
+        record of the same run therefore has the same odd signals and perhaps more.
+
+        Raises FamilyError if the run does not fit the family or is one of its members."""
         if why := _misfit(record, self._example):
             raise FamilyError(f"the run does not fit its family: {why}")
         found = summaries(record, self._last_step, self._linear)
@@ -209,7 +210,7 @@ class Family:
             [
                 MIN_SPREAD_OF_VARIATION
                 if kind.what == "variation"
-                # Without a known range, a difference is measured by the level of the signal.
+                # If the range of a signal is not known, differences are relative to its level.
                 else MIN_SPREAD * (size if kind.signal in self._linear - UNIT_RANGE else 1)
                 for (kind, _), size in zip(self._keys, level, strict=True)
             ]
@@ -218,7 +219,7 @@ class Family:
     def _pooled(self, values: Column) -> Column:
         """The mean over all summaries of the same signal, in all parts of the run and at all sites,
         repeated for each of them: [K] -> [K]. First values have a mean of their own, because they
-        differ less from run to run than what training makes of them."""
+        differ less from run to run than later values."""
         means: Column = np.bincount(self._group, values) / np.bincount(self._group)
         repeated: Column = means[self._group]
         return repeated
@@ -286,8 +287,8 @@ def sentence(odd: Sequence[OddSignal], size: int) -> str:
 
 
 def student_quantile(probability: float, freedom: int) -> float:
-    """A quantile of Student's t distribution, from 4 degrees of freedom on within 2 % up to a
-    probability of 0.995 (Abramowitz and Stegun 1964, 26.7.5)."""
+    """A quantile of Student's t distribution. The error is at most 2 % from 4 degrees of freedom on
+    and up to a probability of 0.995 (Abramowitz and Stegun 1964, 26.7.5)."""
     from statistics import NormalDist  # imported here because loading it takes 10 ms
 
     z = NormalDist().inv_cdf(probability)
@@ -391,7 +392,7 @@ def _misfit(record: Record, example: Record) -> str:
         if not _is_compared(name) or name not in example.tables:
             continue
         missing = set(example.sites(name)) - set(table.sites)
-        # A run that goes on may not have measured every site yet.
+        # A run that has not ended may not have measured every site yet.
         if set(table.sites) - set(example.sites(name)) or (missing and record.complete):
             ours, theirs = dict.fromkeys(table.sites, 0), dict.fromkeys(example.sites(name), 0)
             return f"{name} was measured at other sites, {_difference(ours, theirs)}"

@@ -32,17 +32,17 @@ LOG = logging.getLogger("probes")
 
 
 def steps_to_prove(total_steps: int) -> tuple[int, ...]:
-    """The steps at which proofs run: the first, after an eighth and a half of the run, and the
-    last one. `total_steps` is 0 if it is not known."""
+    """The steps at which proofs run: the first step, those after one eighth and after one half of
+    the run, and the last step. `total_steps` is 0 if it is not known."""
     if total_steps <= 0:
         return (0, *LATER_STEPS)
     return tuple(sorted({0, total_steps // 8, total_steps // 2, total_steps - 1}))
 
 
 class Prover:
-    """Runs the proofs of a subject at a few steps of its training, and leaves no trace in it.
+    """Runs the proofs of a subject at a few steps of its training, and then restores the subject.
 
-    hooked   modules and parameters whose hooks are taken off while proofs run
+    hooked   modules and parameters whose hooks are removed while proofs run
     signals  names of the signals to measure. Only proofs that measure one of them run"""
 
     def __init__(
@@ -66,15 +66,15 @@ class Prover:
         self._before: Arrays = {}
 
     def prepare(self, step: int) -> None:
-        """Copy the parameters if proofs will run at this step, which has not begun."""
+        """Copy the parameters if proofs will run at this step. Call it before the step begins."""
         if self._proofs and step in self._steps:
             self._before = self._subject.weights()
 
     def readings(self, step: ProvenStep) -> dict[str, Reading]:
-        """The results of all proofs at this finished step; {} if none runs at it.
+        """The results of all proofs at this finished step; {} if no proof runs at it.
 
-        A proof that raises is left out, and the log says so: an experiment may not end a training.
-        """
+        A proof that raises an exception has no result. The log gets a warning, and the training
+        goes on."""
         before, self._before = self._before, {}
         if not before:
             return {}
@@ -102,8 +102,8 @@ class Prover:
 
 @contextmanager
 def _undisturbed(subject: Subject, hooked: Iterable[Any]) -> Iterator[None]:
-    """Take off the hooks of modules and parameters, and afterwards restore them, the weights and
-    the gradients."""
+    """Remove the hooks of modules and parameters. Afterwards restore the hooks, the weights and the
+    gradients."""
     weights, gradients = subject.weights(), subject.gradients()
     hooks = [
         (part, name, getattr(part, name))

@@ -1,9 +1,9 @@
-"""A row passes the model: every head must give some weight to every token up to the query's own,
-and the weights of a query must sum to 1.
+"""One row goes through the model. Every head must give some weight to every token up to the
+query's own, and the attention weights of a query must sum to 1.
 
-With weights of usual size (`plain_weights`) a softmax gives no key a weight of exactly 0. A weight
-of 0 was made by a mask. If the weights of a second pass differ, as with dropout, nothing is
-measured."""
+If the parameters have their usual size (`plain_weights`), a softmax gives no key an attention
+weight of exactly 0, so a weight of 0 comes from a mask. Nothing is measured if a second pass gives
+other attention weights, as it does with dropout."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def run(moment: Moment) -> Mapping[str, Reading]:
 
 
 def _sum_error(weights: Array) -> float:
-    """Largest distance from 1 of a sum over keys. A query that gives no weight at all is left out,
-    because its keys count as hidden."""
+    """Largest distance from 1 of the sum of a query's weights. A query without any weight is left
+    out, because its keys already count as hidden."""
     sums = weights.sum(axis=-1, dtype=np.float64)
     return float(np.abs(sums[sums != 0] - 1).max(initial=0))
 

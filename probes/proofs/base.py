@@ -1,9 +1,9 @@
-"""What a proof is: an experiment on a model in training, whose result is known in advance if the
-training loop is right.
+"""A proof is an experiment on a model in training. If the training loop is right, the result of
+the experiment is known in advance.
 
-A curve shows that a run is bad; a proof shows where the code is wrong, also where the curve looks
-good. Proofs know no framework. They experiment through a `Subject`, write their results into the
-record as signals, and leave the judgement to the detectors."""
+A curve shows that a run is bad; a proof shows which part of the code is wrong, even if the curve
+looks good. Proofs do not depend on a framework: they use the model through a `Subject`. Their
+results are written into the record as signals, and the detectors judge them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Subject(Protocol):
     """A model in training on which proofs can experiment. The first four methods are required. The
     others are optional: a proof runs if the subject has the methods that the proof needs.
 
-    A batch is given by the ids of its rows. All methods compute with the present weights.
+    A batch is given by the ids of its rows. All methods compute with the current weights.
 
     weights        copies of all parameters
     set_weights    write all parameters
@@ -66,13 +66,13 @@ class Subject(Protocol):
     backward_order the names of the trained parameters in the order in which the backward pass of a
                    batch fills their gradients. It may write gradients
     evaluated      the mean loss of a batch as an evaluation computes it
-    tokens         the rows of a batch as the data set holds them, not as the model is fed: one
+    tokens         the rows of a batch from the data set, not from what the model receives: one
                    array [T + 1] per row. A model predicts the last T tokens from the first T
     held_out       ids of all rows of the validation split
-    logits_of      the logits [T, V] of each given row of tokens [T], which pass the model together
-                   as one batch, as in training. The arrays are copies
+    logits_of      the logits [T, V] of each given row of tokens [T]. All rows are computed as one
+                   batch, as in training. The arrays are copies
     attention_of   site -> attention weights [H, T, T] (head, query, key) of one row of tokens [T],
-                   which passes the model alone
+                   which is computed without other rows
     """
 
     def weights(self) -> Arrays: ...
@@ -102,16 +102,16 @@ class Subject(Protocol):
 
 @dataclass(frozen=True)
 class Moment:
-    """What a proof may use: a model and the step that it has just finished.
+    """The model and the step that a proof examines, just after this step has ended.
 
-    When a proof begins, the weights are those from before the step's update, with which the step
-    computed its loss and its gradient. Use the copies below rather than the arrays of `step`, which
-    may view memory that an experiment overwrites.
+    When a proof begins, the weights of the subject are those before the step's update. The step
+    computed its loss and its gradient with them. Use the copies below rather than the arrays of
+    `step`: an experiment may overwrite the memory of those.
 
     before    copies of the parameters before the step's update
     after     copies of the parameters after it
     grads     copies of the gradients that the step used, before clipping
-    updates   copies of what the step, by its own account, has added to each parameter
+    updates   copies of the change that the step reports for each parameter
     thorough  whether experiments that take long should run too
     """
 
@@ -125,13 +125,13 @@ class Moment:
 
 
 class Proof(NamedTuple):
-    """An experiment.
+    """An experiment on a subject.
 
-    name     of its file
+    name     name of the file that holds the experiment
     signals  names of the signals that it measures
     needs    the methods of a subject that it calls
-    run      returns signal -> reading. It may change weights and gradients, which are restored
-             after it, and it draws no random numbers
+    run      function that returns signal -> reading. It may change weights and gradients, because
+             the caller restores them. It draws no random numbers
     """
 
     name: str

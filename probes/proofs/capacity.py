@@ -3,9 +3,8 @@ too small. This proof takes as long as a short training, so it runs on demand on
 
     assert capacity(lambda: build(HEALTHY)).memorised
 
-It trains with an Adam of its own, so that an optimizer or a schedule that is at fault does not
-matter; the gradient is the model's (Karpathy 2019, A Recipe for Training Neural Networks:
-overfit one batch)."""
+It uses the gradient of the model but its own Adam, so a faulty optimizer or schedule of the run has
+no influence (Karpathy 2019, A Recipe for Training Neural Networks: overfit one batch)."""
 
 from __future__ import annotations
 
@@ -21,7 +20,8 @@ STEPS, RATE = 300, 5e-3
 BETAS, EPS = (0.9, 0.95), 1e-8
 """Adam without weight decay and without clipping (Kingma and Ba 2015)."""
 MAX_LEFT = 0.05
-"""A batch is memorised once at most this share of what can be learned about it is left."""
+"""A batch is memorised if at most this share of the gap between its first loss and `floor` is
+left."""
 
 
 class Capacity(NamedTuple):

@@ -1,16 +1,17 @@
-"""The derivative of the loss along a direction, measured by two forward passes, must be the one
-that the gradient predicts.
+"""The derivative of the loss along a direction, measured by two forward passes, must equal the
+one that the gradient predicts.
 
 The loss is measured at the weights plus and minus a small step, and the difference is compared with
 the product of gradient and step. There are two directions. The first is a fixed pattern of +1 and
--1 over all entries: an error of the gradient, in whatever entries, shows in it with about its own
-norm, as in a random direction. The second, at thorough moments, is the gradient of each tensor plus
-its signs, both at length 1, so that small tensors count as much as large ones.
+-1 over all entries. An error in any entries of the gradient changes the derivative along it by
+about the norm of the error, as along a random direction. The second direction is used at thorough
+moments only. In each tensor it is the sum of the gradient and its signs, both scaled to norm 1, so
+that small tensors count as much as large ones.
 
-If the gradient that the step used fails, further passes find out why. A fresh backward pass may
-give the right gradient: then the step used another one. Two backward passes in a row may differ:
-then the second one keeps something of the first. Otherwise every tensor is measured by itself, in
-the order of the backward pass, so that the first wrong tensor shows where the error enters.
+If the gradient that the step used is wrong, further passes find out why. If a fresh backward pass
+gives the right gradient, the step used another one. If two backward passes in a row differ, the
+second still holds a part of the first. Otherwise every tensor is measured separately, in the order
+of the backward pass, so that the first wrong tensor shows where the error begins.
 
 Source: central differences (Griewank and Walther 2008, section 1.1)."""
 
@@ -28,27 +29,28 @@ USED, FRESH, REPEATED = "used", "fresh", "repeated"
 """Sites of the signal besides the names of tensors: the gradient that the step used, that of a
 fresh backward pass, and that of a second one right after it."""
 PATTERN_STEP, ALONG_STEP = 2e-4, 3e-4
-"""The first step to try, for float32: of each entry along the pattern, and the L2 norm of the step
-of each tensor along the gradient."""
+"""The first step to try, in float32. PATTERN_STEP is the step of each entry along the pattern,
+ALONG_STEP the L2 norm of the step of each tensor along the gradient."""
 TENSOR_STEP = 1e-3
-"""Like PATTERN_STEP, for one tensor, whose part in the loss is smaller and less curved."""
+"""The step along the pattern if only one tensor is moved. It is larger than PATTERN_STEP, because
+the loss changes less and is less curved along one tensor."""
 HALVINGS = 8
-"""How often the step may be halved where the loss is strongly curved."""
+"""How often the step may be halved if the loss is strongly curved."""
 SUSPICIOUS = 5e-4
-"""A smaller step is tried, and the further passes are made, if the error is larger than this share
-of the gradient."""
+"""If the error is larger than this share of the gradient, a smaller step is tried, and then the
+further passes are made."""
 MAX_SPREAD = 0.1
 """A slope has converged if its errors at three steps, each half of the one before, differ by at
-most this share of the last one. Two are too few: at saturated softmaxes the slope jumps to and fro
-as the step is halved."""
+most this share of the last one. Two steps are too few: if a softmax is saturated, the slope jumps
+up and down as the step is halved."""
 ROUNDINGS_OF_LOSS = 2.0
-"""Rounding error of the difference of two losses, in units of the precision, relative to the loss
-or to 1. In healthy runs it is usually below a third of this."""
+"""Rounding error of the difference of two losses, in units of eps times the loss, or of eps if the
+loss is below 1. In healthy runs the error is usually below a third of this."""
 
 
 def run(moment: Moment) -> Mapping[str, Reading]:
-    """No reading if a value is not finite, if rounding or a strong curvature hides the result, or
-    if two passes of the same batch give two losses."""
+    """Returns no reading if a value is not finite, if rounding or a strong curvature hides the
+    result, or if two passes of the same batch give different losses."""
     if not all(np.isfinite(grad).all() for grad in moment.grads.values()):
         return {}
     used = error_of(moment, moment.grads)
@@ -65,7 +67,8 @@ def run(moment: Moment) -> Mapping[str, Reading]:
 
 
 def _examined(moment: Moment) -> dict[str, float]:
-    """Passes at the weights before the step that find out what is wrong with its gradient."""
+    """Find out what is wrong with the gradient of a step, by further passes with the weights before
+    the step."""
     subject, ids = moment.subject, moment.step.batch_ids
     subject.set_gradients({name: np.zeros_like(grad) for name, grad in moment.grads.items()})
     subject.gradient_at(ids)
@@ -86,9 +89,9 @@ def _examined(moment: Moment) -> dict[str, float]:
 
 
 def error_of(moment: Moment, grads: Arrays, name: str | None = None) -> float | None:
-    """The norm of the wrong part of a gradient, divided by the sum of it and of the norm of the
-    gradient: 0 if the gradient is right, 1 if it is 0 and should not be. Only the tensor of the
-    given name is moved, or all tensors if there is none. None if it cannot be measured."""
+    """The error of a gradient, e / (e + g), where e is the norm of its wrong part and g its norm.
+    It is 0 if the gradient is right, and 1 if the gradient is 0 and should not be. With a name,
+    only the tensor of this name is moved, otherwise all tensors. None if it cannot be measured."""
     own = grads if name is None else {name: grads[name]}
     first = PATTERN_STEP if name is None else TENSOR_STEP
     directions = [({part: _pattern(grad) for part, grad in own.items()}, first)]
@@ -103,9 +106,9 @@ def error_of(moment: Moment, grads: Arrays, name: str | None = None) -> float | 
 def _wrong_slope(
     moment: Moment, grads: Arrays, direction: Arrays, first: float, length: float
 ) -> float | None:
-    """The measured slope of the loss along a direction less the one that the gradient predicts, and
-    less what rounding explains. The step is halved until the slope converges; None if it does not.
-    """
+    """The difference between the measured slope of the loss along a direction and the one that the
+    gradient predicts, minus what rounding explains. The step is halved until the slope converges;
+    None if it does not."""
     first *= float(np.cbrt(_precision(moment) / np.finfo(np.float32).eps))
     slopes: list[float] = []
     for size in (first, 2 * first, *(first * 0.5**halving for halving in range(1, HALVINGS + 1))):
@@ -123,7 +126,7 @@ def _difference(
     moment: Moment, direction: Arrays, size: float, grads: Arrays
 ) -> tuple[float, float, float]:
     """The change of the loss from minus to plus `size` along a direction, the change that the
-    gradient predicts, and the rounding error of the first."""
+    gradient predicts, and the rounding error of the measured change."""
     subject, before, ids = moment.subject, moment.before, moment.step.batch_ids
     ends = []
     for signed in (size, -size):

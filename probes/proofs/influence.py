@@ -2,12 +2,12 @@
 
 A model that predicts the next token of each row obeys five rules, whatever its weights are. A
 logit does not depend on a later token. It depends on every earlier token, and on their order. It
-does not depend on another row of the batch, nor on whether the row has company.
+does not depend on another row of the batch, nor on whether there are other rows.
 
-The weights of the experiments are drawn once for all (`plain_weights`), because the rules concern
-the code and not what was learned: attention that training made sharp would hide a token as well as
-a mask does. Two passes of the same tokens are equal to the last bit, so every difference counts.
-If they are not equal, the model is random and nothing is measured here (`repeatability`)."""
+All experiments use the same random weights (`plain_weights`), because the rules concern the code
+and not what was learned: if training has made attention sharp, it can hide a token just as a mask
+does. Two passes of the same tokens give equal bits, so every difference counts. If they do not, the
+model is random and nothing is measured here (see `probes.proofs.repeatability`)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from probes.proofs.base import Array, Arrays, Ids, Moment, Proof, Subject, plain
 from probes.record.signals import Reading
 
 ROWS = 4
-"""Rows in an experiment: neighbours from the middle of the step's batch, which a model that sorts
-or groups rows by length computes together."""
+"""Number of rows in an experiment. They are neighbours from the middle of the step's batch, because
+a model that sorts or groups rows by length computes neighbours together."""
 MIN_TOKENS = 8
 """Shortest row that is used, in tokens."""
 EMBEDDING_FACTOR = 512
-"""By this factor the embedding is larger than usual when the order of tokens is examined."""
+"""The embedding is multiplied by this factor when the order of tokens is examined."""
 SIGNALS = (
     "future_influence",
     "unreached_share",
@@ -42,7 +42,7 @@ def run(moment: Moment) -> Mapping[str, Reading]:
     rows = rows[middle : middle + ROWS]
     if len(rows) < 2 or len(vocabulary := np.unique(np.concatenate(rows))) < 2:
         return {}
-    rows[0] = rows[0][: -len(rows[0]) // 8]  # so that it is padded where rows are
+    rows[0] = rows[0][: -len(rows[0]) // 8]  # shorter, so that it needs padding
     weights = plain_weights(moment.before)
     subject.set_weights(weights)
     logits = subject.logits_of(rows)
@@ -63,7 +63,8 @@ def _of_one_token(
     subject: Subject, rows: Sequence[Ids], logits: Sequence[Array], vocabulary: Ids
 ) -> list[dict[str, float]]:
     """Change one token in every second row, then all tokens from a position on in the other rows.
-    Return what moved in each pass. The first signal looks at changed rows, the last at the rest."""
+    Return the signals of both passes; [] if a changed row does not move its own logits. The signal
+    `row_influence` compares the rows that are not changed, the two others the changed rows."""
     found = []
     for parity in (0, 1):
         changed, begins = list(rows), {}
@@ -114,9 +115,9 @@ def _of_order(
     change when all are replaced. It shows positions that are added to the embeddings.
 
     Both are 0 in one layer without positions: a later query sees the same set of tokens. Deeper
-    layers can tell the order a little, because under a causal mask each token has seen another set.
-    A large embedding makes this as small as one likes: the output of each layer is added to it, and
-    so hardly changes what the next layer reads."""
+    layers depend a little on the order, because under a causal mask each token attends to another
+    set. A large embedding makes this dependence small: the output of each layer is added to the
+    embedding, so it hardly changes what the next layer reads."""
     subject = moment.subject
     subject.set_weights(_with_large_embedding(weights, V))
     places = {i: at for i, row in enumerate(rows) if (at := _late_neighbours(row))}

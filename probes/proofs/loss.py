@@ -1,9 +1,9 @@
-"""The reported losses against the mean cross-entropy of the predicted tokens, computed here from
-the logits and the rows of the data set.
+"""A reported loss must be the mean cross-entropy of the predicted tokens, which is computed here
+from the logits and the rows of the data set.
 
-Both come from the same logits, so they agree to the rounding of float32. A loss that is a sum, that
-counts padding, that is smoothed or that has other targets is another number. If it is one of a few
-common mistakes, the ratio to the number of this mistake is 1."""
+Both come from the same logits, so they agree up to the rounding of float32. They differ if the loss
+is a sum, counts padding, is smoothed or has other targets. The loss is also divided by the number
+that each of a few common mistakes gives: a ratio of 1 shows this mistake."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ SUM, ROW_SUM, UNSHIFTED, SHIFTED_TWICE = (
 )
 
 CHUNK_ROWS = 32
-"""Larger batches need more memory than a processor caches."""
+"""Rows that the model computes at a time. The arrays of more rows do not fit into the cache of a
+processor."""
 
 
 def run(moment: Moment) -> Mapping[str, Reading]:
@@ -50,7 +51,8 @@ def run(moment: Moment) -> Mapping[str, Reading]:
 
 
 def surprise_of(subject: Subject, rows: Sequence[Ids]) -> list[Array]:
-    """-ln p of every token at every place of each row of tokens [T + 1]: float64 [T, V] each."""
+    """-ln p of every token of the vocabulary after each position: for each row of tokens [T + 1]
+    one float64 array [T, V]."""
     surprise = []
     for logits in subject.logits_of([row[:-1] for row in rows]):
         wide = np.asarray(logits, dtype=np.float64)
@@ -60,14 +62,14 @@ def surprise_of(subject: Subject, rows: Sequence[Ids]) -> list[Array]:
 
 
 def mean_of(surprise: Sequence[Array], targets: Sequence[Ids]) -> float:
-    """Mean loss over all targets. Those of a row stand at its first places."""
+    """Mean loss over all targets. The targets of a row belong to its first positions."""
     losses = [cells[np.arange(len(row)), row] for cells, row in zip(surprise, targets, strict=True)]
     return float(np.concatenate(losses).mean())
 
 
 def mean_loss(subject: Subject, ids: BatchIds) -> float:
-    """Mean cross-entropy of the predicted tokens of the given rows, of which CHUNK_ROWS of about
-    equal length pass the model at a time."""
+    """Mean cross-entropy of the predicted tokens of the given rows. The model computes CHUNK_ROWS
+    rows of about equal length at a time."""
     rows = sorted(subject.tokens(ids), key=len)
     total = tokens = 0.0
     for start in range(0, len(rows), CHUNK_ROWS):

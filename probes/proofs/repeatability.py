@@ -1,8 +1,8 @@
-"""The same batch passes twice: the loss must be the same, to the last bit.
+"""The same batch goes through the model twice. Both losses must be equal to the last bit.
 
-A loss that differs shows noise that somebody left on, such as dropout in a model that declares
-none, or a mask that is drawn anew for each pass. The evaluation of a batch must repeat as well;
-no model needs noise there."""
+If they differ, there is noise that should be off, such as dropout in a model that declares none, or
+a mask that is drawn again for each pass. Two evaluations of a batch must give equal losses as well,
+because no evaluation needs noise."""
 
 from __future__ import annotations
 

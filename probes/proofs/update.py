@@ -23,7 +23,7 @@ MIN_ENTRIES = 16
 
 
 def run(moment: Moment) -> Mapping[str, Reading]:
-    """No reading at a learning rate of 0. Tensors whose gradient is 0 are left out."""
+    """Returns no reading at a learning rate of 0. Tensors whose gradient is 0 are left out."""
     lr = moment.step.lr
     if not lr > 0:
         return {}

@@ -170,24 +170,26 @@ SIGNALS: tuple[Signal, ...] = (
     Signal(
         "future_influence", "ratio", "run", "proof",
         "largest change of a logit before the first changed token of a row, relative to the "
-        "largest from there on",
+        "largest change from that token on",
         "0 in a model that predicts the next token",
     ),
     Signal(
         "unreached_share", "ratio", "run", "proof",
-        "share of the positions from a changed token on whose logits are the same to the last bit",
+        "of the positions from a changed token to the end of the row, the share whose logits stay "
+        "equal to the last bit",
         "0 in a model that uses the whole prefix",
     ),
     Signal(
         "order_influence", "ratio", "run", "proof",
-        "root mean square change of later logits if two neighbouring tokens are exchanged, "
-        "relative to the change if one of them is replaced",
+        "the larger of two ratios of root mean squares: the change of later logits if two "
+        "neighbouring tokens are exchanged, relative to the change if one of them is replaced; and "
+        "the change along a row of equal tokens, relative to the change if all are replaced",
         "definition",
     ),
     Signal(
         "row_influence", "ratio", "run", "proof",
-        "largest change of a logit in rows whose tokens did not change, relative to the largest in "
-        "the changed rows of the same batch",
+        "largest change of a logit in the rows of a batch whose tokens did not change, relative to "
+        "the largest change in its other rows",
         "0 in a model whose rows are independent",
     ),
     Signal(
@@ -198,43 +200,44 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "loss_ratio", "ratio", "site", "proof",
-        "a reported loss divided by the mean cross-entropy that the logits and the data set give: "
-        "of the step (step), of the same weights again (repeated), of an evaluation of the batch "
-        "(evaluated) and of the validation split (val_loss); for the step also divided by the sum "
-        "over tokens (step.sum), by the mean over rows of their sums (step.row-sum), and by the "
-        "cross-entropy of targets that are the tokens themselves (step.unshifted) or the tokens "
-        "after the next (step.shifted-twice)",
+        "a reported loss, divided by the mean cross-entropy that the logits and the data set give. "
+        "step: the loss of the step; repeated: of the batch, computed again; evaluated: of an "
+        "evaluation of the batch; val_loss: of the validation split. The loss of the step is also "
+        "divided by what a mistake would give. step.sum: the sum over tokens; step.row-sum: the "
+        "mean over rows of their sums; step.unshifted and step.shifted-twice: the cross-entropy of "
+        "targets that are the tokens themselves, or the tokens after the next",
         "cross-entropy",
     ),
     Signal(
         "stretch", "1", "matrix", "proof",
-        "factor by which a matrix stretches a vector that begins as its longest row, after four "
-        "products with the matrix and its transpose: a lower bound of the spectral norm",
+        "factor by which a matrix stretches a vector: a lower bound of the spectral norm. The "
+        "vector begins as the longest row, and four rounds of products with the matrix and its "
+        "transpose bring it near the first singular vector",
         "definition of the spectral norm",
     ),
     Signal(
         "data_mismatch", "share", "site", "step",
-        "share of tokens and of targets that are not those of the rows in batch_ids; deviation of "
-        "the number of rows from the batch size (rows); share of rows outside the training split "
-        "(held-out) and of rows drawn before in this epoch (repeated); at the end of an epoch, "
-        "correlation of a row's place with its number or length (sorted), and share of rows in the "
-        "same batch as in the epoch before (same-order); at an evaluation, evaluated rows that are "
-        "not those of the splits, per row of the validation split (evaluation), and training rows "
-        "evaluated twice, per missing validation row (validated)",
+        "tokens, targets: share that differs from the rows in batch_ids; rows: relative deviation "
+        "of the number of rows from the batch size; held-out: share of rows outside the training "
+        "split; repeated: share of rows drawn before in this epoch. At the end of an epoch, "
+        "sorted: correlation of a row's place with its number or length; same-order: share of rows "
+        "in the same batch as in the epoch before. At an evaluation, evaluation: wrong rows per "
+        "row of the validation split; validated: training rows evaluated twice, per missing "
+        "validation row",
         "definition",
     ),
     Signal(
         "gradient_error", "ratio", "site", "proof",
-        "norm of the wrong part of a gradient, divided by the sum of it and of the norm of the "
-        "gradient, from differences of losses: of the gradient that the step used (used), and if "
-        "that is wrong, of a fresh backward pass (fresh), of a second one right after it "
-        "(repeated, compared with the fresh one) and of each tensor",
+        "e / (e + g), where e is the norm of the wrong part of a gradient, measured by differences "
+        "of losses, and g the norm of the gradient. used: the gradient that the step used. If it "
+        "is wrong, also fresh: that of a fresh backward pass; repeated: that of a second pass "
+        "right after it, compared with the fresh one; and each tensor of the fresh one",
         "central differences (Griewank and Walther 2008)",
     ),
     Signal(
         "update_per_rate", "1", "site", "proof",
-        "root mean square of the step's update of a tensor, divided by the learning rate; for "
-        "tensors whose gradient is not 0",
+        "root mean square of the step's update of a tensor whose gradient is not 0, divided by the "
+        "learning rate",
         "definition",
     ),
     Signal(
@@ -245,9 +248,9 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "unexplained_change", "ratio", "site", "step",
-        "L2 norm of a tensor's change since the last step less the step's update, divided by the "
-        "norm of the tensor: the largest of all tensors (\"largest\"), and each one whose change "
-        "is more than rounding",
+        "L2 norm of (a tensor's change since the last step, minus the step's update), divided by "
+        "the norm of the tensor. largest: the largest value of all tensors. A tensor has a value "
+        "of its own if it is more than rounding",
         "definition: an optimizer alone writes the weights",
     ),
     Signal(

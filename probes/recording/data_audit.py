@@ -1,9 +1,9 @@
-"""Compares what a model is fed at every step with what its data set says.
+"""Compares the data that a model receives at every step with its data set.
 
 Hooks copy the tokens and the targets of each pass. After the step they are compared with the rows
-that `batch_ids` names, and these rows with the split and the order in which epochs are drawn. The
-results are the shares of the signal `data_mismatch`; in a sound run all of them are 0, except those
-of the order, which are small."""
+of `batch_ids`. These rows are compared with the split, and with the order in which an epoch draws
+its rows. The results are the shares of the signal `data_mismatch`. In a sound run the shares of the
+order are small, and all others are 0."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ TOKENS, TARGETS, ROWS, HELD_OUT, REPEATED = "tokens", "targets", "rows", "held-o
 SORTED, SAME_ORDER, EVALUATION, VALIDATED = "sorted", "same-order", "evaluation", "validated"
 """The sites of the signal; its row in `probes.record.signals` says what each is."""
 MIN_ROWS_OF_ORDER = 64
-"""Minimum number of rows of an epoch for measuring its order. The rank correlation of so many rows
-in random order has a standard deviation of 1/8."""
+"""The order of an epoch is measured only if it has at least this many rows. With 64 rows in random
+order, the correlation has a standard deviation of 1/8."""
 
 
 class DataAudit:
@@ -85,8 +85,8 @@ class DataAudit:
         return {SIGNAL: shares} if shares else {}
 
     def _held_out(self, ids: Ids, fed: Mapping[str, Ids]) -> float:
-        """The share of the batch's rows that are not in the training split. The rows of a batch
-        that was not fed as its ids say are found by their tokens."""
+        """The share of the batch's rows that are not in the training split. If the model received
+        other tokens than those of its ids, its rows are identified by their tokens."""
         by_ids = float(np.mean(~self._is_training[ids]))
         if len(fed) < 2 or len(fed[TOKENS]) != len(fed[TARGETS]):
             return by_ids
@@ -95,8 +95,8 @@ class DataAudit:
         return max(by_ids, sum(row in held_out for row in rows) / len(rows))
 
     def _order(self, ids: Ids) -> dict[str, float]:
-        """The share of rows that were drawn before in the same epoch and, at the end of an epoch,
-        how far its order is from a new random one."""
+        """The share of rows that were drawn before in the same epoch. At the end of an epoch also
+        the shares that show whether its order is new and random."""
         new = ids[~self._is_drawn[ids]]
         shares = {REPEATED: 1 - len(set(new.tolist())) / max(1, len(ids))}
         self._is_drawn[ids] = True
@@ -123,10 +123,10 @@ class DataAudit:
         return shares
 
     def _evaluation(self) -> Mapping[str, float]:
-        """By how many rows the evaluated ones differ from the splits, as a share of the validation
-        split, and how many training rows take the place of validation rows; {} if the step has no
-        evaluation. Each validation row should be evaluated once, and each training row once or
-        not at all."""
+        """The number of wrong rows in an evaluation, per row of the validation split, and the
+        number of training rows that are evaluated twice, per missing validation row; {} if the
+        step has no evaluation. Each validation row should be evaluated once, and each training row
+        once or not at all."""
         fed = [self._fed.get(f"{EVALUATION} {name}", []) for name in (TOKENS, TARGETS)]
         if not all(fed):
             return {}

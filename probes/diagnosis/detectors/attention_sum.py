@@ -1,7 +1,7 @@
 """Finds attention heads whose weights do not sum to 1 over the keys of a query.
 
-Each query then gets a multiple of a mean instead of a mean. The softmax runs over another axis than
-that of the keys, or a mask is applied after it instead of before."""
+Attention then does not compute a mean of the values. Typical faults are a softmax over another axis
+than that of the keys, and a mask that is applied after the softmax instead of before it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ NOT_A_MEAN = Symptom(
     view=ViewKey.ATTENTION_ENTROPY,
     worse="above",
     limit=MAX_SUM_ERROR,
-    criterion="the attention weights of a query sum to a number that is not 1 by more than 0.01",
+    criterion="the sum of the attention weights of a query differs from 1 by more than 0.01",
     source="a softmax over the keys of a query sums to 1 (Vaswani et al. 2017)",
     sentence={
-        "en": ("In the head {site} the attention weights of a query miss a sum of 1 by {observed}.")
+        "en": (
+            "In the head {site} the sum of a query's attention weights differs from 1 by "
+            "{observed}."
+        )
     },
 )
 

@@ -14,9 +14,9 @@ MAX_HIDDEN = 1e-3
 """Less than one hidden pair of a query and a key in a row of 40 tokens, which has 820 pairs.
 Healthy runs measured exactly 0."""
 MIN_ORDER_INFLUENCE = 0.02
-"""A sixth of the lowest value with rotary positions, 0.12, over 54 choosing seeds and sampled
-configs, and seven times the highest of 14 of them without positions, 0.0028. Positions on the
-queries alone measured 0.003."""
+"""54 healthy runs (choosing seeds and sampled configs) with rotary positions measured at least
+0.12, six times this limit. 14 of them without positions measured at most 0.0028, a seventh of it.
+Positions on the queries alone measured 0.003."""
 UNREACHED = Symptom(
     name="position-unreached",
     quantity="share of positions whose logits do not depend on an earlier token",
@@ -40,7 +40,7 @@ INPUT_IGNORED = Symptom(
     view=ViewKey.LOSS,
     worse="above",
     limit=MAX_HIDDEN,
-    criterion="no logit moves when tokens change, not even at the position of a changed token",
+    criterion="no logit moves if tokens change, not even at the position of a changed token",
     source="logits depend on the token that the model reads, whatever the weights are",
     sentence={"en": "No logit moves when tokens change: the model does not see its input."},
 )
@@ -75,7 +75,7 @@ ORDER_IGNORED = Symptom(
     limit=MIN_ORDER_INFLUENCE,
     criterion=(
         "exchanging two neighbouring tokens moves later logits by less than 0.02 of what replacing "
-        "one of them does, and the logits along a row of equal tokens move as little"
+        "one of them does, and the logits along a row of equal tokens differ as little"
     ),
     source=(
         "without positions a layer sees a set of tokens; runs with rotary positions measured 0.12 "

@@ -1,8 +1,8 @@
-"""Finds batches that are not what the data set, its split and its order say.
+"""Finds batches that do not match the data set, its split or its random order.
 
-The recorder compares what the model is fed with the rows of `batch_ids` at every step
-(`probes.recording.data_audit`). Every share above 0 is a fault, except those of the order of an
-epoch, which chance moves."""
+The recorder compares the data that the model receives with the rows of `batch_ids` at every step
+(`probes.recording.data_audit`). Every share above 0 is a fault, except the shares of the order of
+an epoch, which vary by chance."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ FED = Symptom(
     source=SOURCE,
     sentence={
         "en": (
-            "From step {step} on the model is fed other {site} than the data set says: a share of "
-            "{observed} differs."
+            "From step {step} on, the {site} that the model receives do not match the data set: a "
+            "share of {observed} differs."
         )
     },
 )
@@ -57,7 +57,7 @@ EVALUATED = Symptom(
     sentence={
         "en": (
             "The evaluation at step {step} has other rows than the validation split: {observed} "
-            "wrong rows for each right one."
+            "wrong rows per row of the split."
         )
     },
 )
@@ -107,14 +107,14 @@ FEW_ROWS = Symptom(
     source="draws with replacement repeat at most 1 - 1/e of the rows of an epoch",
     sentence={
         "en": (
-            "From step {onset} on the batches hold hardly any distinct rows: a share of {observed} "
-            "was drawn before in the same epoch."
+            "From step {onset} on, the batches repeat a few rows: a share of {observed} of the "
+            "rows was drawn before in the same epoch."
         )
     },
 )
 ORDER = Symptom(
     name="rows-not-shuffled",
-    quantity="dependence of the order of an epoch",
+    quantity="correlation of the order of an epoch, or overlap with the batches of the last one",
     unit="share",
     view=ViewKey.LOSS,
     worse="above",
@@ -127,8 +127,8 @@ ORDER = Symptom(
     source="a random order; the standard deviation of the correlation is 1 / sqrt(rows)",
     sentence={
         "en": (
-            "The epoch that ends at step {step} is not in a new random order ({site}): its "
-            "dependence is {observed}."
+            "The rows of the epoch that ends at step {step} are not in a new random order: {site} "
+            "is {observed}; a random order gives about 0."
         )
     },
 )
@@ -143,8 +143,8 @@ REPEATED = Symptom(
     source="definition: an epoch draws each row at most once",
     sentence={
         "en": (
-            "From step {onset} on rows are drawn again before the epoch has drawn all others: a "
-            "share of {observed}."
+            "From step {onset} on, rows are drawn again in the same epoch: a share of {observed} "
+            "of all rows."
         )
     },
 )

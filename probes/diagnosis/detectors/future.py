@@ -1,10 +1,9 @@
 """Finds a model that sees the tokens after the one it predicts from.
 
-Two signals show this. A proof changes tokens of a row and looks at the logits before them. A hook
-sums the weights that attention heads give to later keys, at every step, so that it also sees a leak
-that is there in some of the steps only. Both are exactly 0 without a leak: equal arrays give equal
-bits, and a masked softmax gives exactly 0.
-"""
+Two signals show this. A proof changes tokens of a row and compares the logits before them. At every
+step, a hook sums the weights that attention heads give to later keys, so it also shows a leak that
+exists at some steps only. Both are exactly 0 without a leak: equal arrays give equal bits, and a
+masked softmax gives exactly 0."""
 
 from __future__ import annotations
 
@@ -12,8 +11,8 @@ from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey, worsening
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
 MAX_INFLUENCE = 1e-4
-"""100 times the resolution of a float32 logit, rounded up. 54 healthy choosing seeds and
-sampled configs, of one to four layers, measured exactly 0. A mask that only subtracts 10 from a
+"""100 times the resolution of a float32 logit, rounded up. 54 healthy runs of one to four layers
+(choosing seeds and sampled configs) measured exactly 0. A mask that only subtracts 10 from a
 score measured 3e-3, a leak of one head 0.4, a missing mask 1."""
 MAX_ATTENTION = 1e-6
 """Healthy runs measured exactly 0. A mask that subtracts 10 from a score measured 2e-5."""
@@ -40,7 +39,7 @@ FUTURE_ATTENTION = Symptom(
     view=ViewKey.ATTENTION_ENTROPY,
     worse="above",
     limit=MAX_ATTENTION,
-    criterion="a head gives more than 1e-6 of its weight in a training step to later keys",
+    criterion="in a training step a head gives more than 1e-6 of its weight to later keys",
     source="a softmax over the keys up to the query gives later keys exactly 0",
     sentence={"en": "The head {site} gives {observed} of its weight to tokens after the query."},
 )

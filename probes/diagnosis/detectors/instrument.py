@@ -1,4 +1,4 @@
-"""Finds values that cannot be, whatever the model does: the record is wrong, not the model.
+"""Finds values that no model can have: the record is wrong, not the model.
 
 No cause needs such a finding. The values themselves are left out of the evidence, so that no other
 detector takes them for a property of the model (`Evidence.series`)."""
@@ -16,8 +16,8 @@ MEASURED_IN_EVALUATION = ("spectral_norm", "dead_fraction", "attention_entropy")
 """Signals that are computed from weights or activations of an evaluation. If they are not finite,
 the losses of the same evaluation are not either."""
 MAX_BELOW_BOUND = 1e-2
-"""By this share the power iteration, which ends after a few rounds, may be below a lower bound of
-the largest singular value."""
+"""The power iteration ends after a few rounds, so its result may be below a lower bound of the
+largest singular value by this share."""
 IMPOSSIBLE = Symptom(
     name="impossible-value",
     quantity="distance from the possible values",
@@ -27,8 +27,8 @@ IMPOSSIBLE = Symptom(
     limit=0.0,
     criterion=(
         "an entropy or a share of neurons outside [0, 1], a norm or a count below 0, a spectral "
-        f"norm more than {MAX_BELOW_BOUND:g} of it below the factor by which the matrix stretches "
-        "a vector, or a value that is not finite beside finite losses of the same evaluation"
+        f"norm below {1 - MAX_BELOW_BOUND:g} times the factor by which the matrix stretches a "
+        "vector, or NaN or an infinite value although the losses of the same evaluation are finite"
     ),
     source="definition of the signal",
     sentence={
@@ -58,7 +58,7 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 def wrong_measurements(evidence: Evidence) -> Mapping[str, int]:
     """Site of `nonfinite_count` -> the first step at which a signal of an evaluation is not finite
-    there although the losses of this evaluation are finite, which use the same weights."""
+    there, although the losses of the same evaluation, and so of the same weights, are finite."""
     losses = [
         evidence.unchecked_series(name)
         for name in ("train_loss", "val_loss")

@@ -15,14 +15,14 @@ SIGNAL = "loss_ratio"
 STEP, SUMS = "step", ("step.sum", "step.row-sum")
 OTHER_TARGETS = ("step.unshifted", "step.shifted-twice")
 OTHER_LOSSES = ("repeated", "evaluated", "val_loss")
-"""Further losses that must equal the mean cross-entropy of their rows. `repeated` is the loss of a
-step again, so it says nothing new if that one is wrong."""
+"""Further losses that must equal the mean cross-entropy of their rows. `repeated` is the loss of
+the same batch, computed again. It shows nothing new if the loss of the step is wrong."""
 MAX_ERROR = 1e-3
 """Largest relative difference of two means of the same losses in float32."""
 MAX_ERROR_OF_MISTAKE = 1e-5
-"""Largest relative difference from the number of a mistake. It is smaller, because at the first
-step the losses of other targets lie within 1e-2 of each other. Healthy losses differ from their
-mean by at most 1e-7."""
+"""Largest relative difference from the loss that a mistake gives. It is smaller than MAX_ERROR,
+because at the first step the losses of other targets lie within 1e-2 of each other. Healthy losses
+differ from their mean by at most 1e-7."""
 SOURCE = (
     "definition of the mean; the reported losses of healthy runs differ from it by at most 1e-7, "
     "those with a label smoothing of 0.01 by 4e-2"
@@ -35,14 +35,14 @@ NOT_MEAN = Symptom(
     worse="above",
     limit=MAX_ERROR,
     criterion=(
-        f"a reported loss differs by more than {MAX_ERROR:g} of it from the mean cross-entropy "
-        "that the logits and the data set give"
+        f"the relative difference of a reported loss from the mean cross-entropy, computed from "
+        f"the logits and the data set, is above {MAX_ERROR:g}"
     ),
     source=SOURCE,
     sentence={
         "en": (
-            "The loss `{site}` differs by {observed} of it from the mean cross-entropy of the "
-            "predicted tokens. Rounding explains {limit}."
+            "The loss `{site}` is not the mean cross-entropy of the predicted tokens: the relative "
+            "difference is {observed}. Rounding explains at most {limit}."
         )
     },
 )
@@ -54,14 +54,14 @@ SUMMED = Symptom(
     worse="above",
     limit=MAX_ERROR,
     criterion=(
-        f"the loss of a step is, to {MAX_ERROR_OF_MISTAKE:g} of it, the sum of the losses of the "
-        "predicted tokens, or the mean over rows of such sums"
+        "the loss of a step is the sum of the losses of the predicted tokens, or the mean over "
+        f"rows of such sums, to a relative {MAX_ERROR_OF_MISTAKE:g}"
     ),
     source=SOURCE,
     sentence={
         "en": (
-            "The loss of step {step} is a sum: it is {observed} times the mean cross-entropy above "
-            "the mean."
+            "The loss of step {step} is a sum over tokens: it exceeds the mean cross-entropy by "
+            "{observed} times this mean."
         )
     },
 )
@@ -73,14 +73,14 @@ OTHER = Symptom(
     worse="above",
     limit=MAX_ERROR,
     criterion=(
-        f"the loss of a step is, to {MAX_ERROR_OF_MISTAKE:g} of it, the mean cross-entropy of "
-        "targets that are the input tokens themselves, or the tokens after the next ones"
+        "the loss of a step is the mean cross-entropy of wrong targets, the input tokens "
+        f"themselves or the tokens after the next ones, to a relative {MAX_ERROR_OF_MISTAKE:g}"
     ),
     source=SOURCE,
     sentence={
         "en": (
-            "The loss of step {step} is that of other targets ({site}): it differs by {observed} "
-            "of it from the loss of the next tokens."
+            "The loss of step {step} belongs to other targets ({site}): its relative difference "
+            "from the loss of the next tokens is {observed}."
         )
     },
 )
@@ -103,7 +103,7 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 
 def _mistake(evidence: Evidence, step: int) -> tuple[Symptom, str]:
-    """The symptom whose number the loss of a step is, and its site."""
+    """The symptom of the mistake that gives the loss of this step, and its site of SIGNAL."""
     for symptom, sites in ((SUMMED, SUMS), (OTHER, OTHER_TARGETS)):
         for site in set(sites) & set(evidence.sites(SIGNAL)):
             steps, ratios = evidence.series(SIGNAL, site)

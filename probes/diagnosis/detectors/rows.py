@@ -13,9 +13,9 @@ MAX_ROW_INFLUENCE = 1e-5
 """100 times the resolution of a float32 logit. It is below the limit of `future-influence`, because
 mixed rows let later tokens have an influence as well and are then the better explanation."""
 MAX_COMPANY_INFLUENCE = 1e-3
-"""A row alone has other shapes, so that sums are added in another order. 54 healthy choosing seeds
-and sampled configs measured at most 3e-6, a mask that only subtracts 10 from a score 2e-3, rows
-that share a normalisation 1."""
+"""The arrays of a row alone have other shapes, so sums are added in another order. 54 healthy runs
+(choosing seeds and sampled configs) measured at most 3e-6. A mask that only subtracts 10 from a
+score measured 2e-3, rows that share a normalisation 1."""
 ROW_INFLUENCE = Symptom(
     name="row-influence",
     quantity="change of logits in unchanged rows, relative to those in changed rows",
@@ -47,8 +47,8 @@ COMPANY_INFLUENCE = Symptom(
     limit=MAX_COMPANY_INFLUENCE,
     criterion="logits of a row alone and in a batch differ by more than 1e-3 of their deviation",
     source=(
-        "padding and other rows have no influence; the order of float32 sums made 3e-6 in healthy "
-        "runs, the faults tried 2e-3 to 4"
+        "padding and other rows have no influence; healthy runs measured 3e-6, from the order of "
+        "float32 sums, and the faults tried 2e-3 to 4"
     ),
     sentence={
         "en": (

@@ -23,10 +23,11 @@ OFF = Symptom(
     worse="above",
     limit=MAX_ERROR,
     criterion=(
-        "learning rate differs by more than 5 % from the declared linear warmup and cosine at this "
-        "step and at its neighbours; the record states peak, end and length"
+        "the learning rate differs by more than 5 % from the declared linear warmup and cosine, at "
+        "this step and at its neighbours, in a record that states lr_max, lr_min_ratio and "
+        "total_steps"
     ),
-    source="definition; trainers count steps from 0 or from 1, so a rate may be a neighbour's",
+    source="definition; trainers count steps from 0 or from 1, so a neighbour's rate is right too",
     sentence={
         "en": (
             "At step {step} the learning rate differs from the declared schedule by {observed} of "
@@ -51,7 +52,7 @@ def judge(evidence: Evidence) -> list[Finding]:
     warmup = lr_max / first if first > 0 else np.inf
     if not 1 - MAX_ERROR <= warmup <= total:  # no warmup is longer than the run
         return [OFF.found(0, abs(warmup - 1) if warmup < 1 else 1 - 1 / warmup)]
-    # Trainers count steps and warmups from 0 or from 1, so the rate may be that of a neighbour.
+    # Trainers count steps and warmups from 0 or from 1, so the rate of a neighbour is right too.
     near = np.stack(
         [
             curve(steps + shift, lr_max, ratio, round(warmup) - shorter, total)

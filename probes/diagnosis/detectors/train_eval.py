@@ -1,9 +1,10 @@
 """Finds a batch loss and a loss over the training split that are not the same function.
 
 Both are losses of the same model: an evaluation after a step and the next step's batch use the same
-weights. Batches are samples of the split, so the logarithm of their ratio is near 0 in the mean. It
-is a little above 0, because the rows of a batch were not drawn in this epoch before. Dropout also
-raises the loss of a batch, so only a record that states that none is used is judged."""
+weights. Batches are samples of the split, so the logarithm of the ratio of the two losses is near 0
+on average. It is a little above 0, because the model has not trained on the rows of a batch earlier
+in the epoch. Dropout also raises the loss of a batch, so a record is judged only if it states that
+there is no dropout."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ MISMATCH = Symptom(
     sentence={
         "en": (
             "The loss of a batch and the loss of the training split at the same weights differ by "
-            "a factor of {observed} in the mean. Up to {limit} is usual."
+            "a factor of {observed} on average. Up to {limit} is usual."
         )
     },
 )

@@ -1,10 +1,12 @@
-"""Finds a gradient that is not the derivative of the loss, as the proof `gradient` has measured it
-(`probes.proofs.gradient`).
+"""Finds a gradient that is not the derivative of the loss. `probes.proofs.gradient` measures it.
 
-A run often learns with a wrong gradient, only worse, so that no curve shows it. Three faults are
-told apart. The backward pass computes a wrong gradient: the site is the first tensor, in the order
-of the backward pass, whose gradient is wrong. The gradient depends on the passes before: gradients
-were not set to zero. The backward pass is right, but the step used another gradient."""
+A run with a wrong gradient often still learns, only worse, so no curve shows the fault. There are
+three symptoms:
+
+    gradient-wrong     the backward pass computes a wrong gradient. The site is the first tensor, in
+                       the order of the backward pass, whose gradient is wrong
+    gradient-stale     the gradient holds those of earlier passes, which were not set to zero
+    gradient-replaced  the backward pass is right, but the step used another gradient"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ WRONG = Symptom(
     source=SOURCE,
     sentence={
         "en": (
-            "The gradient is not the derivative of the loss: it is wrong by {observed} of itself. "
+            "The gradient is not the derivative of the loss: a share of {observed} of it is wrong. "
             "In the order of the backward pass, {site} is the first tensor with a wrong gradient."
         )
     },
@@ -55,8 +57,8 @@ STALE = Symptom(
     source=SOURCE,
     sentence={
         "en": (
-            "The gradient of step {step} is not that of its batch alone: it is wrong by {observed} "
-            "of itself, because it still holds gradients of earlier passes."
+            "The gradient of step {step} still holds gradients of earlier passes: a share of "
+            "{observed} of it is wrong."
         )
     },
 )
@@ -71,8 +73,8 @@ REPLACED = Symptom(
     source=SOURCE,
     sentence={
         "en": (
-            "The step used another gradient than the backward pass computes for its batch: it is "
-            "wrong by {observed} of itself."
+            "The step used another gradient than the backward pass computes for its batch: a share "
+            "of {observed} of it is wrong."
         )
     },
 )
@@ -99,8 +101,8 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 
 def measured(evidence: Evidence) -> dict[int, dict[str, float]]:
-    """Step -> site -> error of the gradient there. Raises CannotJudgeError if the gradient was not
-    proven."""
+    """Step -> site -> error of the gradient there. Raises CannotJudgeError if `gradient_error` was
+    not recorded."""
     moments: dict[int, dict[str, float]] = {}
     for site in evidence.measured_sites("gradient_error"):
         for step, error in zip(*evidence.series("gradient_error", site), strict=True):
@@ -109,8 +111,8 @@ def measured(evidence: Evidence) -> dict[int, dict[str, float]]:
 
 
 def _first_wrong(errors: Mapping[str, float]) -> str:
-    """The first tensor, in the order of the backward pass, whose gradient is wrong. If none is by
-    itself, the one with the largest error; "" if none was measured."""
+    """The first tensor, in the order of the backward pass, whose gradient is wrong. If no tensor
+    exceeds the limit, the one with the largest error; "" if none was measured."""
     tensors = {site: error for site, error in errors.items() if site not in (USED, FRESH, REPEATED)}
     wrong = [site for site, error in tensors.items() if error > MAX_ERROR]
     return wrong[0] if wrong else max(tensors, key=lambda site: tensors[site], default="")

@@ -1,5 +1,5 @@
-"""Finds updates that do not do what the optimizer is declared to do, as the proof `update` has
-measured them (`probes.proofs.update`), and weights that something else has changed."""
+"""Finds updates that do not follow the rule of the declared optimizer (`probes.proofs.update`
+measures them), and weights that were changed by something other than the update."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNTRAINED = Symptom(
         "a tensor has a gradient, and its update is exactly 0 at two steps in a row with proofs, "
         "while other tensors move"
     ),
-    source="an optimizer that holds a tensor with a gradient moves it",
+    source="definition: an optimizer changes each of its tensors that has a gradient",
     sentence={
         "en": (
             "{site} has a gradient, and no update moved it from step {onset} to step {step}, while "
@@ -43,8 +43,8 @@ OVERWRITTEN = Symptom(
     worse="above",
     limit=MAX_UNEXPLAINED,
     criterion=(
-        "a tensor after a step differs from the tensor after the last step plus the update by more "
-        "than rounding"
+        "the change of a tensor since the last step differs from the step's update by more than "
+        "rounding"
     ),
     source="an optimizer alone writes the weights; a sum in float32 is exact to 6e-8",
     sentence={
@@ -62,14 +62,14 @@ NO_CORRECTION = Symptom(
     worse="above",
     limit=MAX_ERROR_OF_SCALE,
     criterion=(
-        "first update of an Adam optimizer has the size that it has without the correction of one "
-        "or both moments"
+        "the first update of an Adam optimizer has the size of one in which the bias of one moment "
+        "or of both is not corrected"
     ),
     source="Kingma and Ba 2015, section 3: the correction divides by 1 - beta^t",
     sentence={
         "en": (
-            "The first update is the one that Adam makes without bias correction. It differs from "
-            "the learning rate by {observed} of it."
+            "The first update has the size that Adam gives without bias correction. It differs "
+            "from the learning rate by {observed} times the rate."
         )
     },
 )
@@ -86,7 +86,7 @@ OTHER_SCALE = Symptom(
     source="Kingma and Ba 2015, section 2.1",
     sentence={
         "en": (
-            "The first update is not the learning rate in every entry, against the gradient: it is "
+            "The first update is not minus the learning rate times the sign of the gradient: it is "
             "off by {observed} times the rate."
         )
     },
@@ -116,7 +116,7 @@ def judge_untrained(evidence: Evidence) -> list[Finding]:
 
 
 def judge_overwritten(evidence: Evidence) -> list[Finding]:
-    """The first step at which each tensor was changed by something else than its update."""
+    """For each tensor, the first step at which something other than the update changed it."""
     sites = evidence.measured_sites("unexplained_change")
     findings = []
     for site in sites:

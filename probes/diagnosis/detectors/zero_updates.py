@@ -25,11 +25,12 @@ MIN_ROWS = 20
 """At least this many of the last rows must have no update. A gradient scaler starts at 2^16 and
 halves after each overflow, so it may skip 17 steps of a sound run until its scale is 1."""
 MIN_SHARE_OF_ROWS = 0.1
-"""These rows are also at least this share of all rows that count, as for a learning rate that
-becomes 0 long before the end."""
+"""These rows must also be at least this share of all rows that count. The same share is used for a
+learning rate that becomes 0 long before the end."""
 MIN_SHARE_OF_PEAK_RATE = 0.1
-"""A row counts only if its learning rate is above this share of the peak. At much lower rates the
-weights may be too coarse for the update, at the start of a warmup and at the end of a schedule."""
+"""A row counts only if its learning rate is above this share of the peak. At much lower rates, at
+the start of a warmup and at the end of a schedule, an update may be lost to the rounding of the
+weights."""
 MIN_SHARE_OF_GRADIENT = 0.1
 """If the loss fell before the updates became 0, the gradient norm must still be this share of its
 level before. A smaller norm shows that the run has converged."""
