@@ -93,9 +93,11 @@ def _harm(fault: Fault, harms: Mapping[str, Mapping[str, Any]]) -> str:
         return NOT_MEASURED
     cells = []
     for dose, harm in harms.items():
-        ratio = "not finite" if harm["val"] is None else f"x {harm['val']:.2f}"
+        val, train = (
+            "not finite" if harm[key] is None else f"x {harm[key]:.2f}" for key in ("val", "train")
+        )
         prefix = f"{dose}: " if fault.doses else ""
-        cells.append(f"{prefix}{harm['label']}, {ratio} ({harm['seeds']} seeds)")
+        cells.append(f"{prefix}{harm['label']}, val {val}, train {train} ({harm['seeds']} seeds)")
     return "; ".join(cells)
 
 

@@ -26,13 +26,14 @@ def test_tables_name_every_fault_once() -> None:
 def test_a_row_holds_the_harm_of_each_measured_dose() -> None:
     """The full dose is bold. A loss that is not a finite number has no ratio."""
     harms = {
-        "2": {"label": "borderline", "val": 1.034, "seeds": 3},
-        "30": {"label": "harmful", "val": None, "seeds": 6},
+        "2": {"label": "borderline", "val": 1.034, "train": 0.97, "seeds": 3},
+        "30": {"label": "harmful", "val": None, "train": 4.0, "seeds": 6},
     }
     row = fault_row(ZOO["rate-ten-times-too-high"], harms)
     assert row[2:4] == (
         "2, 5, **10**, 30",
-        "2: borderline, x 1.03 (3 seeds); 30: harmful, not finite (6 seeds)",
+        "2: borderline, val x 1.03, train x 0.97 (3 seeds); "
+        "30: harmful, val not finite, train x 4.00 (6 seeds)",
     )
 
 
