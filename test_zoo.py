@@ -1,8 +1,8 @@
 """The diagnosis names the faults of the zoo from their records (`model.zoo`).
 
-Without options a few faults are tried, at least one of each category, each on a run that ends at
-the step by which the fault must be certain. `pytest --zoo` tries all of them on whole runs, and
-draws these in the dashboard by category."""
+Without options a few faults are tried, at least one of each category. Each run ends at the step by
+which its cause must be certain. `pytest --zoo` tries all faults on whole runs, and shows these runs
+in the dashboard by category."""
 
 from dataclasses import replace
 
@@ -41,9 +41,9 @@ def row(name):
 
 
 def test_finding(fault, pytestconfig, run):
-    """A cause that explains the fault comes first, and the run is never called healthy.
+    """The verdict is not "healthy", and the first cause is one that counts as right.
 
-    A fault without a cause of its own must at least not be called healthy."""
+    If `fault.cause` is None, any cause is right, and so is none."""
     if pytestconfig.getoption("zoo"):
         diagnosis = run(f"zoo-{fault.name}").diagnosis
     else:

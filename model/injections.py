@@ -1,8 +1,11 @@
-"""Faults of the zoo that are made in a specimen, each by replacing one part of it.
+"""Faults of the zoo that replace one part of a specimen. `model.zoo` lists them.
 
-Every function here takes a fresh specimen and a dose and returns nothing. It sets attributes of
-this one specimen or of its parts, or writes its first weights, and leaves all other specimens and
-the classes as they are. `model.zoo` lists the faults."""
+Every fault is a function of a fresh specimen and a dose that returns nothing. It sets attributes of
+this specimen or of its parts, or writes its first weights. Other specimens and the classes do not
+change.
+
+`Fault.own_hash` includes the source of these functions. A changed docstring inside a function
+therefore makes kept trainings of its faults invalid."""
 
 from __future__ import annotations
 
@@ -29,8 +32,7 @@ Ids = npt.NDArray[np.int64]
 NO_CLIPPING = 1e9
 """A norm that no gradient reaches."""
 DEAD_BIAS = -30.0
-"""A GELU with this bias is 0 for every input that a LayerNorm lets through, and so is its
-gradient."""
+"""With this bias, a GELU and its gradient are 0 for every output that a LayerNorm can have."""
 PAD = 0
 """Id of the token that fills short rows."""
 

@@ -1,8 +1,8 @@
-"""The zoo: a table of faults that people make when they train a transformer. Each is one changed
-leaf of the config, or one replaced part of a specimen, with a dose where it has one.
+"""The zoo: a table of faults that people make when they train a transformer.
 
-The three engineered breaks are in `model.breaks`; none of them is repeated here. How harmful each
-fault is was measured by `python -m studies.zoo_harm`."""
+A fault changes one leaf of the config or replaces one part of a specimen. Some faults have several
+doses, which say how strong they are. The three engineered breaks are not repeated here; they are in
+`model.breaks`. `python -m studies.zoo_harm` measures how harmful each fault is."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ AT_START = 0
 """A proof at the first step is enough."""
 FIRST_EVALUATION = 2
 FEW_STEPS = 15
-"""After the warmup, an eighth of the run."""
+"""One eighth of the run, after the warmup."""
 HALFWAY = 60
 AT_END = 119
 """The last step of HEALTHY."""
@@ -47,11 +47,11 @@ AT_END = 119
 class Fault:
     """A row of the zoo.
 
-    name        what a finding would say, in kebab-case
+    name        what is wrong, in kebab-case
     category    the part of the training that is wrong
-    cause       the cause that a diagnosis should name first. None if no first principle tells this
-                fault from a healthy run with other settings; then only a comparison with healthy
-                runs of the same config can show it
+    cause       the cause that a diagnosis should name first. None if no rule that holds for every
+                run separates the fault from healthy runs with other settings. Only a comparison
+                with healthy runs of the same config can show such a fault
     certain_by  the step of HEALTHY by which a diagnosis should be certain
     remedy      what to change, in words
     diff        the change that makes the fault, in one line
@@ -60,9 +60,9 @@ class Fault:
                 dose that replaces one of its parts
     full_dose   the dose at which the fault is as large as in practice
     doses       all doses that are tried, from weak to strong
-    also        causes that are right as well
-    deployed    whether the fault is part of the model that is used after the training. Its true
-                loss is then computed with it, otherwise without it
+    also        other causes that count as right
+    deployed    whether the fault stays in the model that is used after the training. If so, the
+                true loss is computed with the fault, otherwise without it
     """
 
     name: str
@@ -109,7 +109,7 @@ class Fault:
 
 
 def build_with(config: Config, faults: Mapping[Fault, float]) -> Specimen:
-    """A fresh specimen of the config with several faults, each with its dose."""
+    """A fresh specimen of the config with the given faults, each at its dose."""
     parts: list[tuple[ReplacePart, float]] = []
     for fault, dose in faults.items():
         if fault.changes_config:
@@ -233,7 +233,7 @@ _OPTIMISATION = (
     Fault(
         "clipping-far-too-tight", "optimisation", None, AT_END,
         "clip at a norm that most gradients do not reach", "clip_norm = dose",
-        "clip_grad_value_ taken for clip_grad_norm_",
+        "clip_grad_value_ called in place of clip_grad_norm_",
         set_leaf_to_dose("optimizer.clip_norm"), 1e-7, (1e-3, 1e-5, 1e-6, 1e-7),
     ),
     Fault(
@@ -277,7 +277,7 @@ _OPTIMISATION = (
     Fault(
         "moments-forgotten-every-few-steps", "optimisation", None, AT_END,
         "make the optimizer once, before the loop", "m = v = 0 every dose steps",
-        "optimizer made anew in every epoch", inject.moments_forgotten_every, 10, (40, 10),
+        "a new optimizer in every epoch", inject.moments_forgotten_every, 10, (40, 10),
     ),
     Fault(
         "block-that-no-optimizer-holds", "optimisation", "untrained-parameter", FEW_STEPS,
@@ -297,7 +297,7 @@ _OPTIMISATION = (
     Fault(
         "two-updates-per-batch", "optimisation", "weights-overwritten", AT_START,
         "step the optimizer once per batch", "optimizer.step(); optimizer.step()",
-        "Accelerate issue: step called by the trainer and by the user",
+        "Accelerate issue: both the trainer and the user call step",
         inject.two_updates_per_batch, also=frozenset({"schedule-not-followed"}),
     ),
     Fault(
@@ -323,7 +323,7 @@ _INITIALISATION = (
     Fault(
         "embedding-starts-several-times-too-large", "initialisation", "bad-init", AT_START,
         "initialise a tied embedding at the scale of the head", "embed.weight *= dose",
-        "nn.Embedding has unit variance, as a tied head far too much",
+        "nn.Embedding has unit variance, far too much for a tied head",
         inject.embedding_times, 10, (3, 10),
     ),
     Fault(
@@ -368,7 +368,7 @@ _ARCHITECTURE = (
     ),
     Fault(
         "mask-inverted", "architecture", "mask-leak", AT_START,
-        "True means visible here and hidden elsewhere", "mask = ~mask",
+        "invert the mask: True means visible here", "mask = ~mask",
         "torch.nn.MultiheadAttention and scaled_dot_product_attention disagree on True",
         inject.mask_inverted, also=frozenset({"blind-attention"}),
     ),
@@ -403,7 +403,7 @@ _ARCHITECTURE = (
     ),
     Fault(
         "mask-hides-the-present-token", "architecture", "blind-attention", AT_START,
-        "show the query its own key", "tril(diagonal=-1)", "off by one", inject.mask_shifted, -1,
+        "let the query see its own key", "tril(diagonal=-1)", "off by one", inject.mask_shifted, -1,
         deployed=True,
     ),
     Fault(
@@ -420,12 +420,12 @@ _ARCHITECTURE = (
     ),
     Fault(
         "no-positions", "architecture", "order-blind", AT_START,
-        "turn queries and keys by their positions", "angles = 0", "Su et al. 2021",
+        "rotate queries and keys by their positions", "angles = 0", "Su et al. 2021",
         inject.no_positions, deployed=True,
     ),
     Fault(
         "keys-without-positions", "architecture", "order-blind", AT_START,
-        "turn queries and keys by their positions", "angles of keys = 0", "Su et al. 2021",
+        "rotate queries and keys by their positions", "angles of keys = 0", "Su et al. 2021",
         inject.keys_without_positions, deployed=True,
     ),
     Fault(
@@ -435,7 +435,7 @@ _ARCHITECTURE = (
     ),
     Fault(
         "rows-attend-to-each-other", "architecture", "rows-mixed", AT_START,
-        "mask attention between packed rows", "mask of every dose rows joined",
+        "mask attention between packed rows", "one mask for each group of dose rows",
         "Krell et al. 2021, packing without cross-contamination", inject.rows_joined, 2, (2, 4),
         also=frozenset({"mask-leak"}),
     ),
@@ -452,7 +452,7 @@ _ARCHITECTURE = (
     ),
     Fault(
         "dropout-left-on-in-evaluation", "architecture", "random-loss", AT_START,
-        "call model.eval() before the evaluation", "dropout(ffn, dose) without regard to the mode",
+        "call model.eval() before the evaluation", "dropout(ffn, dose) in every mode",
         _MISTAKES, inject.dropout_always_on, 0.3, (0.1, 0.3, 0.5), deployed=True,
     ),
     Fault(
@@ -463,8 +463,8 @@ _ARCHITECTURE = (
     ),
     Fault(
         "dropout-of-attention-weights", "architecture", "random-loss", AT_START,
-        "pass dropout_p=0 in evaluation", "dropout(pattern, dose) without regard to the mode",
-        "PyTorch: scaled_dot_product_attention drops whatever the mode is",
+        "pass dropout_p=0 in evaluation", "dropout(pattern, dose) in every mode",
+        "PyTorch: scaled_dot_product_attention applies dropout in every mode",
         inject.dropout_of_attention, 0.3, (0.1, 0.3), deployed=True,
     ),
 )  # fmt: skip
@@ -523,7 +523,7 @@ _BACKWARD = (
     ),
     Fault(
         "positions-not-turned-back", "backward", "wrong-gradient", AT_START,
-        "turn by the conjugate in the backward pass", "turn(dqk) instead of its conjugate",
+        "rotate by the conjugate in the backward pass", "rotate(dqk), not by the conjugate",
         "Su et al. 2021", inject.positions_not_turned_back,
     ),
 )  # fmt: skip
@@ -531,7 +531,7 @@ _BACKWARD = (
 _DATA = (
     Fault(
         "targets-not-shifted", "data", "wrong-data", AT_START,
-        "let the target of a token be the next one", "targets = tokens", _TAXONOMY,
+        "use the next token as the target", "targets = tokens", _TAXONOMY,
         inject.targets_not_shifted, also=frozenset({"mask-leak"}),
     ),
     Fault(
@@ -557,7 +557,7 @@ _DATA = (
     Fault(
         "one-row-fills-each-batch", "data", "one-batch", FEW_STEPS,
         "draw different rows", "batch = row repeated batch_size times",
-        "an index that is broadcast instead of drawn", inject.one_row_fills_each_batch,
+        "one index is drawn and then broadcast to the batch", inject.one_row_fills_each_batch,
         also=frozenset({"wrong-data"}),
     ),
     Fault(
@@ -571,7 +571,7 @@ _DATA = (
     ),
     Fault(
         "validation-rows-in-training", "data", "validation-in-training", HALFWAY,
-        "split before anything else, and by group", "train += share dose of val",
+        "split the data before any other step, and by group", "train += share dose of val",
         "Kapoor and Narayanan 2023, leakage", inject.validation_in_training,
         0.5, (0.1, 0.25, 0.5, 0.9),
     ),
@@ -596,7 +596,7 @@ _LOSS = (
     ),
     Fault(
         "padding-counted-in-the-loss", "loss", "wrong-loss", AT_START,
-        "leave padding out of the loss by ignore_index", "targets of padding = 0",
+        "leave padding out of the loss (ignore_index)", "targets of padding = 0",
         "Transformers: labels of padding must be -100", inject.padding_counted,
         also=frozenset({"train-eval-mismatch", "wrong-data"}),
     ),
@@ -633,7 +633,7 @@ _NUMERICS = (
     ),
     Fault(
         "poisoned-batches", "numerics", "loss-spike", AT_END,
-        "check the rows of these batches", "targets = 0 in dose steps",
+        "check the rows of these batches", "targets = 0 during dose steps",
         "Chowdhery et al. 2022, spikes of PaLM", inject.batches_poisoned, 10, (1, 3, 10),
         also=frozenset({"wrong-data"}),
     ),

@@ -1,15 +1,15 @@
-"""What the diagnosis says of each fault of the zoo, on choosing seeds: the working list for those
-who build detectors.
+"""Diagnoses every fault of the zoo on choosing seeds, as a working list for detectors.
 
     python -m studies.zoo                     every fault at its full dose, on seed 0
-    python -m studies.zoo --early             each run ends at the step by which it must be certain
+    python -m studies.zoo --early             each run ends at the step by which its cause must be
+                                              certain
     python -m studies.zoo --seeds 3 --doses   on seeds 0 to 2, at every dose
     python -m studies.zoo NAME ...            these faults only
     python -m studies.zoo --family 12         compare each run with 12 healthy runs of other seeds
     python -m studies.zoo --kept              only the runs whose records are kept already
 
-Records are kept in `.calibration`. The table is also written to `--output`, after every fault, so
-that a part of it can be read while the rest is trained."""
+Records are kept in `.calibration`. With `--output` the table is written to a file after every
+fault, so that a part of it can be read while other faults are trained."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SHOWN_CAUSES = 3
 
 @dataclass(frozen=True)
 class Said:
-    """What the diagnoses of one fault at one dose say, one per seed."""
+    """The diagnoses of one fault at one dose, one per seed."""
 
     fault: Fault
     dose: float
@@ -98,13 +98,13 @@ HEAD = (
     "first causes",
     "expected",
     "certain since",
-    "step by which",
+    "certain by",
     "symptoms without cause",
 )
 
 
 def experiment(fault: Fault, dose: float, seed: int) -> Experiment:
-    """What the run cache needs in order to train HEALTHY with a fault."""
+    """The experiment that the run cache trains: HEALTHY with a fault."""
     config = replace(HEALTHY, seed=seed)
     return Experiment(
         partial(fault.build, config, dose), fault.fingerprint(config, dose), fault.category
@@ -133,8 +133,8 @@ def healthy_family(size: int) -> Family:
 def diagnosed_early(
     faults: Iterable[Fault], seeds: Sequence[int], all_doses: bool, family: Family | None
 ) -> Iterator[Said]:
-    """Diagnose runs that end at the step by which a fault must be certain, the shortest first.
-    Nothing is kept."""
+    """Diagnose runs that end at the step by which their cause must be certain, the shortest runs
+    first. No record is kept."""
     for fault in sorted(faults, key=lambda fault: fault.certain_by):
         for dose in doses_of(fault) if all_doses else (fault.full_dose,):
             found = []
@@ -193,8 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="faults (default: all)")
     parser.add_argument("--seeds", type=int, default=1, help="number of choosing seeds")
     parser.add_argument("--doses", action="store_true", help="all doses, not only the full one")
-    parser.add_argument("--early", action="store_true", help="end runs at the step by which")
-    parser.add_argument("--kept", action="store_true", help="train nothing")
+    parser.add_argument("--early", action="store_true", help="end runs at certain_by")
+    parser.add_argument("--kept", action="store_true", help="only runs that are kept already")
     parser.add_argument(
         "--family", type=int, default=0, metavar="N", help="compare with N healthy runs"
     )

@@ -1,24 +1,23 @@
-"""How harmful the faults of the zoo are.
+"""Measures how harmful the faults of the zoo are.
 
     python -m studies.zoo_harm --write    every fault at every dose; writes model/zoo_harm.json
     python -m studies.zoo_harm --full     full doses only
     python -m studies.zoo_harm NAME ...   these faults only
 
 Each fault is trained at each dose on the six seeds of SEEDS and paired with the healthy run of the
-same seed. What counts is the true loss: the final weights on correct rows with the correct loss
-function, and without the fault unless it belongs to the model that is used afterwards
-(`Fault.deployed`). Validation rows on which the run was trained are left out, in both runs of a
-pair.
+same seed. The true loss decides: that of the final weights, on correct rows and with the correct
+loss function. The fault is removed first unless it stays in the model that is used afterwards
+(`Fault.deployed`). Validation rows on which the faulty run was trained are left out in both runs.
 
-    deceptive    the recorded loss ends more than 5 % better in the median and better on all seeds,
-                 and the true validation loss does not
+    deceptive    a recorded loss ends more than 5 % better in the median and better on all seeds,
+                 but the true validation loss is not more than 5 % better in the median
     harmful      the true validation or training loss is more than 5 % worse in the median, and
                  worse on all seeds
     borderline   one of the two conditions of "harmful" holds
-    harmless     neither holds
+    harmless     neither of them holds
 
-Trainings are kept in `.calibration/zoo_harm`, so that nothing is trained twice. Full doses are
-trained first, and for all faults on half of the seeds before any on the others."""
+Trainings are kept in `.calibration/zoo_harm`, so that nothing is trained twice. The full doses of
+all faults are trained first on half of the seeds. Other seeds and other doses follow."""
 
 from __future__ import annotations
 
@@ -54,7 +53,7 @@ from testing.trained_runs import FOLDER, load_or_make_log
 SEEDS = range(6)
 """The first of the choosing seeds."""
 MIN_WORSE = 0.05
-"""A difference below 5 % is of the size of what another seed makes."""
+"""A difference below 5 % may come from the seed alone."""
 LABELS = Path(__file__).resolve().parent.parent / "model" / "zoo_harm.json"
 LAST_STEPS = 12
 """The recorded training loss is a mean over the last tenth of the steps."""
@@ -65,10 +64,10 @@ class Harm:
     """What a fault does at one dose.
 
     label           "harmful", "deceptive", "borderline" or "harmless"
-    val, train      median over the seeds of the ratio of true losses, faulty to healthy; None if
-                    a loss is not a finite number
-    recorded_val    the same of the recorded validation loss
-    recorded_loss   the same of the recorded training loss
+    val, train      true loss of the faulty run divided by that of the healthy run, as the median
+                    over the seeds; None if this is not a finite number
+    recorded_val    the same ratio of recorded validation losses
+    recorded_loss   the same ratio of recorded training losses
     worse           number of seeds on which the true validation loss is worse
     seeds           number of seeds; a label from fewer than all of SEEDS is preliminary
     """
@@ -83,9 +82,11 @@ class Harm:
 
 
 def train(specimen: Specimen, deployed: bool) -> list[Row]:
-    """Train a specimen to the end. The first row holds its recorded losses and the true training
-    loss, each further row one row of the validation split: its loss in nats, its number of tokens,
-    and whether the run was trained on it."""
+    """Train a specimen to the end, and return its losses.
+
+    The first row holds the recorded losses and the true training loss. Each further row belongs to
+    one row of the validation split: its true loss in nats, its number of tokens, and whether the
+    run was trained on it."""
     seen: set[int] = set()
     losses: list[float] = []
     recorded = {}
@@ -128,15 +129,15 @@ def _true_losses(specimen: Specimen, deployed: bool) -> Mapping[str, Array]:
 
 
 def config_of(seed: int) -> Config:
-    """HEALTHY, evaluated only once, because evaluations change no weight and take most of the
-    time."""
+    """HEALTHY with as few evaluations as possible, because evaluations change no weight and take
+    most of the time."""
     return replace(HEALTHY, seed=seed, eval_every=HEALTHY.steps)
 
 
 @cache
 def _training_hash() -> str:
-    """A hash of the losses of a short healthy run. It stands for the source of the model: a change
-    that leaves these bits alone needs no new training."""
+    """A hash of the losses of a short healthy run, used in place of the source of the model. If a
+    change of the source leaves these losses equal, no new training is needed."""
     digest = hashlib.sha256()
     for step in build(replace(HEALTHY, steps=16, eval_every=16)).steps():
         digest.update(repr((step.loss, step.lr, step.grad_norm, step.evaluation)).encode())
@@ -154,7 +155,7 @@ def run_of(fault: Fault | None, dose: float, seed: int) -> list[Row]:
         specimen = fault.build(config, dose) if fault else build(config)
         result = train(specimen, deployed=fault is not None and fault.deployed)
         del specimen
-        gc.collect()  # a replaced part refers to its specimen in a circle
+        gc.collect()  # a replaced part and its specimen refer to each other
         return result
 
     return load_or_make_log(name, key, make, FOLDER / "zoo_harm")
@@ -209,7 +210,7 @@ def doses_of(fault: Fault) -> tuple[float, ...]:
 
 
 def labels() -> dict[tuple[str, float], str]:
-    """Name of a fault and dose -> its label, as far as they were measured."""
+    """(Name of a fault, dose) -> label, for all that were measured."""
     kept = json.loads(LABELS.read_text(encoding="utf-8")) if LABELS.exists() else {}
     return {
         (name, float(dose)): harm["label"] for name, by in kept.items() for dose, harm in by.items()
@@ -219,8 +220,8 @@ def labels() -> dict[tuple[str, float], str]:
 def measure(
     plan: Sequence[tuple[Fault, float]], seeds: Sequence[int], keep: bool
 ) -> dict[str, dict[str, Harm]]:
-    """Name of a fault -> dose -> harm. The result for each fault is also printed as it comes, and
-    written with `keep`."""
+    """Name of a fault -> dose -> harm. Each result is printed at once. With `keep` it is also
+    written to the file of labels."""
     healthy = [run_of(None, 0.0, seed) for seed in seeds]
     found: dict[str, dict[str, Harm]] = {}
     for fault, dose in plan:
