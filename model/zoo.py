@@ -34,7 +34,7 @@ ChangeLeaves = Callable[[Config, float], Config]
 ReplacePart = Callable[[Specimen, float], None]
 
 AT_START = 0
-"""A proof at the first step is enough."""
+"""The first step, at which all proofs run."""
 FIRST_EVALUATION = 2
 FEW_STEPS = 15
 """One eighth of the run, after the warmup."""

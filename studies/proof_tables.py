@@ -17,11 +17,11 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "proofs.md"
 PROOFS_HEAD = ("proof", "experiment and expected result", "signals", "methods that it needs")
 METHODS_HEAD = ("method", "returns or does", "needed by")
 EXPERIMENTS = {
-    "repeatability": "The same batch passes the model twice. Both losses must be equal.",
+    "repeatability": "The same batch goes through the model twice. Both losses must be equal.",
     "influence": "Tokens of a few rows are changed. Later logits of the same row must change. "
     "Earlier logits and other rows must not.",
-    "attention": "One row passes the model. Every head must give some weight to every token up to "
-    "the query's own, and the weights of a query must sum to 1.",
+    "attention": "One row goes through the model. Every head must give some weight to every token "
+    "up to the query's own, and the weights of a query must sum to 1.",
     "loss": "The mean cross-entropy of the predicted tokens is computed from the logits and the "
     "data set. The reported losses must be equal to it.",
     "stretch": "Each matrix is multiplied by a vector. The spectral norm in the record must not be "

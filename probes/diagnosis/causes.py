@@ -51,8 +51,8 @@ Category = Literal[
     "optimisation", "initialisation", "architecture", "backward", "data", "loss", "numerics",
     "capacity",
 ]  # fmt: skip
-"""The part of a training in which a fault lies. `backward` is the computation of the gradient,
-`capacity` what the model can hold compared with its data."""
+"""The part of a training in which a fault lies. `backward` is the computation of the gradient.
+`capacity` concerns how much the model can learn, compared with the size of its data."""
 
 
 class Clue(NamedTuple):
@@ -411,7 +411,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "loss-zero",
         "loss",
-        "the loss becomes exactly 0 at once and stays 0: no target is counted, or the trainer "
+        "the loss suddenly becomes exactly 0 and stays 0: no target is counted, or the trainer "
         "writes 0 for a loss that was NaN",
         needs={loss_zero.ZERO_LOSS: 0.0},
         remedy=(
@@ -581,8 +581,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "diverged",
         "optimisation",
-        "the loss ends above where it began, or all that was learned is lost for good: training "
-        "made the model worse",
+        "the loss ends above where it began, or all that was learned is lost and not learned "
+        "again: training made the model worse",
         needs={divergence.ENDS_HIGH: 0.0},
         remedy=(
             "divide the learning rate by ten; check the sign of the update and of the loss, and "
@@ -614,7 +614,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "learns-nothing",
         "optimisation",
-        "the loss stays at that of a model that knows nothing",
+        "the loss stays at the level of a model that knows nothing",
         needs={stalled.AT_UNIFORM: 0.0},
         remedy=(
             "check that gradients reach the optimizer and that its updates reach the weights in "
@@ -626,8 +626,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "blind-to-input",
         "architecture",
-        "the loss stays at that of a model that knows how often each symbol occurs but does not "
-        "see its input",
+        "the loss stays at the level of a model that knows how often each symbol occurs but does "
+        "not see its input",
         needs={stalled.AT_UNIGRAM: 0.0},
         instead=(blind.INPUT_IGNORED,),
         remedy=(
@@ -639,7 +639,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "blind-to-context",
         "architecture",
-        "the loss stays at that of a model that sees the last symbol and nothing before it",
+        "the loss stays at the level of a model that sees the last symbol and nothing before it",
         needs={stalled.AT_BIGRAM: 0.0},
         remedy=(
             "check that the attention mask does not hide the past, and that the output of "
@@ -651,7 +651,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "plateau",
         "optimisation",
-        "the loss stays at that of a model that knows nothing of its input",
+        "the loss stays at the level of a model that does not see its input",
         needs={at_ln_k.AT_LN_K: 0.0},
         instead=(at_chance.AT_CHANCE, frozen.FROZEN),
         remedy=(

@@ -1,8 +1,8 @@
-"""Finds a model that does not see what it should see: any token at all, one of the tokens before,
-or the order in which they stand.
+"""Finds a model that does not see what it should see: its input, one of the earlier tokens, or the
+order of the tokens.
 
-A model that limits its view on purpose states the fact `attention_window`; whether it sees every
-token is then not judged."""
+If the record states the fact `attention_window`, the model limits its view on purpose. It is then
+not judged whether it sees every token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from probes.diagnosis.detectors.future import require_causal
 from probes.diagnosis.evidence import CannotJudgeError, Evidence
 
 MAX_HIDDEN = 1e-3
-"""Less than one hidden pair of a query and a key in a row of 40 tokens, which has 820 pairs.
+"""A row of 40 tokens has 820 pairs of a query and a key, so one hidden pair exceeds this limit.
 Healthy runs measured exactly 0."""
 MIN_ORDER_INFLUENCE = 0.02
 """54 healthy runs (choosing seeds and sampled configs) with rotary positions measured at least
@@ -24,13 +24,13 @@ UNREACHED = Symptom(
     view=ViewKey.LOSS,
     worse="above",
     limit=MAX_HIDDEN,
-    criterion="the logits at a position stay equal to the last bit when an earlier token changes",
+    criterion="the logits at a position stay equal to the last bit if an earlier token changes",
     source=(
         "a causal model uses the whole prefix; healthy runs measured exactly 0, a window of 8 "
         "tokens 0.2, a hidden first token 0.9"
     ),
     sentence={
-        "en": "A changed token does not move the logits at {observed} of the positions after it."
+        "en": "A changed token does not move the logits at {observed} of the positions from it on."
     },
 )
 INPUT_IGNORED = Symptom(
@@ -61,8 +61,8 @@ HIDDEN_KEYS = Symptom(
     ),
     sentence={
         "en": (
-            "The head {site} gives no weight to {observed} of the tokens up to the query, which "
-            "it should see."
+            "The head {site} should see all tokens up to the query, but it gives no weight to a "
+            "share of {observed} of them."
         )
     },
 )

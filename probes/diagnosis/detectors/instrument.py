@@ -1,7 +1,7 @@
 """Finds values that no model can have: the record is wrong, not the model.
 
-No cause needs such a finding. The values themselves are left out of the evidence, so that no other
-detector takes them for a property of the model (`Evidence.series`)."""
+Such a finding has no cause in `probes.diagnosis.causes`. `Evidence.series` leaves the values out,
+so that no other detector judges the model by them."""
 
 from __future__ import annotations
 
