@@ -1,7 +1,7 @@
 """Finds values that no model can have: the record is wrong, not the model.
 
-Such a finding has no cause in `probes.diagnosis.causes`. `Evidence.series` leaves the values out,
-so that no other detector judges the model by them."""
+No cause of `probes.diagnosis.causes` is based on such a finding. `Evidence.series` leaves the
+values out, so that no other detector judges the model by them."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ SUMMED = Symptom(
     worse="above",
     limit=MAX_ERROR,
     criterion=(
-        "the loss of a step is the sum of the losses of the predicted tokens, or the mean over "
-        f"rows of such sums, to a relative {MAX_ERROR_OF_MISTAKE:g}"
+        "the loss of a step equals the sum of the losses of the predicted tokens, or the mean over "
+        f"rows of such sums, up to a relative error of {MAX_ERROR_OF_MISTAKE:g}"
     ),
     source=SOURCE,
     sentence={
@@ -73,8 +73,9 @@ OTHER = Symptom(
     worse="above",
     limit=MAX_ERROR,
     criterion=(
-        "the loss of a step is the mean cross-entropy of wrong targets, the input tokens "
-        f"themselves or the tokens after the next ones, to a relative {MAX_ERROR_OF_MISTAKE:g}"
+        "the loss of a step equals the mean cross-entropy of wrong targets, up to a relative error "
+        f"of {MAX_ERROR_OF_MISTAKE:g}. These are the input tokens themselves, or the tokens after "
+        "the next ones"
     ),
     source=SOURCE,
     sentence={
