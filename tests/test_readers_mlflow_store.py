@@ -124,3 +124,14 @@ def test_names_of_any_type_are_accepted(tmp_path: Path) -> None:
     any_name: Any = 7
     runs = [("a", any_name, losses([4.0, 3.0])), ("b", "x", losses([4.0, 3.0]))]
     assert runs_in(store(tmp_path, runs)) == ("7", "x")
+
+
+def test_identifiers_of_any_type_are_accepted(tmp_path: Path) -> None:
+    """In a damaged database a column may have lost its type."""
+    path = store(tmp_path, [("7.5", "one", losses([4.0, 3.0])), ("b", "x", losses([4.0, 3.0]))])
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("DROP TABLE runs")
+        database.execute("CREATE TABLE runs (run_uuid, name, start_time, lifecycle_stage)")
+        rows = [(7.5, "same", 0, "active"), ("b", "same", 1, "active")]
+        database.executemany("INSERT INTO runs VALUES (?, ?, ?, ?)", rows)
+    assert runs_in(path) == ("same 7.5", "same b")

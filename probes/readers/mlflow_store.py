@@ -62,7 +62,8 @@ def _all_rows(path: Path) -> Iterator[Row]:
             numbers = count(1)
             for identifier, name in runs:
                 if not name or uses[name] > 1:
-                    name = f"{name} {identifier[:ID_LETTERS]}" if name else identifier
+                    text = str(identifier)  # a damaged database may hold a number
+                    name = f"{name} {text[:ID_LETTERS]}" if name else text
                 for cells in _rows(store, identifier):
                     yield Row(next(numbers), {RUN: name, **cells})
     except sqlite3.Error as error:
