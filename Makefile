@@ -34,10 +34,12 @@ QUICK := $(addprefix tests/test_, $(addsuffix .py, \
 QUICKLY := -m pytest $(QUICK) -n 2 --dist loadfile --benchmark-disable --dashboard off \
 	--diagnosis-json off
 
-# The tests that measure coverage: all except those that measure time or memory, that train or
-# install for minutes, or that need other packages.
-SLOW := bench bench_peer calibration exercise_draw exercise_score kills knowable lowest_versions \
-	memory no_decoration overhead parity selection torch_example wheel
+# The tests that measure coverage: all except those of the modules that a command loads, among which
+# would be those of the measurement, and except those that measure time or memory, that train or
+# install for minutes, that need other packages, or that try many inputs of one kind.
+SLOW := bench bench_peer calibration drawn_logs exercise_draw exercise_score hostile hostile_names \
+	kills knowable lowest_versions memory no_decoration overhead parity public_logs selection \
+	torch_example variation wheel
 MEASURED := $(filter-out $(SLOW:%=tests/test_%.py), $(wildcard tests/test_*.py))
 
 # The files with property tests.
@@ -72,7 +74,8 @@ newest: $(WITH_NEWEST)/ready
 coverage: $(VENV)/ready
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest $(MEASURED) -n auto --dist loadfile \
-		--benchmark-disable --dashboard off --diagnosis-json off $(CONTEXTS)
+		-k "not loads_only and not imports_only" --benchmark-disable --dashboard off \
+		--diagnosis-json off $(CONTEXTS)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
