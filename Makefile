@@ -34,9 +34,9 @@ QUICK := $(addprefix tests/test_, $(addsuffix .py, \
 QUICKLY := -m pytest $(QUICK) -n 2 --dist loadfile --benchmark-disable --dashboard off \
 	--diagnosis-json off
 
-# The tests that measure coverage: all except those of the modules that a command loads, among which
-# would be those of the measurement, and except those that measure time or memory, that train or
-# install for minutes, that need other packages, or that try many inputs of one kind.
+# The tests that measure coverage. Tests are left out that measure time or memory, that train or
+# install for minutes, that need other packages, or that try many inputs of one kind; and by -k,
+# tests of which modules a command loads, because the measurement loads others.
 SLOW := bench bench_peer calibration drawn_logs exercise_draw exercise_score hostile hostile_names \
 	kills knowable lowest_versions memory no_decoration overhead parity public_logs selection \
 	torch_example variation wheel
