@@ -57,7 +57,7 @@ def test_break_changes_exactly_one_leaf_of_healthy(run, brk):
 
 
 def test_break_is_the_first_cause_and_the_sole_one(broken, brk):
-    """The diagnosis names no other cause, so there is no margin between two causes."""
+    """The diagnosis names the cause of the break and no other."""
     assert (broken.diagnosis.verdict, broken.diagnosis.cause) == ("unhealthy", brk.cause)
     assert broken.diagnosis.margin is None
 

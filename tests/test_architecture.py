@@ -181,8 +181,8 @@ def test_every_part_imports_only_earlier_stages() -> None:
 
 @pytest.mark.parametrize("top", MAY_USE)
 def test_packages_beside_each_other_keep_apart(top: str) -> None:
-    """The model knows neither `probes` nor pytest; `probes` does not know the model; nobody uses
-    the studies."""
+    """`model` imports neither `probes` nor pytest, `probes` does not import `model`, and no
+    package imports `studies`."""
     forbidden = {*APPARATUS, "tests", "conftest"} - MAY_USE[top] - {top}
     assert importing(f"{top}/", *forbidden) == []
 

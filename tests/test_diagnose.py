@@ -315,7 +315,7 @@ def test_bad_init_explains_its_huge_gradient() -> None:
 def test_each_cause_is_named_from_its_record(
     signals: dict[str, list[float]], expected: str
 ) -> None:
-    """And no other cause."""
+    """The expected cause is the only one."""
     assert [suspect.name for suspect in diagnose(changed(**signals)).causes] == [expected]
 
 

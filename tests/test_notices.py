@@ -483,7 +483,7 @@ def resumed(size: float, lasts: int = 30, lr: float = 0.1) -> dict[str, list[flo
 
 
 def test_a_jump_where_the_run_was_resumed_is_answered() -> None:
-    """The step, both levels, and where the loss is back. It is no alarm."""
+    """The answer states the step, both levels, and where the loss is back. It raises no alarm."""
     answer = said("jump-after-resuming", resumed(0.5), resumed_at=[100])
     assert "where the run was resumed, at step 100" in answer
     _, before, after, back = numbers(answer)[:4]

@@ -359,8 +359,8 @@ def test_training_rows_are_drawn_thin() -> None:
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.key)
 def test_long_runs_keep_few_points(panel: Panel) -> None:
-    """Of 8,000 steps, a chart keeps at most 500 points of a single line and 100 points of each of
-    several lines."""
+    """A chart of 8,000 steps keeps at most 500 points if it has one line. If it has several lines,
+    it keeps at most 100 points of each."""
     for drawing in panel.draw(made_up(8000, every=3), None, None):
         root = ElementTree.fromstring(drawing.svg)
         counts = [len(str(one.get("data-v")).split()) for one in root.iter() if one.get("data-v")]

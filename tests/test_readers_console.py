@@ -150,7 +150,7 @@ def test_lines_with_epochs_are_read(tmp_path: Path, text: str) -> None:
 
 
 def test_lines_of_hugging_faces_trainer_are_read(tmp_path: Path) -> None:
-    """They stand behind a progress bar that counts the steps. An evaluation belongs to the step
+    """The lines come after a progress bar that counts the steps. An evaluation belongs to the step
     above it, and the summary is no point."""
     rows = [
         {"loss": 2.5, "grad_norm": float("inf"), "learning_rate": 5e-05, "epoch": 0.1},

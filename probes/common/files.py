@@ -70,7 +70,7 @@ def append_output(path: str | Path, text: str) -> None:
 
 
 def _open_special(path: str | Path) -> int | None:
-    """Open a path that is no regular file, and return the descriptor.
+    """Open a device, a FIFO or an own descriptor, and return its file descriptor.
 
     Returns None for a regular file and for a path that does not exist.
     """

@@ -112,8 +112,8 @@ def findings_sentence(findings: Sequence[Finding]) -> str:
 
 
 def fact_number(record: Record, *path: str) -> float | None:
-    """The number at a path of keys in the nested facts of a record; None if there is no number at
-    that path, or if it is not finite."""
+    """Look a number up in the nested facts of a record; `path` holds the key of each level. Returns
+    None if there is no finite number."""
     value: Any = record.facts
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None

@@ -6,7 +6,7 @@ than that of the keys, and a mask that is applied after the softmax instead of b
 from __future__ import annotations
 
 from probes.diagnosis.base import Detector, Finding, Symptom, ViewKey, worsening
-from probes.diagnosis.evidence import CannotJudgeError, Evidence
+from probes.diagnosis.evidence import Evidence
 
 MAX_SUM_ERROR = 1e-2
 """A sum of 1000 weights that are rounded to float16 may miss 1 by half of this. In float32, healthy
@@ -30,11 +30,8 @@ NOT_A_MEAN = Symptom(
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    heads = evidence.sites("attention_sum_error")
-    if not heads:
-        raise CannotJudgeError("attention_sum_error was not recorded")
     findings = []
-    for head in heads:
+    for head in evidence.measured_sites("attention_sum_error"):
         steps, errors = evidence.series("attention_sum_error", head)
         findings += [
             NOT_A_MEAN.found(steps[i], float(errors[i]), site=head)

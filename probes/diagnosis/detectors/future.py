@@ -63,11 +63,8 @@ def judge_influence(evidence: Evidence) -> list[Finding]:
 
 def judge_attention(evidence: Evidence) -> list[Finding]:
     require_causal(evidence)
-    heads = evidence.sites("future_attention")
-    if not heads:
-        raise CannotJudgeError("future_attention was not recorded")
     findings = []
-    for head in heads:
+    for head in evidence.measured_sites("future_attention"):
         steps, weights = evidence.series("future_attention", head)
         findings += [
             FUTURE_ATTENTION.found(steps[i], float(weights[i]), site=head)
