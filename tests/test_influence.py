@@ -427,7 +427,7 @@ def test_plain_weights_have_xavier_variance_and_are_the_same_each_time() -> None
 
 
 def test_rows_that_are_too_short_prove_nothing() -> None:
-    """In a row of four tokens, no token has positions both before and after it to compare."""
+    """Rows of four tokens are left out of the experiment, so it measures nothing."""
     specimen = build(SHORT)
     specimen.tokens = lambda ids: [np.arange(4) for _ in ids]  # type: ignore[method-assign]
     signals = {name for proof in (influence.PROOF, attention.PROOF) for name in proof.signals}
